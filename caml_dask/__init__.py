@@ -1,0 +1,36 @@
+"""caml_dask: cluster analysis of single-molecule localizations by CAML, at any size.
+
+The face of the package; everything behind it is loaded when first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from caml_dask.interface import CAML, Analysis, RunResult, analyze, open_run
+    from caml_dask.io.sources import read_localizations
+
+__version__ = "0.1.0"
+__all__ = ["CAML", "Analysis", "RunResult", "analyze", "open_run", "read_localizations", "__version__"]
+
+_HOME = {
+    "CAML": "caml_dask.interface",
+    "Analysis": "caml_dask.interface",
+    "RunResult": "caml_dask.interface",
+    "analyze": "caml_dask.interface",
+    "open_run": "caml_dask.interface",
+    "read_localizations": "caml_dask.io.sources",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        from importlib import import_module
+
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,55 @@
+"""Errors: each says what came, what was wanted and what to do about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class CamlError(Exception):
+    """Any failure that caml_dask foresees; the command prints it without a traceback."""
+
+
+class UsageError(CamlError, ValueError):
+    """A setting or an argument that cannot be used; the command exits with 2."""
+
+
+class OutputError(UsageError):
+    """An output directory that is in use, or that holds another run."""
+
+
+class InputError(CamlError, ValueError):
+    """An input that cannot be analysed; the image fails and the others go on.
+
+    Parameters
+    ----------
+    message : what came, what was wanted, what to do.
+    path : the file, where there is one.
+    row : its first offending row (0-based, header not counted), where there is one.
+    """
+
+    def __init__(self, message: str, path: Path | str | None = None, row: int | None = None):
+        self.message = message
+        self.path = None if path is None else Path(path)
+        self.row = row
+        where = "" if path is None else f"{path}: "
+        at = "" if row is None else f" (row {row})"
+        super().__init__(f"{where}{message}{at}")
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, Path | None, int | None]]:
+        return type(self), (self.message, self.path, self.row)
+
+
+class TooFewLocalizations(InputError):
+    """A field with fewer localizations than the network's window needs."""
+
+
+class WeightsError(CamlError):
+    """Weights that are not the ones the model card pins; nothing of them was used."""
+
+
+class ConservationError(CamlError):
+    """A stage lost, repeated or invented localizations (DESIGN law 1): a defect, never an input's fault."""
+
+
+class StoreError(CamlError):
+    """A result file that is missing, truncated or altered."""

@@ -1,0 +1,217 @@
+"""The Python interface: a scikit-learn clusterer, an analysis in memory, and a run read back.
+
+All three use the kernels and stages of the command.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as pa_dataset
+import shapely
+from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.utils.validation import check_array
+
+from caml_dask.errors import CamlError, OutputError
+from caml_dask.io.rundir import Image, Run
+from caml_dask.io.store import MemoryStore
+from caml_dask.io.tables import as_localizations
+from caml_dask.models.classify import load
+from caml_dask.params import ColumnMap, Settings
+from caml_dask.pipeline import analyse
+from caml_dask.schema import NO_CLUSTER
+from caml_dask.stages.publish import summarise
+from caml_dask.stages.results import clusters_table, outline_tables
+from caml_dask.stages.shapes import clusters_of
+from caml_dask.stages.work import Work
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What an analysis in memory returns; the columns are those of schema.POINTS and schema.CLUSTERS.
+
+    points : a row a localization, in input order
+    clusters : a row a cluster, by cluster_id
+    outlines : (clusters,) shapely geometries in nm, in the order of `clusters`; None where a cluster spans no area
+    summary : counts, percent clustered, clusters per um2, medians with IQR, warnings
+    """
+
+    points: pd.DataFrame
+    clusters: pd.DataFrame
+    outlines: np.ndarray
+    summary: dict[str, Any]
+
+
+def analyze(
+    localizations: Any, model: str = "XPILJZ", *, columns: ColumnMap | str | None = None, **settings: Any
+) -> Analysis:
+    """Label, cluster, outline and measure localizations held in memory.
+
+    Parameters
+    ----------
+    localizations : (n, 2) array in nm; or a pandas or Arrow table, whose own columns are kept.
+    model : name of a network.
+    columns : which columns are the coordinates, such as ``"x=X,y=Y,unit=um"``, where the headers do not say.
+    settings : other fields of :class:`caml_dask.params.Settings`, such as ``area_um2=`` or ``min_points=``.
+
+    Raises
+    ------
+    UsageError : an unknown setting, model or shape.
+    InputError : coordinates or units that are not known, or too few localizations for the network.
+    """
+    named = ColumnMap.parse(columns) if isinstance(columns, str) else columns or ColumnMap()
+    table = as_localizations(localizations, named)
+    work = _work(Settings(model=model, columns=named, **settings))
+    analyse(work, [table], {})
+    clusters = clusters_table(work)
+    outlines = pa.concat_tables(outline_tables(work))
+    return Analysis(
+        points=work.store.get("points", 0).to_pandas(),
+        clusters=clusters.to_pandas(),
+        outlines=shapely.from_wkb(outlines["outline"].to_numpy()),
+        summary=summarise(work, clusters),
+    )
+
+
+def _work(settings: Settings) -> Work:
+    return Work(Image("in_memory"), settings, load(settings.model), MemoryStore())
+
+
+class CAML(ClusterMixin, BaseEstimator):
+    """CAML as a scikit-learn clusterer: takes the place of DBSCAN in a line.
+
+    Parameters
+    ----------
+    model : name of a network.
+    min_points : smallest number of localizations in a cluster.
+    max_localizations : localizations a tile may hold, which bounds memory; never changes a result.
+
+    Attributes
+    ----------
+    labels_ : (n,) int64, 0..k-1 in the order of the clusters' first localizations; -1 for none.
+    p_clustered_ : (n,) float32, the network's score.
+    n_features_in_ : int, coordinates a localization.
+
+    References
+    ----------
+    Williamson et al., Nature Communications 11 (2020), s41467-020-15293-x.
+    """
+
+    def __init__(self, model: str = "XPILJZ", *, min_points: int = 3, max_localizations: int | None = None):
+        self.model = model
+        self.min_points = min_points
+        self.max_localizations = max_localizations
+
+    def fit(self, X: Any, y: Any = None) -> CAML:  # noqa: N803 - scikit-learn's name
+        """Cluster localizations.
+
+        Parameters
+        ----------
+        X : (n, 2) array in nm.
+        y : ignored.
+
+        Raises
+        ------
+        ValueError : NaN or infinite coordinates, another shape, or too few localizations for the network.
+        """
+        xy_nm = check_array(X, dtype=np.float64)
+        settings = Settings(self.model, self.max_localizations, min_points=self.min_points)
+        work = _work(settings)
+        analyse(work, [as_localizations(xy_nm, settings.columns)], {}, until="number")
+        cluster = np.empty(len(xy_nm), dtype=np.int64)
+        self.p_clustered_ = np.empty(len(xy_nm), dtype=np.float32)
+        for tile in range(work.partition().n_tiles):
+            labels = work.store.get("labels", tile)
+            rows = labels["loc_id"].to_numpy().astype(np.int64)
+            cluster[rows] = clusters_of(work, tile)[0]
+            self.p_clustered_[rows] = labels["p_clustered"].to_numpy()
+        found = np.unique(cluster[cluster != NO_CLUSTER])
+        self.labels_ = np.where(cluster == NO_CLUSTER, -1, np.searchsorted(found, cluster))
+        self.n_features_in_ = xy_nm.shape[1]
+        return self
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """The results of one image of a run.
+
+    image_id : its name in the run
+    directory : where its files stand
+    summary : its part of summary.json
+    """
+
+    image_id: str
+    directory: Path
+    summary: Mapping[str, Any]
+
+    def points_in_batches(self, rows: int = 1 << 20) -> Iterator[pa.RecordBatch]:
+        """Points in input order, at most `rows` at a time: for images larger than memory."""
+        yield from self._points().to_batches(batch_size=rows)
+
+    @cached_property
+    def points(self) -> pd.DataFrame:
+        """All points, in input order."""
+        return self._points().to_table().to_pandas()
+
+    @cached_property
+    def clusters(self) -> pd.DataFrame:
+        """The measured clusters, by cluster_id."""
+        return pa_dataset.dataset(self.directory / "clusters.parquet").to_table().to_pandas()
+
+    @cached_property
+    def outlines(self) -> np.ndarray:
+        """(clusters,) shapely geometries in nm, in the order of `clusters`; None where a cluster spans no area."""
+        table = pa_dataset.dataset(self.directory / "outlines.parquet").to_table()
+        return shapely.from_wkb(table["geometry"].to_numpy())
+
+    def _points(self) -> pa_dataset.Dataset:
+        parts = self.directory / "points"
+        files = sorted(parts.glob("part-*.parquet")) if parts.is_dir() else [self.directory / "points.parquet"]
+        return pa_dataset.dataset(files)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A run read back.
+
+    directory : the run directory
+    summary : what summary.json holds
+    images : image_id to results, of the images that are done
+    failed : image_id to reason, of those that could not be analysed
+    """
+
+    directory: Path
+    summary: Mapping[str, Any]
+    images: Mapping[str, ImageResult]
+    failed: Mapping[str, str]
+
+
+def open_run(directory: Path | str) -> RunResult:
+    """Read back what ``caml-dask run`` left in a directory.
+
+    Raises
+    ------
+    OutputError : a directory that holds no run, or one that is not finished.
+    """
+    run = Run.open(Path(directory))
+    try:
+        summary = json.loads((run.root / "summary.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise OutputError(f"{directory} holds a run that is not finished: continue it with --resume") from None
+    except ValueError as error:
+        raise CamlError(f"{run.root / 'summary.json'} is damaged ({error}): run again with --resume") from None
+    done = {i["image_id"]: i for i in summary["images"] if i["status"] == "done"}
+    return RunResult(
+        run.root,
+        summary,
+        {name: ImageResult(name, run.outputs(name), entry) for name, entry in done.items()},
+        {i["image_id"]: i["reason"] for i in summary["images"] if i["status"] == "failed"},
+    )

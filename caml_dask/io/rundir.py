@@ -1,0 +1,208 @@
+"""The run directory: its manifest, its images, its lock (DESIGN sections 4.7 and 7)."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import re
+import shutil
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from caml_dask.errors import OutputError
+from caml_dask.io.store import DirectoryStore, fingerprint, publish_text
+from caml_dask.params import ColumnMap, Settings
+
+HIDDEN = ".run"
+_COMPARED = ("settings", "inputs", "model", "version", "machine")
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image of a run: a file, or one channel of it.
+
+    image_id : running number and sanitized stem, such as 0001_cell_a
+    path : the input file; None for localizations given in memory
+    channel : only rows of this channel, where the file holds several
+    """
+
+    image_id: str
+    path: Path | None = None
+    channel: str | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory with its settings and images; it can be pickled, and holds no data.
+
+    Parameters
+    ----------
+    root : the output directory.
+    settings : the settings of the analysis.
+    images : in the order of the inputs.
+    manifest : what the run was started with, as it stands in ``.run/manifest.json``.
+    """
+
+    root: Path
+    settings: Settings
+    images: tuple[Image, ...]
+    manifest: Mapping[str, Any]
+
+    def outputs(self, image_id: str) -> Path:
+        """Where an image's results stand."""
+        return self.root / image_id
+
+    def store(self, image: Image) -> DirectoryStore:
+        """The tables of an image."""
+        return DirectoryStore(self.root / HIDDEN / image.image_id, self.outputs(image.image_id))
+
+    @classmethod
+    def open(cls, root: Path) -> Run:
+        """Read a run directory's manifest.
+
+        Raises
+        ------
+        OutputError : a directory that holds no run, or a damaged manifest.
+        """
+        path = Path(root) / HIDDEN / "manifest.json"
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            settings = {**manifest["settings"], "columns": ColumnMap(**manifest["settings"]["columns"])}
+            images = tuple(Image(i["image_id"], Path(i["path"]), i["channel"]) for i in manifest["images"])
+            return cls(Path(root), Settings(**settings), images, manifest)
+        except FileNotFoundError:
+            raise OutputError(
+                f"{root} holds no run: name a directory that `caml-dask run --out` wrote"
+            ) from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise OutputError(f"{path} is damaged ({error}): start anew with --overwrite") from None
+
+
+def image_ids(sources: Sequence[tuple[Path, str | None]]) -> tuple[Image, ...]:
+    """Number the images and name them after their files; nothing of a name can leave the output directory."""
+    images = []
+    for number, (path, channel) in enumerate(sources, start=1):
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "_", path.stem).strip("_")[:60] or "image"
+        suffix = "" if channel is None else "_ch" + (re.sub(r"[^A-Za-z0-9_-]+", "_", channel)[:20] or "none")
+        images.append(Image(f"{number:04d}_{stem}{suffix}", path, channel))
+    return tuple(images)
+
+
+def describe(
+    settings: Settings, images: Sequence[Image], model: Mapping[str, Any], version: str
+) -> dict[str, Any]:
+    """The manifest of a run: settings, inputs by content, weights, version and machine.
+
+    model : name and weights_sha256 of the network
+    """
+    contents = {image.path: fingerprint(image.path) for image in images if image.path is not None}
+    return {
+        "settings": settings.as_dict(),
+        "settings_digest": settings.digest(),
+        "inputs": {str(path): content for path, content in contents.items()},
+        "images": [{"image_id": i.image_id, "path": str(i.path), "channel": i.channel} for i in images],
+        "model": dict(model),
+        "version": version,
+        "machine": {"processor": _processor(), "scoring": "numba float32"},
+    }
+
+
+def _processor() -> str:
+    """Model of the CPU: results are the same to the bit on one type (DESIGN law 2)."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        names = re.findall(r"^model name\s*:\s*(.+)$", text, flags=re.MULTILINE)
+    except OSError:
+        names = []
+    return f"{platform.machine()} {names[0] if names else platform.processor()}".strip()
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What differs between two manifests, field by field, each as ``name: before -> now``."""
+    found = []
+    for part in _COMPARED:
+        before, now = ({"": m[part]} if isinstance(m[part], str) else m[part] for m in (old, new))
+        for key in sorted({*before, *now}):
+            if before.get(key) != now.get(key):
+                name = f"{part}.{key}" if key else part
+                found.append(f"{name}: {before.get(key)} -> {now.get(key)}")
+    return found
+
+
+def prepare(root: Path, manifest: dict[str, Any], resume: bool, overwrite: bool) -> Run:
+    """Start a run in `root`, or take up the one that stands there. The caller holds the lock.
+
+    Raises
+    ------
+    OutputError : `root` holds something already and neither resuming nor overwriting was asked for; or a run with
+        other settings, inputs, weights or version is to be resumed: the message names what differs.
+    """
+    held = [entry.name for entry in root.iterdir() if entry.name != HIDDEN]
+    stands = (root / HIDDEN / "manifest.json").exists()
+    if resume and stands:
+        run = Run.open(root)
+        found = differences(run.manifest, json.loads(json.dumps(manifest)))
+        if found:
+            raise OutputError(
+                f"{root} holds another run and cannot be resumed; it differs in " + "; ".join(found)
+            )
+        return run
+    if overwrite:
+        _remove_run(root)
+    elif stands:
+        raise OutputError(f"{root} holds a run: continue it with --resume, or start anew with --overwrite")
+    elif held:
+        raise OutputError(f"{root} is not empty ({', '.join(sorted(held)[:3])}): name a new directory")
+    publish_text(root / HIDDEN / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True))
+    return Run.open(root)
+
+
+def _remove_run(root: Path) -> None:
+    """Remove what an earlier run left, and nothing else; the lock stays with its holder."""
+    try:
+        images = [image.image_id for image in Run.open(root).images]
+    except OutputError:
+        if any(entry.name != HIDDEN for entry in root.iterdir()):
+            raise OutputError(
+                f"{root} is not empty and holds no run that could be overwritten: name a new directory"
+            ) from None
+        images = []
+    for name in images:
+        shutil.rmtree(root / name, ignore_errors=True)
+        shutil.rmtree(root / HIDDEN / name, ignore_errors=True)
+    for name in ("summary.json", "images.csv", f"{HIDDEN}/manifest.json"):
+        (root / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Hold the run directory for this process; the lock of a process that died is free again.
+
+    Raises
+    ------
+    OutputError : another process holds it, named; or the directory cannot be made.
+    """
+    try:
+        (root / HIDDEN).mkdir(parents=True, exist_ok=True)
+        handle = os.open(root / HIDDEN / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise OutputError(f"{root} cannot be written to ({error.strerror}): name another directory") from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(handle, 200).decode(errors="replace").strip() or "another process"
+            raise OutputError(
+                f"{root} is in use by {holder}: wait for it, or name another directory"
+            ) from None
+        os.truncate(handle, 0)
+        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,284 @@
+"""Where an image's tables live while it is analysed: in memory, or in the run directory (DESIGN law 6).
+
+A unit writes each file under a working name, syncs it, renames it; when all stand, its done record is written the same way,
+with every file's size and digest. Finished means: the done record exists. Nothing is found by listing a directory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+import uuid
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from caml_dask.errors import StoreError
+
+SHARD = 1000
+GROUP_ROWS = 1 << 14  # rows of a Parquet row group: the grain of a range read
+_CACHE_BYTES = 256 << 20
+_FILLED = b"caml_dask.parts"  # which parts of a table have rows: each of those is one row group
+
+
+class Store(ABC):
+    """Tables of one image by name and number, and its output files.
+
+    Two kinds serve the same stages: :class:`MemoryStore` for what fits one process, :class:`DirectoryStore` for the rest.
+    """
+
+    def __init__(self, outputs: Path | None):
+        self._outputs = outputs
+        self.written: list[Path] = []
+
+    @abstractmethod
+    def put(self, name: str, key: int, table: pa.Table, parts: Sequence[int] | None = None) -> None:
+        """Keep a table; `parts` are the offsets at which it may be taken apart again by :meth:`get_part`."""
+
+    @abstractmethod
+    def get(self, name: str, key: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """A table that was put; some of its columns, or all."""
+
+    @abstractmethod
+    def get_part(self, name: str, key: int, part: int) -> pa.Table:
+        """One of the parts a table was put with."""
+
+    @abstractmethod
+    def get_ids(self, name: str, key: int, column: str, first: int, stop: int) -> pa.Table:
+        """The rows of a table sorted by `column` with ``first <= column < stop``."""
+
+    @property
+    def has_outputs(self) -> bool:
+        """Whether output files are wanted at all."""
+        return self._outputs is not None
+
+    def in_memory(self) -> MemoryStore:
+        """An empty store in memory with the same output directory."""
+        return MemoryStore(self._outputs)
+
+    def output(self, name: str, write: Callable[[Path], None]) -> None:
+        """Publish an output file: `write` fills a working file, which is synced and renamed to `name`."""
+        if self._outputs is None:
+            raise StoreError(f"no output directory to write {name} to")
+        path = self._outputs / name
+        publish(path, write)
+        self.written.append(path)
+
+
+class MemoryStore(Store):
+    """Tables held in memory."""
+
+    def __init__(self, outputs: Path | None = None):
+        super().__init__(outputs)
+        self._tables: dict[tuple[str, int], tuple[pa.Table, Sequence[int] | None]] = {}
+
+    def put(self, name: str, key: int, table: pa.Table, parts: Sequence[int] | None = None) -> None:
+        self._tables[name, key] = (table, parts)
+
+    def get(self, name: str, key: int, columns: Sequence[str] | None = None) -> pa.Table:
+        table = self._tables[name, key][0]
+        return table if columns is None else table.select(list(columns))
+
+    def get_part(self, name: str, key: int, part: int) -> pa.Table:
+        table, parts = self._tables[name, key]
+        if parts is None:
+            raise StoreError(f"{name} {key} was stored in one part; part {part} was asked for")
+        return table.slice(parts[part], parts[part + 1] - parts[part])
+
+    def get_ids(self, name: str, key: int, column: str, first: int, stop: int) -> pa.Table:
+        return _between(self.get(name, key), column, first, stop)
+
+
+class DirectoryStore(Store):
+    """Tables as Parquet files under a directory of the image's own, with the done records of its units."""
+
+    def __init__(self, scratch: Path, outputs: Path):
+        super().__init__(outputs)
+        self._scratch = scratch
+
+    def put(self, name: str, key: int, table: pa.Table, parts: Sequence[int] | None = None) -> None:
+        path = self._table(name, key)
+        publish(path, lambda working: _write_parquet(working, table, parts))
+        self.written.append(path)
+
+    def get(self, name: str, key: int, columns: Sequence[str] | None = None) -> pa.Table:
+        return _cached_read(self._table(name, key), None if columns is None else tuple(columns))
+
+    def get_part(self, name: str, key: int, part: int) -> pa.Table:
+        return _guarded(self._table(name, key), lambda path: _read_part(path, part))
+
+    def get_ids(self, name: str, key: int, column: str, first: int, stop: int) -> pa.Table:
+        return _guarded(self._table(name, key), lambda path: _read_ids(path, column, first, stop))
+
+    def _table(self, name: str, key: int) -> Path:
+        return self._scratch / name / f"{key // SHARD:03d}" / f"{key:06d}.parquet"
+
+    def _record(self, stage: str, unit: int) -> Path:
+        return self._scratch / "done" / stage / f"{unit // SHARD:03d}" / f"{unit:06d}.json"
+
+    def finish(self, stage: str, unit: int, record: dict[str, Any]) -> dict[str, Any]:
+        """Record that a unit is done, with the size and digest of every file it wrote."""
+        root = self._scratch.parent.parent
+        files = {os.path.relpath(path, root): fingerprint(path) for path in self.written}
+        record = {**record, "stage": stage, "unit": unit, "files": files}
+        publish(
+            self._record(stage, unit),
+            lambda working: _write_text(working, json.dumps(record, indent=1, sort_keys=True)),
+        )
+        self.written = []
+        return record
+
+    def done(self, stage: str, unit: int) -> dict[str, Any] | None:
+        """The done record of a unit, or None where it is not finished."""
+        path = self._record(stage, unit)
+        try:
+            record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (ValueError, OSError) as error:
+            raise StoreError(f"{path}: the done record cannot be read ({error}); run again with --overwrite") from None
+        return record
+
+    def altered(self, record: dict[str, Any]) -> list[str]:
+        """Files of a done record that are missing or do not match the size and digest it states."""
+        root = self._scratch.parent.parent
+        return [name for name, stated in record["files"].items() if fingerprint(root / name) != stated]
+
+    def forget(self, stage: str, unit: int) -> None:
+        """Withdraw a done record, so that its unit runs again."""
+        self._record(stage, unit).unlink(missing_ok=True)
+
+    def clear_tables(self) -> None:
+        """Remove the image's working tables; its outputs and the done records stand."""
+        for child in self._scratch.iterdir() if self._scratch.exists() else ():
+            if child.name != "done":
+                shutil.rmtree(child)
+
+
+def publish(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a file, or a directory of files, under a working name, sync it, rename it into place and sync the directory (DESIGN law 6)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    working = path.with_name(f".{path.name}.{uuid.uuid4().hex}.working")
+    try:
+        write(working)
+        for file in sorted(working.rglob("*")) if working.is_dir() else ():
+            _sync(file)
+        _sync(working)
+        if path.is_dir():
+            shutil.rmtree(path)
+        working.replace(path)
+        _sync(path.parent)
+    finally:
+        if working.is_dir():
+            shutil.rmtree(working)
+        else:
+            working.unlink(missing_ok=True)
+
+
+def publish_text(path: Path, text: str) -> None:
+    """Publish a text file."""
+    publish(path, lambda working: _write_text(working, text))
+
+
+def fingerprint(path: Path) -> list[int | str] | None:
+    """Size in bytes and BLAKE2b of a file, or of all files of a directory; None where there is none."""
+    if not path.exists():
+        return None
+    digest, size = hashlib.blake2b(digest_size=16), 0
+    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+        if file != path:
+            digest.update(file.relative_to(path).as_posix().encode())
+        with file.open("rb") as handle:
+            while block := handle.read(1 << 20):
+                digest.update(block)
+                size += len(block)
+    return [size, digest.hexdigest()]
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_parquet(path: Path, table: pa.Table, parts: Sequence[int] | None) -> None:
+    options: dict[str, Any] = {"compression": "lz4", "use_dictionary": False}
+    if parts is None:
+        pq.write_table(table, path, row_group_size=GROUP_ROWS, **options)
+        return
+    filled = [i for i in range(len(parts) - 1) if parts[i + 1] > parts[i]]
+    schema = table.schema.with_metadata({_FILLED: json.dumps(filled)})
+    with pq.ParquetWriter(path, schema, **options) as writer:
+        for i in filled:
+            size = parts[i + 1] - parts[i]
+            writer.write_table(table.slice(parts[i], size).replace_schema_metadata(schema.metadata), row_group_size=size)
+
+
+def _read_part(path: Path, part: int) -> pa.Table:
+    with pq.ParquetFile(path) as file:
+        filled = json.loads(file.schema_arrow.metadata[_FILLED])
+        groups = [filled.index(part)] if part in filled else []
+        return file.read_row_groups(groups).replace_schema_metadata(None)
+
+
+def _read_ids(path: Path, column: str, first: int, stop: int) -> pa.Table:
+    with pq.ParquetFile(path) as file:
+        place = file.schema_arrow.get_field_index(column)
+        groups = []
+        for group in range(file.num_row_groups):
+            statistics = file.metadata.row_group(group).column(place).statistics
+            if statistics is None or (statistics.min < stop and statistics.max >= first):
+                groups.append(group)
+        return _between(file.read_row_groups(groups), column, first, stop)
+
+
+def _between(table: pa.Table, column: str, first: int, stop: int) -> pa.Table:
+    ids = table[column].to_numpy()
+    start, end = ids.searchsorted(ids.dtype.type(first)), ids.searchsorted(ids.dtype.type(stop))
+    return table.slice(start, end - start)
+
+
+def _guarded(path: Path, read: Callable[[Path], pa.Table]) -> pa.Table:
+    try:
+        return read(path)
+    except (pa.ArrowException, OSError) as error:
+        raise StoreError(
+            f"{path}: a working table is missing or damaged ({error}); run again with --resume"
+        ) from error
+
+
+_cache: OrderedDict[tuple[object, ...], pa.Table] = OrderedDict()
+_cache_lock = threading.Lock()
+
+
+def _cached_read(path: Path, columns: tuple[str, ...] | None) -> pa.Table:
+    """Read a published table through a small cache: tiles are asked for again by each of their neighbors."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise StoreError(f"{path}: a working table is missing ({error}); run again with --resume") from error
+    key = (path, state.st_ino, state.st_mtime_ns, state.st_size, columns)
+    with _cache_lock:
+        if key in _cache:
+            _cache.move_to_end(key)
+            return _cache[key]
+    table = _guarded(path, lambda p: pq.read_table(p, columns=None if columns is None else list(columns)))
+    with _cache_lock:
+        _cache[key] = table
+        while len(_cache) > 1 and sum(t.nbytes for t in _cache.values()) > _CACHE_BYTES:
+            _cache.popitem(last=False)
+    return table

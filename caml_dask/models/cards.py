@@ -1,0 +1,40 @@
+"""Model cards: what a network's weights are, how they were made and how well they do."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from caml_dask.errors import WeightsError
+from caml_dask.models.registry import network
+
+
+def weights_folder() -> Traversable:
+    """Where the weights and cards that ship with the package lie."""
+    return files("caml_dask.models") / "weights"
+
+
+def card(name: str, folder: Traversable | None = None) -> dict[str, Any]:
+    """The card of the network `name`, as plain values.
+
+    Parameters
+    ----------
+    name : a network in the registry.
+    folder : where NAME.json lies; None takes the package's own.
+
+    Raises
+    ------
+    UsageError : no such network.
+    WeightsError : no readable card, or one that pins no weights of this network.
+    """
+    network(name)
+    at = (weights_folder() if folder is None else folder) / f"{name}.json"
+    try:
+        found = json.loads(at.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{at} is no readable model card ({error}): reinstall caml_dask") from error
+    if not isinstance(found, dict) or found.get("name") != name or not isinstance(found.get("weights_sha256"), str):
+        raise WeightsError(f"{at} pins no weights of {name}: reinstall caml_dask")
+    return found

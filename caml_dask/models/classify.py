@@ -1,0 +1,87 @@
+"""From neighbor distances to scores and labels, with the weights that ship with the package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caml_dask.models.cards import card
+from caml_dask.models.registry import Network, network
+from caml_dask.models.weights import load_weights
+from caml_dask.schema import CLUSTERED, NON_CLUSTERED
+
+THRESHOLD = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A network with its weights. Scoring needs neither Keras nor TensorFlow.
+
+    Parameters
+    ----------
+    entry : the registry's entry.
+    weights_sha256 : digest of the weights' file, as its card pins it.
+    weights : name to array.
+    """
+
+    entry: Network
+    weights_sha256: str
+    weights: Mapping[str, NDArray[np.float32]] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """Name of the network."""
+        return self.entry.name
+
+    @property
+    def n_neighbors(self) -> int:
+        """Neighbors in its input window, N."""
+        return self.entry.n_neighbors
+
+    @property
+    def dimensions(self) -> int:
+        """Dimensions of the coordinates it was trained on."""
+        return self.entry.dimensions
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of `label`."""
+        return self.entry.classes
+
+    def scores(self, distances: NDArray[np.float32]) -> NDArray[np.float32]:
+        """p_clustered of each localization, from its distances alone: to the bit, whatever the batch or its order.
+
+        Parameters
+        ----------
+        distances : (n, N) float32
+            Ascending distances to the N nearest neighbors, in any unit.
+
+        Returns
+        -------
+        (n,) float32, 0 to 1
+
+        Raises
+        ------
+        InputError : distances of another shape or type, or a row that is not finite, non-negative and ascending.
+        """
+        return self.entry.score(self.weights, distances)
+
+    def labels(self, scores: NDArray[np.float32]) -> NDArray[np.int8]:
+        """Classes of `scores`, (n,) float32: (n,) int8, clustered above 0.5 (Williamson et al. 2020)."""
+        return np.where(scores > THRESHOLD, CLUSTERED, NON_CLUSTERED).astype(np.int8)
+
+
+@cache
+def load(name: str) -> Classifier:
+    """The classifier `name`, read once per process.
+
+    Raises
+    ------
+    UsageError : no such network; the message lists those there are.
+    WeightsError : weights that are not the ones its card pins.
+    """
+    return Classifier(network(name), card(name)["weights_sha256"], load_weights(name))

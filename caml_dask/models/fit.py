@@ -1,0 +1,135 @@
+"""Fitting a network to its training set, epoch by epoch, resumable after each."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caml_dask.errors import UsageError
+from caml_dask.models.networks import import_keras
+from caml_dask.models.registry import Network
+from caml_dask.models.training_sets import publish
+
+logger = logging.getLogger(__name__)
+
+Arrays = list[NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How a network is fitted.
+
+    Parameters
+    ----------
+    epochs : passes over the training set.
+    batch : samples an update.
+    learning_rate : of Adam at the first update; it falls to 1 % of it along a cosine.
+    seed : of the initial weights and of the order of samples.
+    """
+
+    epochs: int = 20
+    batch: int = 1_024
+    learning_rate: float = 3e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 1 or not self.learning_rate > 0:
+            raise UsageError(f"{self}: give at least one epoch, one sample a batch and a positive learning rate")
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """What a fit needs to go on after an epoch."""
+
+    epoch: int
+    best_epoch: int
+    best_accuracy: float
+    weights: Arrays
+    optimizer: Arrays
+    best: Arrays
+
+    def save(self, at: Path) -> None:
+        stacks = {"weights": self.weights, "optimizer": self.optimizer, "best": self.best}
+        named = {f"{stack}_{i:03d}": array for stack, arrays in stacks.items() for i, array in enumerate(arrays)}
+        counts = np.array([self.epoch, self.best_epoch])
+        publish(at, {"counts": counts, "accuracy": np.array(self.best_accuracy), **named})
+
+    @classmethod
+    def read(cls, at: Path) -> _Progress:
+        with np.load(at) as stored:
+
+            def stack(name: str) -> Arrays:
+                return [stored[key] for key in sorted(stored.files) if key.startswith(f"{name}_")]
+
+            epoch, best_epoch = stored["counts"].tolist()
+            accuracy = float(stored["accuracy"])
+            return cls(epoch, best_epoch, accuracy, stack("weights"), stack("optimizer"), stack("best"))
+
+
+def fit(
+    entry: Network,
+    train: tuple[NDArray[np.float32], NDArray[np.int8]],
+    validation: tuple[NDArray[np.float32], NDArray[np.int8]],
+    settings: FitSettings,
+    checkpoint: Path,
+) -> tuple[dict[str, NDArray[np.float32]], int, float]:
+    """Fit a network by binary cross-entropy; keep the weights of the epoch best on the validation set.
+
+    Parameters
+    ----------
+    entry : the network.
+    train, validation : features (n, N) float32 and labels (n,) int8.
+    settings : how to fit.
+    checkpoint : an .npz that is rewritten after every epoch, and continued from where it is there. The order of samples
+        depends on seed and epoch alone, so that a resumed fit sees what an uninterrupted one sees.
+
+    Returns
+    -------
+    weights by name, the epoch they come from (from 1), and their accuracy on the validation set.
+    """
+    model = _compiled(entry, settings, len(train[1]))
+    progress = _Progress(0, 0, -1.0, model.get_weights(), [], [])
+    if checkpoint.exists():
+        progress = _Progress.read(checkpoint)
+        model.set_weights(progress.weights)
+        for variable, value in zip(model.optimizer.variables, progress.optimizer, strict=True):
+            variable.assign(value)
+        logger.info("going on after epoch %d", progress.epoch)
+    x_validation, y_validation = validation[0][..., None], validation[1] > 0
+    while progress.epoch < settings.epochs:
+        epoch = progress.epoch + 1
+        order = np.random.default_rng([settings.seed, epoch]).permutation(len(train[1]))
+        loss = model.fit(
+            train[0][order][..., None], train[1][order], batch_size=settings.batch, shuffle=False, verbose=0
+        ).history["loss"][0]
+        scores = model.predict(x_validation, batch_size=8_192, verbose=0)[:, 0]
+        accuracy = float(((scores > 0.5) == y_validation).mean())
+        logger.info("epoch %d of %d: loss %.4f, validation accuracy %.4f", epoch, settings.epochs, loss, accuracy)
+        progress = replace(
+            progress,
+            epoch=epoch,
+            weights=model.get_weights(),
+            optimizer=[np.asarray(variable) for variable in model.optimizer.variables],
+        )
+        if accuracy > progress.best_accuracy:
+            progress = replace(progress, best=progress.weights, best_epoch=epoch, best_accuracy=accuracy)
+        progress.save(checkpoint)
+    names = [name for name, _ in entry.shapes]
+    return dict(zip(names, progress.best, strict=True)), progress.best_epoch, progress.best_accuracy
+
+
+def _compiled(entry: Network, settings: FitSettings, n_train: int) -> Any:
+    """The untrained Keras model with its optimizer."""
+    keras = import_keras()
+    keras.utils.set_random_seed(settings.seed)
+    updates = settings.epochs * -(-n_train // settings.batch)
+    schedule = keras.optimizers.schedules.CosineDecay(settings.learning_rate, updates, alpha=0.01)
+    model = entry.build()
+    model.compile(keras.optimizers.Adam(schedule), "binary_crossentropy")
+    model.optimizer.build(model.trainable_variables)
+    return model

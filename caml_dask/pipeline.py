@@ -1,0 +1,208 @@
+"""The stages of an analysis as a table, which units are pending, one unit run, and the serial executor.
+
+Executors trade in keys: (image, stage, unit). What a unit needs it reads from the store. The serial executor here is the
+specification of the others.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from caml_dask.errors import CamlError, ConservationError
+from caml_dask.io.rundir import Image, Run
+from caml_dask.io.store import DirectoryStore
+from caml_dask.models.classify import load
+from caml_dask.stages import classify, link, publish, results, shapes, tiles
+from caml_dask.stages.work import Work, tile_size
+
+Key = tuple[int, str, int]
+"""Index of the image in the run, name of the stage, number of the unit."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the analysis of an image.
+
+    name : as it stands in records and progress bars
+    per : what its units are: the "image" itself, the "chunk" of its input, or the "tile"
+    run : does one unit and returns its record, with `rows` where localizations flow through it
+    """
+
+    name: str
+    per: str
+    run: Callable[[Work, int], dict[str, Any]]
+
+
+def read(work: Work, unit: int) -> dict[str, Any]:
+    """Read an image's input into the store; an image that is one tile is analysed at once, in memory (DESIGN section 5)."""
+    tables = tiles.input_tables(work)
+    head = list(itertools.islice(tables, 2))
+    rows = sum(len(table) for table in head)
+    if len(head) == 2 or rows > tile_size(work.settings, rows):
+        return tiles.ingest(work, itertools.chain(head, tables))
+    memory = work.store.in_memory()
+    record = analyse(work.using(memory), head, {})
+    work.store.written += memory.written
+    return {**record, "fused": True}
+
+
+STAGES = (
+    Stage("read", "image", read),
+    Stage("plan", "image", tiles.plan),
+    Stage("scatter", "chunk", tiles.scatter),
+    Stage("gather", "tile", tiles.gather),
+    Stage("classify", "tile", classify.classify),
+    Stage("link", "tile", link.link),
+    Stage("stitch", "image", link.stitch),
+    Stage("cut", "tile", link.cut),
+    Stage("number", "image", link.number),
+    Stage("measure", "tile", shapes.measure),
+    Stage("points", "chunk", results.points),
+    Stage("publish", "image", publish.publish),
+)
+FIRST, LAST = STAGES[0], STAGES[-1]
+
+
+def units(work: Work, stage: Stage) -> int:
+    """How many units a stage has, once the stages before it are done."""
+    if stage.per == "chunk":
+        return int(work.facts()["chunks"])
+    return work.partition().n_tiles if stage.per == "tile" else 1
+
+
+def analyse(
+    work: Work, tables: Iterable[pa.Table], seconds: dict[str, float], until: str | None = None
+) -> dict[str, Any]:
+    """Every stage in one process over one store, up to the stage `until`.
+
+    By default up to the last stage, or where there is no output directory to the one before it.
+
+    seconds : filled with the time each stage took
+    Returns the record of the last stage run.
+    """
+    start = time.perf_counter()
+    record = tiles.ingest(work, tables)
+    seconds[FIRST.name] = time.perf_counter() - start
+    names = [stage.name for stage in STAGES]
+    stop = len(STAGES) - (not work.store.has_outputs) if until is None else names.index(until) + 1
+    for stage in STAGES[1:stop]:
+        start = time.perf_counter()
+        for unit in range(units(work, stage)):
+            record = stage.run(work, unit)
+        seconds[stage.name] = time.perf_counter() - start
+    return {**record, "seconds_by_stage": seconds}
+
+
+def work_of(run: Run, image: Image, store: DirectoryStore) -> Work:
+    """The world of an image's stages in a run directory."""
+    return Work(image, run.settings, load(run.settings.model), store)
+
+
+def run_unit(run: Run, key: Key) -> dict[str, Any]:
+    """Do one unit and record it as done.
+
+    Raises
+    ------
+    CamlError : what the unit found wrong.
+    """
+    index, name, unit = key
+    stage = next(stage for stage in STAGES if stage.name == name)
+    store = run.store(run.images[index])
+    start = time.perf_counter()
+    record = stage.run(work_of(run, run.images[index], store), unit)
+    record["seconds"] = time.perf_counter() - start
+    record["worker"] = f"{socket.gethostname()}:{os.getpid()}"
+    return store.finish(LAST.name if record.get("fused") else name, unit, record)
+
+
+def barriers(run: Run, index: int, resumed: bool = False) -> Iterator[tuple[Stage, list[Key], int]]:
+    """The stages of an image one after another, with the units still to run and how many there are in all.
+
+    Ask for the next stage only when all units of the last one are done. A unit is pending where no done record stands
+    for it, or, in a resumed run, where a file of its record is missing or altered.
+
+    Raises
+    ------
+    ConservationError : a stage whose tiles do not return the localizations they were given, named (DESIGN law 1).
+    """
+    image = run.images[index]
+    store = run.store(image)
+    work = work_of(run, image, store)
+    owned: list[int] = []
+    for stage in STAGES:
+        if _intact(store, LAST.name, 0, resumed):
+            store.clear_tables()
+            return
+        count = units(work, stage)
+        pending = [unit for unit in range(count) if not _intact(store, stage.name, unit, resumed)]
+        yield stage, [(index, stage.name, unit) for unit in pending], count
+        if stage is FIRST and store.done(LAST.name, 0):
+            continue
+        owned = _conserved(work, store, stage, count, owned)
+    store.clear_tables()
+
+
+def _intact(store: DirectoryStore, stage: str, unit: int, check_files: bool) -> bool:
+    record = store.done(stage, unit)
+    if record is None:
+        return False
+    if check_files and store.altered(record):
+        store.forget(stage, unit)
+        return False
+    return True
+
+
+def _conserved(work: Work, store: DirectoryStore, stage: Stage, count: int, owned: list[int]) -> list[int]:
+    """Check that a stage returned as many localizations as it was given; the rows each tile owns, once known."""
+    records = [store.done(stage.name, unit) or {} for unit in range(count)]
+    rows = [record.get("rows", 0) for record in records]
+    facts = work.facts()
+    expected = {"scatter": facts["finite"], "gather": facts["finite"], "points": facts["rows"]}.get(stage.name)
+    if expected is not None and sum(rows) != expected:
+        raise ConservationError(f"{work.image.image_id}: {stage.name} returned {sum(rows)} rows of {expected}")
+    if stage.name == "gather":
+        return rows
+    if stage.per == "tile" and rows != owned:
+        tile = next(i for i in range(count) if rows[i] != owned[i])
+        raise ConservationError(
+            f"{work.image.image_id}: {stage.name} returned {rows[tile]} of the {owned[tile]} localizations of tile {tile}"
+        )
+    return owned
+
+
+class Observer(Protocol):
+    """Who watches a run."""
+
+    def stage_started(self, image: Image, stage: str, total: int, pending: int) -> None:
+        """A stage of an image begins; `pending` of its `total` units are still to run."""
+
+    def unit_done(self, image: Image, record: dict[str, Any]) -> None:
+        """A unit is done."""
+
+    def image_done(self, image: Image) -> None:
+        """All stages of an image are done."""
+
+    def image_failed(self, image: Image, error: BaseException) -> None:
+        """An image cannot be analysed; the others go on."""
+
+
+def run_serial(run: Run, observer: Observer, resumed: bool = False) -> None:
+    """Run every pending unit in this process, one after another."""
+    for index, image in enumerate(run.images):
+        try:
+            for stage, keys, total in barriers(run, index, resumed):
+                observer.stage_started(image, stage.name, total, len(keys))
+                for key in keys:
+                    observer.unit_done(image, run_unit(run, key))
+        except (CamlError, OSError) as error:
+            observer.image_failed(image, error)
+        else:
+            observer.image_done(image)

@@ -1,0 +1,64 @@
+"""The demonstration: a simulated cell, analysed on a local Dask cluster and held against its truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from caml_dask.errors import CamlError
+from caml_dask.evaluate import class_scores, cluster_scores
+from caml_dask.interface import open_run
+from caml_dask.params import Settings
+from caml_dask.run.report import tell
+from caml_dask.run.session import execute
+from caml_dask.simulate import Field, Scenario, simulate
+
+_SEED = 2020
+_SCENARIO = Scenario(points_per_cluster=20, r_max_nm=50.0, percent_clustered=50.0, density_per_um2=100.0)
+_TILE = 15_000  # small enough that the demonstration has borders to stitch across
+
+
+def demonstrate(out: Path, workers: int) -> str:
+    """Simulate, analyse and compare; returns what to tell the user.
+
+    Raises
+    ------
+    CamlError : the analysis failed.
+    OutputError : `out` holds something that is no demonstration.
+    """
+    field = simulate(_SCENARIO, np.random.default_rng(_SEED))
+    table = out.with_name(out.name + "_input") / "simulated_cell.csv"
+    write_field(field, table)
+    outcome = execute([table], out, Settings(max_localizations=_TILE), workers=workers, overwrite=True)
+    for error in outcome.failed.values():
+        raise CamlError(str(error))
+    image = next(iter(open_run(out).images.values()))
+    points = image.points
+    labels = class_scores(field.truth >= 0, points["label"] > 0)
+    clusters = cluster_scores(field.truth, points["cluster_id"])
+    return "\n".join(
+        [
+            tell(outcome),
+            "",
+            f"Against the simulated truth ({_SCENARIO.points_per_cluster} localizations a cluster, radius "
+            f"{_SCENARIO.r_max_nm:.0f} nm, {_SCENARIO.percent_clustered:.0f} % clustered, "
+            f"{_SCENARIO.density_per_um2:.0f} per um2):",
+            f"  labels right                {100 * labels.accuracy:5.1f} %   (F1 {labels.f1:.3f})",
+            f"  clusters found / simulated  {clusters.n_found} / {clusters.n_true}   (adjusted Rand index "
+            f"{clusters.ari:.2f})",
+            "",
+            f"The input   {table}",
+            f"The picture {image.directory / 'overview.png'}",
+            f"The tables  {image.directory / 'points.parquet'}, clusters.csv beside it",
+        ]
+    )
+
+
+def write_field(field: Field, path: Path) -> None:
+    """Write a simulated field as a ThunderSTORM CSV with its truth in a column of its own, -1 for non-clustered."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = {"x [nm]": field.xy_nm[:, 0].round(3), "y [nm]": field.xy_nm[:, 1].round(3), "true_cluster": field.truth}
+    pa_csv.write_csv(pa.table(columns), path)

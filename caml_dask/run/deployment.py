@@ -1,0 +1,49 @@
+"""Where the units run: for now an embedded Dask cluster on this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")}
+_CONFIG = {
+    "distributed.scheduler.allowed-failures": 3,
+    "distributed.scheduler.no-workers-timeout": "60s",
+    "distributed.worker.multiprocessing-method": "spawn",
+    "distributed.nanny.pre-spawn-environ": _ONE_THREAD,
+    "distributed.comm.timeouts.connect": "30s",
+}
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def local_cluster(workers: int) -> Iterator[Client]:
+    """An embedded cluster of single-threaded worker processes, listening on loopback alone.
+
+    workers : number of worker processes, at least 1
+    """
+    import dask
+    from distributed import Client, LocalCluster
+
+    with dask.config.set(_CONFIG):
+        # Workers that end while the cluster is taken down say so in warnings that tell a user nothing.
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            silence_logs=logging.ERROR,
+        )
+        with cluster, Client(cluster) as client:
+            yield client

@@ -1,0 +1,64 @@
+"""The tables that flow through an analysis: every column with its type, unit and meaning.
+
+A column's unit is the suffix of its name: ``_nm``, ``_nm2``, ``_um2``, ``_deg``; without a suffix it is a pure number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+NON_CLUSTERED = 0
+CLUSTERED = 1
+FIBER = 2
+NO_CLUSTER = -1
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table users see."""
+
+    name: str
+    type: pa.DataType
+    meaning: str
+
+
+POINTS = (
+    Column("loc_id", pa.uint64(), "row of the localization in the input, from 0"),
+    Column("x_nm", pa.float64(), "x coordinate"),
+    Column("y_nm", pa.float64(), "y coordinate"),
+    Column("z_nm", pa.float64(), "z coordinate, only where the input has one"),
+    Column("p_clustered", pa.float32(), "the network's score for clustered, 0 to 1"),
+    Column("label", pa.int8(), "the network's class: 0 non-clustered, 1 clustered, 2 fiber"),
+    Column("cluster_id", pa.int64(), "smallest loc_id of the cluster it belongs to; -1 where it belongs to none"),
+    Column("window_saturated", pa.bool_(), "its neighbor window holds no localization of another class"),
+)
+
+CLUSTERS = (
+    Column("cluster_id", pa.int64(), "smallest loc_id of its members"),
+    Column("image_id", pa.string(), "the image it lies in"),
+    Column("label", pa.int8(), "class of its members: 1 clustered, 2 fiber"),
+    Column("n_localizations", pa.int64(), "localizations in the cluster"),
+    Column("area_nm2", pa.float64(), "area inside the outline, holes excluded"),
+    Column("perimeter_nm", pa.float64(), "length of the outline, holes included"),
+    Column("circularity", pa.float64(), "4 pi area / perimeter^2 (1 for a disc); null where the area is 0"),
+    Column("elongation", pa.float64(), "1 - minor / major axis of the members' covariance ellipse (0 round, 1 a line)"),
+    Column("orientation_deg", pa.float64(), "direction of the major axis, counter-clockwise from x, 0 to 180"),
+    Column("radius_of_gyration_nm", pa.float64(), "root mean squared distance of the members from their centroid"),
+    Column("mean_nn_nm", pa.float64(), "mean distance of the members to their nearest localization"),
+    Column("density_per_um2", pa.float64(), "localizations of the cluster per area of its outline; null where 0"),
+    Column("centroid_x_nm", pa.float64(), "mean x of the members"),
+    Column("centroid_y_nm", pa.float64(), "mean y of the members"),
+    Column("nearest_cluster_nm", pa.float64(), "distance from its centroid to the nearest other cluster's; null if alone"),
+    Column("touches_border", pa.bool_(), "the outline comes within 2b of the image's bounding box"),
+)
+
+DESCRIPTORS = tuple(c.name for c in CLUSTERS if pa.types.is_floating(c.type) and not c.name.startswith("centroid"))
+
+
+def arrow_schema(columns: tuple[Column, ...], *, leave_out: tuple[str, ...] = ()) -> pa.Schema:
+    """The Arrow schema of `columns`, each field's metadata carrying its meaning."""
+    return pa.schema(
+        [pa.field(c.name, c.type, metadata={"meaning": c.meaning}) for c in columns if c.name not in leave_out]
+    )

@@ -1,0 +1,93 @@
+"""Membership of a tile's localizations, and the measured clusters whose smallest loc_id it owns (METHOD section 6)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from caml_dask.measure import measure_clusters, touches_border
+from caml_dask.schema import CLUSTERS, NO_CLUSTER, NON_CLUSTERED, arrow_schema
+from caml_dask.stages.work import Work, lookup, xy
+
+MEASURED = arrow_schema(CLUSTERS, leave_out=("nearest_cluster_nm",)).append(pa.field("outline", pa.binary()))
+_OF_MEMBERS = (
+    "n_localizations",
+    "area_nm2",
+    "perimeter_nm",
+    "circularity",
+    "elongation",
+    "orientation_deg",
+    "radius_of_gyration_nm",
+    "mean_nn_nm",
+    "density_per_um2",
+    "centroid_x_nm",
+    "centroid_y_nm",
+)
+
+
+def measure(work: Work, unit: int) -> dict[str, Any]:
+    """Write down which cluster each localization of a tile belongs to, and measure the clusters at home in it."""
+    cluster, b_nm = clusters_of(work, unit)
+    _put_membership(work, unit, cluster)
+    numbers = work.store.get("numbers", unit)
+    at_home = numbers["root"].to_numpy().astype(np.int64) == numbers["cluster_id"].to_numpy()
+    home = np.sort(numbers["cluster_id"].to_numpy()[at_home])
+    members = [_members(work, unit, cluster, b_nm, home)]
+    for visitor in work.store.get("visitors", unit)["tile"].to_pylist():
+        members.append(_members(work, visitor, *clusters_of(work, visitor), home))
+    ids, points, nearest_nm, labels, b = (np.concatenate(column) for column in zip(*members, strict=True))
+    order = np.argsort(ids, kind="stable")
+    starts = np.append(np.flatnonzero(np.diff(ids[order], prepend=-1)), len(ids))
+    first = order[starts[:-1]]
+    shapes = measure_clusters(points[order], nearest_nm[order], starts, b[first])
+    columns: dict[str, Any] = {name: getattr(shapes, name) for name in _OF_MEMBERS}
+    columns |= {
+        "cluster_id": ids[first],
+        "image_id": [work.image.image_id] * len(first),
+        "label": labels[first],
+        "touches_border": touches_border(shapes.bounds_nm, work.facts()["bounds_nm"], b[first]),
+        "outline": shapes.outline_wkb(),
+    }
+    table = pa.Table.from_arrays([_column(columns[f.name], f.type) for f in MEASURED], schema=MEASURED)
+    work.store.put("measured", unit, table)
+    return {"rows": len(cluster), "clusters": len(table)}
+
+
+def _column(values: Any, kind: pa.DataType) -> pa.Array:
+    """An Arrow column; NaN is null."""
+    return pa.array(values, type=kind, from_pandas=True)
+
+
+def clusters_of(work: Work, unit: int) -> tuple[np.ndarray, np.ndarray]:
+    """cluster_id (n,) int64 and b (n,) float64 of each localization of a tile; -1 and 0 for none."""
+    roots = work.store.get("pieces", unit)["root"].to_numpy()
+    clustered = work.store.get("labels", unit)["label"].to_numpy() != NON_CLUSTERED
+    numbers = work.store.get("numbers", unit)
+    cluster = np.full(len(roots), NO_CLUSTER, dtype=np.int64)
+    b_nm = np.zeros(len(roots))
+    columns = [numbers["cluster_id"].to_numpy(), numbers["b_nm"].to_numpy()]
+    cluster[clustered], b_nm[clustered] = lookup(
+        numbers["root"].to_numpy(), columns, roots[clustered], f"pieces of tile {unit} of {work.image.image_id}"
+    )
+    return cluster, b_nm
+
+
+def _members(
+    work: Work, unit: int, cluster: np.ndarray, b_nm: np.ndarray, home: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """cluster_id, xy, nearest distance, label and b of a tile's localizations that belong to one of the `home` clusters."""
+    mine = np.isin(cluster, home) & (cluster != NO_CLUSTER)
+    labels = work.store.get("labels", unit)
+    nearest_nm, label = (labels[name].to_numpy()[mine] for name in ("nearest_nm", "label"))
+    return cluster[mine], xy(work.store.get("tile", unit))[mine], nearest_nm, label, b_nm[mine]
+
+
+def _put_membership(work: Work, unit: int, cluster: np.ndarray) -> None:
+    labels = work.store.get("labels", unit)
+    table = labels.select(["loc_id", "p_clustered", "label"])
+    table = table.append_column("cluster_id", pa.array(cluster))
+    table = table.append_column("window_saturated", work.store.get("reach", unit)["window_saturated"])
+    order = np.argsort(labels["loc_id"].to_numpy())
+    work.store.put("membership", unit, table.take(pa.array(order)))

@@ -1,0 +1,136 @@
+"""From an input file to tiles: read once, cut the plane, deal the rows out (DESIGN section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from caml_dask.errors import ConservationError, InputError, TooFewLocalizations
+from caml_dask.io.sources import open_sources
+from caml_dask.models.registry import NETWORKS
+from caml_dask.neighbors import BlockIndex
+from caml_dask.stages.work import CHUNK_ROWS, COORDINATES, Work, coordinates, tile_size, xy
+from caml_dask.tiling import partition
+
+
+def input_tables(work: Work) -> Iterator[pa.Table]:
+    """The image's input as tables of up to CHUNK_ROWS rows, coordinates first.
+
+    Raises
+    ------
+    InputError : a file that cannot be read, or that no longer holds the image's channel.
+    """
+    if work.image.path is None:
+        raise InputError("an image without a file has no input to read")
+    for source in open_sources(work.image.path, work.settings.columns):
+        if source.channel == work.image.channel:
+            return source.tables(CHUNK_ROWS)
+    raise InputError(f"channel {work.image.channel!r} is no longer there", work.image.path)
+
+
+def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
+    """Store the input in chunks, with loc_id, and find what planning needs: counts and bounds.
+
+    Raises
+    ------
+    InputError : non-finite coordinates where the settings refuse them, or an image that does not fit the network.
+    """
+    rows = finite_rows = chunks = 0
+    lower, upper = np.full(2, np.inf), np.full(2, -np.inf)
+    names = list(COORDINATES[:2])
+    for table in tables:
+        loc_id = pa.array(np.arange(rows, rows + len(table), dtype=np.uint64))
+        table = table.add_column(0, "loc_id", loc_id)
+        points = coordinates(table)
+        finite = np.isfinite(points).all(axis=1)
+        if work.settings.nonfinite == "refuse" and not finite.all():
+            raise InputError(
+                f"{np.count_nonzero(~finite)} of the rows read so far have NaN or infinite coordinates: mend them, "
+                "or let them be left out with --nonfinite drop",
+                work.image.path,
+                rows + int(np.argmin(finite)),
+            )
+        if finite.any():
+            lower = np.minimum(lower, points[finite, :2].min(axis=0))
+            upper = np.maximum(upper, points[finite, :2].max(axis=0))
+        names = list(COORDINATES[: points.shape[1]])
+        work.store.put("input", chunks, table)
+        rows, finite_rows, chunks = rows + len(table), finite_rows + int(finite.sum()), chunks + 1
+    facts: dict[str, Any] = {"rows": rows, "finite": finite_rows, "chunks": chunks, "coordinates": names}
+    facts |= {"bounds_nm": [*lower.tolist(), *upper.tolist()]}
+    check_fits(work, finite_rows, len(names))
+    work.store.put("facts", 0, pa.Table.from_pylist([facts]))
+    return facts
+
+
+def check_fits(work: Work, n: int, dimensions: int) -> None:
+    """Refuse an image that the network cannot take (METHOD section 1).
+
+    Raises
+    ------
+    TooFewLocalizations : fewer finite localizations than its window needs.
+    InputError : 3D localizations for a 2D network, or the reverse.
+    """
+    model, window = work.classifier.name, work.classifier.n_neighbors
+    fitting = [x for x in NETWORKS.values() if x.dimensions == dimensions]
+    if dimensions != work.classifier.dimensions:
+        others = " or ".join(f"--model {x.name}" for x in fitting) or "leave z out with --columns x=...,y=...,unit=..."
+        raise InputError(
+            f"has {dimensions} coordinates a localization; {model} takes {work.classifier.dimensions}: use {others}",
+            work.image.path,
+        )
+    if n <= window:
+        smaller = [x for x in fitting if x.n_neighbors < n]
+        best = max(smaller, key=lambda x: x.n_neighbors, default=None)
+        hint = f"use {best.name} ({best.n_neighbors + 1})" if best else "no network takes so small a field"
+        raise TooFewLocalizations(f"{model} needs {window + 1} localizations; there are {n}: {hint}", work.image.path)
+
+
+def _finite(table: pa.Table) -> pa.Table:
+    """loc_id and coordinates of the rows whose coordinates are finite."""
+    names = ["loc_id", *(name for name in COORDINATES if name in table.column_names)]
+    return table.select(names).filter(pa.array(np.isfinite(coordinates(table)).all(axis=1)))
+
+
+def plan(work: Work, unit: int) -> dict[str, Any]:
+    """Cut the plane into tiles from the coordinates of all chunks, read as a stream."""
+    facts = work.facts()
+
+    def stream() -> Iterator[np.ndarray]:
+        for chunk in range(facts["chunks"]):
+            points = coordinates(work.store.get("input", chunk, facts["coordinates"]))
+            yield points[np.isfinite(points).all(axis=1)][:, :2]
+
+    tiles = partition(stream, facts["finite"], tile_size(work.settings, facts["finite"]))
+    corners = np.hstack([tiles.lower_nm, tiles.upper_nm])
+    names = ("x0_nm", "y0_nm", "x1_nm", "y1_nm")
+    work.store.put("boxes", 0, pa.table({name: corners[:, i] for i, name in enumerate(names)}))
+    cuts = {"axis": tiles.axis, "at_nm": tiles.at_nm, "below": tiles.below, "above": tiles.above}
+    work.store.put("cuts", 0, pa.table(cuts))
+    return {"rows": facts["finite"], "tiles": tiles.n_tiles}
+
+
+def scatter(work: Work, unit: int) -> dict[str, Any]:
+    """Deal the finite rows of one chunk out to the tiles that own them."""
+    tiles = work.partition()
+    table = _finite(work.store.get("input", unit))
+    owner = tiles.tile_of(xy(table))
+    parts = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=tiles.n_tiles))])
+    work.store.put("scattered", unit, table.take(pa.array(np.argsort(owner, kind="stable"))), parts.tolist())
+    return {"rows": len(table)}
+
+
+def gather(work: Work, unit: int) -> dict[str, Any]:
+    """Bring the rows of one tile together, in blocks of near localizations."""
+    chunks = work.facts()["chunks"]
+    table = pa.concat_tables([work.store.get_part("scattered", chunk, unit) for chunk in range(chunks)])
+    box = work.partition()
+    points = xy(table)
+    if not np.all((points >= box.lower_nm[unit]) & (points < box.upper_nm[unit])):
+        raise ConservationError(f"tile {unit} of {work.image.image_id} was dealt localizations outside its box")
+    order = BlockIndex.build(coordinates(table)).order
+    work.store.put("tile", unit, table.take(pa.array(order)).combine_chunks())
+    return {"rows": len(table)}

@@ -1,0 +1,61 @@
+"""Rows of other tiles: the halo of a tile, and any window of the image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from caml_dask.stages.work import Work, xy
+from caml_dask.tiling import Partition
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of the image of which every localization is at hand.
+
+    lower_nm, upper_nm : (2,) float64, its corners; infinite where it reaches the image's bounds
+    rows : localizations of other tiles inside it
+    """
+
+    lower_nm: np.ndarray
+    upper_nm: np.ndarray
+    rows: pa.Table
+
+
+def halo(work: Work, tiles: Partition, tile: int, pad_nm: float, most: int) -> Window:
+    """The rows of other tiles around a tile: those nearer than `pad_nm` to its box, and no more than the nearest `most`."""
+    lower, upper = tiles.lower_nm[tile], tiles.upper_nm[tile]
+    pieces, apart = [work.store.get("tile", tile).slice(0, 0)], [np.zeros(0)]
+    for other in tiles.overlapping(lower - pad_nm, upper + pad_nm):
+        if other == tile:
+            continue
+        rows = work.store.get("tile", int(other))
+        points = xy(rows)
+        distance = np.maximum(lower - points, points - upper).max(axis=1)
+        near = distance < pad_nm
+        pieces.append(rows.filter(pa.array(near)))
+        apart.append(distance[near])
+    table, distance = pa.concat_tables(pieces), np.concatenate(apart)
+    if len(table) > most:
+        pad_nm = float(np.partition(distance, most)[most])
+        table = table.filter(pa.array(distance < pad_nm))
+    return Window(*_open_at_bounds(work, lower - pad_nm, upper + pad_nm), table)
+
+
+def window(work: Work, tiles: Partition, lower_nm: np.ndarray, upper_nm: np.ndarray, without: np.ndarray) -> Window:
+    """All rows in a closed window but those whose loc_id is in `without`, which the caller has."""
+    pieces = []
+    for other in tiles.overlapping(lower_nm, upper_nm):
+        rows = work.store.get("tile", int(other))
+        points = xy(rows)
+        inside = np.all((points >= lower_nm) & (points <= upper_nm), axis=1)
+        inside[inside] = ~np.isin(rows["loc_id"].to_numpy()[inside], without)
+        pieces.append(rows.filter(pa.array(inside)))
+    return Window(*_open_at_bounds(work, lower_nm, upper_nm), pa.concat_tables(pieces))
+
+
+def _open_at_bounds(work: Work, lower_nm: np.ndarray, upper_nm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    bounds = np.array(work.facts()["bounds_nm"])
+    return np.where(lower_nm < bounds[:2], -np.inf, lower_nm), np.where(upper_nm > bounds[2:], np.inf, upper_nm)

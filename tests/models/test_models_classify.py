@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from caml_dask.errors import InputError, UsageError
+from caml_dask.models import NETWORKS, Classifier, card, load, network
+from caml_dask.models.training_sets import neighbor_distances
+from caml_dask.simulate import Field, Scenario, simulate
+
+NAMES = sorted(NETWORKS)
+
+
+@pytest.fixture(scope="module")
+def field() -> Field:
+    return simulate(Scenario(20, 50.0, 50.0, 100.0), np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def classifier(request) -> Classifier:
+    return load(request.param)
+
+
+@pytest.fixture(scope="module")
+def distances(field: Field, classifier: Classifier) -> np.ndarray:
+    return neighbor_distances(field.xy_nm, np.arange(3_000), classifier.n_neighbors)
+
+
+def test_a_classifier_is_read_once_and_says_what_it_is(classifier: Classifier):
+    assert load(classifier.name) is classifier
+    about = card(classifier.name)
+    assert classifier.weights_sha256 == about["weights_sha256"]
+    assert about["n_neighbors"] == classifier.n_neighbors
+    assert tuple(about["classes"]) == classifier.classes
+
+
+def test_scores_change_no_bit_with_order_and_batch(classifier: Classifier, distances: np.ndarray):
+    scores = classifier.scores(distances)
+    assert scores.dtype == np.float32
+    assert scores.shape == (3_000,)
+    order = np.random.default_rng(1).permutation(len(distances))
+    assert classifier.scores(distances[order]).tobytes() == scores[order].tobytes()
+    for size in (1, 7, 500):
+        batches = [classifier.scores(distances[i : i + size]) for i in range(0, len(distances), size)]
+        assert np.concatenate(batches).tobytes() == scores.tobytes()
+    assert classifier.scores(distances[3:]).tobytes() == scores[3:].tobytes()
+    assert classifier.scores(np.asfortranarray(distances)).tobytes() == scores.tobytes()
+
+
+def test_scores_are_scale_free(classifier: Classifier, distances: np.ndarray):
+    scores = classifier.scores(distances)
+    assert classifier.scores(distances / np.float32(128)).tobytes() == scores.tobytes()
+
+
+def test_labels_tell_the_classes_apart(classifier: Classifier, distances: np.ndarray, field: Field):
+    labels = classifier.labels(classifier.scores(distances))
+    assert labels.dtype == np.int8
+    assert ((labels > 0) == (field.truth[:3_000] >= 0)).mean() > 0.95
+
+
+def test_a_score_of_one_half_is_not_clustered(classifier: Classifier):
+    scores = np.array([0.0, 0.5, np.nextafter(np.float32(0.5), np.float32(1)), 1.0], np.float32)
+    assert classifier.labels(scores).tolist() == [0, 0, 1, 1]
+
+
+def test_duplicates_only_get_a_finite_score(classifier: Classifier):
+    scores = classifier.scores(np.zeros((2, classifier.n_neighbors), np.float32))
+    assert np.isfinite(scores).all()
+
+
+def test_no_rows(classifier: Classifier):
+    assert classifier.scores(np.empty((0, classifier.n_neighbors), np.float32)).shape == (0,)
+
+
+def test_a_missing_neighbor_never_reaches_the_network(classifier: Classifier, distances: np.ndarray):
+    rows = distances[:5].copy()
+    rows[3, -1] = np.inf
+    with pytest.raises(InputError, match="finite") as caught:
+        classifier.scores(rows)
+    assert caught.value.row == 3
+
+
+def test_another_window_is_refused(classifier: Classifier, distances: np.ndarray):
+    with pytest.raises(InputError, match=rf"\(n, {classifier.n_neighbors}\)"):
+        classifier.scores(distances[:, :-1])
+
+
+@pytest.mark.parametrize("ask", [network, card, load])
+def test_an_unknown_model_lists_the_known_ones(ask):
+    with pytest.raises(UsageError, match=r"'XPILJY'.*XPILJZ"):
+        ask("XPILJY")
+
+
+def test_scoring_imports_neither_keras_nor_tensorflow():
+    code = (
+        "import sys, numpy as np\n"
+        "from caml_dask.models import load\n"
+        "load('XPILJZ').scores(np.ones((2, 100), np.float32).cumsum(axis=1, dtype=np.float32))\n"
+        "sys.exit(' '.join(m for m in sys.modules if m.split('.')[0] in ('keras', 'tensorflow')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.strip()) == (0, "") or done.stderr == "\n"

@@ -1,0 +1,114 @@
+"""What many tests share: a five-line classifier, a hand-drawn field, and an oracle that knows no tiles."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from caml_dask.io.rundir import Image
+from caml_dask.io.store import MemoryStore
+from caml_dask.params import Settings
+from caml_dask.pipeline import analyse
+from caml_dask.stages.results import clusters_table
+from caml_dask.stages.work import Work
+
+# Two clusters of five and four, a pair that is too small, and loners. A reader can check it on squared paper (nm).
+HAND_DRAWN = np.array(
+    [
+        [10, 10], [12, 10], [10, 12], [12, 12], [11, 11],
+        [50, 50], [52, 50], [50, 52], [52, 52],
+        [90, 10], [92, 10],
+        [10, 60], [80, 90], [95, 60], [40, 5], [30, 90],
+    ],
+    dtype=np.float64,
+)  # fmt: skip
+HAND_DRAWN_CLUSTERS = np.array([0] * 5 + [5] * 4 + [-1] * 7)
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Clustered where the `rank`-th neighbor is nearer than `below` times the last of the window (free of scale)."""
+
+    n_neighbors: int = 5
+    rank: int = 3
+    below: float = 0.5
+    dimensions: int = 2
+    name: str = "threshold"
+
+    def scores(self, distances: np.ndarray) -> np.ndarray:
+        return (distances[:, self.rank - 1] < np.float32(self.below) * distances[:, -1]).astype(np.float32)
+
+    def labels(self, scores: np.ndarray) -> np.ndarray:
+        return (scores > 0.5).astype(np.int8)
+
+
+@dataclass(frozen=True)
+class Result:
+    """Tables of an analysis in memory."""
+
+    points: pa.Table
+    clusters: pa.Table
+    work: Work
+
+    @property
+    def cluster_id(self) -> np.ndarray:
+        return self.points["cluster_id"].to_numpy()
+
+
+def analyse_in_memory(xy_nm: np.ndarray, classifier: object, tile: int, **settings: object) -> Result:
+    """All stages over tiles of at most `tile` localizations."""
+    table = pa.table({name: xy_nm[:, i] for i, name in enumerate(("x_nm", "y_nm", "z_nm")[: xy_nm.shape[1]])})
+    work = Work(Image("test"), Settings(max_localizations=tile, **settings), classifier, MemoryStore())
+    analyse(work, [table], {})
+    return Result(work.store.get("points", 0), clusters_table(work), work)
+
+
+def oracle_neighbors(xy_nm: np.ndarray, k: int) -> np.ndarray:
+    """(n, k) float64 distances to the k nearest others, ascending, by comparing everything with everything."""
+    d = np.sqrt(((xy_nm[:, None, :] - xy_nm[None, :, :]) ** 2).sum(axis=2))
+    np.fill_diagonal(d, np.inf)
+    return np.sort(d, axis=1)[:, :k]
+
+
+def oracle_clusters(xy_nm: np.ndarray, labels: np.ndarray, k: int, min_points: int = 3) -> np.ndarray:
+    """cluster_id of each localization as METHOD section 6 says it, by comparing everything with everything."""
+    n = len(xy_nm)
+    d = np.sqrt(((xy_nm[:, None, :] - xy_nm[None, :, :]) ** 2).sum(axis=2))
+    apart = d + np.where(np.eye(n, dtype=bool), np.inf, 0.0)
+    window, nearest = np.sort(apart, axis=1)[:, k - 1], apart.min(axis=1)
+    links = np.zeros((n, n), dtype=bool)
+    for p in np.flatnonzero(labels):
+        other = d[p][labels != labels[p]]
+        reach = (labels == labels[p]) & (apart[p] <= window[p]) & (d[p] < (other.min() if len(other) else np.inf))
+        if reach.sum() >= 3:
+            links[p] |= reach
+    links |= links.T
+    for component in _components(links, np.flatnonzero(labels)):
+        b = 1.2 * (math.fsum(nearest[component]) / len(component))
+        links[np.ix_(component, component)] &= d[np.ix_(component, component)] <= 2.0 * np.sqrt(3.0) * b
+    cluster = np.full(n, -1)
+    for component in _components(links, np.flatnonzero(labels)):
+        if len(component) >= min_points:
+            cluster[component] = min(component)
+    return cluster
+
+
+def _components(links: np.ndarray, rows: np.ndarray) -> list[list[int]]:
+    seen: set[int] = set()
+    found = []
+    for start in rows.tolist():
+        if start in seen:
+            continue
+        seen.add(start)
+        component, front = [], [start]
+        while front:
+            p = front.pop()
+            component.append(p)
+            new = [q for q in np.flatnonzero(links[p]).tolist() if q not in seen]
+            seen.update(new)
+            front += new
+        found.append(component)
+    return found

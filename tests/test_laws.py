@@ -1,0 +1,154 @@
+"""The laws of an analysis as properties: conservation, tiling changes nothing, exactness, identity, units."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from layouts import KINDS, draw_layout, layouts
+from support import (
+    HAND_DRAWN,
+    HAND_DRAWN_CLUSTERS,
+    Threshold,
+    analyse_in_memory,
+    oracle_clusters,
+    oracle_neighbors,
+)
+
+from caml_dask.stages.classify import certified_neighbors
+from caml_dask.stages.work import coordinates
+
+TILES = st.sampled_from([2, 4, 8, 13, 30])
+CLASSIFIERS = st.builds(
+    Threshold,
+    n_neighbors=st.sampled_from([4, 6, 9]),
+    rank=st.integers(1, 4),
+    below=st.sampled_from([0.4, 0.6, 0.8, 1.1]),
+)
+WHOLE = 10**6
+
+
+def test_hand_drawn_field():
+    classifier = Threshold(n_neighbors=5, rank=3, below=0.5)
+    result = analyse_in_memory(HAND_DRAWN, classifier, WHOLE)
+    assert np.array_equal(result.cluster_id, HAND_DRAWN_CLUSTERS)
+    assert result.clusters["n_localizations"].to_pylist() == [5, 4]
+    assert result.clusters["cluster_id"].to_pylist() == [0, 5]
+
+
+@given(layouts(), CLASSIFIERS, TILES)
+def test_tiling_changes_nothing(xy, classifier, tile):
+    """Laws 1 to 4 at once, on any tiling.
+
+    Conservation: every loc_id is owned by one tile and stands once in every table of a row a localization. Tiling
+    changes nothing: points and clusters are those of one tile, to the bit, outlines included. Exactness: distances are
+    those of comparing everything with everything. Identity: cluster_id is the smallest loc_id of what the definition joins.
+    """
+    one, many = analyse_in_memory(xy, classifier, WHOLE), analyse_in_memory(xy, classifier, tile)
+    _assert_conserved(many, xy)
+    assert one.work.partition().n_tiles == 1
+    assert many.points.equals(one.points)
+    assert many.clusters.equals(one.clusters)
+    assert _outlines(many).equals(_outlines(one))
+    _assert_exact(many, xy, classifier.n_neighbors)
+    labels = many.points["label"].to_numpy()
+    assert np.array_equal(many.cluster_id, oracle_clusters(xy, labels, classifier.n_neighbors))
+
+
+@given(layouts(), CLASSIFIERS, TILES, st.integers(0, 2**32 - 1))
+def test_row_order_changes_nothing_but_the_ids(xy, classifier, tile, seed):
+    """Law 2: shuffled rows give the same labels, clusters and measures, ids up to the numbering of the rows."""
+    order = np.random.default_rng(seed).permutation(len(xy))
+    one, shuffled = analyse_in_memory(xy, classifier, WHOLE), analyse_in_memory(xy[order], classifier, tile)
+    for name in ("p_clustered", "label", "window_saturated"):
+        assert shuffled.points[name].equals(one.points[name].take(pa.array(order)))
+    assert _same_partition(one.cluster_id[order], shuffled.cluster_id)
+    measures = [n for n in one.clusters.column_names if n != "cluster_id"]
+    back = _renumbered(shuffled.clusters, shuffled.cluster_id, order)
+    assert back.select(measures).equals(one.clusters.select(measures))
+
+
+@given(layouts(), CLASSIFIERS, TILES, st.sampled_from([0.25, 0.5, 2.0, 1024.0]))
+def test_scaling_scales(xy, classifier, tile, scale):
+    """Law 8: lengths by s, areas by s squared, to the bit for powers of two; nothing else changes."""
+    one, scaled = analyse_in_memory(xy, classifier, WHOLE), analyse_in_memory(xy * scale, classifier, tile)
+    assert np.array_equal(one.cluster_id, scaled.cluster_id)
+    for name in one.clusters.column_names:
+        before, after = one.clusters[name], scaled.clusters[name]
+        factor = {"nm": scale, "nm2": scale**2, "um2": scale**-2}.get(name.rsplit("_", 1)[-1])
+        if factor is None:
+            assert after.equals(before), name
+        else:
+            assert np.array_equal(before.to_numpy() * factor, after.to_numpy(), equal_nan=True), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_large_layouts_with_a_wide_window(kind):
+    """Law 2 where tiles are far smaller than the halo: a window of 100 over tiles of 40."""
+    xy = draw_layout(kind, 1500, np.random.default_rng(7))
+    classifier = Threshold(n_neighbors=100, rank=10, below=0.5)
+    one, many = analyse_in_memory(xy, classifier, WHOLE), analyse_in_memory(xy, classifier, 40)
+    assert many.points.equals(one.points)
+    assert many.clusters.equals(one.clusters)
+
+
+@given(layouts(least=15), st.integers(1, 5), TILES)
+def test_nonfinite_rows_stay_with_null_results(xy, bad, tile):
+    """Law 1: rows with NaN or infinity are counted, kept in place, and change nothing for the others."""
+    classifier = Threshold(n_neighbors=4)
+    rows = np.sort(np.random.default_rng(bad).choice(len(xy) + bad, bad, replace=False))
+    spoiled = np.full((len(xy) + bad, 2), np.nan)
+    good = np.setdiff1d(np.arange(len(spoiled)), rows)
+    spoiled[good] = xy
+    spoiled[rows[0]] = [np.inf, 3.0]
+    clean, result = analyse_in_memory(xy, classifier, WHOLE), analyse_in_memory(spoiled, classifier, tile)
+    assert result.work.facts()["rows"] - result.work.facts()["finite"] == bad
+    for name in ("p_clustered", "label", "cluster_id", "window_saturated"):
+        assert result.points[name].take(pa.array(rows)).null_count == bad
+    assert np.array_equal(result.points["label"].take(pa.array(good)).to_numpy(), clean.points["label"].to_numpy())
+    ids = result.points["cluster_id"].take(pa.array(good)).to_numpy()
+    assert np.array_equal(ids, np.where(clean.cluster_id < 0, -1, good[clean.cluster_id]))
+
+
+def _assert_conserved(result, xy):
+    store, tiles = result.work.store, result.work.partition().n_tiles
+    for name in ("tile", "labels", "reach", "pieces", "membership"):
+        ids = np.concatenate([store.get(name, t)["loc_id"].to_numpy() for t in range(tiles)])
+        assert np.array_equal(np.sort(ids), np.arange(len(xy))), name
+    assert np.array_equal(result.points["loc_id"].to_numpy(), np.arange(len(xy)))
+    assert np.array_equal(result.points["x_nm"].to_numpy(), xy[:, 0])
+    assert sum(result.clusters["n_localizations"].to_pylist()) == np.count_nonzero(result.cluster_id >= 0)
+
+
+def _assert_exact(result, xy, k):
+    expected = oracle_neighbors(xy, k)
+    for t in range(result.work.partition().n_tiles):
+        tile = result.work.store.get("tile", t)
+        ids, labels = tile["loc_id"].to_numpy(), result.work.store.get("labels", t)
+        assert np.array_equal(coordinates(tile), xy[ids])
+        assert np.array_equal(labels["window_nm"].to_numpy(), expected[ids, -1])
+        assert np.array_equal(labels["nearest_nm"].to_numpy(), expected[ids, 0])
+    last = result.work.partition().n_tiles - 1
+    ids = result.work.store.get("tile", last)["loc_id"].to_numpy()
+    for part in certified_neighbors(result.work, last):
+        assert np.array_equal(part.distances_nm, expected[ids[part.rows]].astype(np.float32))
+
+
+def _outlines(result):
+    tiles = result.work.partition().n_tiles
+    measured = [result.work.store.get("measured", t).select(["cluster_id", "outline"]) for t in range(tiles)]
+    return pa.concat_tables(measured).sort_by("cluster_id").combine_chunks()
+
+
+def _same_partition(a, b):
+    pairs = set(zip(a.tolist(), b.tolist(), strict=True))
+    return len(pairs) == len(set(a.tolist())) == len(set(b.tolist())) and ((a < 0) == (b < 0)).all()
+
+
+def _renumbered(clusters, cluster_id, order):
+    """The clusters of shuffled rows in the order their smallest unshuffled row gives them."""
+    first = {c: order[cluster_id == c].min() for c in clusters["cluster_id"].to_pylist()}
+    place = np.argsort([first[c] for c in clusters["cluster_id"].to_pylist()])
+    return clusters.take(pa.array(place, pa.int64())).combine_chunks()
