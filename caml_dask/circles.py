@@ -89,8 +89,8 @@ def _covers(centers, i, radius, block, order, keys, cell, stride, lo, width, lab
             half = math.acos(math.sqrt(d2) / (2.0 * radius))
             lo[m], width[m], label[m] = (math.atan2(dy, dx) - half) % TURN, 2.0 * half, j
             # Bins are only marked where covered with a margin: rounding must not hide an arc.
-            a = int(math.ceil((lo[m] + 1e-9) * (_BINS / TURN)))
-            z = int(math.floor((lo[m] + width[m] - 1e-9) * (_BINS / TURN)))
+            a = math.ceil((lo[m] + 1e-9) * (_BINS / TURN))
+            z = math.floor((lo[m] + width[m] - 1e-9) * (_BINS / TURN))
             for bin_ in range(a, z):
                 covered |= np.uint64(1) << np.uint64(bin_ % _BINS)
             if covered == np.uint64(_ALL_BINS):

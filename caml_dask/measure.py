@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +58,8 @@ def measure_clusters(xy_nm: FloatArray, nn_nm: FloatArray, starts: IntArray, b_n
     xy_nm : (m, 2) float64, members cluster by cluster.
     nn_nm : (m,) float64, distance of each member to its nearest localization, of any cluster or none.
     starts : (c + 1,) int64, members of cluster i are rows starts[i] to starts[i + 1]; none is empty.
-    b_nm : (c,) float64. Where it is 0 (duplicates only) area and perimeter are 0, outline, density and circularity null.
+    b_nm : (c,) float64. Where it is 0 (duplicates only) area and perimeter are 0; outline, density and circularity
+        null.
 
     Raises
     ------
@@ -74,7 +76,7 @@ def measure_clusters(xy_nm: FloatArray, nn_nm: FloatArray, starts: IntArray, b_n
     centroid, sxx, syy, sxy = _moments(xy, starts)
     elongation, orientation = _axes(sxx, syy, sxy)
     distances = nn_nm.tolist()
-    mean_nn = [math.fsum(distances[i:j]) / (j - i) for i, j in zip(starts[:-1], starts[1:], strict=True)]
+    mean_nn = [math.fsum(distances[i:j]) / (j - i) for i, j in pairwise(starts.tolist())]
     with np.errstate(divide="ignore", invalid="ignore"):
         flat = outlines.area == 0
         circularity = np.where(flat, np.nan, 4.0 * math.pi * outlines.area / outlines.perimeter**2)
@@ -108,7 +110,7 @@ def touches_border(bounds_nm: FloatArray, bbox_nm: FloatArray, b_nm: FloatArray)
     margin = 2.0 * np.asarray(b_nm)[:, None]
     low = bounds_nm[:, :2] - margin <= np.asarray(bbox_nm)[:2]
     high = bounds_nm[:, 2:] + margin >= np.asarray(bbox_nm)[2:]
-    touches: BoolArray = (low | high).any(axis=1)
+    touches: BoolArray = np.any(low | high, axis=1)
     return touches
 
 
@@ -127,7 +129,7 @@ def _check(xy_nm: FloatArray, nn_nm: FloatArray, starts: IntArray, b_nm: FloatAr
     m = len(nn_nm)
     if xy_nm.shape != (m, 2) or len(starts) != len(b_nm) + 1 or starts[0] != 0 or starts[-1] != m:
         raise ValueError(
-            f"xy_nm {xy_nm.shape}, nn_nm {nn_nm.shape}, starts {starts.shape} and b_nm {b_nm.shape} do not fit together: "
+            f"xy_nm {xy_nm.shape}, nn_nm {nn_nm.shape}, starts {starts.shape}, b_nm {b_nm.shape} do not fit together: "
             f"pass (m, 2), (m,), (c + 1,) running from 0 to m, and (c,)"
         )
     if len(b_nm) and np.diff(starts).min() < 1:

@@ -273,7 +273,7 @@ def _sample(arcs, ring_starts, owner, origin, b):  # type: ignore[no-untyped-def
     for r in range(len(ring_starts) - 1):
         count = 1
         for a in range(ring_starts[r], ring_starts[r + 1]):
-            chords[a] = max(1, int(math.ceil(abs(arcs[a, 3]) / _STEP)))
+            chords[a] = max(1, math.ceil(abs(arcs[a, 3]) / _STEP))
             count += chords[a]
         if count < 4:
             chords[ring_starts[r]] += 4 - count

@@ -6,12 +6,14 @@ sides of the image lie at infinity, so that a box at its rim is cut short by not
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 
+_FILL = 0.95  # how full tiles are meant to be: grid lines cut a little off the mark
 Stream = Callable[[], Iterable[np.ndarray]]
 """Starts a pass over the localizations: each array is (m, 2) float64, x and y in nm, all finite."""
 
@@ -220,7 +222,7 @@ def _best_line(
 ) -> tuple[int, int] | None:
     """Axis and grid line that halve `counts` best, across the longer side where both can be cut; None where neither can."""
     total = int(counts.sum())
-    tiles = -(-total // most)
+    tiles = math.ceil(total / (_FILL * most))
     target = total * (tiles // 2) / tiles
     found = []
     for axis, first in ((0, x0), (1, y0)):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from caml_dask.io.rundir import Image
 from caml_dask.io.store import MemoryStore
 from caml_dask.params import Settings
 from caml_dask.pipeline import analyse
+from caml_dask.simulate import Scenario, simulate_square
 from caml_dask.stages.results import clusters_table
 from caml_dask.stages.work import Work
 
@@ -112,3 +115,30 @@ def _components(links: np.ndarray, rows: np.ndarray) -> list[list[int]]:
             front += new
         found.append(component)
     return found
+
+
+def simulated_table(path: Path, side_nm: float = 5000.0, seed: int = 5) -> Path:
+    """A ThunderSTORM CSV of a simulated square: about 100 localizations per um2, half of them in clusters of 20."""
+    scenario = Scenario(points_per_cluster=20, r_max_nm=50.0, percent_clustered=50.0, density_per_um2=100.0)
+    chunks = simulate_square(scenario, side_nm, np.random.default_rng(seed))
+    xy = np.vstack([chunk.xy_nm for chunk in chunks])
+    xy = np.random.default_rng(seed).permutation(xy).round(2)
+    frame = np.arange(len(xy)) // 3
+    lines = [f"{i},{frame[i]},{x},{y}" for i, (x, y) in enumerate(xy.tolist())]
+    path.write_text('"id","frame","x [nm]","y [nm]"\n' + "\n".join(lines) + "\n")
+    return path
+
+
+def result_tables(directory: Path) -> dict[str, pa.Table]:
+    """Every table of every image of a run, by image and name."""
+    return {
+        f"{image.name}/{name}": pq.read_table(image / f"{name}.parquet")
+        for image in sorted(directory.iterdir())
+        if image.is_dir() and image.name != ".run"
+        for name in ("points", "clusters", "outlines")
+    }
+
+
+def done_records(directory: Path) -> dict[Path, int]:
+    """Done records of a run with the time each was written."""
+    return {path: path.stat().st_mtime_ns for path in (directory / ".run").rglob("done/*/*/*.json")}

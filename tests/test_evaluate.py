@@ -76,7 +76,7 @@ def test_nothing_clustered() -> None:
 
 def test_hulls_of_two_squares_that_overlap_by_half() -> None:
     square = np.array([[0.0, 0.0], [2.0, 0.0], [2.0, 2.0], [0.0, 2.0]])
-    xy = np.vstack([square, square + [1.0, 0.0], [[50.0, 50.0]]])
+    xy = np.vstack([square, square + np.array([1.0, 0.0]), [[50.0, 50.0]]])
     true = [4, 4, 4, 4, -1, -1, -1, -1, -1]
     found = [-1, -1, -1, -1, 0, 0, 0, 0, -1]
     assert hull_iou(xy, true, found) == pytest.approx(2 / 6)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -84,7 +85,8 @@ def test_outline_is_that_of_fine_polygons_and_has_one_part(seed: int, n: int, b:
     xy = grown(np.random.default_rng(seed), n, b)
     found, wanted = measure(xy, b=b), reference(xy, b)
     outline = found.outline[0]
-    assert outline.geom_type == "Polygon" and outline.is_valid
+    assert outline.geom_type == "Polygon"
+    assert outline.is_valid
     assert found.area_nm2[0] == pytest.approx(wanted.area, rel=1e-3)
     assert outline.area == pytest.approx(found.area_nm2[0], rel=1.6e-3)
     assert found.perimeter_nm[0] == pytest.approx(wanted.length, rel=5e-3)
@@ -138,8 +140,9 @@ def test_collinear_and_identical_localizations() -> None:
 def test_where_b_is_zero_outline_density_and_circularity_are_null() -> None:
     found = measure(np.full((4, 2), 30.0), [[1.0, 1.0]], b=[0.0, 2.0])
     assert found.area_nm2[0] == found.perimeter_nm[0] == 0.0
-    assert math.isnan(found.density_per_um2[0]) and math.isnan(found.circularity[0])
-    assert found.outline[0] is None and found.outline_wkb()[0] is None
+    assert np.isnan([found.density_per_um2[0], found.circularity[0]]).all()
+    assert found.outline[0] is None
+    assert found.outline_wkb()[0] is None
     assert (found.centroid_x_nm[0], found.centroid_y_nm[0]) == (30.0, 30.0)
     assert shapely.from_wkb(found.outline_wkb()[1]).area == pytest.approx(found.area_nm2[1], rel=2e-3)
 
@@ -184,7 +187,7 @@ def test_shuffling_changes_no_bit(seed: int) -> None:
     xy, nn = np.vstack(clusters), rng.exponential(9.0, starts[-1])
     b = rng.uniform(4.0, 6.0, 4)
     found = measure_clusters(xy, nn, starts, b)
-    mixed = np.concatenate([rng.permutation(np.arange(i, j)) for i, j in zip(starts[:-1], starts[1:], strict=True)])
+    mixed = np.concatenate([rng.permutation(np.arange(i, j)) for i, j in pairwise(starts)])
     assert_same_bits(found, measure_clusters(xy[mixed], nn[mixed], starts, b))
 
 
@@ -234,7 +237,7 @@ def test_a_cluster_of_many_localizations_with_a_dense_spot() -> None:
     rng = np.random.default_rng(6)
     x, y = np.meshgrid(np.arange(150.0), np.arange(150.0))
     spread = np.column_stack([x.ravel(), y.ravel()]) + rng.uniform(-0.3, 0.3, (22_500, 2))
-    xy = np.vstack([spread, rng.normal(0, 1e-3, (20_000, 2)) + [149.0, 75.0]])
+    xy = np.vstack([spread, rng.normal(0, 1e-3, (20_000, 2)) + np.array([149.0, 75.0])])
     found = measure(xy, b=1.2)
     assert found.outline[0].geom_type == "Polygon"
     assert found.area_nm2[0] == pytest.approx(149**2 + 4 * 149 * 1.2, rel=0.01)

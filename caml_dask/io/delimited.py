@@ -37,15 +37,13 @@ class DelimitedReader:
     ----------
     path : the file.
     dialect : how it is written.
-    header : the names of the columns that are kept.
-    positions : of those columns among the cells of a row.
+    header : the names of its columns, without empty ones at the end.
     types : of those columns.
     """
 
     path: Path
     dialect: Dialect
     header: Header
-    positions: tuple[int, ...]
     types: tuple[pa.DataType, ...]
 
     @property
@@ -60,8 +58,8 @@ class DelimitedReader:
         ------
         InputError : the file has changed since it was opened, or cannot be read.
         """
-        chosen = range(len(self.positions)) if columns is None else columns
-        types = {self.positions[i]: self.types[i] for i in chosen}
+        chosen = range(len(self.types)) if columns is None else columns
+        types = {i: self.types[i] for i in chosen}
         rows = 0
         for block in _blocks(self.path, self.dialect):
             table = _parse_or_explain(self.path, block, self.dialect, types, rows)
@@ -82,11 +80,12 @@ def open_delimited(path: Path, head: bytes) -> DelimitedReader:
     """
     dialect, names, numbered = sniff(path, head, whole=len(head) < HEAD_BYTES)
     types, dialect = _scan(path, dialect)
-    # An unnamed column without content is what trailing delimiters make.
-    kept = [i for i, name in enumerate(names) if name or types[i] != pa.null()]
-    header = Header(path, tuple(names[i] for i in kept), numbered)
-    held = (pa.string() if types[i] == pa.null() else types[i] for i in kept)
-    return DelimitedReader(path, dialect, header, tuple(kept), tuple(held))
+    width = dialect.width
+    # Unnamed columns without content at the end are what trailing delimiters make.
+    while width and not names[width - 1] and types[width - 1] == pa.null():
+        width -= 1
+    held = tuple(pa.string() if kind == pa.null() else kind for kind in types[:width])
+    return DelimitedReader(path, dialect, Header(path, names[:width], numbered), held)
 
 
 def _scan(path: Path, dialect: Dialect) -> tuple[list[pa.DataType], Dialect]:

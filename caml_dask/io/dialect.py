@@ -25,7 +25,7 @@ _WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _SAMPLE_ROWS = 200
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x19\x1b-\x1f]")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
-_SEP = re.compile(r"sep=(.)")
+_SEP = re.compile(r"sep=([,;|]?)")
 _NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 _COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+(?:e[+-]?\d+)?", re.IGNORECASE)
 _POINT_NUMBER = re.compile(r"[+-]?\d*\.\d+(?:e[+-]?\d+)?", re.IGNORECASE)
@@ -100,7 +100,7 @@ def sniff(path: Path, head: bytes, *, whole: bool) -> tuple[Dialect, tuple[str, 
     Returns
     -------
     dialect : as written.
-    names : of the columns, "" where one has none; column_1, column_2, ... where the file has no header.
+    names : of the columns, "" where one has none.
     numbered : it has no header, or only a commented one.
 
     Raises
@@ -153,8 +153,8 @@ def _open(path: Path, head: bytes, encoding: str) -> _Opening:
         text = line.decode(encoding).strip()
         if text.startswith("#"):
             comment = text.lstrip("#").strip()
-        elif _SEP.fullmatch(text):
-            separator = text[-1]
+        elif excel := _SEP.fullmatch(text):
+            separator = excel[1] or None
         elif text:
             return _Opening(comment, separator, _unwrapped(text), start, after)
     raise InputError("holds no table: it is empty, or all comment", path)
@@ -211,7 +211,7 @@ def _names(path: Path, header: list[str] | None, rows: list[list[str]]) -> tuple
     widths = Counter(map(len, rows))
     width = max(widths, key=lambda cells: (widths[cells], header is not None and cells == len(header)))
     if header is None:
-        return tuple(f"column_{i + 1}" for i in range(width))
+        return ("",) * width
     named = _core(header)
     spare = [cell for row in rows if len(row) == width for cell in row[len(named) :]]
     if width != len(header) and (width < len(named) or any(spare)):

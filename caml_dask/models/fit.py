@@ -48,7 +48,7 @@ class _Progress:
 
     epoch: int
     best_epoch: int
-    best_accuracy: float
+    best_loss: float
     weights: Arrays
     optimizer: Arrays
     best: Arrays
@@ -57,7 +57,7 @@ class _Progress:
         stacks = {"weights": self.weights, "optimizer": self.optimizer, "best": self.best}
         named = {f"{stack}_{i:03d}": array for stack, arrays in stacks.items() for i, array in enumerate(arrays)}
         counts = np.array([self.epoch, self.best_epoch])
-        publish(at, {"counts": counts, "accuracy": np.array(self.best_accuracy), **named})
+        publish(at, {"counts": counts, "best_loss": np.array(self.best_loss), **named})
 
     @classmethod
     def read(cls, at: Path) -> _Progress:
@@ -67,8 +67,8 @@ class _Progress:
                 return [stored[key] for key in sorted(stored.files) if key.startswith(f"{name}_")]
 
             epoch, best_epoch = stored["counts"].tolist()
-            accuracy = float(stored["accuracy"])
-            return cls(epoch, best_epoch, accuracy, stack("weights"), stack("optimizer"), stack("best"))
+            best_loss = float(stored["best_loss"])
+            return cls(epoch, best_epoch, best_loss, stack("weights"), stack("optimizer"), stack("best"))
 
 
 def fit(
@@ -78,7 +78,7 @@ def fit(
     settings: FitSettings,
     checkpoint: Path,
 ) -> tuple[dict[str, NDArray[np.float32]], int, float]:
-    """Fit a network by binary cross-entropy; keep the weights of the epoch best on the validation set.
+    """Fit a network by binary cross-entropy; keep the weights of the epoch of the lowest loss on validation.
 
     Parameters
     ----------
@@ -90,37 +90,36 @@ def fit(
 
     Returns
     -------
-    weights by name, the epoch they come from (from 1), and their accuracy on the validation set.
+    weights by name, the epoch they come from (from 1), and their loss on the validation set.
     """
     model = _compiled(entry, settings, len(train[1]))
-    progress = _Progress(0, 0, -1.0, model.get_weights(), [], [])
+    progress = _Progress(0, 0, np.inf, model.get_weights(), [], [])
     if checkpoint.exists():
         progress = _Progress.read(checkpoint)
         model.set_weights(progress.weights)
         for variable, value in zip(model.optimizer.variables, progress.optimizer, strict=True):
             variable.assign(value)
         logger.info("going on after epoch %d", progress.epoch)
-    x_validation, y_validation = validation[0][..., None], validation[1] > 0
+    x_validation = validation[0][..., None]
     while progress.epoch < settings.epochs:
         epoch = progress.epoch + 1
         order = np.random.default_rng([settings.seed, epoch]).permutation(len(train[1]))
         loss = model.fit(
             train[0][order][..., None], train[1][order], batch_size=settings.batch, shuffle=False, verbose=0
         ).history["loss"][0]
-        scores = model.predict(x_validation, batch_size=8_192, verbose=0)[:, 0]
-        accuracy = float(((scores > 0.5) == y_validation).mean())
-        logger.info("epoch %d of %d: loss %.4f, validation accuracy %.4f", epoch, settings.epochs, loss, accuracy)
+        validation_loss = model.evaluate(x_validation, validation[1], batch_size=8_192, verbose=0)
+        logger.info("epoch %d of %d: loss %.5f, validation %.5f", epoch, settings.epochs, loss, validation_loss)
         progress = replace(
             progress,
             epoch=epoch,
             weights=model.get_weights(),
             optimizer=[np.asarray(variable) for variable in model.optimizer.variables],
         )
-        if accuracy > progress.best_accuracy:
-            progress = replace(progress, best=progress.weights, best_epoch=epoch, best_accuracy=accuracy)
+        if validation_loss < progress.best_loss:
+            progress = replace(progress, best=progress.weights, best_epoch=epoch, best_loss=validation_loss)
         progress.save(checkpoint)
     names = [name for name, _ in entry.shapes]
-    return dict(zip(names, progress.best, strict=True)), progress.best_epoch, progress.best_accuracy
+    return dict(zip(names, progress.best, strict=True)), progress.best_epoch, progress.best_loss
 
 
 def _compiled(entry: Network, settings: FitSettings, n_train: int) -> Any:

@@ -77,7 +77,7 @@ def train(
         again = replace(settings, seed=settings.seed + restart)
         at = work_dir / f"{name}-{sets.digest(entry.n_neighbors)}-{_digest(asdict(again))}.npz"
         fits.append((*fit(entry, inputs["train"], inputs["validation"], again, at), again))
-    weights, epoch, _, used = max(fits, key=lambda done: done[2])
+    weights, epoch, _, used = min(fits, key=lambda done: done[2])
     check_weights(entry, weights)
     blob = safetensors.numpy.save(weights)
     found = {
@@ -170,6 +170,7 @@ def _protocol(sets: TrainingSets, used: FitSettings, epoch: int, restarts: int) 
         **asdict(used),
         "restarts": restarts,
         "kept_epoch": epoch,
+        "kept_by": "lowest loss on the validation set",
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,8 @@ from caml_dask.report.raster import BACKGROUND, CLUSTERED_COLOR, NON_CLUSTERED_C
 
 __all__ = ["Raster", "draw_overview", "zoom_bounds"]
 
-Outline = shapely.Geometry | npt.NDArray[np.float64] | None
-Color = tuple[int, int, int]
+Outline: TypeAlias = shapely.Geometry | npt.NDArray[np.float64] | None
+Color: TypeAlias = tuple[int, int, int]
 
 OUTLINE_COLOR: Color = (120, 235, 225)
 TEXT_COLOR: Color = (226, 230, 238)
@@ -170,7 +171,8 @@ def _scale_bar(picture: Image.Image, pixel_nm: float, size: int) -> None:
     draw = ImageDraw.Draw(picture)
     draw.rectangle((left - 2, bottom - thick - 1, right + 2, bottom + 2), fill=_PAPER)
     draw.rectangle((left, bottom - thick + 1, right, bottom), fill=TEXT_COLOR)
-    at = (min((left + right) / 2, picture.width - pad - draw.textlength(label, _font(size)) / 2), bottom - thick - size // 3)
+    middle = min((left + right) / 2, picture.width - pad - draw.textlength(label, _font(size)) / 2)
+    at = (middle, bottom - thick - size // 3)
     draw.text(at, label, fill=TEXT_COLOR, font=_font(size), anchor="ms", stroke_width=3, stroke_fill=_PAPER)
 
 
@@ -217,10 +219,10 @@ def _text_block(legend: list[tuple[Color, str]], lines: Sequence[str], width: in
     step = size * 3 // 2
     block = Image.new("RGB", (width, step * (len(rows) + len(body)) + size), _PAPER)
     draw = ImageDraw.Draw(block)
-    for k, (color, text) in enumerate(rows):
+    for k, (dot, text) in enumerate(rows):
         y = k * step
-        if color is not None:
-            draw.ellipse((size // 4, y + size // 4, size, y + size), fill=color)
+        if dot is not None:
+            draw.ellipse((size // 4, y + size // 4, size, y + size), fill=dot)
         draw.text((indent, y), text, fill=TEXT_COLOR, font=font)
     for k, text in enumerate(body):
         draw.text((0, (len(rows) + k) * step + size // 2), text, fill=DIM_TEXT_COLOR, font=font)

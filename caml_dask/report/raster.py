@@ -63,7 +63,7 @@ class Raster:
         """Add the counts of a raster of the same bounds and size."""
         mine, its = ((r.x0_nm, r.y0_nm, r.pixel_nm, r.shape) for r in (self, other))
         if mine != its:
-            raise ValueError(f"rasters of {mine} and {its} (x0, y0, pixel, shape) differ: make both from the same bounds")
+            raise ValueError(f"rasters of {mine} and {its} (x0, y0, pixel, shape) differ: give both the same bounds")
         self.counts += other.counts
 
     @property
@@ -74,7 +74,7 @@ class Raster:
         return self.x0_nm, self.y0_nm, x1, y1
 
     def colors(self) -> npt.NDArray[np.uint8]:
-        """The picture, (rows, columns, 3): non-clustered dim and blue, clustered warm, brighter where there are more."""
+        """The picture, (rows, columns, 3): non-clustered dim blue, clustered warm, brighter where there are more."""
         radius = _dot_radius(self.counts.sum(axis=0))
         non, clustered = (_spread(_brightness(counts), radius)[..., None] for counts in self.counts)
         picture = BACKGROUND + non * (NON_CLUSTERED_COLOR - BACKGROUND)

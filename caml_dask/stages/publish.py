@@ -120,7 +120,7 @@ def _draw(work: Work, clusters: pa.Table, summary: dict[str, Any], path: Path) -
         for raster in (whole, zoom):
             raster.add(points[:, 0], points[:, 1], member)
     rate = summary["clusters_per_um2"]
-    caption = [f"model {summary['model']}", *([f"{rate:.2f} clusters per µm²"] if rate is not None else [])]
+    caption = [f"model {summary['model']}", *([f"{rate:.2f} clusters per um2"] if rate is not None else [])]
     draw_overview(whole, _outlines(work), summary["image_id"], caption, path, zoom)
 
 

@@ -53,6 +53,7 @@ def xy(table: pa.Table) -> list[tuple[float, float]]:
         "# made by hand\nx,y\n1.5,2\n-3,4.25\n",
         "# x,y\n1.5,2\n-3,4.25\n",
         "sep=;\nx;y\n1,5;2\n-3;4,25\n",
+        "sep=\t\nx\ty\n1,5\t2\n-3\t4,25\n",
         "x,y\n+1.5E0,2.\n-3e+00,42.5e-1\n",
     ],
 )
@@ -84,6 +85,12 @@ def test_a_file_without_a_header_is_read_by_column_numbers(tmp_path: Path) -> No
     assert table.schema.names[3:] == ["column_1", "column_2", "column_3", "column_4"]
     with pytest.raises(InputError, match="no column '5'; it has no header and 4 columns"):
         open_sources(path, ColumnMap(x="2", y="5", unit="um"))
+
+
+def test_empty_cells_at_the_end_of_rows_without_a_header_are_no_column(tmp_path: Path) -> None:
+    table = read_localizations(write(tmp_path, "1.5,,2,\n-3,,4.25,\n"), ColumnMap(x="1", y="3", unit="nm"))
+    assert xy(table) == [(1.5, 2.0), (-3.0, 4.25)]
+    assert table.schema.names[3:] == ["column_1", "column_2", "column_3"]
 
 
 def test_numbers_name_no_columns_where_there_is_a_header(tmp_path: Path) -> None:

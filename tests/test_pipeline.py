@@ -1,0 +1,167 @@
+"""The serial executor over run directories: same results as in memory, stopped anywhere and taken up again."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from support import done_records, result_tables, simulated_table
+
+import caml_dask.pipeline as pipeline
+from caml_dask import analyze, read_localizations
+from caml_dask.errors import OutputError
+from caml_dask.params import Settings
+from caml_dask.run.session import execute
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return simulated_table(tmp_path_factory.mktemp("input") / "field.csv")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(table, tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole") / "out"
+    assert execute([table], out, Settings(), workers=0).exit_code == 0
+    return result_tables(out)
+
+
+def same(tables, others):
+    return tables.keys() == others.keys() and all(tables[k].equals(others[k]) for k in tables)
+
+
+@pytest.mark.parametrize("tile", [150, 700])
+def test_tiles_on_disk_give_the_result_of_one_tile_in_memory(table, undisturbed, tile, tmp_path):
+    outcome = execute([table], tmp_path / "out", Settings(max_localizations=tile), workers=0)
+    assert same(result_tables(tmp_path / "out"), undisturbed)
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())["images"][0]
+    assert summary["tiles"] > 1 and set(summary["seconds"]) == {stage.name for stage in pipeline.STAGES}
+    working = outcome.run.root / ".run" / outcome.run.images[0].image_id
+    assert [entry.name for entry in working.iterdir()] == ["done"]
+
+
+def test_python_interface_gives_the_tables_of_the_command(table, undisturbed):
+    analysis = analyze(read_localizations(table).drop(["loc_id", "x_nm", "y_nm"]))
+    expected = undisturbed["0001_field/points"].to_pandas()
+    assert analysis.points.equals(expected)
+    clusters = undisturbed["0001_field/clusters"].to_pandas().drop(columns="image_id")
+    assert analysis.clusters.drop(columns="image_id").equals(clusters)
+
+
+class Stopped(BaseException):
+    """As SIGKILL to the driver would: nothing after it runs."""
+
+
+def stop_at(monkeypatch, place, after_write):
+    """Stop the run at the `place`-th unit, before its work or between its files and its done record."""
+    real, count = pipeline.run_unit, iter(range(10**6))
+
+    def unit(run, key):
+        if next(count) == place:
+            if after_write:
+                monkeypatch.setattr("caml_dask.io.store.DirectoryStore.finish", stop)
+                real(run, key)
+            raise Stopped
+        return real(run, key)
+
+    def stop(*_):
+        raise Stopped
+
+    monkeypatch.setattr(pipeline, "run_unit", unit)
+
+
+@pytest.mark.parametrize("after_write", [False, True])
+@pytest.mark.parametrize("place", [0, 1, 2, 4, 9, 14, 19, 24, 28])
+def test_stopped_anywhere_and_resumed(table, undisturbed, place, after_write, tmp_path, monkeypatch):
+    """Law 7: the same tables, and no finished unit runs twice."""
+    settings = Settings(max_localizations=700)
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        stop_at(patch, place, after_write)
+        execute([table], tmp_path / "out", settings, workers=0)
+    before = done_records(tmp_path / "out")
+    with pytest.raises(OutputError, match="--resume"):
+        execute([table], tmp_path / "out", settings, workers=0)
+    assert execute([table], tmp_path / "out", settings, workers=0, resume=True).exit_code == 0
+    after = done_records(tmp_path / "out")
+    assert len(before) == place
+    assert {path: after[path] for path in before} == before
+    assert same(result_tables(tmp_path / "out"), undisturbed)
+
+
+def test_resuming_a_finished_run_runs_nothing(table, undisturbed, tmp_path, monkeypatch):
+    execute([table], tmp_path / "out", Settings(), workers=0)
+    monkeypatch.setattr(pipeline, "run_unit", lambda *_: pytest.fail("a finished unit ran again"))
+    assert execute([table], tmp_path / "out", Settings(), workers=0, resume=True).exit_code == 0
+    assert same(result_tables(tmp_path / "out"), undisturbed)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
+def test_a_damaged_result_is_found_and_made_again(table, undisturbed, damage, tmp_path):
+    execute([table], tmp_path / "out", Settings(max_localizations=700), workers=0)
+    path = tmp_path / "out" / "0001_field" / "points.parquet"
+    data = bytearray(path.read_bytes())
+    if damage == "truncated":
+        path.write_bytes(data[: len(data) // 2])
+    elif damage == "flipped":
+        data[len(data) // 2] ^= 4
+        path.write_bytes(data)
+    else:
+        path.unlink()
+    execute([table], tmp_path / "out", Settings(max_localizations=700), workers=0, resume=True)
+    assert same(result_tables(tmp_path / "out"), undisturbed)
+
+
+def test_another_run_is_refused_and_what_differs_named(table, tmp_path):
+    execute([table], tmp_path / "out", Settings(), workers=0)
+    with pytest.raises(OutputError, match=r"settings\.min_points: 3 -> 5"):
+        execute([table], tmp_path / "out", Settings(min_points=5), workers=0, resume=True)
+    table_copy = tmp_path / "field.csv"
+    table_copy.write_text(table.read_text())
+    execute([table_copy], tmp_path / "other", Settings(), workers=0)
+    table_copy.write_text(table.read_text().replace("1", "2", 1))
+    with pytest.raises(OutputError, match=r"inputs\..*field\.csv"):
+        execute([table_copy], tmp_path / "other", Settings(), workers=0, resume=True)
+
+
+def test_overwriting_removes_the_run_and_nothing_else(table, tmp_path):
+    out = tmp_path / "out"
+    execute([table], out, Settings(), workers=0)
+    (out / "notes.txt").write_text("mine")
+    execute([table, table], out, Settings(), workers=0, overwrite=True)
+    assert (out / "notes.txt").read_text() == "mine"
+    assert sorted(p.name for p in out.iterdir() if p.is_dir()) == [".run", "0001_field", "0002_field"]
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="not empty"):
+        execute([table], tmp_path / "full", Settings(), workers=0, overwrite=True)
+
+
+def test_several_chunks_of_input_come_back_in_order(table, undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr("caml_dask.stages.tiles.CHUNK_ROWS", 600)
+    monkeypatch.setattr("caml_dask.stages.results.CHUNK_ROWS", 600)
+    execute([table], tmp_path / "out", Settings(max_localizations=400), workers=0)
+    image = tmp_path / "out" / "0001_field"
+    parts = sorted((image / "points").iterdir())
+    assert len(parts) == -(-len(undisturbed["0001_field/points"]) // 600)
+    points = pq.read_table(parts[0].parent)
+    assert points.equals(undisturbed["0001_field/points"])
+    assert pq.read_table(image / "outlines.parquet").equals(undisturbed["0001_field/outlines"])
+
+
+def test_features_are_the_neighbor_distances(table, tmp_path):
+    import zarr
+    from scipy.spatial import cKDTree
+
+    settings = Settings(max_localizations=700, save_features=True)
+    execute([table], tmp_path / "out", settings, workers=0)
+    group = zarr.open_group(str(tmp_path / "out" / "0001_field" / "features.zarr"), mode="r")
+    points = read_localizations(table)
+    xy = np.column_stack([points["x_nm"].to_numpy(), points["y_nm"].to_numpy()])
+    expected = np.sort(cKDTree(xy).query(xy, 101)[0], axis=1)[:, 1:].astype(np.float32)
+    seen = []
+    for _, tile in sorted(group.groups()):
+        seen += tile["loc_id"][:].tolist()
+        assert np.array_equal(tile["distances_nm"][:], expected[tile["loc_id"][:].astype(int)])
+    assert sorted(seen) == list(range(len(xy)))
