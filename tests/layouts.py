@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-KINDS = ("scattered", "void", "duplicates", "grid", "corners", "chain", "ring", "hot_spot", "collinear")
+KINDS = ("two_places", "scattered", "void", "duplicates", "grid", "corners", "chain", "ring", "hot_spot", "collinear")
 
 
 def draw_layout(kind: str, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -15,6 +15,8 @@ def draw_layout(kind: str, n: int, rng: np.random.Generator) -> np.ndarray:
         return np.vstack([loose[:, :] * [0.2, 1.0], loose[: n // 3] * [0.1, 0.1] + [5000, 5000]])
     if kind == "duplicates":
         return np.vstack([loose, loose[rng.integers(0, n, n // 2)], np.full((4, 2), 500.0)])
+    if kind == "two_places":
+        return np.vstack([np.full((n, 2), 100.0), np.full((2 * n, 2), 900.0), loose[: n // 8]])
     if kind == "grid":
         side = int(np.sqrt(n)) + 1
         return np.stack(np.meshgrid(np.arange(side), np.arange(side)), axis=-1).reshape(-1, 2) * 25.0

@@ -85,13 +85,17 @@ def _first_pad(own: np.ndarray, k: int) -> float:
 
 
 def _enough(work: Work, tiles: Partition, unit: int, pad_nm: float, k: int) -> Window:
-    """The tile's halo, widened until tile and halo hold at least k + 1 localizations."""
+    """The tile's halo, widened until tile and halo hold at least k + 1 localizations.
+
+    The bound on its rows is widened too: where many lie at one place, a tight one leaves them all out.
+    """
     here = len(work.store.get("tile", unit))
+    most = max(here, _LEAST_HALO * k)
     while True:
-        around = halo(work, tiles, unit, pad_nm, max(here, _LEAST_HALO * k))
+        around = halo(work, tiles, unit, pad_nm, most)
         if here + len(around.rows) > k or not np.isfinite([around.lower_nm, around.upper_nm]).any():
             return around
-        pad_nm *= 2
+        pad_nm, most = 2 * pad_nm, 2 * most
 
 
 def _ask_again(
