@@ -1,7 +1,7 @@
 """Peak memory of all processes of `caml-dask run`, and seconds a stage, against the number of localizations.
 
-Simulated squares (200 localizations per um2, clusters of 20, radius 50 nm, 50 % clustered) are written as ThunderSTORM CSV
-in random row order within strips, analysed by the command as users start it, and removed again.
+Simulated squares (200 localizations per um2, clusters of 20, radius 50 nm, 50 % clustered) are written as
+ThunderSTORM CSV in random row order within strips, analysed by the command as users start it, and removed again.
 
     python benchmarks/memory.py --sizes 5e6 2e7 --results benchmarks/results/memory.json
 """

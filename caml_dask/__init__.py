@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from caml_dask.io.sources import read_localizations
 
 __version__ = "0.1.0"
-__all__ = ["CAML", "Analysis", "RunResult", "analyze", "open_run", "read_localizations", "__version__"]
+__all__ = ["CAML", "Analysis", "RunResult", "__version__", "analyze", "open_run", "read_localizations"]
 
 _HOME = {
     "CAML": "caml_dask.interface",

@@ -41,7 +41,9 @@ NONFINITE = click.option(
 AREA = click.option("--area-um2", type=float, help="Area analysed.  [default: convex hull of the localizations]")
 FEATURES = click.option("--save-features", is_flag=True, help="Also store the neighbor distances, as Zarr.")
 RESUME = click.option("--resume", is_flag=True, help="Continue a run that was stopped; finished units are kept.")
-OVERWRITE = click.option("--overwrite", is_flag=True, help="Remove the run that stands in the directory, and start anew.")
+OVERWRITE = click.option(
+    "--overwrite", is_flag=True, help="Remove the run that stands in the directory, and start anew."
+)
 DEBUG = click.option("--debug", is_flag=True, help="Show tracebacks and debug messages.")
 
 

@@ -110,7 +110,7 @@ class CAML(ClusterMixin, BaseEstimator):
         self.min_points = min_points
         self.max_localizations = max_localizations
 
-    def fit(self, X: Any, y: Any = None) -> CAML:  # noqa: N803 - scikit-learn's name
+    def fit(self, X: Any, y: Any = None) -> CAML:
         """Cluster localizations.
 
         Parameters

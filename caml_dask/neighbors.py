@@ -1,11 +1,12 @@
 """Exact k-nearest-neighbor distances, each with the certificate that it is exact (DESIGN laws 2 and 3).
 
-Localizations are sorted into small blocks of equal count (the leaves of a balanced k-d tree). All queries of a block share
-one block of candidates: everything inside the block's bounding box grown by a guessed radius. A query is settled when its
-k-th distance is no longer than its distance to the nearest side of that box; the few others are asked again, each with the
-k-th distance it already has as the radius, which settles it.
+Localizations are sorted into small blocks of equal count (the leaves of a balanced k-d tree). All queries of a block
+share one block of candidates: everything inside the block's bounding box grown by a guessed radius. A query is
+settled when its k-th distance is no longer than its distance to the nearest side of that box; the few others are
+asked again, each with the k-th distance it already has as the radius, which settles it.
 
-Distances are float32(sqrt(float64 d2)) with d2 summed axis by axis, self excluded by identity: duplicates stay, at distance 0.
+Distances are float32(sqrt(float64 d2)) with d2 summed axis by axis, self excluded by identity: duplicates stay, at
+distance 0.
 """
 
 from __future__ import annotations
@@ -101,9 +102,7 @@ def nearest(index: BlockIndex, k: int, rows: np.ndarray | None = None) -> Neighb
     wanted = np.arange(index.n) if rows is None else np.asarray(rows, dtype=np.int64)
     place = np.full(index.n, -1, dtype=np.int64)
     place[wanted] = np.arange(len(wanted))
-    result = Neighbors(
-        wanted, np.empty((len(wanted), k), np.float32), np.empty(len(wanted)), np.empty(len(wanted))
-    )
+    result = Neighbors(wanted, np.empty((len(wanted), k), np.float32), np.empty(len(wanted)), np.empty(len(wanted)))
     for part in nearest_in_batches(index, k, wanted):
         at = place[part.rows]
         result.distances_nm[at] = part.distances_nm
@@ -115,7 +114,7 @@ def nearest(index: BlockIndex, k: int, rows: np.ndarray | None = None) -> Neighb
 def nearest_in_batches(
     index: BlockIndex, k: int, rows: np.ndarray | None = None, batch: int = 1 << 14
 ) -> Iterator[Neighbors]:
-    """As :func:`nearest`, in batches of about `batch` localizations and in the index's order, so that memory stays bounded."""
+    """As :func:`nearest`, in batches of about `batch` rows and in the index's order, so that memory stays bounded."""
     if index.n <= k:
         raise TooFewLocalizations(f"{k} neighbors need {k + 1} localizations; there are {index.n}")
     asked = np.ones(index.n, dtype=bool)
@@ -205,7 +204,7 @@ def _swap(points, order, i, j):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _select(points, order, axis, low, high, middle):  # type: ignore[no-untyped-def]
-    """Hoare's quickselect: afterwards nothing before `middle` is larger than what stands there, nothing after smaller."""
+    """Hoare's quickselect: nothing before `middle` is then larger than what stands there, nothing after it smaller."""
     high -= 1
     while low < high:
         pivot = points[axis, (low + high) >> 1]
@@ -271,7 +270,7 @@ def _guess_radius(points, lower, upper, depth, k, guess):  # type: ignore[no-unt
 
 @njit(cache=True, nogil=True)
 def _gather(points, lower, upper, depth, low, high, found):  # type: ignore[no-untyped-def]
-    """Positions of the localizations inside the closed box low..high; as many as `found` holds, and how many there are."""
+    """Positions of the localizations in the closed box low..high: as many as `found` holds, and how many there are."""
     axes, n = points.shape
     stack = np.empty(depth + 2, np.int64)
     stack[0] = 0
@@ -388,9 +387,23 @@ def _exact(points, query, candidates, row, rounded, skip):  # type: ignore[no-un
 
 @njit(cache=True, nogil=True)
 def _collect(  # type: ignore[no-untyped-def]
-    points, queries, starts, radius, slots, done, stop, k,
-    buffer, ascending, found, counts, offsets,
-    distances, window, nearest, certified,
+    points,
+    queries,
+    starts,
+    radius,
+    slots,
+    done,
+    stop,
+    k,
+    buffer,
+    ascending,
+    found,
+    counts,
+    offsets,
+    distances,
+    window,
+    nearest,
+    certified,
 ):
     """Take the first k of each sorted row, find the float64 first and k-th distance, and certify (DESIGN law 3)."""
     axes = points.shape[0]

@@ -1,7 +1,7 @@
 """The stages of an analysis as a table, which units are pending, one unit run, and the serial executor.
 
-Executors trade in keys: (image, stage, unit). What a unit needs it reads from the store. The serial executor here is the
-specification of the others.
+Executors trade in keys: (image, stage, unit). What a unit needs it reads from the store. The serial executor here is
+the specification of the others.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Stage:
 
 
 def read(work: Work, unit: int) -> dict[str, Any]:
-    """Read an image's input into the store; an image that is one tile is analysed at once, in memory (DESIGN section 5)."""
+    """Read an image's input into the store; an image of one tile is analysed at once, in memory (DESIGN section 5)."""
     tables = tiles.input_tables(work)
     head = list(itertools.islice(tables, 2))
     rows = sum(len(table) for table in head)
@@ -173,7 +173,7 @@ def _conserved(work: Work, store: DirectoryStore, stage: Stage, count: int, owne
     if stage.per == "tile" and rows != owned:
         tile = next(i for i in range(count) if rows[i] != owned[i])
         raise ConservationError(
-            f"{work.image.image_id}: {stage.name} returned {rows[tile]} of the {owned[tile]} localizations of tile {tile}"
+            f"{work.image.image_id}: {stage.name} returned {rows[tile]} rows of tile {tile}, which owns {owned[tile]}"
         )
     return owned
 

@@ -50,7 +50,9 @@ CLUSTERS = (
     Column("density_per_um2", pa.float64(), "localizations of the cluster per area of its outline; null where 0"),
     Column("centroid_x_nm", pa.float64(), "mean x of the members"),
     Column("centroid_y_nm", pa.float64(), "mean y of the members"),
-    Column("nearest_cluster_nm", pa.float64(), "distance from its centroid to the nearest other cluster's; null if alone"),
+    Column(
+        "nearest_cluster_nm", pa.float64(), "distance from its centroid to the nearest other cluster's; null if alone"
+    ),
     Column("touches_border", pa.bool_(), "the outline comes within 2b of the image's bounding box"),
 )
 

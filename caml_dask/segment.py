@@ -1,8 +1,8 @@
 """From labels to clusters: reach, links, components, all free of any order (METHOD section 6).
 
-For a clustered localization p, e(p) is the distance to the nearest localization of another class and w(p) the distance to
-its N-th neighbor. Its reach is the closed ball that holds what is nearer than e(p) and within w(p); where at least three
-of its class lie in it, p links to them all.
+For a clustered localization p, e(p) is the distance to the nearest localization of another class and w(p) the
+distance to its N-th neighbor. Its reach is the closed ball that holds what is nearer than e(p) and within w(p); where
+at least three of its class lie in it, p links to them all.
 """
 
 from __future__ import annotations
@@ -64,9 +64,7 @@ class LabelledIndex:
         _nearest_other(*self._arrays(), np.ascontiguousarray(points_nm), labels, bound_nm, found)
         return found
 
-    def count_same(
-        self, points_nm: np.ndarray, labels: np.ndarray, reach_nm: np.ndarray, most: int
-    ) -> np.ndarray:
+    def count_same(self, points_nm: np.ndarray, labels: np.ndarray, reach_nm: np.ndarray, most: int) -> np.ndarray:
         """Localizations of the same class within reach, itself included where it is indexed; counting stops at `most`.
 
         points_nm (m, d), labels (m,) and reach_nm (m,) to (m,) int64.

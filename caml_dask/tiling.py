@@ -1,7 +1,7 @@
 """A balanced partition of the plane into half-open boxes (DESIGN section 5).
 
-Every localization belongs to the one box with ``lower <= (x, y) < upper``, compared exactly: no tolerance at the edges. The
-sides of the image lie at infinity, so that a box at its rim is cut short by nothing.
+Every localization belongs to the one box with ``lower <= (x, y) < upper``, compared exactly: no tolerance at the
+edges. The sides of the image lie at infinity, so that a box at its rim is cut short by nothing.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Partition:
         return np.flatnonzero(np.all((self.lower_nm <= upper_nm) & (self.upper_nm >= lower_nm), axis=1))
 
     def clearance_nm(self, lower_nm: np.ndarray, upper_nm: np.ndarray, xy_nm: np.ndarray) -> np.ndarray:
-        """Distance to the nearest side of a window ``lower_nm..upper_nm`` that is not a side of the image (DESIGN law 3)."""
+        """Distance to the nearest side of a window that is no side of the image (DESIGN law 3); (n, 2) to (n,), nm."""
         return np.asarray(np.minimum(xy_nm - lower_nm, upper_nm - xy_nm).min(axis=1))
 
 
@@ -97,7 +97,7 @@ class _Region:
 
 
 def _bin(edges: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Bin of each value so that ``edges[i] <= value < edges[i + 1]`` holds exactly; the last bin takes its upper edge too."""
+    """Bin of each value: ``edges[i] <= value < edges[i + 1]`` holds exactly; the last takes its upper edge too."""
     bins = len(edges) - 1
     width = (edges[-1] - edges[0]) / bins
     if not width > 0:
@@ -178,9 +178,7 @@ class _Cuts:
         )
 
 
-def _each_pass(
-    stream: Stream, cuts: _Cuts, regions: list[_Region], act: Callable[[_Region, np.ndarray], None]
-) -> None:
+def _each_pass(stream: Stream, cuts: _Cuts, regions: list[_Region], act: Callable[[_Region, np.ndarray], None]) -> None:
     for xy in stream():
         for region in regions:
             inside = np.all((xy >= region.lower) & (xy < region.upper), axis=1)
@@ -211,16 +209,16 @@ def _cut(region: _Region, cuts: _Cuts, most: int) -> list[_Region]:
         middle_upper, middle_lower = upper.copy(), lower.copy()
         middle_upper[axis] = middle_lower[axis] = at
         node = cuts.split(node, side, axis, at)
-        below, above = ((x0, line, y0, y1), (line, x1, y0, y1)) if axis == 0 else ((x0, x1, y0, line), (x0, x1, line, y1))
+        below, above = (
+            ((x0, line, y0, y1), (line, x1, y0, y1)) if axis == 0 else ((x0, x1, y0, line), (x0, x1, line, y1))
+        )
         work.append((middle_lower, upper, *above, node, 1))
         work.append((lower, middle_upper, *below, node, 0))
     return rest
 
 
-def _best_line(
-    counts: np.ndarray, edges: list[np.ndarray], x0: int, y0: int, most: int
-) -> tuple[int, int] | None:
-    """Axis and grid line that halve `counts` best, across the longer side where both can be cut; None where neither can."""
+def _best_line(counts: np.ndarray, edges: list[np.ndarray], x0: int, y0: int, most: int) -> tuple[int, int] | None:
+    """Axis and line that halve `counts` best, across the longer side where both can be cut; None where neither can."""
     total = int(counts.sum())
     tiles = math.ceil(total / (_FILL * most))
     target = total * (tiles // 2) / tiles

@@ -22,8 +22,8 @@ FLOORS = [
     {"run", "cli", "__main__"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-# Rooms of one floor that may look into one another: values of tiling and neighbors serve the other kernels, an outline is
-# a part of measuring, stages make up the pipeline, which the interface calls.
+# Rooms of one floor that may look into one another; values of tiling and neighbors serve the other kernels, an
+# outline is a part of measuring, stages make up the pipeline, which the interface calls.
 SAME_FLOOR = {
     ("segment", "neighbors"), ("measure", "outline"), ("outline", "circles"), ("params", "errors"),
     ("pipeline", "stages"), ("interface", "stages"), ("interface", "pipeline"), ("cli", "run"), ("__main__", "cli"),

@@ -44,7 +44,8 @@ def test_tiling_changes_nothing(xy, classifier, tile):
 
     Conservation: every loc_id is owned by one tile and stands once in every table of a row a localization. Tiling
     changes nothing: points and clusters are those of one tile, to the bit, outlines included. Exactness: distances are
-    those of comparing everything with everything. Identity: cluster_id is the smallest loc_id of what the definition joins.
+    those of comparing everything with everything. Identity: cluster_id is the smallest loc_id of what the definition
+    joins.
     """
     one, many = analyse_in_memory(xy, classifier, WHOLE), analyse_in_memory(xy, classifier, tile)
     _assert_conserved(many, xy)

@@ -29,7 +29,9 @@ def test_queries_are_those_of_comparing_everything(xy, classes, seed, bound):
     same = (labels[None, :] == of[:, None]) & (d <= bound)
     assert np.array_equal(np.minimum(index.count_same(queries, of, limit, 4), 4), np.minimum(same.sum(axis=1), 4))
     who, row = index.pairs_same(queries, of, limit)
-    assert sorted(zip(who.tolist(), row.tolist(), strict=True)) == list(zip(*(x.tolist() for x in np.nonzero(same)), strict=True))
+    assert sorted(zip(who.tolist(), row.tolist(), strict=True)) == list(
+        zip(*(x.tolist() for x in np.nonzero(same)), strict=True)
+    )
 
 
 @settings(max_examples=150)

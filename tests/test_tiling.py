@@ -60,6 +60,8 @@ def test_distance_and_clearance():
     tiles = cut(xy, 50)
     for tile in range(tiles.n_tiles):
         distance = tiles.distance_nm(tile, xy)
-        assert np.array_equal(distance == 0, np.all((xy >= tiles.lower_nm[tile]) & (xy <= tiles.upper_nm[tile]), axis=1))
+        assert np.array_equal(
+            distance == 0, np.all((xy >= tiles.lower_nm[tile]) & (xy <= tiles.upper_nm[tile]), axis=1)
+        )
     clearance = tiles.clearance_nm(np.array([-np.inf, 10.0]), np.array([50.0, np.inf]), np.array([[20.0, 12.0]]))
     assert clearance.tolist() == [2.0]

@@ -117,7 +117,7 @@ def _blocks(path: Path, dialect: Dialect) -> Iterator[bytes]:
     """The rows of the file in blocks of about `BLOCK_BYTES` that end with a line, as they are written."""
     rest = b""
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             file.seek(dialect.start)
             while read := file.read(BLOCK_BYTES):
                 block = rest + read

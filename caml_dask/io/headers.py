@@ -61,9 +61,7 @@ class Header:
         InputError : there is none, or more than one.
         """
         if self.names.count(name) > 1:
-            raise InputError(
-                f"{self.names.count(name)} columns are called {name!r}: rename all but one", self.path
-            )
+            raise InputError(f"{self.names.count(name)} columns are called {name!r}: rename all but one", self.path)
         if name in self.names:
             return self.names.index(name)
         if self.numbered and name.isascii() and name.isdigit() and 1 <= int(name) <= len(self.names):
@@ -141,9 +139,7 @@ def _recognised(header: Header) -> list[int]:
 
 def _labelled(header: Header, axis: str) -> int | None:
     """The one column labelled `axis`; lengths win over pixels, and those over columns without a unit."""
-    units = {
-        i: label_and_unit(name)[1] for i, name in enumerate(header.names) if label_and_unit(name)[0] == axis
-    }
+    units = {i: label_and_unit(name)[1] for i, name in enumerate(header.names) if label_and_unit(name)[0] == axis}
     lengths = [i for i, unit in units.items() if unit in NM_PER_UNIT]
     pixels = [i for i, unit in units.items() if unit == PIXEL]
     best = lengths or pixels or list(units)

@@ -89,9 +89,7 @@ def open_parquet(path: Path) -> ParquetReader:
 
 def _file(path: Path) -> parquet.ParquetFile:
     # A file may be one row group larger than memory: read by pages, and not the group ahead.
-    return parquet.ParquetFile(
-        path, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
-    )
+    return parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True)
 
 
 def _damaged(path: Path, error: BaseException) -> InputError:

@@ -77,9 +77,7 @@ class Run:
             images = tuple(Image(i["image_id"], Path(i["path"]), i["channel"]) for i in manifest["images"])
             return cls(Path(root), Settings(**settings), images, manifest)
         except FileNotFoundError:
-            raise OutputError(
-                f"{root} holds no run: name a directory that `caml-dask run --out` wrote"
-            ) from None
+            raise OutputError(f"{root} holds no run: name a directory that `caml-dask run --out` wrote") from None
         except (ValueError, KeyError, TypeError) as error:
             raise OutputError(f"{path} is damaged ({error}): start anew with --overwrite") from None
 
@@ -94,9 +92,7 @@ def image_ids(sources: Sequence[tuple[Path, str | None]]) -> tuple[Image, ...]:
     return tuple(images)
 
 
-def describe(
-    settings: Settings, images: Sequence[Image], model: Mapping[str, Any], version: str
-) -> dict[str, Any]:
+def describe(settings: Settings, images: Sequence[Image], model: Mapping[str, Any], version: str) -> dict[str, Any]:
     """The manifest of a run: settings, inputs by content, weights, version and machine.
 
     model : name and weights_sha256 of the network
@@ -149,9 +145,7 @@ def prepare(root: Path, manifest: dict[str, Any], resume: bool, overwrite: bool)
         run = Run.open(root)
         found = differences(run.manifest, json.loads(json.dumps(manifest)))
         if found:
-            raise OutputError(
-                f"{root} holds another run and cannot be resumed; it differs in " + "; ".join(found)
-            )
+            raise OutputError(f"{root} holds another run and cannot be resumed; it differs in " + "; ".join(found))
         return run
     if overwrite:
         _remove_run(root)
@@ -198,9 +192,7 @@ def locked(root: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             holder = os.read(handle, 200).decode(errors="replace").strip() or "another process"
-            raise OutputError(
-                f"{root} is in use by {holder}: wait for it, or name another directory"
-            ) from None
+            raise OutputError(f"{root} is in use by {holder}: wait for it, or name another directory") from None
         os.truncate(handle, 0)
         os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
         yield

@@ -200,7 +200,7 @@ def _reader(path: Path) -> DelimitedReader | ParquetReader:
     try:
         if not path.is_file():
             raise InputError("is a directory or device" if path.exists() else "there is no such file", path)
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
@@ -212,9 +212,7 @@ def _reader(path: Path) -> DelimitedReader | ParquetReader:
         if head.startswith(magic):
             raise InputError(f"is {what}; {_READ_HERE}", path)
     if path.suffix.lower() in (".parquet", ".pq"):
-        raise InputError(
-            "is named as Parquet and does not begin as Parquet: it is damaged or another format", path
-        )
+        raise InputError("is named as Parquet and does not begin as Parquet: it is damaged or another format", path)
     return open_delimited(path, head)
 
 
@@ -225,9 +223,7 @@ def _channels(source: Source, column: int) -> list[str]:
         found.update(pc.unique(_as_text(batch.column(0))).to_pylist())
         if len(found) > MAX_CHANNELS:
             name = source.reader.header.names[column]
-            raise InputError(
-                f"{name!r} tells more than {MAX_CHANNELS} channels apart: name another", source.path
-            )
+            raise InputError(f"{name!r} tells more than {MAX_CHANNELS} channels apart: name another", source.path)
     return sorted(found, key=_numbers_first)
 
 

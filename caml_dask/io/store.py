@@ -1,7 +1,8 @@
 """Where an image's tables live while it is analysed: in memory, or in the run directory (DESIGN law 6).
 
-A unit writes each file under a working name, syncs it, renames it; when all stand, its done record is written the same way,
-with every file's size and digest. Finished means: the done record exists. Nothing is found by listing a directory.
+A unit writes each file under a working name, syncs it, renames it; when all stand, its done record is written the
+same way, with every file's size and digest. Finished means: the done record exists. Nothing is found by listing a
+directory.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ _FILLED = b"caml_dask.parts"  # which parts of a table have rows: each of those 
 class Store(ABC):
     """Tables of one image by name and number, and its output files.
 
-    Two kinds serve the same stages: :class:`MemoryStore` for what fits one process, :class:`DirectoryStore` for the rest.
+    Two kinds serve the same stages: :class:`MemoryStore` for what fits one process, :class:`DirectoryStore` for the
+    rest.
     """
 
     def __init__(self, outputs: Path | None):
@@ -164,7 +166,7 @@ class DirectoryStore(Store):
 
 
 def publish(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file, or a directory of files, under a working name, sync it, rename it into place and sync the directory (DESIGN law 6)."""
+    """Write a file or a directory of files under a working name, sync it and rename it into place (DESIGN law 6)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     working = path.with_name(f".{path.name}.{uuid.uuid4().hex}.working")
     try:
@@ -225,7 +227,9 @@ def _write_parquet(path: Path, table: pa.Table, parts: Sequence[int] | None) -> 
     with pq.ParquetWriter(path, schema, **options) as writer:
         for i in filled:
             size = parts[i + 1] - parts[i]
-            writer.write_table(table.slice(parts[i], size).replace_schema_metadata(schema.metadata), row_group_size=size)
+            writer.write_table(
+                table.slice(parts[i], size).replace_schema_metadata(schema.metadata), row_group_size=size
+            )
 
 
 def _read_part(path: Path, part: int) -> pa.Table:
@@ -256,9 +260,7 @@ def _guarded(path: Path, read: Callable[[Path], pa.Table]) -> pa.Table:
     try:
         return read(path)
     except (pa.ArrowException, OSError) as error:
-        raise StoreError(
-            f"{path}: a working table is missing or damaged ({error}); run again with --resume"
-        ) from error
+        raise StoreError(f"{path}: a working table is missing or damaged ({error}); run again with --resume") from error
 
 
 _cache: OrderedDict[tuple[object, ...], pa.Table] = OrderedDict()

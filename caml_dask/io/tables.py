@@ -22,7 +22,8 @@ def as_localizations(data: Any, columns: ColumnMap) -> pa.Table:
 
     Parameters
     ----------
-    data : (n, 2) or (n, 3) array in nm, or a pandas or Arrow table whose headers or `columns` name coordinates and unit.
+    data : (n, 2) or (n, 3) array in nm, or a pandas or Arrow table whose headers or `columns` name coordinates and
+        unit.
 
     Raises
     ------
@@ -40,9 +41,7 @@ def as_localizations(data: Any, columns: ColumnMap) -> pa.Table:
         return pa.table({name: array[:, i] for i, name in enumerate(_AXES[: array.shape[1]])})
     axes = find_axes(Header(_NAME, tuple(table.column_names)), columns)
     coordinates = [
-        to_nm(
-            table.column(a.column), a.nm_per_unit, name=table.column_names[a.column], path=_NAME, first_row=0
-        )
+        to_nm(table.column(a.column), a.nm_per_unit, name=table.column_names[a.column], path=_NAME, first_row=0)
         for a in axes
     ]
     names = [*_AXES[: len(axes)], *name_own_columns(table.column_names)]

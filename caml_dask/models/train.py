@@ -31,7 +31,7 @@ from caml_dask.models.weights import check_weights
 PUBLISHED = "Williamson et al. 2020, Nature Communications 11, s41467-020-15293-x"
 LIMITS = (
     "Clusters of more localizations than the window come out fragmented or missed. Trained on simulated fields"
-    " without re-blinking, drift or localization uncertainty, and without CSR fields, of which it calls a few percent"
+    " without re-blinking, drift or localization uncertainty, and without CSR fields, of which it calls 5 to 10 %"
     " clustered."
 )
 

@@ -154,9 +154,7 @@ class _Features:
         group.attrs.update({"n_neighbors": k, "order": "ascending, self excluded"})
         rows = max(1, min(len(loc_id), (4 << 20) // (4 * k)))
         self._loc_id = group.create_array("loc_id", shape=loc_id.shape, chunks=(rows,), dtype="uint64")
-        self._distances = group.create_array(
-            "distances_nm", shape=(len(loc_id), k), chunks=(rows, k), dtype="float32"
-        )
+        self._distances = group.create_array("distances_nm", shape=(len(loc_id), k), chunks=(rows, k), dtype="float32")
 
     def append(self, part: Neighbors) -> None:
         stop = self._done + len(part.rows)

@@ -34,9 +34,9 @@ def measure(work: Work, unit: int) -> dict[str, Any]:
     numbers = work.store.get("numbers", unit)
     at_home = numbers["root"].to_numpy().astype(np.int64) == numbers["cluster_id"].to_numpy()
     home = np.sort(numbers["cluster_id"].to_numpy()[at_home])
+    visitors = work.store.get("visitors", unit)["tile"].to_pylist()
     members = [_members(work, unit, cluster, b_nm, home)]
-    for visitor in work.store.get("visitors", unit)["tile"].to_pylist():
-        members.append(_members(work, visitor, *clusters_of(work, visitor), home))
+    members += [_members(work, visitor, *clusters_of(work, visitor), home) for visitor in visitors]
     ids, points, nearest_nm, labels, b = (np.concatenate(column) for column in zip(*members, strict=True))
     order = np.argsort(ids, kind="stable")
     starts = np.append(np.flatnonzero(np.diff(ids[order], prepend=-1)), len(ids))
@@ -77,7 +77,7 @@ def clusters_of(work: Work, unit: int) -> tuple[np.ndarray, np.ndarray]:
 def _members(
     work: Work, unit: int, cluster: np.ndarray, b_nm: np.ndarray, home: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """cluster_id, xy, nearest distance, label and b of a tile's localizations that belong to one of the `home` clusters."""
+    """cluster_id, xy, nearest distance, label and b of a tile's localizations that belong to the `home` clusters."""
     mine = np.isin(cluster, home) & (cluster != NO_CLUSTER)
     labels = work.store.get("labels", unit)
     nearest_nm, label = (labels[name].to_numpy()[mine] for name in ("nearest_nm", "label"))

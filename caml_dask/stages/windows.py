@@ -25,7 +25,7 @@ class Window:
 
 
 def halo(work: Work, tiles: Partition, tile: int, pad_nm: float, most: int) -> Window:
-    """The rows of other tiles around a tile: those nearer than `pad_nm` to its box, and no more than the nearest `most`."""
+    """The rows of other tiles around a tile: those nearer than `pad_nm` to its box, at most the nearest `most`."""
     lower, upper = tiles.lower_nm[tile], tiles.upper_nm[tile]
     pieces, apart = [work.store.get("tile", tile).slice(0, 0)], [np.zeros(0)]
     for other in tiles.overlapping(lower - pad_nm, upper + pad_nm):

@@ -55,7 +55,7 @@ class Work:
         return replace(self, store=store)
 
     def facts(self) -> dict[str, Any]:
-        """What reading found: rows, finite, chunks, coordinates, has_z, bounds_nm (see :func:`caml_dask.stages.tiles.ingest`)."""
+        """What reading found: rows, finite, chunks, coordinates, bounds_nm (:func:`caml_dask.stages.tiles.ingest`)."""
         facts: dict[str, Any] = self.store.get("facts", 0).to_pylist()[0]
         return facts
 

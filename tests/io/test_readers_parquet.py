@@ -50,9 +50,7 @@ def test_a_map_and_types_of_every_kind(tmp_path: Path) -> None:
         "when": pa.array([0, 1], pa.timestamp("ms")),
     }
     path = write(tmp_path, columns)
-    with pytest.raises(
-        InputError, match=r"no x and y column recognised; it has the columns 'a', 'b', 'kind'"
-    ):
+    with pytest.raises(InputError, match=r"no x and y column recognised; it has the columns 'a', 'b', 'kind'"):
         open_sources(path)
     table = read_localizations(path, ColumnMap(x="a", y="b", unit="px", pixel_nm=100.0))
     assert table["x_nm"].to_pylist() == [150.0, 250.0]
@@ -100,9 +98,7 @@ def test_channels(tmp_path: Path) -> None:
 
 def test_no_rows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no localizations"):
-        open_sources(
-            write(tmp_path, {"x_nm": pa.array([], pa.float64()), "y_nm": pa.array([], pa.float64())})
-        )
+        open_sources(write(tmp_path, {"x_nm": pa.array([], pa.float64()), "y_nm": pa.array([], pa.float64())}))
 
 
 def test_a_truncated_file_and_one_that_only_has_the_name(tmp_path: Path) -> None:

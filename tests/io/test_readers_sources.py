@@ -69,9 +69,7 @@ def test_units_in_names(name: str, label: str, unit: str | None) -> None:
         ("x [px],y [px]", "'x [px]' is in pixels: say how large one is, such as --columns pixel_nm=160"),
     ],
 )
-def test_what_is_not_sure_is_refused_with_the_option_to_add(
-    tmp_path: Path, header: str, expected: str
-) -> None:
+def test_what_is_not_sure_is_refused_with_the_option_to_add(tmp_path: Path, header: str, expected: str) -> None:
     path = write(tmp_path, header + "\n" + ",".join("1" * (header.count(",") + 1)) + "\n")
     with pytest.raises(InputError) as caught:
         open_sources(path)

@@ -91,16 +91,12 @@ def test_nan_and_infinity_are_kept_as_such(tmp_path: Path) -> None:
 
 
 def test_old_files_name_the_uncertainty_differently(tmp_path: Path) -> None:
-    (source,) = open_sources(
-        write(tmp_path / "a.csv", HEADER.replace("uncertainty_xy", "uncertainty"), *ROWS)
-    )
+    (source,) = open_sources(write(tmp_path / "a.csv", HEADER.replace("uncertainty_xy", "uncertainty"), *ROWS))
     assert source.format == "ThunderSTORM"
     assert source.own_columns[-1] == "uncertainty [nm]"
 
 
-@pytest.mark.parametrize(
-    ("unit", "factor"), [("um", 1000.0), ("µm", 1000.0), ("\u03bcm", 1000.0), ("nm", 1.0)]
-)
+@pytest.mark.parametrize(("unit", "factor"), [("um", 1000.0), ("µm", 1000.0), ("\u03bcm", 1000.0), ("nm", 1.0)])
 def test_the_unit_is_the_headers(tmp_path: Path, unit: str, factor: float) -> None:
     header = HEADER.replace("x [nm]", f"x [{unit}]").replace("y [nm]", f"y [{unit}]")
     header = header.replace("[photon]", "[ADU]")
@@ -153,9 +149,7 @@ def test_no_localizations_are_refused(tmp_path: Path, content: str) -> None:
 
 def test_a_coordinate_that_is_text_is_named_with_its_row(tmp_path: Path) -> None:
     rows = [*ROWS, "4,2,abc,30,100,700,6.5", "5,2,1,30,100,700,6.5"]
-    with pytest.raises(
-        InputError, match=r"a\.csv: 'x \[nm\]' should be a number and is 'abc' \(row 3\)"
-    ) as caught:
+    with pytest.raises(InputError, match=r"a\.csv: 'x \[nm\]' should be a number and is 'abc' \(row 3\)") as caught:
         read_localizations(write(tmp_path / "a.csv", HEADER, *rows))
     assert caught.value.row == 3
 
