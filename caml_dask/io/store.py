@@ -26,7 +26,8 @@ from caml_dask.errors import StoreError
 
 SHARD = 1000
 GROUP_ROWS = 1 << 14  # rows of a Parquet row group: the grain of a range read
-_CACHE_BYTES = 256 << 20
+WIDE_GROUP_ROWS = 1 << 9  # the same where rows are wide: a measured cluster with its outline takes some kB
+_CACHE_BYTES = 64 << 20
 _FILLED = b"caml_dask.parts"  # which parts of a table have rows: each of those is one row group
 
 
@@ -220,7 +221,8 @@ def _sync(path: Path) -> None:
 def _write_parquet(path: Path, table: pa.Table, parts: Sequence[int] | None) -> None:
     options: dict[str, Any] = {"compression": "lz4", "use_dictionary": False}
     if parts is None:
-        pq.write_table(table, path, row_group_size=GROUP_ROWS, **options)
+        wide = any(pa.types.is_binary(field.type) for field in table.schema)
+        pq.write_table(table, path, row_group_size=WIDE_GROUP_ROWS if wide else GROUP_ROWS, **options)
         return
     filled = [i for i in range(len(parts) - 1) if parts[i + 1] > parts[i]]
     schema = table.schema.with_metadata({_FILLED: json.dumps(filled)})
@@ -232,15 +234,20 @@ def _write_parquet(path: Path, table: pa.Table, parts: Sequence[int] | None) -> 
             )
 
 
+def _read(path: Path, columns: tuple[str, ...] | None) -> pa.Table:
+    with pq.ParquetFile(path, pre_buffer=False) as file:
+        return file.read(columns=None if columns is None else list(columns))
+
+
 def _read_part(path: Path, part: int) -> pa.Table:
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, pre_buffer=False) as file:
         filled = json.loads(file.schema_arrow.metadata[_FILLED])
         groups = [filled.index(part)] if part in filled else []
         return file.read_row_groups(groups).replace_schema_metadata(None)
 
 
 def _read_ids(path: Path, column: str, first: int, stop: int) -> pa.Table:
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, pre_buffer=False) as file:
         place = file.schema_arrow.get_field_index(column)
         groups = []
         for group in range(file.num_row_groups):
@@ -278,7 +285,7 @@ def _cached_read(path: Path, columns: tuple[str, ...] | None) -> pa.Table:
         if key in _cache:
             _cache.move_to_end(key)
             return _cache[key]
-    table = _guarded(path, lambda p: pq.read_table(p, columns=None if columns is None else list(columns)))
+    table = _guarded(path, lambda p: _read(p, columns))
     with _cache_lock:
         _cache[key] = table
         while len(_cache) > 1 and sum(t.nbytes for t in _cache.values()) > _CACHE_BYTES:

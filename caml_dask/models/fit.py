@@ -55,7 +55,7 @@ class _Progress:
 
     def save(self, at: Path) -> None:
         stacks = {"weights": self.weights, "optimizer": self.optimizer, "best": self.best}
-        named = {f"{stack}_{i:03d}": array for stack, arrays in stacks.items() for i, array in enumerate(arrays)}
+        named = {f"{stack}/{i:03d}": array for stack, arrays in stacks.items() for i, array in enumerate(arrays)}
         counts = np.array([self.epoch, self.best_epoch])
         publish(at, {"counts": counts, "best_loss": np.array(self.best_loss), **named})
 
@@ -64,7 +64,7 @@ class _Progress:
         with np.load(at) as stored:
 
             def stack(name: str) -> Arrays:
-                return [stored[key] for key in sorted(stored.files) if key.startswith(f"{name}_")]
+                return [stored[key] for key in sorted(stored.files) if key.startswith(f"{name}/")]
 
             epoch, best_epoch = stored["counts"].tolist()
             best_loss = float(stored["best_loss"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +17,11 @@ import shapely
 from caml_dask.errors import ConservationError
 from caml_dask.measure import nearest_centroid_nm
 from caml_dask.schema import CLUSTERS, POINTS, arrow_schema
-from caml_dask.stages.work import CHUNK_ROWS, COORDINATES, Work, coordinates
+from caml_dask.stages.work import COORDINATES, Work, coordinates
 
 POINTS_SCHEMA = arrow_schema(POINTS)
 _RESULTS = ("p_clustered", "label", "cluster_id", "window_saturated")
+_OUTLINES = 10_000  # clusters whose outlines are held at a time: some 40 MB
 _COMPRESSION = {"compression": "zstd", "compression_level": 1}
 
 
@@ -73,12 +75,14 @@ def clusters_table(work: Work) -> pa.Table:
 
 
 def outline_tables(work: Work) -> Iterator[pa.Table]:
-    """cluster_id and outline (WKB) of all clusters by cluster_id, a range of ids at a time."""
-    n_tiles, rows = work.partition().n_tiles, work.facts()["rows"]
-    for first in range(0, max(rows, 1), CHUNK_ROWS):
-        parts = [
-            work.store.get_ids("measured", tile, "cluster_id", first, first + CHUNK_ROWS) for tile in range(n_tiles)
-        ]
+    """cluster_id and outline (WKB) of all clusters by cluster_id, a few thousand at a time."""
+    n_tiles = work.partition().n_tiles
+    ids = np.concatenate(
+        [work.store.get("measured", t, ["cluster_id"])["cluster_id"].to_numpy() for t in range(n_tiles)]
+    )
+    edges = [*(np.sort(ids)[::_OUTLINES].tolist() or [0]), np.iinfo(np.int64).max]
+    for first, stop in itertools.pairwise(edges):
+        parts = [work.store.get_ids("measured", tile, "cluster_id", first, stop) for tile in range(n_tiles)]
         yield pa.concat_tables(parts).select(["cluster_id", "outline"]).sort_by("cluster_id")
 
 

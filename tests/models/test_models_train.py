@@ -145,6 +145,23 @@ def test_a_fit_that_was_interrupted_ends_like_one_that_was_not(samples, tmp_path
         np.testing.assert_allclose(resumed[0][key], array, atol=1e-5)
 
 
+def test_a_finished_fit_is_read_and_not_done_again(samples, tmp_path: Path, monkeypatch):
+    entry = network("XPILJZ")
+    train_set = (norm_self(samples["train"].distances), samples["train"].labels)
+    # Labels turned round: the first epoch stays the best, so that what is kept must come from the checkpoint.
+    turned = (norm_self(samples["validation"].distances), 1 - samples["validation"].labels)
+    first = fit(entry, train_set, turned, QUICK, tmp_path / "fit.npz")
+    assert first[1] == 1
+
+    def publish(*_) -> None:
+        raise AssertionError("an epoch was done again")
+
+    monkeypatch.setattr(fitting, "publish", publish)
+    again = fit(entry, train_set, turned, QUICK, tmp_path / "fit.npz")
+    assert again[1:] == first[1:]
+    assert {key: array.tobytes() for key, array in again[0].items()} == {k: a.tobytes() for k, a in first[0].items()}
+
+
 def test_training_writes_weights_their_card_pins(samples, work: Path, tmp_path: Path):
     found = train("XPILJZ", tmp_path, work, TINY, QUICK, restarts=2, command="a test")
     blob = (tmp_path / "XPILJZ.safetensors").read_bytes()
