@@ -68,7 +68,7 @@ STAGES = (
     Stage("points", "chunk", results.points),
     Stage("publish", "image", publish.publish),
 )
-FIRST, LAST = STAGES[0], STAGES[-1]
+FIRST, POINTS, LAST = STAGES[0], STAGES[-2], STAGES[-1]
 
 
 def units(work: Work, stage: Stage) -> int:
@@ -139,7 +139,7 @@ def barriers(run: Run, index: int, resumed: bool = False) -> Iterator[tuple[Stag
     work = work_of(run, image, store)
     owned: list[int] = []
     for stage in STAGES:
-        if _intact(store, LAST.name, 0, resumed):
+        if _complete(store, resumed):
             store.clear_tables()
             return
         count = units(work, stage)
@@ -149,6 +149,18 @@ def barriers(run: Run, index: int, resumed: bool = False) -> Iterator[tuple[Stag
             continue
         owned = _conserved(work, store, stage, count, owned)
     store.clear_tables()
+
+
+def _complete(store: DirectoryStore, check_files: bool) -> bool:
+    """Whether all results of an image stand: those of its last stage, and the points."""
+    if not _intact(store, LAST.name, 0, check_files):
+        return False
+    last = store.done(LAST.name, 0) or {}
+    parts = 0 if last.get("fused") or not check_files else last["summary"]["chunks"]
+    broken = [unit for unit in range(parts) if not _intact(store, POINTS.name, unit, True)]
+    if broken:
+        store.forget(LAST.name, 0)
+    return not broken
 
 
 def _intact(store: DirectoryStore, stage: str, unit: int, check_files: bool) -> bool:
