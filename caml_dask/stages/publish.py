@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import shapely
 
-from caml_dask.report.overview import Raster, draw_overview, zoom_bounds
+from caml_dask.pictures.overview import MOST_OUTLINES, Raster, draw_overview, zoom_bounds
 from caml_dask.schema import DESCRIPTORS, NO_CLUSTER
-from caml_dask.stages.results import clusters_table, hull_area_um2, outline_tables, write_clusters
+from caml_dask.stages.results import clusters_table, hull_area_um2, write_clusters
 from caml_dask.stages.work import Work, xy
 from caml_dask.stats import median_iqr
 
@@ -112,7 +112,8 @@ def _draw(work: Work, clusters: pa.Table, summary: dict[str, Any], path: Path) -
     x0, y0, x1, y1 = summary["bounds_nm"]
     bounds = (x0, y0, x1, y1)
     centroids = np.column_stack([clusters["centroid_x_nm"].to_numpy(), clusters["centroid_y_nm"].to_numpy()])
-    whole, zoom = Raster(bounds), Raster(zoom_bounds(centroids, bounds), 800, margin=0.0)
+    width_nm = float(2 * np.sqrt(np.median(clusters["area_nm2"].to_numpy()) / np.pi)) if len(clusters) else 0.0
+    whole, zoom = Raster(bounds), Raster(zoom_bounds(centroids, bounds, width_nm), 800, margin=0.0)
     for tile in range(work.partition().n_tiles):
         table, rows = work.store.get("tile", tile), work.store.get("membership", tile)
         points = xy(table)[np.argsort(table["loc_id"].to_numpy())]
@@ -121,9 +122,12 @@ def _draw(work: Work, clusters: pa.Table, summary: dict[str, Any], path: Path) -
             raster.add(points[:, 0], points[:, 1], member)
     rate = summary["clusters_per_um2"]
     caption = [f"model {summary['model']}", *([f"{rate:.2f} clusters per um2"] if rate is not None else [])]
-    draw_overview(whole, _outlines(work), summary["image_id"], caption, path, zoom)
+    outlines = _outlines(work, zoom if len(clusters) > MOST_OUTLINES else whole)
+    draw_overview(whole, outlines, summary["image_id"], caption, path, len(clusters), zoom)
 
 
-def _outlines(work: Work) -> Iterator[shapely.Geometry]:
-    for table in outline_tables(work):
-        yield from shapely.from_wkb(table["outline"].to_numpy())
+def _outlines(work: Work, raster: Raster) -> Iterator[shapely.Geometry]:
+    """Outlines of the clusters at home in the tiles that a raster shows."""
+    x0, y0, x1, y1 = raster.bounds_nm
+    for tile in work.partition().overlapping(np.array([x0, y0]), np.array([x1, y1])):
+        yield from shapely.from_wkb(work.store.get("measured", int(tile), ["outline"])["outline"].to_numpy())

@@ -17,7 +17,7 @@ import shapely
 from caml_dask.errors import ConservationError
 from caml_dask.measure import nearest_centroid_nm
 from caml_dask.schema import CLUSTERS, POINTS, arrow_schema
-from caml_dask.stages.work import COORDINATES, Work, coordinates
+from caml_dask.stages.work import COORDINATES, Work, coordinates, xy
 
 POINTS_SCHEMA = arrow_schema(POINTS)
 _RESULTS = ("p_clustered", "label", "cluster_id", "window_saturated")
@@ -108,8 +108,9 @@ def _write_outlines(work: Work, path: Path) -> None:
 def hull_area_um2(work: Work) -> float:
     """Area of the convex hull of the image's localizations, from the hulls of its tiles."""
     n_tiles = work.partition().n_tiles
-    hulls = [
-        shapely.get_coordinates(shapely.MultiPoint(coordinates(work.store.get("tile", tile))[:, :2]).convex_hull)
-        for tile in range(n_tiles)
-    ]
+    hulls = []
+    for tile in range(n_tiles):
+        # a line string takes the coordinates as they are, where a multipoint makes an object of each
+        line = shapely.linestrings(np.repeat(xy(work.store.get("tile", tile)), 2, axis=0)[1:])
+        hulls.append(shapely.get_coordinates(shapely.convex_hull(line)))
     return float(shapely.MultiPoint(np.vstack(hulls)).convex_hull.area) / 1e6

@@ -20,6 +20,7 @@ _MARGIN = 0.02
 _THINNEST = 0.25
 _ONE_SPOT_NM = 1000.0
 _ZOOM_NM = 5000.0
+_ZOOM_CLUSTERS = 25
 # Counts above this quantile of the occupied pixels are drawn alike.
 _CLIP = 0.995
 # How bright a single localization is: in a sparse picture, and in one whose pixels are nearly all occupied.
@@ -83,17 +84,18 @@ class Raster:
         return np.rint(picture * (1 - opaque) + warm * opaque).astype(np.uint8)
 
 
-def zoom_bounds(centroids_nm: FloatArray, bounds_nm: Bounds) -> Bounds:
-    """The square with the most clusters, an eighth of the longer side of the image wide, but at most about 5 um.
+def zoom_bounds(centroids_nm: FloatArray, bounds_nm: Bounds, width_nm: float) -> Bounds:
+    """The square with the most clusters: 25 typical clusters wide, so that outlines show, an eighth of the image at most.
 
     Parameters
     ----------
     centroids_nm : (c, 2) centroids of the clusters; with none the middle of the image is taken.
     bounds_nm : x0, y0, x1, y1 of the image.
+    width_nm : width of a typical cluster; the square is 5 um wide where it is 0.
     """
     x0, y0, x1, y1 = bounds_nm
     longest = max(x1 - x0, y1 - y0) or _ONE_SPOT_NM
-    side = min(longest / 8, max(_ZOOM_NM, longest / 400))
+    side = min(longest / 8, max(_ZOOM_CLUSTERS * width_nm or _ZOOM_NM, longest / 400))
     if len(centroids_nm) == 0:
         return _square((x0 + x1) / 2, (y0 + y1) / 2, side)
     # Squares step by a quarter of their side; the best one is then moved to the middle of its clusters.

@@ -8,8 +8,8 @@ import pytest
 import shapely
 from PIL import Image
 
-from caml_dask.report.overview import OUTLINE_COLOR, TEXT_COLOR, draw_overview, zoom_bounds
-from caml_dask.report.raster import BACKGROUND, Raster
+from caml_dask.pictures.overview import OUTLINE_COLOR, TEXT_COLOR, draw_overview, zoom_bounds
+from caml_dask.pictures.raster import BACKGROUND, Raster
 
 FloatArray = npt.NDArray[np.float64]
 # Where the panel of the whole image begins in the picture of a raster of 400 pixels: margin, and margin and title.
@@ -74,7 +74,7 @@ def test_rasters_of_different_regions_do_not_merge() -> None:
 def test_clustered_is_warm_and_non_clustered_is_blue_and_y_points_down(tmp_path: Path) -> None:
     xy = np.array([[2000.0, 1000.0], [8000.0, 9000.0]])
     raster = raster_of(xy, np.array([True, False]))
-    draw_overview(raster, [], "two", [], tmp_path / "two.png")
+    draw_overview(raster, [], "two", [], tmp_path / "two.png", 0)
     shown = panel(tmp_path / "two.png", raster)
     top, bottom = pixel(raster, *xy[0]), pixel(raster, *xy[1])
     assert top[0] < bottom[0]
@@ -99,7 +99,7 @@ def test_outlines_are_drawn_where_they_are_with_their_holes(tmp_path: Path) -> N
     ring = shapely.box(2000, 2000, 6000, 6000).difference(shapely.box(3500, 3500, 4500, 4500))
     parts = shapely.MultiPolygon([ring, shapely.box(8000, 8000, 9000, 9000)])
     raster = raster_of(np.zeros((0, 2)), np.zeros(0, dtype=bool))
-    draw_overview(raster, [parts, None], "ring", [], tmp_path / "ring.png")
+    draw_overview(raster, [parts, None], "ring", [], tmp_path / "ring.png", 2)
     shown = panel(tmp_path / "ring.png", raster)
     for x, y in ((2000, 4000), (4000, 6000), (3500, 4000), (8000, 8500)):
         row, column = pixel(raster, x, y)
@@ -108,7 +108,7 @@ def test_outlines_are_drawn_where_they_are_with_their_holes(tmp_path: Path) -> N
         assert np.abs(near - OUTLINE_COLOR).sum(axis=1).min() < 280, (x, y)
     assert shown[pixel(raster, 4000, 4000)].tolist() == BACKGROUND.tolist()
     as_array = np.array(ring.exterior.coords)
-    draw_overview(raster, [as_array, None], "ring", [], tmp_path / "array.png")
+    draw_overview(raster, [as_array, None], "ring", [], tmp_path / "array.png", 2)
     assert panel(tmp_path / "array.png", raster)[pixel(raster, 2000, 4000)].sum() > 300
 
 
@@ -116,10 +116,10 @@ def test_small_clusters_get_their_outlines_in_the_zoom_only(tmp_path: Path) -> N
     xy, clustered, _ = field(np.random.default_rng(3))
     whole = raster_of(xy, clustered)
     outline = shapely.box(2000, 2000, 2150, 2150)
-    zoom = Raster(zoom_bounds(np.array([[2075.0, 2075.0]]), (0, 0, 10_000, 10_000)), 300, margin=0.0)
+    zoom = Raster(zoom_bounds(np.array([[2075.0, 2075.0]]), (0, 0, 10_000, 10_000), 50.0), 300, margin=0.0)
     paths = [tmp_path / name for name in ("without.png", "with.png")]
     for path, outlines in zip(paths, ([None], [outline]), strict=True):
-        draw_overview(whole, outlines, "small", [], path, zoom=zoom)
+        draw_overview(whole, outlines, "small", [], path, 1, zoom=zoom)
     without, with_it = (np.asarray(Image.open(p), dtype=int) for p in paths)
     assert np.array_equal(panel(paths[0], whole), panel(paths[1], whole))
     in_zoom = with_it[TOP : TOP + 300, LEFT + whole.shape[1] + 28 :][:, :300]
@@ -136,10 +136,10 @@ def test_order_changes_no_byte(tmp_path: Path) -> None:
     written = []
     for k in range(3):
         order, c = rng.permutation(len(xy)), rng.permutation(len(outlines))
-        zoom = Raster(zoom_bounds(centroids[c], (0, 0, 10_000, 10_000)), 200, margin=0.0)
+        zoom = Raster(zoom_bounds(centroids[c], (0, 0, 10_000, 10_000), 50.0), 200, margin=0.0)
         zoom.add(xy[order, 0], xy[order, 1], clustered[order])
         path = tmp_path / f"{k}.png"
-        draw_overview(raster_of(xy[order], clustered[order]), [outlines[i] for i in c], "a", ["b"], path, zoom=zoom)
+        draw_overview(raster_of(xy[order], clustered[order]), [outlines[i] for i in c], "a", ["b"], path, 12, zoom=zoom)
         written.append(path.read_bytes())
     assert written[0] == written[1] == written[2]
 
@@ -161,14 +161,14 @@ def test_degenerate_extents_are_drawn(xy: FloatArray, tmp_path: Path) -> None:
     raster = Raster(bounds, 200)
     raster.add(xy[:, 0], xy[:, 1], np.zeros(len(xy), dtype=bool))
     assert raster.counts.sum() == len(xy)
-    zoom = Raster(zoom_bounds(xy, bounds), 100, margin=0.0)
-    draw_overview(raster, [], "edge case", [], tmp_path / "edge.png", zoom=zoom)
+    zoom = Raster(zoom_bounds(xy, bounds, 0.0), 100, margin=0.0)
+    draw_overview(raster, [], "edge case", [], tmp_path / "edge.png", 0, zoom=zoom)
     assert min(Image.open(tmp_path / "edge.png").size) > 200
 
 
 def test_long_titles_and_captions_stay_inside(tmp_path: Path) -> None:
     raster = raster_of(np.zeros((0, 2)), np.zeros(0, dtype=bool))
-    draw_overview(raster, [], "name" * 500, ["word " * 100, "x" * 1000], tmp_path / "long.png")
+    draw_overview(raster, [], "name" * 500, ["word " * 100, "x" * 1000], tmp_path / "long.png", 0)
     picture = np.asarray(Image.open(tmp_path / "long.png"), dtype=int)
     assert (picture[:, -20:] == BACKGROUND).all()
     assert (picture[-10:] == BACKGROUND).all()
@@ -180,14 +180,14 @@ def test_zoom_goes_where_most_clusters_are_and_stays_in_the_image() -> None:
     bounds = (0.0, 0.0, 32_000.0, 20_000.0)
     spread = rng.uniform((0, 0), (32_000, 20_000), (30, 2))
     crowd = rng.uniform(-500, 500, (20, 2)) + np.array([31_400.0, 19_400.0])
-    x0, y0, x1, y1 = zoom_bounds(np.vstack([spread, crowd]), bounds)
+    x0, y0, x1, y1 = zoom_bounds(np.vstack([spread, crowd]), bounds, 200.0)
     assert (x1 - x0, y1 - y0) == pytest.approx((4000, 4000))
     assert ((crowd > (x0, y0)) & (crowd < (x1, y1))).all()
     assert (np.array([x1, y1]) <= bounds[2:]).all()
-    assert zoom_bounds(np.zeros((0, 2)), bounds) == (14_000.0, 8_000.0, 18_000.0, 12_000.0)
+    assert zoom_bounds(np.zeros((0, 2)), bounds, 0.0) == (14_000.0, 8_000.0, 18_000.0, 12_000.0)
 
 
 def test_zoom_of_a_large_field_stays_a_few_um_wide() -> None:
-    x0, _, x1, _ = zoom_bounds(np.array([[5e5, 5e5]]), (0.0, 0.0, 1e6, 1e6))
+    x0, _, x1, _ = zoom_bounds(np.array([[5e5, 5e5]]), (0.0, 0.0, 1e6, 1e6), 0.0)
     assert x1 - x0 == pytest.approx(5000)
     assert (x0 + x1) / 2 == pytest.approx(5e5)

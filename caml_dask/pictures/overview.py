@@ -12,7 +12,7 @@ import numpy.typing as npt
 import shapely
 from PIL import Image, ImageDraw, ImageFont
 
-from caml_dask.report.raster import BACKGROUND, CLUSTERED_COLOR, NON_CLUSTERED_COLOR, Raster, zoom_bounds
+from caml_dask.pictures.raster import BACKGROUND, CLUSTERED_COLOR, NON_CLUSTERED_COLOR, Raster, zoom_bounds
 
 __all__ = ["Raster", "draw_overview", "zoom_bounds"]
 
@@ -36,6 +36,7 @@ class _Panel:
     """A raster with the outlines that fall on it, drawn on a grid three times as fine to smooth their edges."""
 
     raster: Raster
+    crowded: bool = False
     drawn: int = 0
     widths_px: list[float] = field(default_factory=list)
     mask: Image.Image | None = None
@@ -46,7 +47,7 @@ class _Panel:
             return
         self.drawn += 1
         self.widths_px.append(float(max(bounds[2] - bounds[0], bounds[3] - bounds[1])) / self.raster.pixel_nm)
-        if self.drawn > MOST_OUTLINES:
+        if self.crowded:
             return
         if self.mask is None:
             height, width = self.raster.shape
@@ -59,7 +60,7 @@ class _Panel:
 
     def hidden(self) -> str | None:
         """Why no outlines are shown, if none are."""
-        if self.drawn > MOST_OUTLINES:
+        if self.crowded:
             return f"more than {MOST_OUTLINES:,}"
         if self.drawn and np.median(self.widths_px) < NARROWEST_PX:
             return "too small"
@@ -79,6 +80,7 @@ def draw_overview(
     title: str,
     caption: Sequence[str],
     path: Path | str,
+    n_clusters: int,
     zoom: Raster | None = None,
 ) -> None:
     """Write the overview as PNG; the same localizations and outlines in any order give the same bytes.
@@ -90,16 +92,16 @@ def draw_overview(
     Parameters
     ----------
     raster : counts of the whole image.
-    outlines : one a cluster: a shapely polygon or an (n, 2) closed ring in nm; None for a cluster without an outline.
+    outlines : shapely polygons or (n, 2) closed rings in nm, None for a cluster without an outline; of all clusters, or
+        where there are more than 50,000 of those near `zoom`.
     title : name of the image; shortened where it is too long.
     caption : lines below the legend; too long ones are wrapped.
     path : file to write.
+    n_clusters : clusters in the image.
     zoom : counts of the region to magnify; see `zoom_bounds`.
     """
-    panels = [_Panel(r) for r in (raster, zoom) if r is not None]
-    n_clusters = 0
+    panels = [_Panel(raster, crowded=n_clusters > MOST_OUTLINES), *([] if zoom is None else [_Panel(zoom)])]
     for outline in outlines:
-        n_clusters += 1
         rings, bounds = _rings(outline)
         for panel in panels if rings else ():
             panel.add(rings, bounds)

@@ -1,0 +1,1 @@
+"""Pictures of images: kernels that turn localizations and outlines into PNG files."""
