@@ -47,14 +47,22 @@ OVERWRITE = click.option(
 DEBUG = click.option("--debug", is_flag=True, help="Show tracebacks and debug messages.")
 
 
+def _log_to_stderr(debug: bool) -> None:
+    """Our own lines, plain; what other packages log, only when debugging."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    log = logging.getLogger() if debug else _log
+    log.handlers[:] = [handler]
+    log.setLevel(logging.INFO)
+    _log.propagate = debug
+
+
 def guarded(command: Callable[..., int]) -> Callable[..., None]:
     """Turn what a command raises into a message and an exit code; a traceback only with --debug."""
 
     @functools.wraps(command)
     def wrapper(*, debug: bool, **options: Any) -> None:
-        level = logging.DEBUG if debug else logging.INFO
-        logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-        _log.setLevel(level)
+        _log_to_stderr(debug)
         try:
             code = command(**options)
         except KeyboardInterrupt:

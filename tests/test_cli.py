@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import logging
 import os
 import pty
 import struct
@@ -30,12 +29,8 @@ def table(tmp_path_factory):
 @pytest.fixture
 def command(tmp_path):
     def call(*arguments, out="out"):
-        before = list(logging.root.handlers)
         arguments = ["run", *map(str, arguments), "--out", str(tmp_path / out), "--workers", "0"]
-        try:
-            return CliRunner().invoke(main, arguments)
-        finally:
-            logging.root.handlers[:] = before
+        return CliRunner().invoke(main, arguments)
 
     return call
 

@@ -67,7 +67,7 @@ class Store(ABC):
         """An empty store in memory with the same output directory."""
         return MemoryStore(self._outputs)
 
-    def output(self, name: str, write: Callable[[Path], None]) -> None:
+    def output(self, name: str, write: Callable[[Path], object]) -> None:
         """Publish an output file: `write` fills a working file, which is synced and renamed to `name`."""
         if self._outputs is None:
             raise StoreError(f"no output directory to write {name} to")
@@ -166,7 +166,7 @@ class DirectoryStore(Store):
                 shutil.rmtree(child)
 
 
-def publish(path: Path, write: Callable[[Path], None]) -> None:
+def publish(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file or a directory of files under a working name, sync it and rename it into place (DESIGN law 6)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     working = path.with_name(f".{path.name}.{uuid.uuid4().hex}.working")

@@ -85,7 +85,7 @@ class Raster:
 
 
 def zoom_bounds(centroids_nm: FloatArray, bounds_nm: Bounds, width_nm: float) -> Bounds:
-    """The square with the most clusters: 25 typical clusters wide, so that outlines show, an eighth of the image at most.
+    """The square with the most clusters: 25 typical ones wide, so that outlines show, an eighth of the image at most.
 
     Parameters
     ----------

@@ -36,7 +36,6 @@ def local_cluster(workers: int) -> Iterator[Client]:
     from distributed import Client, LocalCluster
 
     with dask.config.set(_CONFIG):
-        # Workers that end while the cluster is taken down say so in warnings that tell a user nothing.
         cluster = LocalCluster(
             n_workers=workers,
             threads_per_worker=1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ def publish(work: Work, unit: int) -> dict[str, Any]:
     clusters = clusters_table(work)
     write_clusters(work, clusters)
     summary = summarise(work, clusters)
+    if work.settings.save_features:
+        group = {"zarr_format": 3, "node_type": "group", "attributes": {}}
+        work.store.output("features.zarr/zarr.json", lambda path: path.write_text(json.dumps(group)))
     work.store.output("overview.png", lambda path: _draw(work, clusters, summary, path))
     return {"rows": summary["localizations"], "summary": summary}
 
