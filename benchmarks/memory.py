@@ -48,9 +48,9 @@ def write_square(path: Path, n: int, seed: int = 0) -> int:
     return written
 
 
-def run_and_watch(command: list[str]) -> tuple[float, float]:
-    """Run a command; wall seconds, and the peak over time of the resident memory of all its processes, in GiB."""
-    start, peak = time.perf_counter(), 0.0
+def run_and_watch(command: list[str]) -> tuple[float, float, float]:
+    """Run a command; wall seconds, the peak of the resident memory of all its processes in GiB, and when it was."""
+    start, peak, at = time.perf_counter(), 0.0, 0.0
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     root = psutil.Process(process.pid)
     while process.poll() is None:
@@ -60,11 +60,12 @@ def run_and_watch(command: list[str]) -> tuple[float, float]:
                 total += member.memory_info().rss
             except psutil.Error:
                 continue  # it ended between being listed and being asked
-        peak = max(peak, total / 2**30)
+        if total / 2**30 > peak:
+            peak, at = total / 2**30, time.perf_counter() - start
         time.sleep(SAMPLE_S)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    return time.perf_counter() - start, peak
+    return time.perf_counter() - start, peak, at
 
 
 def measure(n: int, workers: int, folder: Path) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def measure(n: int, workers: int, folder: Path) -> dict[str, Any]:
     table, out = folder / "square.csv", folder / "out"
     written = write_square(table, n)
     command = [sys.executable, "-m", "caml_dask", "run", str(table), "--out", str(out), "--workers", str(workers)]
-    seconds, peak = run_and_watch(command)
+    seconds, peak, at = run_and_watch(command)
     image = json.loads((out / "summary.json").read_text())["images"][0]
     csv_bytes = table.stat().st_size
     shutil.rmtree(out)
@@ -83,6 +84,7 @@ def measure(n: int, workers: int, folder: Path) -> dict[str, Any]:
         "wall_s": round(seconds, 1),
         "localizations_per_s": round(written / seconds),
         "peak_rss_gib": round(peak, 3),
+        "peak_at_s": round(at, 1),
         "csv_gib": round(csv_bytes / 2**30, 3),
         "tiles": image["tiles"],
         "clusters": image["clusters"],

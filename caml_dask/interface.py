@@ -28,8 +28,8 @@ from caml_dask.models.classify import load
 from caml_dask.params import ColumnMap, Settings
 from caml_dask.pipeline import analyse
 from caml_dask.schema import NO_CLUSTER
+from caml_dask.stages.clusters import MeasuredClusters
 from caml_dask.stages.publish import summarise
-from caml_dask.stages.results import clusters_table, outline_tables
 from caml_dask.stages.shapes import clusters_of
 from caml_dask.stages.work import Work
 
@@ -71,11 +71,11 @@ def analyze(
     table = as_localizations(localizations, named)
     work = _work(Settings(model=model, columns=named, **settings))
     analyse(work, [table], {})
-    clusters = clusters_table(work)
-    outlines = pa.concat_tables(outline_tables(work))
+    clusters = MeasuredClusters(work)
+    outlines = pa.concat_tables(clusters.outlines())
     return Analysis(
         points=work.store.get("points", 0).to_pandas(),
-        clusters=clusters.to_pandas(),
+        clusters=pa.concat_tables(clusters.tables()).to_pandas(),
         outlines=shapely.from_wkb(outlines["outline"].to_numpy()),
         summary=summarise(work, clusters),
     )

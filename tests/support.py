@@ -15,7 +15,7 @@ from caml_dask.io.store import MemoryStore
 from caml_dask.params import Settings
 from caml_dask.pipeline import analyse
 from caml_dask.simulate import Scenario, simulate_square
-from caml_dask.stages.results import clusters_table
+from caml_dask.stages.clusters import MeasuredClusters
 from caml_dask.stages.work import Work
 
 # Two clusters of five and four, a pair that is too small, and loners. A reader can check it on squared paper (nm).
@@ -66,7 +66,8 @@ def analyse_in_memory(xy_nm: np.ndarray, classifier: object, tile: int, **settin
     table = pa.table({name: xy_nm[:, i] for i, name in enumerate(("x_nm", "y_nm", "z_nm")[: xy_nm.shape[1]])})
     work = Work(Image("test"), Settings(max_localizations=tile, **settings), classifier, MemoryStore())
     analyse(work, [table], {})
-    return Result(work.store.get("points", 0), clusters_table(work), work)
+    clusters = pa.concat_tables(MeasuredClusters(work).tables()).combine_chunks()
+    return Result(work.store.get("points", 0), clusters, work)
 
 
 def oracle_neighbors(xy_nm: np.ndarray, k: int) -> np.ndarray:

@@ -140,7 +140,7 @@ def test_overwriting_removes_the_run_and_nothing_else(table, tmp_path):
 
 def test_several_chunks_of_input_come_back_in_order(table, undisturbed, tmp_path, monkeypatch):
     monkeypatch.setattr("caml_dask.stages.tiles.CHUNK_ROWS", 600)
-    monkeypatch.setattr("caml_dask.stages.results._OUTLINES", 7)
+    monkeypatch.setattr("caml_dask.stages.clusters.AT_A_TIME", 7)
     execute([table], tmp_path / "out", Settings(max_localizations=400), workers=0)
     image = tmp_path / "out" / "0001_field"
     parts = sorted((image / "points").iterdir())

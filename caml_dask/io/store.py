@@ -55,8 +55,10 @@ class Store(ABC):
         """One of the parts a table was put with."""
 
     @abstractmethod
-    def get_ids(self, name: str, key: int, column: str, first: int, stop: int) -> pa.Table:
-        """The rows of a table sorted by `column` with ``first <= column < stop``."""
+    def get_ids(
+        self, name: str, key: int, column: str, first: int, stop: int, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """The rows of a table sorted by `column`, one of `columns`, with ``first <= column < stop``."""
 
     @property
     def has_outputs(self) -> bool:
@@ -96,8 +98,10 @@ class MemoryStore(Store):
             raise StoreError(f"{name} {key} was stored in one part; part {part} was asked for")
         return table.slice(parts[part], parts[part + 1] - parts[part])
 
-    def get_ids(self, name: str, key: int, column: str, first: int, stop: int) -> pa.Table:
-        return _between(self.get(name, key), column, first, stop)
+    def get_ids(
+        self, name: str, key: int, column: str, first: int, stop: int, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        return _between(self.get(name, key, columns), column, first, stop)
 
 
 class DirectoryStore(Store):
@@ -118,8 +122,10 @@ class DirectoryStore(Store):
     def get_part(self, name: str, key: int, part: int) -> pa.Table:
         return _guarded(self._table(name, key), lambda path: _read_part(path, part))
 
-    def get_ids(self, name: str, key: int, column: str, first: int, stop: int) -> pa.Table:
-        return _guarded(self._table(name, key), lambda path: _read_ids(path, column, first, stop))
+    def get_ids(
+        self, name: str, key: int, column: str, first: int, stop: int, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        return _guarded(self._table(name, key), lambda path: _read_ids(path, column, first, stop, columns))
 
     def _table(self, name: str, key: int) -> Path:
         return self._scratch / name / f"{key // SHARD:03d}" / f"{key:06d}.parquet"
@@ -246,7 +252,7 @@ def _read_part(path: Path, part: int) -> pa.Table:
         return file.read_row_groups(groups).replace_schema_metadata(None)
 
 
-def _read_ids(path: Path, column: str, first: int, stop: int) -> pa.Table:
+def _read_ids(path: Path, column: str, first: int, stop: int, columns: Sequence[str] | None) -> pa.Table:
     with pq.ParquetFile(path, pre_buffer=False) as file:
         place = file.schema_arrow.get_field_index(column)
         groups = []
@@ -254,7 +260,8 @@ def _read_ids(path: Path, column: str, first: int, stop: int) -> pa.Table:
             statistics = file.metadata.row_group(group).column(place).statistics
             if statistics is None or (statistics.min < stop and statistics.max >= first):
                 groups.append(group)
-        return _between(file.read_row_groups(groups), column, first, stop)
+        chosen = None if columns is None else list(columns)
+        return _between(file.read_row_groups(groups, columns=chosen), column, first, stop)
 
 
 def _between(table: pa.Table, column: str, first: int, stop: int) -> pa.Table:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import shapely
 
 from caml_dask.pictures.overview import MOST_OUTLINES, Raster, draw_overview, zoom_bounds
 from caml_dask.schema import DESCRIPTORS, NO_CLUSTER
-from caml_dask.stages.results import clusters_table, hull_area_um2, write_clusters
+from caml_dask.stages.clusters import MeasuredClusters, write_clusters
+from caml_dask.stages.results import hull_area_um2
 from caml_dask.stages.work import Work, xy
 from caml_dask.stats import median_iqr
 
@@ -22,7 +22,7 @@ _MANY_SATURATED = 0.05  # share of clustered localizations with a saturated wind
 
 def publish(work: Work, unit: int) -> dict[str, Any]:
     """Write what the image leaves besides its points, and summarise it."""
-    clusters = clusters_table(work)
+    clusters = MeasuredClusters(work)
     write_clusters(work, clusters)
     summary = summarise(work, clusters)
     if work.settings.save_features:
@@ -32,7 +32,7 @@ def publish(work: Work, unit: int) -> dict[str, Any]:
     return {"rows": summary["localizations"], "summary": summary}
 
 
-def summarise(work: Work, clusters: pa.Table) -> dict[str, Any]:
+def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
     """Counts, percent clustered, clusters per um2, the area and how it was defined, medians with IQR, warnings."""
     facts = work.facts()
     counts = _tally(work)
@@ -40,7 +40,7 @@ def summarise(work: Work, clusters: pa.Table) -> dict[str, Any]:
         area, definition = work.settings.area_um2, "given"
     else:
         area, definition = hull_area_um2(work), "convex hull of the localizations"
-    columns = {name: median_iqr(clusters[name].to_numpy()) for name in ("n_localizations", *DESCRIPTORS)}
+    columns = {name: median_iqr(clusters.column(name)) for name in ("n_localizations", *DESCRIPTORS)}
     return {
         "image_id": work.image.image_id,
         "model": work.classifier.name,
@@ -68,7 +68,7 @@ def summarise(work: Work, clusters: pa.Table) -> dict[str, Any]:
 
 
 def _warnings(
-    work: Work, facts: dict[str, Any], counts: dict[str, int], clusters: pa.Table, area_um2: float
+    work: Work, facts: dict[str, Any], counts: dict[str, int], clusters: MeasuredClusters, area_um2: float
 ) -> list[str]:
     found = []
     if facts["finite"] < facts["rows"]:
@@ -83,7 +83,7 @@ def _warnings(
         )
     if counts["window_saturated"] > _MANY_SATURATED * max(1, counts["labelled_clustered"]):
         window = work.classifier.n_neighbors
-        large = int(np.count_nonzero(clusters["n_localizations"].to_numpy() >= window))
+        large = int(np.count_nonzero(clusters.column("n_localizations") >= window))
         found.append(
             f"the {window}-neighbor window of {counts['window_saturated']} clustered localizations holds no "
             "non-clustered one; "
@@ -112,12 +112,11 @@ def _tally(work: Work) -> dict[str, int]:
     return total
 
 
-def _draw(work: Work, clusters: pa.Table, summary: dict[str, Any], path: Path) -> None:
+def _draw(work: Work, clusters: MeasuredClusters, summary: dict[str, Any], path: Path) -> None:
     x0, y0, x1, y1 = summary["bounds_nm"]
     bounds = (x0, y0, x1, y1)
-    centroids = np.column_stack([clusters["centroid_x_nm"].to_numpy(), clusters["centroid_y_nm"].to_numpy()])
-    width_nm = float(2 * np.sqrt(np.median(clusters["area_nm2"].to_numpy()) / np.pi)) if len(clusters) else 0.0
-    whole, zoom = Raster(bounds), Raster(zoom_bounds(centroids, bounds, width_nm), 800, margin=0.0)
+    width_nm = float(2 * np.sqrt(np.median(clusters.column("area_nm2")) / np.pi)) if len(clusters) else 0.0
+    whole, zoom = Raster(bounds), Raster(zoom_bounds(clusters.centroids_nm, bounds, width_nm), 800, margin=0.0)
     for tile in range(work.partition().n_tiles):
         table, rows = work.store.get("tile", tile), work.store.get("membership", tile)
         points = xy(table)[np.argsort(table["loc_id"].to_numpy())]

@@ -1,28 +1,20 @@
-"""The tables users see: points in input order, clusters by cluster_id, outlines, the picture."""
+"""The points as users see them, in input order, and the area they span."""
 
 from __future__ import annotations
 
-import itertools
-import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import shapely
 
 from caml_dask.errors import ConservationError
-from caml_dask.measure import nearest_centroid_nm
-from caml_dask.schema import CLUSTERS, POINTS, arrow_schema
-from caml_dask.stages.work import COORDINATES, Work, coordinates, xy
+from caml_dask.schema import POINTS, arrow_schema
+from caml_dask.stages.work import COMPRESSION, COORDINATES, Work, coordinates, xy
 
 POINTS_SCHEMA = arrow_schema(POINTS)
 _RESULTS = ("p_clustered", "label", "cluster_id", "window_saturated")
-_OUTLINES = 10_000  # clusters whose outlines are held at a time: some 40 MB
-_COMPRESSION = {"compression": "zstd", "compression_level": 1}
 
 
 def points(work: Work, unit: int) -> dict[str, Any]:
@@ -51,7 +43,7 @@ def points(work: Work, unit: int) -> dict[str, Any]:
     joined = pa.Table.from_arrays(columns, schema=pa.schema(fields))
     if work.store.has_outputs:
         name = points_file(work.facts()["chunks"], unit)
-        work.store.output(name, lambda path: pq.write_table(joined, path, **_COMPRESSION))
+        work.store.output(name, lambda path: pq.write_table(joined, path, **COMPRESSION))
     else:
         work.store.put("points", unit, joined)
     return {"rows": len(table), "finite": len(found)}
@@ -62,55 +54,13 @@ def points_file(chunks: int, chunk: int) -> str:
     return "points.parquet" if chunks == 1 else f"points/part-{chunk:05d}.parquet"
 
 
-def clusters_table(work: Work) -> pa.Table:
-    """All clusters of the image by cluster_id, with the distance to the nearest other one; outlines left out."""
-    n_tiles = work.partition().n_tiles
-    names = [c.name for c in CLUSTERS if c.name != "nearest_cluster_nm"]
-    table = pa.concat_tables([work.store.get("measured", tile, names) for tile in range(n_tiles)])
-    table = table.sort_by("cluster_id").combine_chunks()
-    nearest = nearest_centroid_nm(table["centroid_x_nm"].to_numpy(), table["centroid_y_nm"].to_numpy())
-    place = [c.name for c in CLUSTERS].index("nearest_cluster_nm")
-    table = table.add_column(place, "nearest_cluster_nm", pa.array(nearest, from_pandas=True))
-    return table.cast(arrow_schema(CLUSTERS))
-
-
-def outline_tables(work: Work) -> Iterator[pa.Table]:
-    """cluster_id and outline (WKB) of all clusters by cluster_id, a few thousand at a time."""
-    n_tiles = work.partition().n_tiles
-    ids = np.concatenate(
-        [work.store.get("measured", t, ["cluster_id"])["cluster_id"].to_numpy() for t in range(n_tiles)]
-    )
-    edges = [*(np.sort(ids)[::_OUTLINES].tolist() or [0]), np.iinfo(np.int64).max]
-    for first, stop in itertools.pairwise(edges):
-        parts = [work.store.get_ids("measured", tile, "cluster_id", first, stop) for tile in range(n_tiles)]
-        yield pa.concat_tables(parts).select(["cluster_id", "outline"]).sort_by("cluster_id")
-
-
-def write_clusters(work: Work, table: pa.Table) -> None:
-    """Publish clusters.parquet, clusters.csv and outlines.parquet."""
-    work.store.output("clusters.parquet", lambda path: pq.write_table(table, path, **_COMPRESSION))
-    work.store.output("clusters.csv", lambda path: pa_csv.write_csv(table, path))
-    work.store.output("outlines.parquet", lambda path: _write_outlines(work, path))
-
-
-def _write_outlines(work: Work, path: Path) -> None:
-    """GeoParquet 1.1 with an explicit null crs: a missing one would mean longitude and latitude."""
-    column = {"encoding": "WKB", "geometry_types": ["Polygon", "MultiPolygon"], "crs": None}
-    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
-    schema = pa.schema(
-        [pa.field("cluster_id", pa.int64()), pa.field("geometry", pa.binary())], metadata={"geo": json.dumps(geo)}
-    )
-    with pq.ParquetWriter(path, schema, **_COMPRESSION) as writer:
-        for table in outline_tables(work):
-            writer.write_table(pa.Table.from_arrays(table.columns, schema=schema))
-
-
 def hull_area_um2(work: Work) -> float:
     """Area of the convex hull of the image's localizations, from the hulls of its tiles."""
     n_tiles = work.partition().n_tiles
     hulls = []
     for tile in range(n_tiles):
-        # a line string takes the coordinates as they are, where a multipoint makes an object of each
-        line = shapely.linestrings(np.repeat(xy(work.store.get("tile", tile)), 2, axis=0)[1:])
+        points = xy(work.store.get("tile", tile))
+        # a closed line takes the coordinates as they are, where a multipoint makes an object of each
+        line = shapely.linestrings(np.vstack([points, points[:1]]))
         hulls.append(shapely.get_coordinates(shapely.convex_hull(line)))
     return float(shapely.MultiPoint(np.vstack(hulls)).convex_hull.area) / 1e6

@@ -16,6 +16,7 @@ from caml_dask.params import LARGE_INPUT, LARGE_TILE_LOCALIZATIONS, TILE_LOCALIZ
 from caml_dask.tiling import Partition
 
 CHUNK_ROWS = 1_000_000  # input rows handled at a time while reading and while writing points
+COMPRESSION: dict[str, Any] = {"compression": "zstd", "compression_level": 1}  # of the Parquet files users get
 COORDINATES = ("x_nm", "y_nm", "z_nm")
 
 

@@ -1,0 +1,95 @@
+"""The measured clusters of an image by cluster_id: a column at a time, or a few thousand clusters at a time."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from caml_dask.measure import nearest_centroid_nm
+from caml_dask.schema import CLUSTERS, arrow_schema
+from caml_dask.stages.work import COMPRESSION, Work
+
+AT_A_TIME = 10_000  # clusters held at a time: some 50 MB with their outlines
+_NEAREST = "nearest_cluster_nm"
+_SCHEMA = arrow_schema(CLUSTERS)
+
+
+class MeasuredClusters:
+    """Clusters measured tile by tile, in the order of their cluster_id; an image may have more than memory holds."""
+
+    def __init__(self, work: Work):
+        self._store = work.store
+        self._tiles = range(work.partition().n_tiles)
+        ids = self._in_tile_order("cluster_id")
+        self._order = np.argsort(ids)
+        self.ids = ids[self._order]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def column(self, name: str) -> np.ndarray:
+        """One column of numbers, (c,); null is NaN."""
+        return self.nearest_nm if name == _NEAREST else self._in_tile_order(name)[self._order]
+
+    @cached_property
+    def centroids_nm(self) -> np.ndarray:
+        """(c, 2) float64."""
+        return np.column_stack([self.column("centroid_x_nm"), self.column("centroid_y_nm")])
+
+    @cached_property
+    def nearest_nm(self) -> np.ndarray:
+        """(c,) float64, distance from each centroid to the nearest other one; NaN for a cluster alone."""
+        return nearest_centroid_nm(*self.centroids_nm.T)
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The clusters as users see them, outlines left out; at least one table."""
+        stop = 0
+        for table in self._ranges([field.name for field in _SCHEMA if field.name != _NEAREST]):
+            start, stop = stop, stop + len(table)
+            nearest = pa.array(self.nearest_nm[start:stop], from_pandas=True)
+            yield table.add_column(_SCHEMA.get_field_index(_NEAREST), _NEAREST, nearest).cast(_SCHEMA)
+
+    def outlines(self) -> Iterator[pa.Table]:
+        """cluster_id and outline (WKB); at least one table."""
+        return self._ranges(["cluster_id", "outline"])
+
+    def _in_tile_order(self, name: str) -> np.ndarray:
+        return np.concatenate([self._store.get("measured", tile, [name])[name].to_numpy() for tile in self._tiles])
+
+    def _ranges(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        edges = [*(self.ids[::AT_A_TIME].tolist() or [0]), np.iinfo(np.int64).max]
+        for first, stop in itertools.pairwise(edges):
+            parts = [self._store.get_ids("measured", t, "cluster_id", first, stop, columns) for t in self._tiles]
+            yield pa.concat_tables(parts).sort_by("cluster_id").combine_chunks()
+
+
+def write_clusters(work: Work, clusters: MeasuredClusters) -> None:
+    """Publish clusters.parquet, clusters.csv and outlines.parquet."""
+    work.store.output("clusters.parquet", lambda path: _write_parquet(path, _SCHEMA, clusters.tables()))
+    work.store.output("clusters.csv", lambda path: _write_csv(path, clusters.tables()))
+    # GeoParquet 1.1 with an explicit null crs: a missing one would mean longitude and latitude
+    column = {"encoding": "WKB", "geometry_types": ["Polygon", "MultiPolygon"], "crs": None}
+    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
+    fields = [pa.field("cluster_id", pa.int64()), pa.field("geometry", pa.binary())]
+    schema = pa.schema(fields, metadata={"geo": json.dumps(geo)})
+    work.store.output("outlines.parquet", lambda path: _write_parquet(path, schema, clusters.outlines()))
+
+
+def _write_parquet(path: Path, schema: pa.Schema, tables: Iterator[pa.Table]) -> None:
+    with pq.ParquetWriter(path, schema, **COMPRESSION) as writer:
+        for table in tables:
+            writer.write_table(pa.Table.from_arrays(table.columns, schema=schema))
+
+
+def _write_csv(path: Path, tables: Iterator[pa.Table]) -> None:
+    with pa_csv.CSVWriter(path, _SCHEMA) as writer:
+        for table in tables:
+            writer.write_table(table)

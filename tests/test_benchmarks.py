@@ -1,0 +1,18 @@
+"""The benchmarks run: they must not rot."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def test_memory_smoke(tmp_path):
+    command = [sys.executable, str(BENCHMARKS / "memory.py"), "--smoke", "--results", str(tmp_path / "memory.json")]
+    subprocess.run(command, check=True, capture_output=True)
+    measured = json.loads((tmp_path / "memory.json").read_text())["measured"]
+    assert [round(m["localizations"], -4) for m in measured] == [50_000, 100_000]
+    assert all(m["peak_rss_gib"] > 0.1 and m["worker_seconds_by_stage"]["classify"] > 0 for m in measured)
