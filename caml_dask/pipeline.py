@@ -137,6 +137,8 @@ def barriers(run: Run, index: int, resumed: bool = False) -> Iterator[tuple[Stag
     image = run.images[index]
     store = run.store(image)
     work = work_of(run, image, store)
+    if resumed:
+        store.sweep()
     owned: list[int] = []
     for stage in STAGES:
         if _complete(store, resumed):

@@ -159,8 +159,10 @@ def test_a_directory_that_holds_something_is_refused(command, table, tmp_path):
     assert again.exit_code == 2 and "--resume" in again.output and "--overwrite" in again.output
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
-    taken = command(table, out="mine")
-    assert taken.exit_code == 2 and "not empty" in taken.output
+    for options in ([], ["--resume"], ["--overwrite"]):
+        taken = command(table, *options, out="mine")
+        assert taken.exit_code == 2 and "not empty (notes.txt)" in taken.output
+        assert [p.name for p in (tmp_path / "mine").iterdir()] == ["notes.txt"]
     (tmp_path / "file").write_text("mine")
     assert command(table, out="file").exit_code == 2
 
@@ -218,3 +220,25 @@ def test_a_defect_shows_no_traceback_unless_debugging(command, table, monkeypatc
 def test_help_and_version():
     for arguments in (["--help"], ["run", "--help"], ["demo", "--help"], ["--version"]):
         assert CliRunner().invoke(main, arguments).exit_code == 0
+
+
+def test_demo_tells_where_to_look_and_spares_other_runs(command, table, tmp_path):
+    command(table)
+    refused = CliRunner().invoke(main, ["demo", "--out", str(tmp_path / "out"), "--workers", "0"])
+    assert refused.exit_code == 2 and "holds a run of other inputs" in refused.output
+    for _ in range(2):
+        shown = CliRunner().invoke(main, ["demo", "--out", str(tmp_path / "demo"), "--workers", "0"])
+        assert shown.exit_code == 0, shown.output
+        assert "labels right" in shown.stdout
+        for name in ("overview.png", "points.parquet"):
+            assert str(tmp_path / "demo" / "0001_simulated_cell" / name) in shown.stdout
+            assert (tmp_path / "demo" / "0001_simulated_cell" / name).exists()
+
+
+def test_a_manifest_that_points_elsewhere_is_not_followed(command, table, tmp_path):
+    command(table)
+    (tmp_path / "precious").mkdir()
+    manifest = tmp_path / "out" / ".run" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("0001_cell_a", "../precious"))
+    command(table, "--overwrite")
+    assert (tmp_path / "precious").exists()

@@ -63,6 +63,9 @@ def stop_at(monkeypatch, place, after_write):
             if after_write:
                 monkeypatch.setattr("caml_dask.io.store.DirectoryStore.finish", stop)
                 real(run, key)
+            orphan = run.outputs(run.images[0].image_id) / ".points.parquet.0.working"
+            orphan.parent.mkdir(exist_ok=True)
+            orphan.write_text("half a file")
             raise Stopped
         return real(run, key)
 
@@ -85,9 +88,10 @@ def test_stopped_anywhere_and_resumed(table, undisturbed, place, after_write, tm
         execute([table], tmp_path / "out", settings, workers=0)
     assert execute([table], tmp_path / "out", settings, workers=0, resume=True).exit_code == 0
     after = done_records(tmp_path / "out")
-    assert len(before) == place
+    assert len(before) == place  # units finish one after another
     assert {path: after[path] for path in before} == before
     assert same(result_tables(tmp_path / "out"), undisturbed)
+    assert list((tmp_path / "out").rglob("*.working")) == []
 
 
 def test_resuming_a_finished_run_runs_nothing(table, undisturbed, tmp_path, monkeypatch):

@@ -74,12 +74,19 @@ class Run:
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
             settings = {**manifest["settings"], "columns": ColumnMap(**manifest["settings"]["columns"])}
-            images = tuple(Image(i["image_id"], Path(i["path"]), i["channel"]) for i in manifest["images"])
+            images = tuple(Image(_safe(i["image_id"]), Path(i["path"]), i["channel"]) for i in manifest["images"])
             return cls(Path(root), Settings(**settings), images, manifest)
         except FileNotFoundError:
             raise OutputError(f"{root} holds no run: name a directory that `caml-dask run --out` wrote") from None
         except (ValueError, KeyError, TypeError) as error:
             raise OutputError(f"{path} is damaged ({error}): start anew with --overwrite") from None
+
+
+def _safe(image_id: str) -> str:
+    """An image_id as :func:`image_ids` makes them: a manifest that was tampered with cannot point outside the run."""
+    if not re.fullmatch(r"[0-9]{4,}_[A-Za-z0-9_-]+", image_id):
+        raise ValueError(f"{image_id!r} is no image_id")
+    return image_id
 
 
 def image_ids(sources: Sequence[tuple[Path, str | None]]) -> tuple[Image, ...]:
@@ -139,7 +146,6 @@ def prepare(root: Path, manifest: dict[str, Any], resume: bool, overwrite: bool)
     OutputError : `root` holds something already and neither resuming nor overwriting was asked for; or a run with
         other settings, inputs, weights or version is to be resumed: the message names what differs.
     """
-    held = [entry.name for entry in root.iterdir() if entry.name != HIDDEN]
     stands = (root / HIDDEN / "manifest.json").exists()
     if resume and stands:
         run = Run.open(root)
@@ -151,8 +157,6 @@ def prepare(root: Path, manifest: dict[str, Any], resume: bool, overwrite: bool)
         _remove_run(root)
     elif stands:
         raise OutputError(f"{root} holds a run: continue it with --resume, or start anew with --overwrite")
-    elif held:
-        raise OutputError(f"{root} is not empty ({', '.join(sorted(held)[:3])}): name a new directory")
     publish_text(root / HIDDEN / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True))
     return Run.open(root)
 
@@ -162,11 +166,7 @@ def _remove_run(root: Path) -> None:
     try:
         images = [image.image_id for image in Run.open(root).images]
     except OutputError:
-        if any(entry.name != HIDDEN for entry in root.iterdir()):
-            raise OutputError(
-                f"{root} is not empty and holds no run that could be overwritten: name a new directory"
-            ) from None
-        images = []
+        images = []  # a run that was stopped before it wrote anything
     for name in images:
         shutil.rmtree(root / name, ignore_errors=True)
         shutil.rmtree(root / HIDDEN / name, ignore_errors=True)
@@ -180,8 +180,11 @@ def locked(root: Path) -> Iterator[None]:
 
     Raises
     ------
-    OutputError : another process holds it, named; or the directory cannot be made.
+    OutputError : another process holds it, named; or the directory cannot be made, or holds something else.
     """
+    if root.is_dir() and not (root / HIDDEN).exists() and any(root.iterdir()):
+        names = ", ".join(sorted(entry.name for entry in root.iterdir())[:3])
+        raise OutputError(f"{root} is not empty ({names}) and holds no run: name a new directory")
     try:
         (root / HIDDEN).mkdir(parents=True, exist_ok=True)
         handle = os.open(root / HIDDEN / "lock", os.O_RDWR | os.O_CREAT, 0o644)

@@ -26,7 +26,7 @@ from caml_dask.errors import StoreError
 
 SHARD = 1000
 GROUP_ROWS = 1 << 14  # rows of a Parquet row group: the grain of a range read
-WIDE_GROUP_ROWS = 1 << 9  # the same where rows are wide: a measured cluster with its outline takes some kB
+WIDE_GROUP_ROWS = 1 << 7  # the same where rows are wide: a measured cluster with its outline takes some kB
 _CACHE_BYTES = 64 << 20
 _FILLED = b"caml_dask.parts"  # which parts of a table have rows: each of those is one row group
 
@@ -165,6 +165,12 @@ class DirectoryStore(Store):
         """Withdraw a done record, so that its unit runs again."""
         self._record(stage, unit).unlink(missing_ok=True)
 
+    def sweep(self) -> None:
+        """Remove working files that units left behind when they were killed. Only for who holds the run's lock."""
+        for directory in (self._scratch, self._outputs):
+            for path in sorted(directory.rglob(".*.working")) if directory is not None else ():
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
     def clear_tables(self) -> None:
         """Remove the image's working tables; its outputs and the done records stand."""
         for child in self._scratch.iterdir() if self._scratch.exists() else ():
@@ -261,7 +267,10 @@ def _read_ids(path: Path, column: str, first: int, stop: int, columns: Sequence[
             if statistics is None or (statistics.min < stop and statistics.max >= first):
                 groups.append(group)
         chosen = None if columns is None else list(columns)
-        return _between(file.read_row_groups(groups, columns=chosen), column, first, stop)
+        table = file.read_row_groups(groups, columns=chosen)
+    # a slice would keep the whole row groups in memory for as long as it lives
+    ids = table[column].to_numpy()
+    return table.filter(pa.array((ids >= ids.dtype.type(first)) & (ids < ids.dtype.type(stop))))
 
 
 def _between(table: pa.Table, column: str, first: int, stop: int) -> pa.Table:

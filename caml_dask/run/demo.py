@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from caml_dask.errors import CamlError
+from caml_dask.errors import CamlError, OutputError
 from caml_dask.evaluate import class_scores, cluster_scores
 from caml_dask.interface import open_run
+from caml_dask.io.rundir import HIDDEN, Run
 from caml_dask.params import Settings
 from caml_dask.run.report import tell
 from caml_dask.run.session import execute
@@ -32,6 +33,7 @@ def demonstrate(out: Path, workers: int) -> str:
     field = simulate(_SCENARIO, np.random.default_rng(_SEED))
     table = out.with_name(out.name + "_input") / "simulated_cell.csv"
     write_field(field, table)
+    _refuse_another_run(out, table)
     outcome = execute([table], out, Settings(max_localizations=_TILE), workers=workers, overwrite=True)
     for error in outcome.failed.values():
         raise CamlError(str(error))
@@ -55,6 +57,12 @@ def demonstrate(out: Path, workers: int) -> str:
             f"The tables  {image.directory / 'points.parquet'}, clusters.csv beside it",
         ]
     )
+
+
+def _refuse_another_run(out: Path, table: Path) -> None:
+    """A demonstration may overwrite an earlier one, never an analysis."""
+    if (out / HIDDEN).exists() and [image.path for image in Run.open(out).images] != [table.resolve()]:
+        raise OutputError(f"{out} holds a run of other inputs: name a new directory with --out")
 
 
 def write_field(field: Field, path: Path) -> None:
