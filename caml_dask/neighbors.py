@@ -149,6 +149,8 @@ def _settle(index: BlockIndex, k: int, queries: np.ndarray, starts: np.ndarray, 
     """Ask groups of queries, then those not yet certified one by one with a radius that settles them."""
     m = len(queries)
     into = _Settled(np.empty((m, k), np.float32), np.full(m, np.inf), np.empty(m), np.zeros(m, dtype=bool))
+    # far from the origin a coordinate minus a small radius may round to the coordinate itself
+    slack = 4 * np.spacing(np.abs(index.points_nm).max())
     slots = np.arange(m)
     while len(slots):
         _ask_groups(index, k, queries[slots], starts, radius_nm, slots, into)
@@ -156,7 +158,7 @@ def _settle(index: BlockIndex, k: int, queries: np.ndarray, starts: np.ndarray, 
         grown = 2 * np.repeat(radius_nm, np.diff(starts))[failed] + np.finfo(float).tiny
         slots = slots[failed]
         bound = into.window_nm[slots]
-        radius_nm = np.where(np.isfinite(bound), bound * (1 + 1e-9), grown)
+        radius_nm = np.where(np.isfinite(bound), bound * (1 + 1e-9) + slack, grown)
         starts = np.arange(len(slots) + 1)
     return Neighbors(index.order[queries], into.distances_nm, into.window_nm, into.nearest_nm)
 

@@ -199,10 +199,12 @@ def _cut(region: _Region, cuts: _Cuts, most: int) -> list[_Region]:
         piece = _Region(lower, upper, node, side)
         best = _best_line(counts, region.edges, x0, y0, most) if counts.sum() > most else None
         if best is None:
-            if counts.sum() > most:
+            if counts.sum() <= most:
+                cuts.close(piece)
+            elif counts.size < region.counts.size:
                 rest.append(piece)
             else:
-                cuts.close(piece)
+                rest += _cut_off_last(region, cuts)
             continue
         axis, line = best
         at = region.edges[axis][line]
@@ -215,6 +217,18 @@ def _cut(region: _Region, cuts: _Cuts, most: int) -> list[_Region]:
         work.append((middle_lower, upper, *above, node, 1))
         work.append((lower, middle_upper, *below, node, 0))
     return rest
+
+
+def _cut_off_last(region: _Region, cuts: _Cuts) -> list[_Region]:
+    """Divide a region whose places lie too close for a grid: those at its upper bound from all below."""
+    axis = int(np.argmax(region.tight_upper - region.tight_lower))
+    if region.tight_lower[axis] == region.tight_upper[axis]:
+        axis = 1 - axis
+    at = float(region.tight_upper[axis])
+    upper, lower = region.upper.copy(), region.lower.copy()
+    upper[axis] = lower[axis] = at
+    node = cuts.split(region.node, region.side, axis, at)
+    return [_Region(region.lower, upper, node, 0), _Region(lower, region.upper, node, 1)]
 
 
 def _best_line(counts: np.ndarray, edges: list[np.ndarray], x0: int, y0: int, most: int) -> tuple[int, int] | None:

@@ -39,10 +39,19 @@ def draw_layout(kind: str, n: int, rng: np.random.Generator) -> np.ndarray:
 
 @st.composite
 def layouts(draw: st.DrawFn, least: int = 12, most: int = 60) -> np.ndarray:
-    """A layout; some lie on a coarse lattice, so that ties and localizations on tile borders are common."""
+    """A layout; some lie on a lattice, so that ties and localizations on tile borders are common.
+
+    Differences of coordinates are exact on the coarse lattice, and rounded on the fine one, as tables written with one
+    decimal have them.
+    """
     kind = draw(st.sampled_from(KINDS))
     n = draw(st.integers(least, most))
     xy = draw_layout(kind, n, np.random.default_rng(draw(st.integers(0, 2**32 - 1))))
-    if draw(st.booleans()):
+    lattice = draw(st.sampled_from(["none", "coarse", "fine", "far away"]))
+    if lattice == "coarse":
         xy = np.round(xy / 16.0) * 16.0
+    elif lattice == "fine":
+        xy = np.round(xy * 0.02, 1)
+    elif lattice == "far away":
+        xy = xy * 0.3 + 1e8
     return xy[np.random.default_rng(len(xy)).permutation(len(xy))]

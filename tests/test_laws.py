@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from layouts import KINDS, draw_layout, layouts
 from support import (
@@ -17,6 +17,7 @@ from support import (
     oracle_neighbors,
 )
 
+from caml_dask.stages import classify, windows
 from caml_dask.stages.classify import certified_neighbors
 from caml_dask.stages.work import coordinates
 
@@ -58,6 +59,23 @@ def test_tiling_changes_nothing(xy, classifier, tile):
     assert np.array_equal(many.cluster_id, oracle_clusters(xy, labels, classifier.n_neighbors))
 
 
+def test_what_lies_just_at_the_radius_is_found_in_another_tile():
+    """Law 2 where x - (x - p) is not p in floating point: on a line of 0.1 nm steps the k-th neighbor is at the edge."""
+    x = [0.1, 0.8, 0.9, 1.6, 2.9, 4.2, 10.3, 10.5, 12.6, 13.3, 19.4, 19.5, 19.7, 19.8]
+    xy, classifier = np.column_stack([x, np.full(len(x), 0.7)]), Threshold(n_neighbors=4, rank=1, below=0.6)
+    assert analyse_in_memory(xy, classifier, 1).points.equals(analyse_in_memory(xy, classifier, WHOLE).points)
+
+
+@settings(max_examples=150)
+@given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 3)), min_size=8, max_size=16), st.integers(1, 3))
+def test_tenths_of_a_nanometre_change_nothing(tenths, tile):
+    """Law 2 on tables written with one decimal, whose differences are rounded, in tiles of one to three rows."""
+    xy, classifier = np.array(tenths) / 10, Threshold(n_neighbors=4, rank=1, below=0.6)
+    one, many = analyse_in_memory(xy, classifier, WHOLE), analyse_in_memory(xy, classifier, tile)
+    assert many.points.equals(one.points)
+    assert many.clusters.equals(one.clusters)
+
+
 @given(layouts(), CLASSIFIERS, TILES, st.integers(0, 2**32 - 1))
 def test_row_order_changes_nothing_but_the_ids(xy, classifier, tile, seed):
     """Law 2: shuffled rows give the same labels, clusters and measures, ids up to the numbering of the rows."""
@@ -93,6 +111,18 @@ def test_large_layouts_with_a_wide_window(kind):
     one, many = analyse_in_memory(xy, classifier, WHOLE), analyse_in_memory(xy, classifier, 40)
     assert many.points.equals(one.points)
     assert many.clusters.equals(one.clusters)
+
+
+def test_a_stray_localization_does_not_bring_the_image_into_memory(monkeypatch):
+    """Law 3 for windows that would hold the whole image: tile after tile, with the same result."""
+    xy = np.vstack([np.random.default_rng(1).uniform(0, 40_000, (3000, 2)), [[1e6, 1e6], [2e6, -1e6]]])
+    one = analyse_in_memory(xy, Threshold(n_neighbors=6), WHOLE)
+    read = []
+    real = windows.window
+    monkeypatch.setattr(classify, "window", lambda *a: read.append(real(*a)) or read[-1])
+    many = analyse_in_memory(xy, Threshold(n_neighbors=6), 100)
+    assert many.points.equals(one.points)
+    assert max((len(w.rows) for w in read), default=0) <= classify._MOST_TILES * 100
 
 
 @given(layouts(least=15), st.integers(1, 5), TILES)

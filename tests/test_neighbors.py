@@ -53,10 +53,12 @@ def test_blocks_hold_every_row_inside_their_boxes(xy):
         assert np.array_equal(inside.max(axis=1), index.upper_nm[node])
 
 
-def test_far_from_the_origin_nothing_is_lost():
-    xy = draw_layout("scattered", 500, np.random.default_rng(0)) + 1e9
-    expected = np.sort(cKDTree(xy).query(xy, 11)[0], axis=1)
-    assert np.array_equal(nearest(BlockIndex.build(xy), 10).distances_nm, expected[:, 1:].astype(np.float32))
+@pytest.mark.parametrize("offset", [1e6, 1e9, 1e12])
+@pytest.mark.parametrize("side", [0.01, 300.0, 1e5])
+def test_far_from_the_origin_nothing_is_lost_and_nothing_hangs(offset, side):
+    xy = draw_layout("hot_spot", 500, np.random.default_rng(0)) / 1000 * side + offset
+    expected = np.sort(cKDTree(xy).query(xy, 7)[0], axis=1)
+    assert np.array_equal(nearest(BlockIndex.build(xy), 6).distances_nm, expected[:, 1:].astype(np.float32))
 
 
 def test_too_few_localizations_are_refused():

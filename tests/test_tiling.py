@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layouts import layouts
@@ -65,3 +66,10 @@ def test_distance_and_clearance():
         )
     clearance = tiles.clearance_nm(np.array([-np.inf, 10.0]), np.array([50.0, np.inf]), np.array([[20.0, 12.0]]))
     assert clearance.tolist() == [2.0]
+
+
+@pytest.mark.parametrize("places", [2, 3, 70])
+def test_places_an_ulp_apart_are_cut(places):
+    steps = np.arange(places) * np.spacing(1e5) + 1e5
+    xy = np.column_stack([np.tile(steps, 6), np.full(6 * places, 3.0)])
+    assert np.bincount(cut(xy, 6).tile_of(xy)).max() <= 6

@@ -16,6 +16,8 @@ from caml_dask.tiling import Partition
 
 _SAMPLE = 512  # localizations whose window tells how wide the halo should be
 _HALO_SHARE = 0.99  # share of a tile's localizations that its halo should settle
+_MOST_TILES = 16  # tiles that a window may touch before its rows are asked of one tile after another
+_FEW, _SPAN = 64, 1 << 14  # rows, and rows of a tile, compared at a time
 _LEAST_HALO = 10  # halo rows always allowed, in multiples of the network's window
 
 
@@ -87,7 +89,7 @@ def _first_pad(own: np.ndarray, k: int) -> float:
 def _enough(work: Work, tiles: Partition, unit: int, pad_nm: float, k: int) -> Window:
     """The tile's halo, widened until tile and halo hold at least k + 1 localizations.
 
-    The bound on its rows is widened too: where many lie at one place, a tight one leaves them all out.
+    Where the bound on its rows cut it short, that is widened instead: of many at one place a tight one leaves all out.
     """
     here = len(work.store.get("tile", unit))
     most = max(here, _LEAST_HALO * k)
@@ -95,7 +97,7 @@ def _enough(work: Work, tiles: Partition, unit: int, pad_nm: float, k: int) -> W
         around = halo(work, tiles, unit, pad_nm, most)
         if here + len(around.rows) > k or not np.isfinite([around.lower_nm, around.upper_nm]).any():
             return around
-        pad_nm, most = 2 * pad_nm, 2 * most
+        pad_nm, most = (2 * pad_nm, most) if around.whole else (pad_nm, 2 * most)
 
 
 def _ask_again(
@@ -109,17 +111,23 @@ def _ask_again(
 ) -> Iterator[Neighbors]:
     """Settle `pending` rows, group by group, in windows that double until each is certified.
 
+    Rows far from all others, whose windows would hold much of the image, are asked of one tile after another.
+
     bound_nm : (m,) float64, for each pending row a k-th distance it is already known not to exceed.
     """
     ids = work.store.get("tile", unit)["loc_id"].to_numpy()
     k = work.classifier.n_neighbors
+    slack = 4 * np.spacing(np.abs(own).max())
     while len(pending):
         pad_nm *= 2
         left, left_bound = [], []
         for group in _near_one_another(own[pending, :2], 4 * pad_nm):
             rows, bound = pending[group], bound_nm[group]
-            pad = min(pad_nm, float(bound.max()) * (1 + 1e-9))
+            pad = min(pad_nm, float(bound.max()) * (1 + 1e-9) + slack)
             corners = own[rows, :2].min(axis=0) - pad, own[rows, :2].max(axis=0) + pad
+            if len(tiles.overlapping(*corners)) > _MOST_TILES:
+                yield from _tile_by_tile(work, tiles, own, ids, rows)
+                continue
             around = window(work, tiles, *corners, ids[rows])
             points = np.vstack([own[rows], coordinates(around.rows)])
             if len(points) <= k:
@@ -131,7 +139,29 @@ def _ask_again(
             left.append(rows[~sure])
             left_bound.append(np.minimum(bound, part.window_nm)[~sure])
             yield Neighbors(rows[sure], part.distances_nm[sure], part.window_nm[sure], part.nearest_nm[sure])
-        pending, bound_nm = np.concatenate(left), np.concatenate(left_bound)
+        pending = np.concatenate([np.zeros(0, np.int64), *left])
+        bound_nm = np.concatenate([np.zeros(0), *left_bound])
+
+
+def _tile_by_tile(
+    work: Work, tiles: Partition, own: np.ndarray, ids: np.ndarray, rows: np.ndarray
+) -> Iterator[Neighbors]:
+    """The k nearest of a few rows at a time from all tiles, nearest tiles first; one tile is in memory at a time."""
+    k = work.classifier.n_neighbors
+    for few in np.array_split(rows, -(-len(rows) // _FEW)):
+        best = np.full((len(few), k), np.inf)
+        apart = np.array([tiles.distance_nm(t, own[few, :2]).min() for t in range(tiles.n_tiles)])
+        for tile in np.argsort(apart, kind="stable"):
+            if apart[tile] * (1 - 1e-9) > best[:, -1].max():
+                break
+            table = work.store.get("tile", int(tile))
+            for start in range(0, len(table), _SPAN):
+                piece = table.slice(start, _SPAN)
+                d2 = sum((own[few, a, None] - c[None, :]) ** 2 for a, c in enumerate(coordinates(piece).T))
+                d2[ids[few, None] == piece["loc_id"].to_numpy()[None, :]] = np.inf
+                best = np.partition(np.hstack([best, np.sqrt(d2)]), k - 1, axis=1)[:, :k]
+                best.sort(axis=1)
+        yield Neighbors(few, best.astype(np.float32), best[:, -1], best[:, 0])
 
 
 def _near_one_another(xy_nm: np.ndarray, side_nm: float) -> list[np.ndarray]:

@@ -63,8 +63,13 @@ def _clustered(work: Work, unit: int) -> _Clustered:
 
 
 def _beyond(work: Work, tiles: Partition, unit: int, own: _Clustered, radius_nm: np.ndarray) -> Iterator[_Beyond]:
-    """Other tiles within `radius_nm` of clustered rows, each cut down to the window that these need."""
+    """Other tiles within `radius_nm` of clustered rows, each cut down to the window that these need.
+
+    Windows are wider than the radius by more than rounding, so that what lies just at the radius is in them: whether it
+    is within reach, its distance decides.
+    """
     plane = own.points_nm[:, :2]
+    radius_nm = np.where(radius_nm < 0, UNLINKED, radius_nm * (1 + 1e-9) + 4 * np.spacing(np.abs(plane).max(axis=1)))
     crossing = np.flatnonzero(tiles.clearance_nm(tiles.lower_nm[unit], tiles.upper_nm[unit], plane) <= radius_nm)
     if not len(crossing):
         return

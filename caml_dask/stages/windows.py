@@ -17,11 +17,13 @@ class Window:
 
     lower_nm, upper_nm : (2,) float64, its corners; infinite where it reaches the image's bounds
     rows : localizations of other tiles inside it
+    whole : it is as wide as was asked for, not cut short by a bound on its rows
     """
 
     lower_nm: np.ndarray
     upper_nm: np.ndarray
     rows: pa.Table
+    whole: bool = True
 
 
 def halo(work: Work, tiles: Partition, tile: int, pad_nm: float, most: int) -> Window:
@@ -33,15 +35,16 @@ def halo(work: Work, tiles: Partition, tile: int, pad_nm: float, most: int) -> W
             continue
         rows = work.store.get("tile", int(other))
         points = xy(rows)
-        distance = np.maximum(lower - points, points - upper).max(axis=1)
-        near = distance < pad_nm
-        pieces.append(rows.filter(pa.array(near)))
-        apart.append(distance[near])
+        inside = np.all((points > lower - pad_nm) & (points < upper + pad_nm), axis=1)
+        pieces.append(rows.filter(pa.array(inside)))
+        apart.append(np.maximum(lower - points[inside], points[inside] - upper).max(axis=1))
     table, distance = pa.concat_tables(pieces), np.concatenate(apart)
-    if len(table) > most:
+    whole = len(table) <= most
+    if not whole:
         pad_nm = float(np.partition(distance, most)[most])
-        table = table.filter(pa.array(distance < pad_nm))
-    return Window(*_open_at_bounds(work, lower - pad_nm, upper + pad_nm), table)
+        points = xy(table)
+        table = table.filter(pa.array(np.all((points > lower - pad_nm) & (points < upper + pad_nm), axis=1)))
+    return Window(*_open_at_bounds(work, lower - pad_nm, upper + pad_nm), table, whole)
 
 
 def window(work: Work, tiles: Partition, lower_nm: np.ndarray, upper_nm: np.ndarray, without: np.ndarray) -> Window:
