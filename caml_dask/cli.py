@@ -39,6 +39,9 @@ NONFINITE = click.option(
     help="Rows with NaN or infinite coordinates: leave them out, with null results, or refuse the image.",
 )
 AREA = click.option("--area-um2", type=float, help="Area analysed.  [default: convex hull of the localizations]")
+EXTENT = click.option(
+    "--any-extent", is_flag=True, help="Take coordinates that span less than 500 nm or more than 3 mm."
+)
 FEATURES = click.option("--save-features", is_flag=True, help="Also store the neighbor distances, as Zarr.")
 RESUME = click.option("--resume", is_flag=True, help="Continue a run that was stopped; finished units are kept.")
 OVERWRITE = click.option(
@@ -55,6 +58,8 @@ def _log_to_stderr(debug: bool) -> None:
     log.handlers[:] = [handler]
     log.setLevel(logging.INFO)
     _log.propagate = debug
+    if debug:
+        _log.setLevel(logging.DEBUG)
 
 
 def guarded(command: Callable[..., int]) -> Callable[..., None]:
@@ -75,7 +80,7 @@ def guarded(command: Callable[..., int]) -> Callable[..., None]:
             code = USAGE if isinstance(error, UsageError) else FAILED
         except Exception as error:
             if debug:
-                raise
+                traceback.print_exc()
             click.echo(
                 f"caml-dask: a defect in the program ({type(error).__name__}: {error}); run with --debug and report it",
                 err=True,
@@ -101,6 +106,7 @@ def main() -> None:
 @COLUMNS
 @NONFINITE
 @AREA
+@EXTENT
 @FEATURES
 @RESUME
 @OVERWRITE

@@ -20,7 +20,7 @@ import shapely
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_array
 
-from caml_dask.errors import CamlError, OutputError
+from caml_dask.errors import CamlError, ConservationError, OutputError, UsageError
 from caml_dask.io.rundir import Image, Run
 from caml_dask.io.store import MemoryStore
 from caml_dask.io.tables import as_localizations
@@ -68,6 +68,9 @@ def analyze(
     InputError : coordinates or units that are not known, or too few localizations for the network.
     """
     named = ColumnMap.parse(columns) if isinstance(columns, str) else columns or ColumnMap()
+    unknown = sorted(set(settings) - set(Settings.__dataclass_fields__))
+    if unknown:
+        raise UsageError(f"unknown setting {unknown[0]!r}: use one of {', '.join(Settings.__dataclass_fields__)}")
     table = as_localizations(localizations, named)
     work = _work(Settings(model=model, columns=named, **settings))
     analyse(work, [table], {})
@@ -123,16 +126,18 @@ class CAML(ClusterMixin, BaseEstimator):
         ValueError : NaN or infinite coordinates, another shape, or too few localizations for the network.
         """
         xy_nm = check_array(X, dtype=np.float64)
-        settings = Settings(self.model, self.max_localizations, min_points=self.min_points)
+        settings = Settings(self.model, self.max_localizations, min_points=self.min_points, any_extent=True)
         work = _work(settings)
         analyse(work, [as_localizations(xy_nm, settings.columns)], {}, until="number")
         cluster = np.empty(len(xy_nm), dtype=np.int64)
-        self.p_clustered_ = np.empty(len(xy_nm), dtype=np.float32)
+        self.p_clustered_ = np.full(len(xy_nm), np.nan, dtype=np.float32)
         for tile in range(work.partition().n_tiles):
             labels = work.store.get("labels", tile)
             rows = labels["loc_id"].to_numpy().astype(np.int64)
             cluster[rows] = clusters_of(work, tile)[0]
             self.p_clustered_[rows] = labels["p_clustered"].to_numpy()
+        if np.isnan(self.p_clustered_).any():
+            raise ConservationError(f"{np.isnan(self.p_clustered_).sum()} of {len(xy_nm)} localizations have no score")
         found = np.unique(cluster[cluster != NO_CLUSTER])
         self.labels_ = np.where(cluster == NO_CLUSTER, -1, np.searchsorted(found, cluster))
         self.n_features_in_ = xy_nm.shape[1]

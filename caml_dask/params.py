@@ -10,6 +10,8 @@ from typing import Any
 from caml_dask.errors import UsageError
 
 NM_PER_UNIT = {"nm": 1.0, "um": 1e3, "µm": 1e3, "mm": 1e6, "m": 1e9}
+# A field of view is a fraction of a um to a few mm wide; a stage moves by some cm.
+SMALLEST_FIELD_NM, LARGEST_FIELD_NM, FARTHEST_NM = 500.0, 3e6, 1e8
 TILE_LOCALIZATIONS = 200_000
 LARGE_TILE_LOCALIZATIONS = 1_000_000
 LARGE_INPUT = 100_000_000
@@ -80,6 +82,7 @@ class Settings:
     nonfinite : "drop" keeps rows with non-finite coordinates with null results; "refuse" fails the image.
     area_um2 : area analysed; None takes the convex hull of the image's localizations.
     min_points : smallest number of localizations in a cluster (METHOD section 6).
+    any_extent : take coordinates that can hardly be nm (see SMALLEST_FIELD_NM).
     save_features : also store the neighbor distances, as Zarr.
     columns : which columns hold the coordinates.
     """
@@ -89,6 +92,7 @@ class Settings:
     nonfinite: str = "drop"
     area_um2: float | None = None
     min_points: int = 3
+    any_extent: bool = False
     save_features: bool = False
     columns: ColumnMap = field(default_factory=ColumnMap)
 

@@ -7,6 +7,7 @@ the specification of the others.
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import socket
 import time
@@ -23,6 +24,7 @@ from caml_dask.models.classify import load
 from caml_dask.stages import classify, link, publish, results, shapes, tiles
 from caml_dask.stages.work import Work, tile_size
 
+_log = logging.getLogger("caml_dask")
 Key = tuple[int, str, int]
 """Index of the image in the run, name of the stage, number of the unit."""
 
@@ -95,8 +97,9 @@ def analyse(
     stop = len(STAGES) - (not work.store.has_outputs) if until is None else names.index(until) + 1
     for stage in STAGES[1:stop]:
         start = time.perf_counter()
-        for unit in range(units(work, stage)):
-            record = stage.run(work, unit)
+        records = [stage.run(work, unit) for unit in range(units(work, stage))]
+        _check_rows(work, stage, [record.get("rows", 0) for record in records])
+        record = records[-1]
         seconds[stage.name] = time.perf_counter() - start
     return {**record, "seconds_by_stage": seconds}
 
@@ -144,6 +147,8 @@ def barriers(run: Run, index: int, resumed: bool = False) -> Iterator[tuple[Stag
         if _complete(store, resumed):
             store.clear_tables()
             return
+        if stage is LAST:
+            store.sweep()
         count = units(work, stage)
         pending = [unit for unit in range(count) if not _intact(store, stage.name, unit, resumed)]
         yield stage, [(index, stage.name, unit) for unit in pending], count
@@ -153,13 +158,28 @@ def barriers(run: Run, index: int, resumed: bool = False) -> Iterator[tuple[Stag
     store.clear_tables()
 
 
+def units_by_stage(record: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """Every unit of an image that is done, by its last record; a fused image has that record only."""
+    if record.get("fused"):
+        yield LAST.name, 0
+        return
+    count = {"image": 1, "chunk": record["summary"]["chunks"], "tile": record["summary"]["tiles"]}
+    for stage in STAGES:
+        for unit in range(count[stage.per]):
+            yield stage.name, unit
+
+
 def _complete(store: DirectoryStore, check_files: bool) -> bool:
-    """Whether all results of an image stand: those of its last stage, and the points."""
-    if not _intact(store, LAST.name, 0, check_files):
+    """Whether all results of an image stand; its working tables need not."""
+    last = store.done(LAST.name, 0)
+    if last is None:
         return False
-    last = store.done(LAST.name, 0) or {}
-    parts = 0 if last.get("fused") or not check_files else last["summary"]["chunks"]
-    broken = [unit for unit in range(parts) if not _intact(store, POINTS.name, unit, True)]
+    broken = False
+    for stage, unit in units_by_stage(last) if check_files else ():
+        record = store.done(stage, unit)
+        if record is None or _told(store.altered(record, outputs_only=True)):
+            broken = True
+            store.forget(stage, unit)
     if broken:
         store.forget(LAST.name, 0)
     return not broken
@@ -175,14 +195,16 @@ def _intact(store: DirectoryStore, stage: str, unit: int, check_files: bool) -> 
     return True
 
 
+def _told(altered: list[str]) -> bool:
+    for name in altered:
+        _log.warning("%s is missing or altered; it is made again", name)
+    return bool(altered)
+
+
 def _conserved(work: Work, store: DirectoryStore, stage: Stage, count: int, owned: list[int]) -> list[int]:
     """Check that a stage returned as many localizations as it was given; the rows each tile owns, once known."""
-    records = [store.done(stage.name, unit) or {} for unit in range(count)]
-    rows = [record.get("rows", 0) for record in records]
-    facts = work.facts()
-    expected = {"scatter": facts["finite"], "gather": facts["finite"], "points": facts["rows"]}.get(stage.name)
-    if expected is not None and sum(rows) != expected:
-        raise ConservationError(f"{work.image.image_id}: {stage.name} returned {sum(rows)} rows of {expected}")
+    rows = [(store.done(stage.name, unit) or {}).get("rows", 0) for unit in range(count)]
+    _check_rows(work, stage, rows)
     if stage.name == "gather":
         return rows
     if stage.per == "tile" and rows != owned:
@@ -191,6 +213,21 @@ def _conserved(work: Work, store: DirectoryStore, stage: Stage, count: int, owne
             f"{work.image.image_id}: {stage.name} returned {rows[tile]} rows of tile {tile}, which owns {owned[tile]}"
         )
     return owned
+
+
+def _check_rows(work: Work, stage: Stage, rows: list[int]) -> None:
+    facts = work.facts()
+    expected = {"chunk": facts["rows"] if stage is POINTS else facts["finite"], "tile": facts["finite"]}.get(stage.per)
+    if expected is not None and sum(rows) != expected:
+        raise ConservationError(f"{work.image.image_id}: {stage.name} returned {sum(rows)} rows of {expected}")
+
+
+def in_words(error: BaseException) -> CamlError:
+    """What failed, as a user can be told; of a defect the traceback goes to the log at debug level."""
+    if isinstance(error, CamlError):
+        return error
+    _log.debug("unexpected failure", exc_info=error)
+    return CamlError(f"{type(error).__name__}: {error}")
 
 
 class Observer(Protocol):
@@ -217,7 +254,7 @@ def run_serial(run: Run, observer: Observer, resumed: bool = False) -> None:
                 observer.stage_started(image, stage.name, total, len(keys))
                 for key in keys:
                     observer.unit_done(image, run_unit(run, key))
-        except (CamlError, OSError) as error:
-            observer.image_failed(image, error)
+        except Exception as error:
+            observer.image_failed(image, in_words(error))
         else:
             observer.image_done(image)

@@ -25,7 +25,7 @@ class Column:
 
 
 POINTS = (
-    Column("loc_id", pa.uint64(), "row of the localization in the input, from 0"),
+    Column("loc_id", pa.uint64(), "row of the localization in the input file, from 0"),
     Column("x_nm", pa.float64(), "x coordinate"),
     Column("y_nm", pa.float64(), "y coordinate"),
     Column("z_nm", pa.float64(), "z coordinate, only where the input has one"),

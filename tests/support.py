@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from caml_dask.io.rundir import Image
 from caml_dask.io.store import MemoryStore
-from caml_dask.params import Settings
+from caml_dask.io.tables import as_localizations
+from caml_dask.params import ColumnMap, Settings
 from caml_dask.pipeline import analyse
 from caml_dask.simulate import Scenario, simulate_square
 from caml_dask.stages.clusters import MeasuredClusters
@@ -63,8 +64,9 @@ class Result:
 
 def analyse_in_memory(xy_nm: np.ndarray, classifier: object, tile: int, **settings: object) -> Result:
     """All stages over tiles of at most `tile` localizations."""
-    table = pa.table({name: xy_nm[:, i] for i, name in enumerate(("x_nm", "y_nm", "z_nm")[: xy_nm.shape[1]])})
-    work = Work(Image("test"), Settings(max_localizations=tile, **settings), classifier, MemoryStore())
+    table = as_localizations(xy_nm, ColumnMap())
+    chosen = Settings(max_localizations=tile, any_extent=True, **settings)
+    work = Work(Image("test"), chosen, classifier, MemoryStore())
     analyse(work, [table], {})
     clusters = pa.concat_tables(MeasuredClusters(work).tables()).combine_chunks()
     return Result(work.store.get("points", 0), clusters, work)

@@ -71,8 +71,8 @@ def test_area_and_columns_are_taken_from_the_options(command, tmp_path):
     assert (entry["area_um2"], entry["area_defined_by"]) == (250.0, "given")
 
 
-def rows(n, x="x [nm]", y="y [nm]", extra=""):
-    xy = np.random.default_rng(1).uniform(0, 5000, (n, 2)).round(1).tolist()
+def rows(n, x="x [nm]", y="y [nm]", extra="", factor=1, offset=0):
+    xy = (np.random.default_rng(1).uniform(0, 5000, (n, 2)) * factor + offset).round(1).tolist()
     return f'"{x}","{y}"\n' + "\n".join(f"{a},{b}" for a, b in xy) + "\n" + extra
 
 
@@ -96,6 +96,9 @@ def rows(n, x="x [nm]", y="y [nm]", extra=""):
         ("", [], 4, "empty"),
         ('"x [nm]","y [nm]"\n', [], 4, "has a header and no localizations"),
         (rows(1), [], 4, "XPILJZ needs 101 localizations; there are 1: no network takes so small a field"),
+        (rows(200, factor=0.01), [], 4, "fields span 500 to 3,000,000 nm"),
+        (rows(200, factor=1000), [], 4, "accept them with --any-extent"),
+        (rows(200, offset=1e9), [], 4, "from the origin"),
         (rows(100), [], 4, "XPILJZ needs 101 localizations; there are 100"),
         (rows(200) + "1,2,3\n", [], 4, "(row 200)"),
     ],
@@ -138,7 +141,7 @@ def test_degenerate_fields_are_analysed(command, tmp_path, points):
     xy = {"one place": [(5, 5)] * n, "a line": [(i, 7) for i in range(n)], "pairs": [(i // 2 * 9, 1) for i in range(n)]}
     text = "\n".join(f"{x},{y}" for x, y in xy[points])
     (tmp_path / "table.csv").write_text(f'"x [nm]","y [nm]"\n{text}\n')
-    result = command(tmp_path / "table.csv")
+    result = command(tmp_path / "table.csv", "--any-extent")
     assert result.exit_code == 0, result.output
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())["images"][0]
     assert summary["localizations"] == n
@@ -186,6 +189,8 @@ def test_channels_are_images(command, tmp_path):
     for channel in ("1", "2"):
         points = pq.read_table(tmp_path / "out" / f"000{channel}_two_ch{channel}" / "points.parquet")
         assert len(points) == 200 and set(map(str, points["Channel UID"].to_pylist())) == {channel}
+        assert points["loc_id"].to_pylist() == list(range(int(channel) - 1, 400, 2))
+        assert points["x_nm"].to_pylist() == [xy[i][0] for i in points["loc_id"].to_pylist()]
 
 
 def test_progress_is_bars_on_a_terminal_and_lines_elsewhere(table, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import platform
@@ -10,8 +11,9 @@ import re
 import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +60,16 @@ class Run:
         """Where an image's results stand."""
         return self.root / image_id
 
+    @cached_property
+    def digest(self) -> str:
+        """BLAKE2b of the manifest, 32 hexadecimal digits: what tells done records of one run from another's."""
+        text = json.dumps(self.manifest, sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
     def store(self, image: Image) -> DirectoryStore:
         """The tables of an image."""
-        return DirectoryStore(self.root / HIDDEN / image.image_id, self.outputs(image.image_id))
+        scratch = self.root / HIDDEN / image.image_id
+        return DirectoryStore(self.root, scratch, self.outputs(image.image_id), self.digest)
 
     @classmethod
     def open(cls, root: Path) -> Run:
@@ -68,18 +77,37 @@ class Run:
 
         Raises
         ------
-        OutputError : a directory that holds no run, or a damaged manifest.
+        OutputError : a directory that holds no run, or a manifest that is damaged or of another version.
         """
-        path = Path(root) / HIDDEN / "manifest.json"
+        manifest = read_manifest(root)
+        if manifest is None:
+            raise OutputError(f"{root} holds no run: name a directory that `caml-dask run --out` wrote")
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
             settings = {**manifest["settings"], "columns": ColumnMap(**manifest["settings"]["columns"])}
             images = tuple(Image(_safe(i["image_id"]), Path(i["path"]), i["channel"]) for i in manifest["images"])
             return cls(Path(root), Settings(**settings), images, manifest)
-        except FileNotFoundError:
-            raise OutputError(f"{root} holds no run: name a directory that `caml-dask run --out` wrote") from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise OutputError(f"{path} is damaged ({error}): start anew with --overwrite") from None
+        except (KeyError, TypeError, ValueError) as error:
+            raise OutputError(
+                f"{root} holds a run of caml_dask {manifest.get('version', 'unknown')} that this version cannot take up "
+                f"({error}): start anew with --overwrite"
+            ) from None
+
+
+def read_manifest(root: Path) -> dict[str, Any] | None:
+    """The manifest of a run directory; None where there is none.
+
+    Raises
+    ------
+    OutputError : a manifest that cannot be read.
+    """
+    path = Path(root) / HIDDEN / "manifest.json"
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return manifest
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        raise OutputError(f"{path} is damaged ({error}): start anew with --overwrite") from None
 
 
 def _safe(image_id: str) -> str:
@@ -104,7 +132,7 @@ def describe(settings: Settings, images: Sequence[Image], model: Mapping[str, An
 
     model : name and weights_sha256 of the network
     """
-    contents = {image.path: fingerprint(image.path) for image in images if image.path is not None}
+    contents = {image.path: _content(image.path) for image in images if image.path is not None}
     return {
         "settings": settings.as_dict(),
         "settings_digest": settings.digest(),
@@ -114,6 +142,14 @@ def describe(settings: Settings, images: Sequence[Image], model: Mapping[str, An
         "version": version,
         "machine": {"processor": _processor(), "scoring": "numba float32"},
     }
+
+
+def _content(path: Path) -> list[int | str] | None:
+    """Size and digest of an input file; None for what is no file or cannot be read: its image will fail by name."""
+    try:
+        return fingerprint(path) if path.is_file() else None
+    except OSError:
+        return None
 
 
 def _processor() -> str:
@@ -130,7 +166,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What differs between two manifests, field by field, each as ``name: before -> now``."""
     found = []
     for part in _COMPARED:
-        before, now = ({"": m[part]} if isinstance(m[part], str) else m[part] for m in (old, new))
+        before, now = (_fields(m.get(part)) for m in (old, new))
         for key in sorted({*before, *now}):
             if before.get(key) != now.get(key):
                 name = f"{part}.{key}" if key else part
@@ -138,38 +174,50 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def _fields(part: Any) -> dict[str, Any]:
+    return part if isinstance(part, dict) else {"": part}
+
+
+def refuse_standing(root: Path, resume: bool, overwrite: bool) -> None:
+    """Refuse a directory that holds a run, unless that is to be continued or replaced.
+
+    Raises
+    ------
+    OutputError
+    """
+    if not resume and not overwrite and (root / HIDDEN / "manifest.json").exists():
+        raise OutputError(f"{root} holds a run: continue it with --resume, or start anew with --overwrite")
+
+
 def prepare(root: Path, manifest: dict[str, Any], resume: bool, overwrite: bool) -> Run:
     """Start a run in `root`, or take up the one that stands there. The caller holds the lock.
 
     Raises
     ------
-    OutputError : `root` holds something already and neither resuming nor overwriting was asked for; or a run with
-        other settings, inputs, weights or version is to be resumed: the message names what differs.
+    OutputError : `root` holds a run and neither resuming nor overwriting was asked for; or a run with other settings,
+        inputs, weights or version is to be resumed: the message names what differs.
     """
-    stands = (root / HIDDEN / "manifest.json").exists()
-    if resume and stands:
-        run = Run.open(root)
-        found = differences(run.manifest, json.loads(json.dumps(manifest)))
+    refuse_standing(root, resume, overwrite)
+    stands = read_manifest(root) if resume else None
+    if stands is not None:
+        found = differences(stands, json.loads(json.dumps(manifest)))
         if found:
             raise OutputError(f"{root} holds another run and cannot be resumed; it differs in " + "; ".join(found))
-        return run
-    if overwrite:
-        _remove_run(root)
-    elif stands:
-        raise OutputError(f"{root} holds a run: continue it with --resume, or start anew with --overwrite")
+        return Run.open(root)
+    _remove_run(root)
     publish_text(root / HIDDEN / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True))
     return Run.open(root)
 
 
 def _remove_run(root: Path) -> None:
-    """Remove what an earlier run left, and nothing else; the lock stays with its holder."""
-    try:
-        images = [image.image_id for image in Run.open(root).images]
-    except OutputError:
-        images = []  # a run that was stopped before it wrote anything
-    for name in images:
-        shutil.rmtree(root / name, ignore_errors=True)
-        shutil.rmtree(root / HIDDEN / name, ignore_errors=True)
+    """Remove what an earlier run left, and nothing else: done records first, the manifest last; the lock stays."""
+    images = {entry.name for entry in (root / HIDDEN).iterdir() if entry.is_dir()}
+    with suppress(OutputError):
+        images |= {image.image_id for image in Run.open(root).images}
+    for name in sorted(images):
+        for directory in (root / HIDDEN / name, root / name):
+            if directory.is_dir():
+                shutil.rmtree(directory)
     for name in ("summary.json", "images.csv", f"{HIDDEN}/manifest.json"):
         (root / name).unlink(missing_ok=True)
 
@@ -193,9 +241,11 @@ def locked(root: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             holder = os.read(handle, 200).decode(errors="replace").strip() or "another process"
             raise OutputError(f"{root} is in use by {holder}: wait for it, or name another directory") from None
+        except OSError as error:
+            raise OutputError(f"{root} cannot be locked ({error.strerror}): name a directory elsewhere") from None
         os.truncate(handle, 0)
         os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
         yield

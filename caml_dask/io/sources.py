@@ -85,8 +85,8 @@ class Source:
     def tables(self, rows: int) -> Iterator[pa.Table]:
         """Successive tables of `rows` rows, in the order of the input; the last may be shorter.
 
-        First x_nm, y_nm[, z_nm] (float64; NaN where the cell is empty or a word for missing; infinite values
-        are kept), then all the file's own columns.
+        First loc_id (uint64, the row of the file, from 0), then x_nm, y_nm[, z_nm] (float64; NaN where the cell is
+        empty or a word for missing; infinite values are kept), then all the file's own columns.
 
         Raises
         ------
@@ -109,11 +109,12 @@ class Source:
         )
 
     def _converted(self) -> Iterator[pa.Table]:
-        names = (*COORDINATES[: len(self.axes)], *self.own_columns)
+        names = ("loc_id", *COORDINATES[: len(self.axes)], *self.own_columns)
         first_row = 0
         for batch in self.reader.batches():
             columns = [self.coordinate(axis, batch.column(axis.column), first_row) for axis in self.axes]
-            table = pa.table([*columns, *batch.columns], names=list(names))
+            ids = pa.array(np.arange(first_row, first_row + batch.num_rows, dtype=np.uint64))
+            table = pa.table([ids, *columns, *batch.columns], names=list(names))
             if self.channel is not None and self.channel_column is not None:
                 table = table.filter(pc.equal(_as_text(batch.column(self.channel_column)), self.channel))
             first_row += batch.num_rows
@@ -171,8 +172,7 @@ def read_localizations(path: Path | str, columns: ColumnMap = _NO_MAP) -> pa.Tab
     ------
     InputError : a file that cannot be read, or whose coordinates or units are not known.
     """
-    table = pa.concat_tables(_open(Path(path), columns).tables(_ROWS_IN_MEMORY))
-    return table.add_column(0, "loc_id", pa.array(np.arange(table.num_rows, dtype=np.uint64)))
+    return pa.concat_tables(_open(Path(path), columns).tables(_ROWS_IN_MEMORY))
 
 
 def _open(path: Path, columns: ColumnMap) -> Source:

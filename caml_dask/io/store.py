@@ -105,11 +105,16 @@ class MemoryStore(Store):
 
 
 class DirectoryStore(Store):
-    """Tables as Parquet files under a directory of the image's own, with the done records of its units."""
+    """Tables as Parquet files under a directory of the image's own, with the done records of its units.
 
-    def __init__(self, scratch: Path, outputs: Path):
+    root : the run directory, to which the paths in done records are relative
+    scratch, outputs : directories of the image under it, for tables and for what users get
+    run : digest of the run; the done records of another are none
+    """
+
+    def __init__(self, root: Path, scratch: Path, outputs: Path, run: str):
         super().__init__(outputs)
-        self._scratch = scratch
+        self._root, self._scratch, self._run = root, scratch, run
 
     def put(self, name: str, key: int, table: pa.Table, parts: Sequence[int] | None = None) -> None:
         path = self._table(name, key)
@@ -135,9 +140,8 @@ class DirectoryStore(Store):
 
     def finish(self, stage: str, unit: int, record: dict[str, Any]) -> dict[str, Any]:
         """Record that a unit is done, with the size and digest of every file it wrote."""
-        root = self._scratch.parent.parent
-        files = {os.path.relpath(path, root): fingerprint(path) for path in self.written}
-        record = {**record, "stage": stage, "unit": unit, "files": files}
+        files = {path.relative_to(self._root).as_posix(): fingerprint(path) for path in self.written}
+        record = {**record, "run": self._run, "stage": stage, "unit": unit, "files": files}
         publish(
             self._record(stage, unit),
             lambda working: _write_text(working, json.dumps(record, indent=1, sort_keys=True)),
@@ -154,12 +158,12 @@ class DirectoryStore(Store):
             return None
         except (ValueError, OSError) as error:
             raise StoreError(f"{path}: the done record cannot be read ({error}); run again with --overwrite") from None
-        return record
+        return record if record.get("run") == self._run else None
 
-    def altered(self, record: dict[str, Any]) -> list[str]:
+    def altered(self, record: dict[str, Any], outputs_only: bool = False) -> list[str]:
         """Files of a done record that are missing or do not match the size and digest it states."""
-        root = self._scratch.parent.parent
-        return [name for name, stated in record["files"].items() if fingerprint(root / name) != stated]
+        names = [n for n in record["files"] if not outputs_only or (self._root / n).is_relative_to(self._outputs)]
+        return [name for name in names if fingerprint(self._root / name) != record["files"][name]]
 
     def forget(self, stage: str, unit: int) -> None:
         """Withdraw a done record, so that its unit runs again."""

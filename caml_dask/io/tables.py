@@ -18,7 +18,7 @@ _NAME = Path("table")  # what errors call a table that came from no file
 
 
 def as_localizations(data: Any, columns: ColumnMap) -> pa.Table:
-    """Coordinates first, in nm, then the table's own columns.
+    """loc_id, 0 to n - 1, and the coordinates in nm, then the table's own columns.
 
     Parameters
     ----------
@@ -38,11 +38,16 @@ def as_localizations(data: Any, columns: ColumnMap) -> pa.Table:
         array = np.asarray(data, dtype=np.float64)
         if array.ndim != 2 or array.shape[1] not in (2, 3):
             raise UsageError(f"an array of shape {array.shape} came; wanted (n, 2) or (n, 3), in nm")
-        return pa.table({name: array[:, i] for i, name in enumerate(_AXES[: array.shape[1]])})
+        return _numbered([pa.array(column) for column in array.T], list(_AXES[: array.shape[1]]))
     axes = find_axes(Header(_NAME, tuple(table.column_names)), columns)
     coordinates = [
         to_nm(table.column(a.column), a.nm_per_unit, name=table.column_names[a.column], path=_NAME, first_row=0)
         for a in axes
     ]
     names = [*_AXES[: len(axes)], *name_own_columns(table.column_names)]
-    return pa.Table.from_arrays([*coordinates, *table.columns], names=names)
+    return _numbered([*coordinates, *table.columns], names)
+
+
+def _numbered(columns: list[Any], names: list[str]) -> pa.Table:
+    table = pa.Table.from_arrays(columns, names=names)
+    return table.add_column(0, "loc_id", pa.array(np.arange(len(table), dtype=np.uint64)))

@@ -11,7 +11,7 @@ import pyarrow.csv as pa_csv
 from caml_dask.errors import CamlError, OutputError
 from caml_dask.evaluate import class_scores, cluster_scores
 from caml_dask.interface import open_run
-from caml_dask.io.rundir import HIDDEN, Run
+from caml_dask.io.rundir import read_manifest
 from caml_dask.params import Settings
 from caml_dask.run.report import tell
 from caml_dask.run.session import execute
@@ -30,10 +30,11 @@ def demonstrate(out: Path, workers: int) -> str:
     CamlError : the analysis failed.
     OutputError : `out` holds something that is no demonstration.
     """
-    field = simulate(_SCENARIO, np.random.default_rng(_SEED))
+    out = out.resolve()
     table = out.with_name(out.name + "_input") / "simulated_cell.csv"
-    write_field(field, table)
     _refuse_another_run(out, table)
+    field = simulate(_SCENARIO, np.random.default_rng(_SEED))
+    write_field(field, table)
     outcome = execute([table], out, Settings(max_localizations=_TILE), workers=workers, overwrite=True)
     for error in outcome.failed.values():
         raise CamlError(str(error))
@@ -61,7 +62,8 @@ def demonstrate(out: Path, workers: int) -> str:
 
 def _refuse_another_run(out: Path, table: Path) -> None:
     """A demonstration may overwrite an earlier one, never an analysis."""
-    if (out / HIDDEN).exists() and [image.path for image in Run.open(out).images] != [table.resolve()]:
+    manifest = read_manifest(out)
+    if manifest is not None and list(manifest.get("inputs", {})) != [str(table)]:
         raise OutputError(f"{out} holds a run of other inputs: name a new directory with --out")
 
 

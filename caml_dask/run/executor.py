@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from caml_dask.errors import CamlError
 from caml_dask.io.rundir import Run
-from caml_dask.pipeline import Key, Observer, Stage, barriers, run_unit
+from caml_dask.pipeline import Key, Observer, Stage, barriers, in_words, run_unit
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -78,8 +78,8 @@ class DaskExecutor:
                     self._completed.add(future)
         except StopIteration:
             self._observer.image_done(name)
-        except (CamlError, OSError) as error:
-            self._fail(image, error)
+        except Exception as error:
+            self._fail(image, in_words(error))
 
     def _settle(self, future: Future) -> None:
         image = self._of_future.pop(future, None)
@@ -111,4 +111,4 @@ def _reason(future: Future) -> BaseException:
             f"{future.key} ended its worker each time it was tried: most likely it needs more memory; "
             "use fewer --workers or a smaller --max-localizations"
         )
-    return error or CamlError(f"{future.key} was {future.status}: continue with --resume")
+    return in_words(error or CamlError(f"{future.key} was {future.status}: continue with --resume"))

@@ -14,12 +14,12 @@ from typing import Any
 
 from caml_dask import __version__
 from caml_dask.errors import InputError
-from caml_dask.io.rundir import Image, Run, describe, image_ids, locked, prepare
+from caml_dask.io.rundir import Image, Run, describe, image_ids, locked, prepare, refuse_standing
 from caml_dask.io.sources import open_sources
 from caml_dask.io.store import publish_text
 from caml_dask.models.classify import load
 from caml_dask.params import ColumnMap, Settings
-from caml_dask.pipeline import LAST, STAGES, run_serial
+from caml_dask.pipeline import LAST, STAGES, run_serial, units_by_stage
 from caml_dask.run.deployment import local_cluster
 from caml_dask.run.executor import DaskExecutor
 from caml_dask.run.progress import observer
@@ -70,6 +70,7 @@ def execute(
     """
     classifier = load(settings.model)
     with locked(out):
+        refuse_standing(out, resume, overwrite)
         images = image_ids([s for path in inputs for s in _channels(path, settings.columns)])
         model = {"name": classifier.name, "weights_sha256": classifier.weights_sha256}
         run = prepare(out, describe(settings, images, model, __version__), resume, overwrite)
@@ -128,9 +129,7 @@ def _summary_of(run: Run, image: Image) -> dict[str, Any]:
     summary: dict[str, Any] = record["summary"]
     if record.get("fused"):
         return {**summary, "seconds": record["seconds_by_stage"]}
-    count = {"image": 1, "chunk": summary["chunks"], "tile": summary["tiles"]}
-    seconds = {}
-    for stage in STAGES:
-        records = [store.done(stage.name, unit) or {} for unit in range(count[stage.per])]
-        seconds[stage.name] = sum(r.get("seconds", 0.0) for r in records)
+    seconds = dict.fromkeys((stage.name for stage in STAGES), 0.0)
+    for stage, unit in units_by_stage(record):
+        seconds[stage] += (store.done(stage, unit) or {}).get("seconds", 0.0)
     return {**summary, "seconds": seconds}

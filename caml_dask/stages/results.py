@@ -25,10 +25,10 @@ def points(work: Work, unit: int) -> dict[str, Any]:
     n_tiles = work.partition().n_tiles
     pieces = [work.store.get_ids("membership", tile, "loc_id", first, stop) for tile in range(n_tiles)]
     results = pa.concat_tables(pieces)
-    found = results["loc_id"].to_numpy().astype(np.int64) - first
+    found = np.searchsorted(ids, results["loc_id"].to_numpy())
     expected = np.flatnonzero(np.isfinite(coordinates(table)).all(axis=1))
-    order = np.argsort(found)
-    if not np.array_equal(found[order], expected):
+    order = np.argsort(results["loc_id"].to_numpy())
+    if not np.array_equal(results["loc_id"].to_numpy()[order], ids[expected]):
         raise ConservationError(
             f"{work.image.image_id}: rows {first} to {stop} of the input have {len(expected)} finite localizations, "
             f"the tiles returned {len(np.unique(found))} of them in {len(found)} rows"

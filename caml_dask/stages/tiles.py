@@ -12,12 +12,13 @@ from caml_dask.errors import ConservationError, InputError, TooFewLocalizations
 from caml_dask.io.sources import open_sources
 from caml_dask.models.registry import NETWORKS
 from caml_dask.neighbors import BlockIndex
+from caml_dask.params import FARTHEST_NM, LARGEST_FIELD_NM, SMALLEST_FIELD_NM
 from caml_dask.stages.work import CHUNK_ROWS, COORDINATES, Work, coordinates, tile_size, xy
 from caml_dask.tiling import partition
 
 
 def input_tables(work: Work) -> Iterator[pa.Table]:
-    """The image's input as tables of up to CHUNK_ROWS rows, coordinates first.
+    """The image's input as tables of up to CHUNK_ROWS rows: loc_id, coordinates, the file's own columns.
 
     Raises
     ------
@@ -32,7 +33,7 @@ def input_tables(work: Work) -> Iterator[pa.Table]:
 
 
 def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
-    """Store the input in chunks, with loc_id, and find what planning needs: counts and bounds.
+    """Store the input in chunks, and find what planning needs: counts and bounds.
 
     Raises
     ------
@@ -42,8 +43,6 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
     lower, upper = np.full(2, np.inf), np.full(2, -np.inf)
     names = list(COORDINATES[:2])
     for table in tables:
-        loc_id = pa.array(np.arange(rows, rows + len(table), dtype=np.uint64))
-        table = table.add_column(0, "loc_id", loc_id)
         points = coordinates(table)
         finite = np.isfinite(points).all(axis=1)
         if work.settings.nonfinite == "refuse" and not finite.all():
@@ -51,7 +50,7 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
                 f"{np.count_nonzero(~finite)} of the rows read so far have NaN or infinite coordinates: mend them, "
                 "or let them be left out with --nonfinite drop",
                 work.image.path,
-                rows + int(np.argmin(finite)),
+                table["loc_id"][int(np.argmin(finite))].as_py(),
             )
         if finite.any():
             lower = np.minimum(lower, points[finite, :2].min(axis=0))
@@ -62,8 +61,27 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
     facts: dict[str, Any] = {"rows": rows, "finite": finite_rows, "chunks": chunks, "coordinates": names}
     facts |= {"bounds_nm": [*lower.tolist(), *upper.tolist()]}
     check_fits(work, finite_rows, len(names))
+    if not work.settings.any_extent:
+        _check_extent(work, lower, upper)
     work.store.put("facts", 0, pa.Table.from_pylist([facts]))
     return facts
+
+
+def _check_extent(work: Work, lower_nm: np.ndarray, upper_nm: np.ndarray) -> None:
+    """Refuse coordinates that can hardly be nm.
+
+    Raises
+    ------
+    InputError : an extent, or a distance from the origin, that no microscope's field has.
+    """
+    extent, farthest = float((upper_nm - lower_nm).max()), float(max(-lower_nm.min(), upper_nm.max()))
+    if not SMALLEST_FIELD_NM <= extent <= LARGEST_FIELD_NM or farthest > FARTHEST_NM:
+        raise InputError(
+            f"the localizations span {extent:,.4g} nm, up to {farthest:,.4g} nm from the origin; fields span "
+            f"{SMALLEST_FIELD_NM:,.0f} to {LARGEST_FIELD_NM:,.0f} nm, within {FARTHEST_NM:,.0f} nm of it: are these "
+            "pixels or um? Say so with --columns unit=..., or accept them with --any-extent",
+            work.image.path,
+        )
 
 
 def check_fits(work: Work, n: int, dimensions: int) -> None:
