@@ -84,6 +84,10 @@ def test_analyze_takes_tables_and_keeps_their_columns(xy):
         assert (result.points["cluster_id"] == expected).mean() > 0.999
     with pytest.raises(InputError, match="unit"):
         analyze(frame, columns="x=X,y=Y")
+    with pytest.raises(UsageError, match="unknown setting 'min_point': use one of model"):
+        analyze(xy, min_point=3)
+    with pytest.raises(InputError, match="accept them with --any-extent"):
+        analyze(xy / 100)
     with pytest.raises(UsageError, match="unknown model"):
         analyze(xy, model="nonsense")
 

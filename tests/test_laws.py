@@ -60,7 +60,7 @@ def test_tiling_changes_nothing(xy, classifier, tile):
 
 
 def test_what_lies_just_at_the_radius_is_found_in_another_tile():
-    """Law 2 where x - (x - p) is not p in floating point: on a line of 0.1 nm steps the k-th neighbor is at the edge."""
+    """Law 2 where x - (x - p) is not p in floating point: in steps of 0.1 nm the k-th neighbor lies at the edge."""
     x = [0.1, 0.8, 0.9, 1.6, 2.9, 4.2, 10.3, 10.5, 12.6, 13.3, 19.4, 19.5, 19.7, 19.8]
     xy, classifier = np.column_stack([x, np.full(len(x), 0.7)]), Threshold(n_neighbors=4, rank=1, below=0.6)
     assert analyse_in_memory(xy, classifier, 1).points.equals(analyse_in_memory(xy, classifier, WHOLE).points)

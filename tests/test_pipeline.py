@@ -169,3 +169,64 @@ def test_features_are_the_neighbor_distances(table, tmp_path):
         seen += tile["loc_id"][:].tolist()
         assert np.array_equal(tile["distances_nm"][:], expected[tile["loc_id"][:].astype(int)])
     assert sorted(seen) == list(range(len(xy)))
+
+
+def test_a_run_that_cannot_be_read_is_replaced_whole(table, tmp_path):
+    """What another version left behind never passes for results of this run."""
+    out = tmp_path / "out"
+    execute([table], out, Settings(max_localizations=700), workers=0)
+    manifest = out / ".run" / "manifest.json"
+    changed = json.loads(manifest.read_text())
+    changed["settings"]["of_another_version"] = 1
+    manifest.write_text(json.dumps(changed))
+    with pytest.raises(OutputError, match=r"settings\.of_another_version: 1 -> None"):
+        execute([table], out, Settings(max_localizations=700), workers=0, resume=True)
+    small = tmp_path / "field.csv"
+    small.write_text("\n".join(table.read_text().splitlines()[:901]) + "\n")
+    execute([small], out, Settings(min_points=30), workers=0, overwrite=True)
+    summary = json.loads((out / "summary.json").read_text())["images"][0]
+    assert summary["rows"] == 900
+    assert min(result_tables(out)["0001_field/clusters"]["n_localizations"].to_pylist(), default=30) >= 30
+
+
+def test_done_records_of_another_run_are_none(table, undisturbed, tmp_path):
+    out = tmp_path / "out"
+    execute([table], out, Settings(max_localizations=700, min_points=30), workers=0)
+    (out / ".run" / "manifest.json").unlink()
+    execute([table], tmp_path / "other", Settings(max_localizations=700), workers=0)
+    (tmp_path / "other" / ".run" / "manifest.json").rename(out / ".run" / "manifest.json")
+    execute([table], out, Settings(max_localizations=700), workers=0, resume=True)
+    assert same(result_tables(out), undisturbed)
+
+
+@pytest.mark.parametrize("failure", [MemoryError("no memory"), ArithmeticError("a defect"), KeyError("x")])
+def test_any_failure_stays_with_its_image(table, tmp_path, monkeypatch, failure):
+    real = pipeline.run_unit
+
+    def unit(run, key):
+        if key[0] == 0:
+            raise failure
+        return real(run, key)
+
+    monkeypatch.setattr(pipeline, "run_unit", unit)
+    outcome = execute([table, table], tmp_path / "out", Settings(), workers=0)
+    assert outcome.exit_code == 3
+    assert type(failure).__name__ in (tmp_path / "out" / "images.csv").read_text()
+
+
+def test_damaged_features_are_found_and_made_again(table, undisturbed, tmp_path, caplog):
+    out, settings = tmp_path / "out", Settings(max_localizations=700, save_features=True)
+    execute([table], out, settings, workers=0)
+    chunk = next(p for p in sorted((out / "0001_field" / "features.zarr").rglob("c/*/*")) if p.is_file())
+    intact = chunk.read_bytes()
+    chunk.write_bytes(intact[:-1] + bytes([intact[-1] ^ 1]))
+    execute([table], out, settings, workers=0, resume=True)
+    assert chunk.read_bytes() == intact
+    assert "features.zarr/tile_" in caplog.text and "missing or altered" in caplog.text
+    assert same(result_tables(out), undisturbed)
+
+
+def test_an_input_that_is_no_file_fails_by_name(table, tmp_path):
+    outcome = execute([tmp_path, table], tmp_path / "out", Settings(), workers=0)
+    assert outcome.exit_code == 3
+    assert "is a directory" in str(next(iter(outcome.failed.values())))

@@ -87,8 +87,9 @@ class Run:
             images = tuple(Image(_safe(i["image_id"]), Path(i["path"]), i["channel"]) for i in manifest["images"])
             return cls(Path(root), Settings(**settings), images, manifest)
         except (KeyError, TypeError, ValueError) as error:
+            made_by = manifest.get("version", "unknown")
             raise OutputError(
-                f"{root} holds a run of caml_dask {manifest.get('version', 'unknown')} that this version cannot take up "
+                f"{root} holds a run of caml_dask {made_by}, which this version cannot take up "
                 f"({error}): start anew with --overwrite"
             ) from None
 

@@ -271,7 +271,8 @@ def test_whatever_is_written_reads_back(
     assert all(part.num_rows == rows for part in parts[:-1])
     assert 1 <= parts[-1].num_rows <= rows
     read = pa.concat_tables(parts)
-    assert read.schema.names == ["x_nm", "y_nm", *table]
+    assert read.schema.names == ["loc_id", "x_nm", "y_nm", *table]
+    assert read["loc_id"].to_pylist() == list(range(len(read)))
     assert read["x_nm"].to_pylist() == table["x [nm]"]
     assert read["y_nm"].to_pylist() == table["y [nm]"]
     for name, values in table.items():

@@ -33,8 +33,8 @@ def test_names_that_carry_their_unit(tmp_path: Path) -> None:
     (source,) = open_sources(write(tmp_path, columns))
     (table,) = source.tables(10)
     assert (source.format, source.has_z) == ("Parquet", True)
-    assert table.schema.names == ["x_nm", "y_nm", "z_nm", "photons", "x_um", "input_y_nm", "input_z_nm"]
-    assert table.schema.types[:4] == [pa.float64()] * 3 + [pa.int64()]
+    assert table.schema.names == ["loc_id", "x_nm", "y_nm", "z_nm", "photons", "x_um", "input_y_nm", "input_z_nm"]
+    assert table.schema.types[1:5] == [pa.float64()] * 3 + [pa.int64()]
     x_nm = table["x_nm"].to_pylist()
     assert x_nm[0] == 1500.0 and math.isnan(x_nm[1])
     assert table["y_nm"].to_pylist() == [2.0, 3.0]

@@ -26,7 +26,7 @@ def test_real_dstorm_tables(number: str, rows: int) -> None:
     assert np.array_equal(table["frame"], cells[:, 0])
     (source,) = open_sources(path)
     assert source.format == "ThunderSTORM"
-    assert pa.concat_tables(source.tables(777)).equals(table.drop_columns(["loc_id"]))
+    assert pa.concat_tables(source.tables(777)).equals(table)
 
 
 @pytest.mark.parametrize(

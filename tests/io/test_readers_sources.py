@@ -144,7 +144,8 @@ def test_a_caml_table_gives_an_image_a_channel(tmp_path: Path) -> None:
     ]
     tables = [pa.concat_tables(s.tables(1)) for s in sources]
     assert [t["x_nm"].to_pylist() for t in tables] == [[3.0], [1.0, 5.0]]
-    assert tables[1].schema.names[2:] == CAML_HEADER.split("\t")
+    assert tables[1].schema.names[3:] == CAML_HEADER.split("\t")
+    assert [t["loc_id"].to_pylist() for t in tables] == [[1], [0, 2]]
     assert tables[1]["Cluster UID"].to_pylist() == [0, 1]
     assert read_localizations(path)["x_nm"].to_pylist() == [1.0, 3.0, 5.0]
 
