@@ -16,3 +16,12 @@ def test_memory_smoke(tmp_path):
     measured = json.loads((tmp_path / "memory.json").read_text())["measured"]
     assert [round(m["localizations"], -4) for m in measured] == [50_000, 100_000]
     assert all(m["peak_rss_gib"] > 0.1 and m["worker_seconds_by_stage"]["classify"] > 0 for m in measured)
+
+
+def test_speed_smoke(tmp_path):
+    """Both sides of each pair agree; how fast they are is not tested."""
+    command = [sys.executable, str(BENCHMARKS / "speed.py"), "--smoke", "--results", str(tmp_path / "speed.json")]
+    subprocess.run(command, check=True, capture_output=True)
+    measured = json.loads((tmp_path / "speed.json").read_text())["measured"]
+    assert len(measured) == 5
+    assert all(m["ratio"] > 0 for m in measured)
