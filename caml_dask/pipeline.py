@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -223,11 +224,12 @@ def _check_rows(work: Work, stage: Stage, rows: list[int]) -> None:
 
 
 def in_words(error: BaseException) -> CamlError:
-    """What failed, as a user can be told; of a defect the traceback goes to the log at debug level."""
+    """What failed, as a user can be told; what was not foreseen carries its traceback as a note."""
     if isinstance(error, CamlError):
         return error
-    _log.debug("unexpected failure", exc_info=error)
-    return CamlError(f"{type(error).__name__}: {error}")
+    told = CamlError(f"{type(error).__name__}: {error}")
+    told.add_note("".join(traceback.format_exception(error)))
+    return told
 
 
 class Observer(Protocol):

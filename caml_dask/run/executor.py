@@ -27,10 +27,16 @@ def _open(root: str, modified_ns: int) -> Run:
     return Run.open(Path(root))
 
 
-def unit_task(root: str, key: Key) -> dict[str, Any]:
-    """What a worker does: open the run, which it keeps, and run one unit of it."""
-    manifest = Path(root) / ".run" / "manifest.json"
-    return run_unit(_open(root, manifest.stat().st_mtime_ns), key)
+def unit_task(root: str, key: Key) -> dict[str, Any] | CamlError:
+    """What a worker does: open the run, which it keeps, and run one unit of it; a failure is returned, not raised.
+
+    Raised, Dask would print it with a traceback on the terminal of the user.
+    """
+    try:
+        manifest = Path(root) / ".run" / "manifest.json"
+        return run_unit(_open(root, manifest.stat().st_mtime_ns), key)
+    except Exception as error:
+        return in_words(error)
 
 
 @dataclass
@@ -86,10 +92,11 @@ class DaskExecutor:
         if image is None:
             return
         image.futures.discard(future)
-        if future.status != "finished":
-            self._fail(image, _reason(future))
+        result = future.result() if future.status == "finished" else _reason(future)
+        if isinstance(result, BaseException):
+            self._fail(image, result)
             return
-        self._observer.unit_done(self._run.images[image.index], future.result())
+        self._observer.unit_done(self._run.images[image.index], result)
         if not image.futures:
             self._advance(image)
 

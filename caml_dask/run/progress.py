@@ -43,6 +43,8 @@ class Failures:
         """An image cannot be analysed; its reason is kept."""
         self.ended += 1
         self.failed[image.image_id] = error
+        for note in getattr(error, "__notes__", ()):
+            _log.debug("%s", note)
 
 
 class Lines(Failures):

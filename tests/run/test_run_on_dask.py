@@ -66,6 +66,25 @@ def test_a_local_cluster_listens_on_loopback_alone():
     assert listening and set(listening) == {"127.0.0.1"}
 
 
+def test_a_failed_image_shows_no_traceback(table, tmp_path):
+    absent = tmp_path / "absent.csv"
+    process = start(absent, tmp_path / "out")
+    output = process.communicate(timeout=100)[0].decode()
+    assert process.returncode == 4
+    assert "there is no such file" in output
+    assert "Traceback" not in output and "distributed" not in output
+
+
+def test_interrupted_from_the_keyboard(table, tmp_path):
+    process = start(table, tmp_path / "out")
+    wait_for_records(process, tmp_path / "out", 5)
+    os.killpg(process.pid, signal.SIGINT)
+    output = process.communicate(timeout=100)[0].decode()
+    assert process.returncode == 130
+    assert "interrupted; what is done is kept: continue with --resume" in output
+    assert "Traceback" not in output
+
+
 def start(table, out, *options):
     command = [sys.executable, "-m", "caml_dask", "run", str(table), "--out", str(out)]
     command += ["--max-localizations", str(TILE), "--workers", "2", *options]
