@@ -26,8 +26,9 @@ from scipy.spatial import cKDTree
 from sklearn.cluster import DBSCAN
 
 from caml_dask import CAML
+from caml_dask.blocks import BlockIndex
 from caml_dask.measure import measure_clusters
-from caml_dask.neighbors import BlockIndex, nearest_in_batches
+from caml_dask.neighbors import nearest_in_batches
 from caml_dask.simulate import Scenario, simulate_square
 
 SCENARIO = Scenario(points_per_cluster=20, r_max_nm=50.0, percent_clustered=50.0, density_per_um2=200.0)

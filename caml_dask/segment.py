@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from caml_dask.neighbors import BlockIndex
+from caml_dask.blocks import BlockIndex
 
 LEAST_NEIGHBORS = 3
 CUT_FACTOR = 2.0 * np.sqrt(3.0)

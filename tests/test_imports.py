@@ -12,20 +12,32 @@ import pytest
 import caml_dask
 
 HOUSE = Path(caml_dask.__file__).parent
-# Each room may import from rooms of a lower floor, and from its own where `inside` says so.
+# Each room may import from rooms of a lower floor, and of its own floor from those that SAME_FLOOR names.
 FLOORS = [
     {"schema", "params", "errors"},
-    {"neighbors", "tiling", "segment", "measure", "outline", "circles", "stats", "evaluate", "simulate", "baselines"},
+    {
+        "blocks",
+        "neighbors",
+        "tiling",
+        "segment",
+        "measure",
+        "outline",
+        "circles",
+        "stats",
+        "evaluate",
+        "simulate",
+    },
     {"io", "models", "pictures"},
     {"stages", "pipeline", "interface"},
     {"run", "cli", "__main__"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-# Rooms of one floor that may look into one another; values of tiling and neighbors serve the other kernels, an
+# Rooms of one floor that may look into one another; blocks serve neighbors and links, an
 # outline is a part of measuring, stages make up the pipeline, which the interface calls.
 SAME_FLOOR = {
-    ("segment", "neighbors"), ("measure", "outline"), ("outline", "circles"), ("params", "errors"),
-    ("pipeline", "stages"), ("interface", "stages"), ("interface", "pipeline"), ("cli", "run"), ("__main__", "cli"),
+    ("neighbors", "blocks"), ("segment", "blocks"), ("measure", "outline"), ("outline", "circles"),
+    ("params", "errors"), ("pipeline", "stages"), ("interface", "stages"), ("interface", "pipeline"),
+    ("cli", "run"), ("__main__", "cli"),
 }  # fmt: skip
 ONLY_IN = {
     "dask": {"run"}, "distributed": {"run"}, "dask_jobqueue": {"run"},

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from layouts import KINDS, draw_layout, layouts
 from scipy.spatial import cKDTree
 
+from caml_dask.blocks import BlockIndex
 from caml_dask.errors import TooFewLocalizations
-from caml_dask.neighbors import BlockIndex, nearest, nearest_in_batches
+from caml_dask.neighbors import nearest, nearest_in_batches
 
 
 @pytest.mark.parametrize("kind", KINDS)

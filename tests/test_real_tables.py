@@ -12,7 +12,8 @@ import pytest
 from scipy.spatial import cKDTree
 from support import result_tables
 
-from caml_dask.neighbors import BlockIndex, nearest
+from caml_dask.blocks import BlockIndex
+from caml_dask.neighbors import nearest
 from caml_dask.params import Settings
 from caml_dask.run.session import execute
 

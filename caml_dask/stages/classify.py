@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from caml_dask.neighbors import BlockIndex, Neighbors, nearest, nearest_in_batches
+from caml_dask.blocks import BlockIndex
+from caml_dask.neighbors import Neighbors, nearest, nearest_in_batches
 from caml_dask.stages.windows import Window, halo, window
 from caml_dask.stages.work import Work, coordinates
 from caml_dask.tiling import Partition

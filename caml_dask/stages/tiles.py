@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from caml_dask.blocks import BlockIndex
 from caml_dask.errors import ConservationError, InputError, TooFewLocalizations
 from caml_dask.io.sources import open_sources
 from caml_dask.models.registry import NETWORKS
-from caml_dask.neighbors import BlockIndex
 from caml_dask.params import FARTHEST_NM, LARGEST_FIELD_NM, SMALLEST_FIELD_NM
 from caml_dask.stages.work import CHUNK_ROWS, COORDINATES, Work, coordinates, tile_size, xy
 from caml_dask.tiling import partition

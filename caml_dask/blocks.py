@@ -1,0 +1,105 @@
+"""Localizations sorted into small blocks of equal count: the leaves of a balanced k-d tree, stored as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+LEAF_LOCALIZATIONS = 48
+
+
+@dataclass(frozen=True)
+class BlockIndex:
+    """Localizations in blocks: the leaves of a balanced k-d tree stored as arrays.
+
+    Node i has the children 2i + 1 and 2i + 2; the leaves are the last ``2**depth`` nodes. Leaf j holds positions
+    ``n * j >> depth`` up to ``n * (j + 1) >> depth``.
+
+    points_nm : (d, n) float64, coordinates by position
+    order : (n,) int64, the caller's row at each position
+    lower_nm, upper_nm : (nodes, d) float64, bounding box of a node's localizations
+    depth : levels below the root
+    """
+
+    points_nm: np.ndarray
+    order: np.ndarray
+    lower_nm: np.ndarray
+    upper_nm: np.ndarray
+    depth: int
+
+    @classmethod
+    def build(cls, coordinates_nm: np.ndarray) -> BlockIndex:
+        """Sort localizations into blocks.
+
+        Parameters
+        ----------
+        coordinates_nm : (n, d) float64, d of 2 or 3; finite; n may be 0.
+        """
+        points = np.ascontiguousarray(np.asarray(coordinates_nm, dtype=np.float64).T)
+        count = points.shape[1]
+        depth = 0
+        while count >> depth > LEAF_LOCALIZATIONS:
+            depth += 1
+        order = np.arange(count, dtype=np.int64)
+        nodes = 2 ** (depth + 1) - 1
+        lower = np.full((nodes, points.shape[0]), np.inf)
+        upper = np.full((nodes, points.shape[0]), -np.inf)
+        _build(points, order, lower, upper, depth)
+        return cls(points, order, lower, upper, depth)
+
+    @property
+    def n(self) -> int:
+        """Localizations in the index."""
+        return int(self.points_nm.shape[1])
+
+
+@njit(cache=True, nogil=True)
+def _swap(points, order, i, j):  # type: ignore[no-untyped-def]
+    for a in range(points.shape[0]):
+        points[a, i], points[a, j] = points[a, j], points[a, i]
+    order[i], order[j] = order[j], order[i]
+
+
+@njit(cache=True, nogil=True)
+def _select(points, order, axis, low, high, middle):  # type: ignore[no-untyped-def]
+    """Hoare's quickselect: nothing before `middle` is then larger than what stands there, nothing after it smaller."""
+    high -= 1
+    while low < high:
+        pivot = points[axis, (low + high) >> 1]
+        i, j = low, high
+        while i <= j:
+            while points[axis, i] < pivot:
+                i += 1
+            while points[axis, j] > pivot:
+                j -= 1
+            if i <= j:
+                _swap(points, order, i, j)
+                i += 1
+                j -= 1
+        if middle <= j:
+            high = j
+        elif middle >= i:
+            low = i
+        else:
+            return
+
+
+@njit(cache=True, nogil=True)
+def _build(points, order, lower, upper, depth):  # type: ignore[no-untyped-def]
+    """Halve every node at its middle position along its longest side, from the root down."""
+    axes, n = points.shape
+    for level in range(depth + 1):
+        for j in range(1 << level):
+            node = (1 << level) - 1 + j
+            start, stop = (n * j) >> level, (n * (j + 1)) >> level
+            axis, longest = 0, -1.0
+            for a in range(axes):
+                for i in range(start, stop):
+                    lower[node, a] = min(lower[node, a], points[a, i])
+                    upper[node, a] = max(upper[node, a], points[a, i])
+                if upper[node, a] - lower[node, a] > longest:
+                    axis, longest = a, upper[node, a] - lower[node, a]
+            if level < depth:
+                _select(points, order, axis, start, stop, (n * (2 * j + 1)) >> (level + 1))
