@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caml_dask.models.features import as_distances, norm_self_row, refuse_row
-
-HIDDEN_UNITS = 32
+from caml_dask.models.shapes import HIDDEN_UNITS
 
 
 @numba.njit(cache=True, nogil=True)
@@ -44,7 +43,7 @@ def dense_scores(weights: Mapping[str, NDArray[np.float32]], distances: NDArray[
 
     Parameters
     ----------
-    weights : the arrays of `networks.DENSE_WEIGHTS`, for N neighbors.
+    weights : the arrays of `shapes.dense_shapes`, for N neighbors.
     distances : (n, N) float32
         Ascending distances of n localizations to their N nearest neighbors.
 

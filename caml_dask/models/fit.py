@@ -10,36 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from caml_dask.errors import UsageError
 from caml_dask.models.networks import import_keras
-from caml_dask.models.registry import Network
+from caml_dask.models.registry import FitSettings, Network
 from caml_dask.models.training_sets import publish
 
 logger = logging.getLogger(__name__)
 
-Arrays = list[NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """How a network is fitted.
-
-    Parameters
-    ----------
-    epochs : passes over the training set.
-    batch : samples an update.
-    learning_rate : of Adam at the first update; it falls to 1 % of it along a cosine.
-    seed : of the initial weights and of the order of samples.
-    """
-
-    epochs: int = 20
-    batch: int = 1_024
-    learning_rate: float = 3e-3
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 1 or not self.learning_rate > 0:
-            raise UsageError(f"{self}: give at least one epoch, one sample a batch and a positive learning rate")
+Arrays = list[NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -51,10 +28,16 @@ class _Progress:
     best_loss: float
     weights: Arrays
     optimizer: Arrays
+    random: Arrays
     best: Arrays
 
     def save(self, at: Path) -> None:
-        stacks = {"weights": self.weights, "optimizer": self.optimizer, "best": self.best}
+        stacks = {
+            "weights": self.weights,
+            "optimizer": self.optimizer,
+            "random": self.random,
+            "best": self.best,
+        }
         named = {f"{stack}/{i:03d}": array for stack, arrays in stacks.items() for i, array in enumerate(arrays)}
         counts = np.array([self.epoch, self.best_epoch])
         publish(at, {"counts": counts, "best_loss": np.array(self.best_loss), **named})
@@ -67,8 +50,8 @@ class _Progress:
                 return [stored[key] for key in sorted(stored.files) if key.startswith(f"{name}/")]
 
             epoch, best_epoch = stored["counts"].tolist()
-            best_loss = float(stored["best_loss"])
-            return cls(epoch, best_epoch, best_loss, stack("weights"), stack("optimizer"), stack("best"))
+            stacks = (stack(name) for name in ("weights", "optimizer", "random", "best"))
+            return cls(epoch, best_epoch, float(stored["best_loss"]), *stacks)
 
 
 def fit(
@@ -93,12 +76,12 @@ def fit(
     weights by name, the epoch they come from (from 1), and their loss on the validation set.
     """
     model = _compiled(entry, settings, len(train[1]))
-    progress = _Progress(0, 0, np.inf, model.get_weights(), [], [])
+    progress = _Progress(0, 0, np.inf, model.get_weights(), [], [], [])
     if checkpoint.exists():
         progress = _Progress.read(checkpoint)
         model.set_weights(progress.weights)
-        for variable, value in zip(model.optimizer.variables, progress.optimizer, strict=True):
-            variable.assign(value)
+        _assign(model.optimizer.variables, progress.optimizer)
+        _assign(_random_states(model), progress.random)
         logger.info("going on after epoch %d", progress.epoch)
     x_validation = validation[0][..., None]
     while progress.epoch < settings.epochs:
@@ -114,12 +97,24 @@ def fit(
             epoch=epoch,
             weights=model.get_weights(),
             optimizer=[np.asarray(variable) for variable in model.optimizer.variables],
+            random=[np.asarray(variable) for variable in _random_states(model)],
         )
         if validation_loss < progress.best_loss:
             progress = replace(progress, best=progress.weights, best_epoch=epoch, best_loss=validation_loss)
         progress.save(checkpoint)
     names = [name for name, _ in entry.shapes]
     return dict(zip(names, progress.best, strict=True)), progress.best_epoch, progress.best_loss
+
+
+def _random_states(model: Any) -> list[Any]:
+    """The variables that decide what dropout drops next."""
+    weights = {id(variable) for variable in model.weights}
+    return [variable for layer in model.layers for variable in layer.variables if id(variable) not in weights]
+
+
+def _assign(variables: list[Any], values: Arrays) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def _compiled(entry: Network, settings: FitSettings, n_train: int) -> Any:

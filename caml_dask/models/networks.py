@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from caml_dask.models.dense import HIDDEN_UNITS
+from caml_dask.models.shapes import DENSE_UNITS, FILTER_STEPS, FILTERS, HIDDEN_UNITS, LSTM_UNITS, POOL
 
 if TYPE_CHECKING:
     import keras
 
-Shapes = tuple[tuple[str, tuple[int, ...]], ...]
+DROPOUT = 0.2
 
 
 def import_keras() -> Any:
@@ -24,16 +24,6 @@ def import_keras() -> Any:
     import keras
 
     return keras
-
-
-def dense_shapes(n_neighbors: int) -> Shapes:
-    """Names and shapes of the dense network's weights, in Keras' order."""
-    return (
-        ("hidden_kernel", (1, HIDDEN_UNITS)),
-        ("hidden_bias", (HIDDEN_UNITS,)),
-        ("output_kernel", (n_neighbors * HIDDEN_UNITS, 1)),
-        ("output_bias", (1,)),
-    )
 
 
 def build_dense(n_neighbors: int) -> keras.Model:
@@ -55,5 +45,29 @@ def build_dense(n_neighbors: int) -> keras.Model:
             ),
             keras.layers.Flatten(),
             keras.layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+
+
+def build_lstm(n_neighbors: int) -> keras.Model:
+    """The LSTM network: filters over neighboring steps, two LSTM layers, dense layers; maxima of four before and after.
+
+    The published dropout inside the LSTM layers is left out: the published accuracy is passed without it.
+    """
+    keras = import_keras()
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((n_neighbors, 1)),
+            layers.Conv1D(FILTERS, FILTER_STEPS, activation="relu"),
+            layers.MaxPooling1D(POOL),
+            layers.Dropout(DROPOUT),
+            layers.LSTM(LSTM_UNITS, return_sequences=True),
+            layers.LSTM(LSTM_UNITS, return_sequences=True),
+            layers.Dropout(DROPOUT),
+            layers.MaxPooling1D(POOL),
+            layers.Flatten(),
+            *(layers.Dense(units, activation="relu") for units in DENSE_UNITS),
+            layers.Dense(1, activation="sigmoid"),
         ]
     )

@@ -90,15 +90,16 @@ def test_another_window_is_refused(classifier: Classifier, distances: np.ndarray
 
 @pytest.mark.parametrize("ask", [network, card, load])
 def test_an_unknown_model_lists_the_known_ones(ask):
-    with pytest.raises(UsageError, match=r"'XPILJY'.*XPILJZ"):
+    with pytest.raises(UsageError, match=r"'XPILJY'.*XPILJZ, 07VEJJ"):
         ask("XPILJY")
 
 
 def test_scoring_imports_neither_keras_nor_tensorflow():
     code = (
         "import sys, numpy as np\n"
-        "from caml_dask.models import load\n"
-        "load('XPILJZ').scores(np.ones((2, 100), np.float32).cumsum(axis=1, dtype=np.float32))\n"
+        "from caml_dask.models import NETWORKS, load\n"
+        "for name in NETWORKS:\n"
+        "    load(name).scores(np.ones((2, load(name).n_neighbors), np.float32).cumsum(axis=1, dtype=np.float32))\n"
         "sys.exit(' '.join(m for m in sys.modules if m.split('.')[0] in ('keras', 'tensorflow')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

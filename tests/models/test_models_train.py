@@ -12,9 +12,11 @@ from scipy.spatial.distance import cdist
 from caml_dask.errors import UsageError
 from caml_dask.models import NETWORKS, load_weights, network, training_sets
 from caml_dask.models import fit as fitting
+from caml_dask.models import train as training
 from caml_dask.models.features import norm_self
-from caml_dask.models.fit import FitSettings, fit
-from caml_dask.models.train import main, measure, train
+from caml_dask.models.fit import fit
+from caml_dask.models.registry import FitSettings
+from caml_dask.models.train import CSR_DENSITIES_PER_UM2, main, measure, measure_csr, train
 from caml_dask.models.training_sets import (
     SPLITS,
     Samples,
@@ -123,10 +125,11 @@ def test_scores_equal_those_of_keras(name: str, samples: dict[str, Samples]):
     assert np.abs(entry.score(weights, distances) - expected).max() < 1e-5
 
 
-def test_a_fit_that_was_interrupted_ends_like_one_that_was_not(samples, tmp_path: Path, monkeypatch):
-    entry = network("XPILJZ")
+@pytest.mark.parametrize(("name", "settings"), [("XPILJZ", QUICK), ("07VEJJ", replace(QUICK, batch=400))])
+def test_a_fit_that_was_interrupted_ends_like_one_that_was_not(name, settings, samples, tmp_path: Path, monkeypatch):
+    entry = network(name)
     sets = [(norm_self(samples[s].distances), samples[s].labels) for s in ("train", "validation")]
-    whole = fit(entry, *sets, QUICK, tmp_path / "whole.npz")
+    whole = fit(entry, *sets, settings, tmp_path / "whole.npz")
 
     publish = fitting.publish
     turns = iter(range(9))
@@ -138,8 +141,8 @@ def test_a_fit_that_was_interrupted_ends_like_one_that_was_not(samples, tmp_path
 
     monkeypatch.setattr(fitting, "publish", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
-        fit(entry, *sets, QUICK, tmp_path / "cut.npz")
-    resumed = fit(entry, *sets, QUICK, tmp_path / "cut.npz")
+        fit(entry, *sets, settings, tmp_path / "cut.npz")
+    resumed = fit(entry, *sets, settings, tmp_path / "cut.npz")
     assert resumed[1] == whole[1]
     for key, array in whole[0].items():
         np.testing.assert_allclose(resumed[0][key], array, atol=1e-5)
@@ -173,6 +176,9 @@ def test_training_writes_weights_their_card_pins(samples, work: Path, tmp_path: 
     assert found["results"]["test"]["accuracy"] > 0.85
     assert found["training"]["restarts"] == 2
     assert found["training"]["seed"] in (0, 1)
+    assert found["results"]["csr_percent_called_clustered_by_density_per_um2"] == measure_csr(
+        network("XPILJZ"), weights, TINY.seed
+    )
 
 
 def test_measures_by_hand(samples: dict[str, Samples]):
@@ -185,6 +191,29 @@ def test_measures_by_hand(samples: dict[str, Samples]):
     assert found["f1"] == found["precision"] == found["recall"] == round((2 / 3 + 4 / 5) / 2, 4)
     assert found["balanced_accuracy_by_density_per_um2"] == {"50": round((2 / 3 + 0) / 2, 4), "100": 1.0}
     assert found["balanced_accuracy_mixed_fields"] == round((2 / 3 + 4 / 5) / 2, 4)
+
+
+def test_csr_counts_what_is_called_clustered():
+    entry = replace(network("XPILJZ"), score=lambda _, rows: (np.arange(len(rows)) % 4 == 0).astype(np.float32))
+    assert measure_csr(entry, {}, 0) == {f"{density:g}": 25.0 for density in CSR_DENSITIES_PER_UM2}
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_the_command_takes_what_it_is_given_and_else_the_network_s_own(name: str, tmp_path: Path, monkeypatch):
+    taken = {}
+
+    def train(*_, **arguments):
+        taken.update(arguments)
+        return {"results": {"test": {}}}
+
+    monkeypatch.setattr(training, "train", train)
+    where = ["--out", str(tmp_path), "--work", str(tmp_path)]
+    assert main([name, *where]) == 0
+    assert taken["settings"] == network(name).settings
+    assert main([name, *where, "--epochs", "7", "--learning-rate", "0.25"]) == 0
+    assert taken["settings"] == replace(network(name).settings, epochs=7, learning_rate=0.25)
+    assert taken["command"].endswith("--epochs 7 --learning-rate 0.25")
+    assert main([name, *where, "--batch", "0"]) == 2
 
 
 def test_the_command_refuses_an_unknown_model(tmp_path: Path, caplog: pytest.LogCaptureFixture):
