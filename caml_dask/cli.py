@@ -153,3 +153,14 @@ def demo(out: Path, workers: int | None) -> int:
 
     click.echo(demonstrate(out, cores() if workers is None else workers))
     return DONE
+
+
+@main.command()
+@DEBUG
+@guarded
+def models() -> int:
+    """List the networks: what they take, how well they do, where they fail."""
+    from caml_dask.models.cards import catalogue
+
+    click.echo(catalogue())
+    return DONE

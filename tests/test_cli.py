@@ -222,6 +222,20 @@ def test_a_defect_shows_no_traceback_unless_debugging(command, table, monkeypatc
     assert result.exit_code == 4 and "run with --debug" in result.output and "Traceback" not in result.output
 
 
+def test_models_are_listed_with_their_figures():
+    shown = CliRunner().invoke(main, ["models"])
+    assert shown.exit_code == 0
+    assert "XPILJZ: 2D, 100 neighbors" in shown.stdout
+    assert "held-out simulated fields" in shown.stdout and "re-blinking" in shown.stdout
+
+
+def test_the_other_network_runs_on_any_tiling(command, table, tmp_path):
+    for out, size in (("one", 1_000_000), ("many", 300)):
+        assert command(table, "--model", "07VEJJ", "--max-localizations", size, out=out).exit_code == 0
+    one, many = (pq.read_table(tmp_path / out / "0001_cell_a" / "points.parquet") for out in ("one", "many"))
+    assert many.equals(one)
+
+
 def test_help_and_version():
     for arguments in (["--help"], ["run", "--help"], ["demo", "--help"], ["--version"]):
         assert CliRunner().invoke(main, arguments).exit_code == 0

@@ -8,12 +8,28 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 from caml_dask.errors import WeightsError
-from caml_dask.models.registry import network
+from caml_dask.models.registry import NETWORKS, network
 
 
 def weights_folder() -> Traversable:
     """Where the weights and cards that ship with the package lie."""
     return files("caml_dask.models") / "weights"
+
+
+def catalogue() -> str:
+    """The networks that can be used, a few lines each, as users read them."""
+    lines = []
+    for entry in NETWORKS.values():
+        found = card(entry.name)
+        test = found["results"]["test"]
+        lines += [
+            f"{entry.name}: {entry.dimensions}D, {entry.n_neighbors} neighbors, {' / '.join(entry.classes)}",
+            f"  {100 * test['accuracy']:.1f} % right on {test['n']:,} localizations of held-out simulated fields "
+            f"(F1 {test['f1']:.3f}, precision {test['precision']:.3f}, recall {test['recall']:.3f})",
+            f"  {found['limits']}",
+            f"  weights SHA-256 {found['weights_sha256']}",
+        ]
+    return "\n".join(lines)
 
 
 def card(name: str, folder: Traversable | None = None) -> dict[str, Any]:
