@@ -197,6 +197,7 @@ def _intact(store: DirectoryStore, stage: str, unit: int, check_files: bool) -> 
 
 
 def _told(altered: list[str]) -> bool:
+    """Whether there are any, each named in the log."""
     for name in altered:
         _log.warning("%s is missing or altered; it is made again", name)
     return bool(altered)

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from caml_dask.errors import OutputError
-from caml_dask.io.store import DirectoryStore, fingerprint, publish_text
+from caml_dask.io.files import fingerprint, publish_text
+from caml_dask.io.store import DirectoryStore
 from caml_dask.params import ColumnMap, Settings
 
 HIDDEN = ".run"

@@ -7,12 +7,9 @@ directory.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 import threading
-import uuid
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -23,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from caml_dask.errors import StoreError
+from caml_dask.io.files import fingerprint, publish, publish_text
 
 SHARD = 1000
 GROUP_ROWS = 1 << 14  # rows of a Parquet row group: the grain of a range read
@@ -142,10 +140,7 @@ class DirectoryStore(Store):
         """Record that a unit is done, with the size and digest of every file it wrote."""
         files = {path.relative_to(self._root).as_posix(): fingerprint(path) for path in self.written}
         record = {**record, "run": self._run, "stage": stage, "unit": unit, "files": files}
-        publish(
-            self._record(stage, unit),
-            lambda working: _write_text(working, json.dumps(record, indent=1, sort_keys=True)),
-        )
+        publish_text(self._record(stage, unit), json.dumps(record, indent=1, sort_keys=True))
         self.written = []
         return record
 
@@ -180,58 +175,6 @@ class DirectoryStore(Store):
         for child in self._scratch.iterdir() if self._scratch.exists() else ():
             if child.name != "done":
                 shutil.rmtree(child)
-
-
-def publish(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file or a directory of files under a working name, sync it and rename it into place (DESIGN law 6)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    working = path.with_name(f".{path.name}.{uuid.uuid4().hex}.working")
-    try:
-        write(working)
-        for file in sorted(working.rglob("*")) if working.is_dir() else ():
-            _sync(file)
-        _sync(working)
-        if path.is_dir():
-            shutil.rmtree(path)
-        working.replace(path)
-        _sync(path.parent)
-    finally:
-        if working.is_dir():
-            shutil.rmtree(working)
-        else:
-            working.unlink(missing_ok=True)
-
-
-def publish_text(path: Path, text: str) -> None:
-    """Publish a text file."""
-    publish(path, lambda working: _write_text(working, text))
-
-
-def fingerprint(path: Path) -> list[int | str] | None:
-    """Size in bytes and BLAKE2b of a file, or of all files of a directory; None where there is none."""
-    if not path.exists():
-        return None
-    digest, size = hashlib.blake2b(digest_size=16), 0
-    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
-        if file != path:
-            digest.update(file.relative_to(path).as_posix().encode())
-        with file.open("rb") as handle:
-            while block := handle.read(1 << 20):
-                digest.update(block)
-                size += len(block)
-    return [size, digest.hexdigest()]
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _write_parquet(path: Path, table: pa.Table, parts: Sequence[int] | None) -> None:

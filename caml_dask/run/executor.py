@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caml_dask.errors import CamlError
-from caml_dask.io.rundir import Run
+from caml_dask.io.rundir import HIDDEN, Run
 from caml_dask.pipeline import Key, Observer, Stage, barriers, in_words, run_unit
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def unit_task(root: str, key: Key) -> dict[str, Any] | CamlError:
     Raised, Dask would print it with a traceback on the terminal of the user.
     """
     try:
-        manifest = Path(root) / ".run" / "manifest.json"
+        manifest = Path(root) / HIDDEN / "manifest.json"
         return run_unit(_open(root, manifest.stat().st_mtime_ns), key)
     except Exception as error:
         return in_words(error)

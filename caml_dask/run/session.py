@@ -14,9 +14,9 @@ from typing import Any
 
 from caml_dask import __version__
 from caml_dask.errors import InputError
+from caml_dask.io.files import publish_text
 from caml_dask.io.rundir import Image, Run, describe, image_ids, locked, prepare, refuse_standing
 from caml_dask.io.sources import open_sources
-from caml_dask.io.store import publish_text
 from caml_dask.models.classify import load
 from caml_dask.params import ColumnMap, Settings
 from caml_dask.pipeline import LAST, STAGES, run_serial, units_by_stage

@@ -1,0 +1,58 @@
+"""Files that stand whole or not at all: written under a working name, synced, renamed (DESIGN law 6)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+
+def publish(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file or a directory of files under a working name, sync it and rename it into place (DESIGN law 6)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    working = path.with_name(f".{path.name}.{uuid.uuid4().hex}.working")
+    try:
+        write(working)
+        for file in sorted(working.rglob("*")) if working.is_dir() else ():
+            _sync(file)
+        _sync(working)
+        if path.is_dir():
+            shutil.rmtree(path)
+        working.replace(path)
+        _sync(path.parent)
+    finally:
+        if working.is_dir():
+            shutil.rmtree(working)
+        else:
+            working.unlink(missing_ok=True)
+
+
+def publish_text(path: Path, text: str) -> None:
+    """Publish a text file."""
+    publish(path, lambda working: working.write_text(text, encoding="utf-8"))
+
+
+def fingerprint(path: Path) -> list[int | str] | None:
+    """Size in bytes and BLAKE2b of a file, or of all files of a directory; None where there is none."""
+    if not path.exists():
+        return None
+    digest, size = hashlib.blake2b(digest_size=16), 0
+    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+        if file != path:
+            digest.update(file.relative_to(path).as_posix().encode())
+        with file.open("rb") as handle:
+            while block := handle.read(1 << 20):
+                digest.update(block)
+                size += len(block)
+    return [size, digest.hexdigest()]
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
