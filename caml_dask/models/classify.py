@@ -48,12 +48,17 @@ class Classifier:
         return self.entry.dimensions
 
     @property
+    def score_columns(self) -> tuple[str, ...]:
+        """Names of the scores."""
+        return self.entry.score_columns
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of `label`."""
         return self.entry.classes
 
     def scores(self, distances: NDArray[np.float32]) -> NDArray[np.float32]:
-        """p_clustered of each localization, from its distances alone: to the bit, whatever the batch or its order.
+        """Scores of each localization, from its distances alone: to the bit, whatever the batch or its order.
 
         Parameters
         ----------
@@ -62,7 +67,7 @@ class Classifier:
 
         Returns
         -------
-        (n,) float32, 0 to 1
+        (n, c) float32, 0 to 1, in the order of `score_columns`
 
         Raises
         ------
@@ -71,8 +76,20 @@ class Classifier:
         return self.entry.score(self.weights, distances)
 
     def labels(self, scores: NDArray[np.float32]) -> NDArray[np.int8]:
-        """Classes of `scores`, (n,) float32: (n,) int8, clustered above 0.5 (Williamson et al. 2020)."""
-        return np.where(scores > THRESHOLD, CLUSTERED, NON_CLUSTERED).astype(np.int8)
+        """Classes of `scores`, (n, c) float32: (n,) int8."""
+        return labels_of(scores)
+
+
+def labels_of(scores: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Classes of scores: of one, (n, 1), clustered above 0.5 (Williamson et al. 2020); of several, (n, c), the highest.
+
+    Returns
+    -------
+    (n,) int8; of equal highest scores the first counts, so that non-clustered comes before clustered.
+    """
+    if scores.shape[1] == 1:
+        return np.where(scores[:, 0] > THRESHOLD, CLUSTERED, NON_CLUSTERED).astype(np.int8)
+    return scores.argmax(axis=1).astype(np.int8)
 
 
 @cache

@@ -1,6 +1,8 @@
-"""The input of the networks, made from neighbor distances ("Norm-Self", Williamson et al. 2020)."""
+"""The input of the networks, made from neighbor distances ("Norm-Self", Williamson et al. 2020), and their scores."""
 
 from __future__ import annotations
+
+import math
 
 import numba
 import numpy as np
@@ -31,6 +33,21 @@ def norm_self_row(distances, out):  # type: ignore[no-untyped-def]
     for i in range(n):
         out[i] = (out[i] - low) / span if span > 0 else np.float32(0)
     return True
+
+
+@numba.njit(cache=True, nogil=True)
+def shares(logits):  # type: ignore[no-untyped-def]
+    """Turn one row of logits, (c,) float32, into scores in place: a sigmoid where c is 1, else a softmax."""
+    c = logits.shape[0]
+    if c == 1:
+        logits[0] = 1 / (1 + math.exp(-np.float64(logits[0])))
+        return
+    highest = np.float64(logits.max())
+    total = 0.0
+    for j in range(c):
+        total += math.exp(logits[j] - highest)
+    for j in range(c):
+        logits[j] = math.exp(logits[j] - highest) / total
 
 
 @numba.njit(cache=True, nogil=True)
@@ -65,6 +82,30 @@ def norm_self(distances: NDArray[np.float32]) -> NDArray[np.float32]:
     out = np.empty_like(rows)
     refuse_row(rows, int(_norm_self(rows, out)))
     return out
+
+
+def relative_positions(xy_nm: NDArray[np.float64], rows: NDArray[np.int64], n_neighbors: int) -> NDArray[np.float32]:
+    """Positions of the nearest neighbors, nearest first, relative to their localization and scaled by the distance of
+    the last: the alternative input that Williamson et al. 2020 tried.
+
+    Parameters
+    ----------
+    xy_nm : (m, 2) float64, more than `n_neighbors`.
+    rows : (n,) int64, whose neighbors to take; each leaves itself out by its row, so that duplicates count.
+
+    Returns
+    -------
+    (n, n_neighbors, 2) float32, within -1 to 1; zeros where all neighbors are duplicates.
+    """
+    from scipy.spatial import cKDTree
+
+    near = cKDTree(xy_nm).query(xy_nm[rows], k=n_neighbors + 1)[1]
+    own = near == rows[:, None]
+    # Among more than N duplicates a point may be missing from its own list: the farthest then takes its place.
+    own[~own.any(axis=1), -1] = True
+    gap = xy_nm[near[~own].reshape(len(rows), n_neighbors)] - xy_nm[rows][:, None]
+    last = np.sqrt((gap[:, -1] ** 2).sum(axis=1))[:, None, None]
+    return np.divide(gap, last, out=np.zeros_like(gap), where=last > 0).astype(np.float32)
 
 
 def as_distances(distances: NDArray[np.float32], n_neighbors: int | None = None) -> NDArray[np.float32]:

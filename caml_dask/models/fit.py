@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from caml_dask.models.networks import import_keras
 from caml_dask.models.registry import FitSettings, Network
-from caml_dask.models.training_sets import publish
 
 logger = logging.getLogger(__name__)
 
 Arrays = list[NDArray[Any]]
 
 
+class LabelledInputs(NamedTuple):
+    """What a network is fitted to: inputs (n, N, 1 or 2) float32 and labels (n,) int8."""
+
+    inputs: NDArray[np.float32]
+    labels: NDArray[np.int8]
+
+
+class Fitted(NamedTuple):
+    """Weights by name, the epoch they come from (from 1), and (epochs, 2) losses on training set and validation set."""
+
+    weights: dict[str, NDArray[np.float32]]
+    epoch: int
+    losses: NDArray[np.float64]
+
+    @property
+    def loss(self) -> float:
+        """Of the kept epoch, on the validation set."""
+        return float(self.losses[self.epoch - 1, 1])
+
+
 @dataclass(frozen=True)
 class _Progress:
     """What a fit needs to go on after an epoch."""
 
-    epoch: int
     best_epoch: int
-    best_loss: float
+    losses: NDArray[np.float64]
     weights: Arrays
     optimizer: Arrays
     random: Arrays
@@ -39,8 +58,7 @@ class _Progress:
             "best": self.best,
         }
         named = {f"{stack}/{i:03d}": array for stack, arrays in stacks.items() for i, array in enumerate(arrays)}
-        counts = np.array([self.epoch, self.best_epoch])
-        publish(at, {"counts": counts, "best_loss": np.array(self.best_loss), **named})
+        publish(at, {"best_epoch": np.array(self.best_epoch), "losses": self.losses, **named})
 
     @classmethod
     def read(cls, at: Path) -> _Progress:
@@ -49,61 +67,76 @@ class _Progress:
             def stack(name: str) -> Arrays:
                 return [stored[key] for key in sorted(stored.files) if key.startswith(f"{name}/")]
 
-            epoch, best_epoch = stored["counts"].tolist()
             stacks = (stack(name) for name in ("weights", "optimizer", "random", "best"))
-            return cls(epoch, best_epoch, float(stored["best_loss"]), *stacks)
+            return cls(int(stored["best_epoch"]), stored["losses"], *stacks)
+
+
+def publish(at: Path, arrays: dict[str, Any]) -> None:
+    """Write an .npz under a working name and rename it, so that what is there is whole."""
+    at.parent.mkdir(parents=True, exist_ok=True)
+    working = at.with_suffix(".part.npz")
+    with working.open("wb") as stream:
+        np.savez(stream, **arrays)
+        stream.flush()
+        os.fsync(stream.fileno())
+    working.replace(at)
 
 
 def fit(
-    entry: Network,
-    train: tuple[NDArray[np.float32], NDArray[np.int8]],
-    validation: tuple[NDArray[np.float32], NDArray[np.int8]],
-    settings: FitSettings,
-    checkpoint: Path,
-) -> tuple[dict[str, NDArray[np.float32]], int, float]:
-    """Fit a network by binary cross-entropy; keep the weights of the epoch of the lowest loss on validation.
+    entry: Network, train: LabelledInputs, validation: LabelledInputs, settings: FitSettings, checkpoint: Path
+) -> Fitted:
+    """Fit a network by cross-entropy; keep the weights of the epoch of the lowest loss on validation.
 
     Parameters
     ----------
     entry : the network.
-    train, validation : features (n, N) float32 and labels (n,) int8.
+    train, validation : what to fit, and what decides which epoch is kept.
     settings : how to fit.
     checkpoint : an .npz that is rewritten after every epoch, and continued from where it is there. The order of samples
         depends on seed and epoch alone, so that a resumed fit sees what an uninterrupted one sees.
-
-    Returns
-    -------
-    weights by name, the epoch they come from (from 1), and their loss on the validation set.
     """
-    model = _compiled(entry, settings, len(train[1]))
-    progress = _Progress(0, 0, np.inf, model.get_weights(), [], [], [])
+    model = _compiled(entry, settings, len(train.labels))
+    progress = _Progress(0, np.empty((0, 2)), model.get_weights(), [], [], [])
     if checkpoint.exists():
         progress = _Progress.read(checkpoint)
         model.set_weights(progress.weights)
         _assign(model.optimizer.variables, progress.optimizer)
         _assign(_random_states(model), progress.random)
-        logger.info("going on after epoch %d", progress.epoch)
-    x_validation = validation[0][..., None]
-    while progress.epoch < settings.epochs:
-        epoch = progress.epoch + 1
-        order = np.random.default_rng([settings.seed, epoch]).permutation(len(train[1]))
-        loss = model.fit(
-            train[0][order][..., None], train[1][order], batch_size=settings.batch, shuffle=False, verbose=0
-        ).history["loss"][0]
-        validation_loss = model.evaluate(x_validation, validation[1], batch_size=8_192, verbose=0)
-        logger.info("epoch %d of %d: loss %.5f, validation %.5f", epoch, settings.epochs, loss, validation_loss)
+        logger.info("%s: going on after epoch %d", entry.name, len(progress.losses))
+    while (epoch := len(progress.losses) + 1) <= settings.epochs:
+        order = np.random.default_rng([settings.seed, epoch]).permutation(len(train.labels))
+        batches = _batches(train, order, settings.batch)
+        loss = model.fit(batches, shuffle=False, verbose=0).history["loss"][0]
+        validation_loss = model.evaluate(*validation, batch_size=2_048, verbose=0)
+        losses = np.concatenate([progress.losses, [[loss, validation_loss]]])
+        logger.info("%s: epoch %d of %d: loss %.5f, validation %.5f", entry.name, epoch, settings.epochs, *losses[-1])
         progress = replace(
             progress,
-            epoch=epoch,
+            losses=losses,
             weights=model.get_weights(),
             optimizer=[np.asarray(variable) for variable in model.optimizer.variables],
             random=[np.asarray(variable) for variable in _random_states(model)],
         )
-        if validation_loss < progress.best_loss:
-            progress = replace(progress, best=progress.weights, best_epoch=epoch, best_loss=validation_loss)
+        if losses[:, 1].argmin() == epoch - 1:
+            progress = replace(progress, best=progress.weights, best_epoch=epoch)
         progress.save(checkpoint)
     names = [name for name, _ in entry.shapes]
-    return dict(zip(names, progress.best, strict=True)), progress.best_epoch, progress.best_loss
+    return Fitted(dict(zip(names, progress.best, strict=True)), progress.best_epoch, progress.losses)
+
+
+def _batches(samples: LabelledInputs, order: NDArray[np.int64], batch: int) -> Any:
+    """The samples in an order, a batch at a time: a shuffled copy of the whole set would double its memory."""
+    keras = import_keras()
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return -(-len(order) // batch)
+
+        def __getitem__(self, i: int) -> LabelledInputs:
+            rows = order[i * batch : (i + 1) * batch]
+            return LabelledInputs(samples.inputs[rows], samples.labels[rows])
+
+    return Batches()
 
 
 def _random_states(model: Any) -> list[Any]:
@@ -124,6 +157,7 @@ def _compiled(entry: Network, settings: FitSettings, n_train: int) -> Any:
     updates = settings.epochs * -(-n_train // settings.batch)
     schedule = keras.optimizers.schedules.CosineDecay(settings.learning_rate, updates, alpha=0.01)
     model = entry.build()
-    model.compile(keras.optimizers.Adam(schedule), "binary_crossentropy")
+    loss = "binary_crossentropy" if len(entry.classes) == 2 else "sparse_categorical_crossentropy"
+    model.compile(keras.optimizers.Adam(schedule), loss)
     model.optimizer.build(model.trainable_variables)
     return model

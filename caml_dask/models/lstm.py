@@ -6,7 +6,6 @@ function, not of files that it calls into.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from caml_dask.models.features import as_distances, norm_self_row, refuse_row
+from caml_dask.models.features import as_distances, norm_self_row, refuse_row, shares
 from caml_dask.models.shapes import FILTERS, LSTM_UNITS, POOL, lstm_shapes, pooled_steps
 
 LOG2_E = np.float32(1.44269504)
@@ -130,7 +129,7 @@ def _lstm(inputs, kernel, recurrent, bias, gates, cell, out):  # type: ignore[no
 
 @numba.njit(cache=True, nogil=True)
 def _lstm_scores(distances, first, second, arrays, scores):  # type: ignore[no-untyped-def]
-    """Fill `scores`, (n,) float32; the first row that is not ascending and finite, or -1.
+    """Fill `scores`, (n, c) float32; the first row that is not ascending and finite, or -1.
 
     Each sum runs in order, apart for each unit, so that the units fill the lanes of a vector and the order of
     additions, hence every bit, is the same whatever the batch. `first` and `second` are the steps after each maximum.
@@ -162,17 +161,19 @@ def _lstm_scores(distances, first, second, arrays, scores):  # type: ignore[no-u
         dense_2[:] = dense_bias_2
         add_products(dense_1, dense_kernel_2, dense_2)
         relu(dense_2)
-        logit = output_bias[0]
-        for j in range(dense_2.shape[0]):
-            logit += dense_2[j] * output_kernel[j, 0]
-        scores[r] = 1 / (1 + math.exp(-np.float64(logit)))
+        for c in range(output_bias.shape[0]):
+            logit = output_bias[c]
+            for j in range(dense_2.shape[0]):
+                logit += dense_2[j] * output_kernel[j, c]
+            scores[r, c] = logit
+        shares(scores[r])
     return -1
 
 
 def lstm_scores(
     weights: Mapping[str, NDArray[np.float32]], distances: NDArray[np.float32], n_neighbors: int
 ) -> NDArray[np.float32]:
-    """p_clustered from neighbor distances by the LSTM network of Williamson et al. 2020.
+    """Scores from neighbor distances by the LSTM network of Williamson et al. 2020.
 
     Parameters
     ----------
@@ -183,16 +184,17 @@ def lstm_scores(
 
     Returns
     -------
-    (n,) float32
-        Each row's score depends on that row alone, to the bit.
+    (n, c) float32
+        c is 1 for two classes, p_clustered, and the number of classes otherwise. Each row's scores depend on that row
+        alone, to the bit.
 
     Raises
     ------
     InputError : distances of another shape or type, or a row that is not finite, non-negative and ascending.
     """
     rows = as_distances(distances, n_neighbors)
-    scores = np.empty(len(rows), np.float32)
-    arrays = tuple(np.ascontiguousarray(weights[name]) for name, _ in lstm_shapes(n_neighbors))
+    scores = np.empty((len(rows), len(weights["output_bias"])), np.float32)
+    arrays = tuple(np.ascontiguousarray(weights[name]) for name, _ in lstm_shapes(n_neighbors, 2))
     bad = _lstm_scores(rows, *pooled_steps(n_neighbors), arrays, scores)
     refuse_row(rows, int(bad))
     return scores

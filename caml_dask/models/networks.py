@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from caml_dask.models.shapes import DENSE_UNITS, FILTER_STEPS, FILTERS, HIDDEN_UNITS, LSTM_UNITS, POOL
+import numpy as np
+from numpy.typing import NDArray
+
+from caml_dask.models.shapes import (
+    DENSE_UNITS,
+    FILTER_STEPS,
+    FILTERS,
+    HIDDEN_UNITS,
+    LSTM_UNITS,
+    POOL,
+    Shapes,
+    outputs,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -19,15 +32,14 @@ def import_keras() -> Any:
     Worker processes are to be spawned, never forked, once this was called.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     import keras
 
     return keras
 
 
-def build_dense(n_neighbors: int) -> keras.Model:
-    """The dense network: 32 rectified units at each of the N steps, one sigmoid over all of them.
+def build_dense(n_neighbors: int, n_classes: int, channels: int = 1) -> keras.Model:
+    """The dense network: 32 rectified units at each of the N steps, one sigmoid (or a softmax) over all of them.
 
     The units start with their bends spread over 0 to 1. From Keras' own start, every bias 0, they stay bunched near the
     median step, and the loss ends some 4 % higher.
@@ -36,7 +48,7 @@ def build_dense(n_neighbors: int) -> keras.Model:
     start = keras.initializers
     return keras.Sequential(
         [
-            keras.Input((n_neighbors, 1)),
+            keras.Input((n_neighbors, channels)),
             keras.layers.Dense(
                 HIDDEN_UNITS,
                 activation="relu",
@@ -44,12 +56,12 @@ def build_dense(n_neighbors: int) -> keras.Model:
                 bias_initializer=start.RandomUniform(-0.5, 0.5),
             ),
             keras.layers.Flatten(),
-            keras.layers.Dense(1, activation="sigmoid"),
+            _output(n_classes),
         ]
     )
 
 
-def build_lstm(n_neighbors: int) -> keras.Model:
+def build_lstm(n_neighbors: int, n_classes: int) -> keras.Model:
     """The LSTM network: filters over neighboring steps, two LSTM layers, dense layers; maxima of four before and after.
 
     The published dropout inside the LSTM layers is left out: the published accuracy is passed without it.
@@ -68,6 +80,24 @@ def build_lstm(n_neighbors: int) -> keras.Model:
             layers.MaxPooling1D(POOL),
             layers.Flatten(),
             *(layers.Dense(units, activation="relu") for units in DENSE_UNITS),
-            layers.Dense(1, activation="sigmoid"),
+            _output(n_classes),
         ]
     )
+
+
+def _output(n_classes: int) -> Any:
+    """The last layer: clustered or not, or a share for each of several classes."""
+    activation = "sigmoid" if n_classes == 2 else "softmax"
+    return import_keras().layers.Dense(outputs(n_classes), activation=activation)
+
+
+def keras_scores(
+    build: Callable[[], keras.Model],
+    shapes: Shapes,
+    weights: Mapping[str, NDArray[np.float32]],
+    inputs: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Scores, (n, c) float32, by Keras itself: the reference, and what scores networks that are never shipped."""
+    model = build()
+    model.set_weights([weights[name] for name, _ in shapes])
+    return np.asarray(model.predict(inputs, batch_size=4_096, verbose=0), np.float32)

@@ -1,9 +1,9 @@
-"""The networks that can be used: one entry each, and weights with a card for every entry."""
+"""The networks that can be used: one entry each, and weights with a card for every entry; variants of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,14 +12,22 @@ from numpy.typing import NDArray
 
 from caml_dask.errors import UsageError
 from caml_dask.models.dense import dense_scores
+from caml_dask.models.features import norm_self
 from caml_dask.models.lstm import lstm_scores
-from caml_dask.models.networks import build_dense, build_lstm
+from caml_dask.models.networks import build_dense, build_lstm, keras_scores
 from caml_dask.models.shapes import Shapes, dense_shapes, lstm_shapes
+from caml_dask.simulate import GRIDS, AnyScenario
 
 if TYPE_CHECKING:
     import keras
 
 Array = NDArray[np.float32]
+TWO_CLASSES = ("non-clustered", "clustered")
+THREE_CLASSES = ("non-clustered", "round", "fiber")
+LEAST_WINDOW = 20
+"""Neighbors below which the LSTM network's second maximum has nothing left."""
+SMALL_CLUSTERS = 40
+"""Points of the largest of the small clusters, for training on small or on large ones alone."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class FitSettings:
 
 @dataclass(frozen=True)
 class Network:
-    """An architecture and how to score with it.
+    """An architecture, how to score with it, and what it is trained on.
 
     Parameters
     ----------
@@ -54,57 +62,102 @@ class Network:
     n_neighbors : neighbors in its input window, N.
     dimensions : 2 or 3, of the coordinates it was trained on.
     classes : names of the classes, in the order of `label`.
-    input_form : how distances become its input.
+    grid : the grid of scenarios it is trained on (`simulate.GRIDS`).
     shapes : name and shape of each weight array, in Keras' order.
     build : makes the untrained Keras model.
-    score : from weights and (n, N) float32 distances to (n,) float32 scores, row by row to the bit.
+    score : from weights and windows to (n, c) float32 scores, row by row to the bit; c is 1 for two classes.
     settings : how it is fitted unless asked otherwise.
     architecture : its layers, and what of the published ones was left out, for the card.
+    relative_xy : whether a window is the neighbors' relative positions, (n, N, 2), in place of their distances, (n, N).
+    clusters : "all", or "small" (up to 40 points) or "large" (more) where only such scenarios of the grid are used.
     """
 
     name: str
     n_neighbors: int
     dimensions: int
     classes: tuple[str, ...]
-    input_form: str
+    grid: str
     shapes: Shapes
     build: Callable[[], keras.Model]
     score: Callable[[Mapping[str, Array], Array], Array]
     settings: FitSettings
     architecture: str
+    relative_xy: bool = False
+    clusters: str = "all"
+
+    @property
+    def input_form(self) -> str:
+        """How windows become the network's input."""
+        return "relative-xy" if self.relative_xy else "norm-self"
+
+    @property
+    def score_columns(self) -> tuple[str, ...]:
+        """Names of the scores."""
+        return ("p_clustered",) if len(self.classes) == 2 else ("p_non", "p_round", "p_fiber")
+
+    def inputs(self, windows: Array) -> Array:
+        """The network's input, (n, N, 1 or 2), from windows of neighbors."""
+        return windows if self.relative_xy else norm_self(windows)[..., None]
+
+    def scenarios(self) -> tuple[AnyScenario, ...]:
+        """What it is trained on."""
+        found = GRIDS[self.grid]()
+        if self.clusters == "all":
+            return found
+        small = self.clusters == "small"
+        return tuple(s for s in found if (s.points_per_cluster <= SMALL_CLUSTERS) == small)
+
+
+DENSE = "32 rectified units at each step, then one {} over all of them"
+LSTM = (
+    "convolution of 32 rectified filters over 3 steps, maximum of 4, dropout 0.2, two LSTM layers of 32 units, dropout"
+    " 0.2, maximum of 4, rectified layers of 32 and 16 units, one {}; left out: the dropout inside the LSTM layers, of"
+    " their input and of their recurrent state"
+)
+
+
+def _dense(
+    name: str, n_neighbors: int, dimensions: int, classes: tuple[str, ...], grid: str, settings: FitSettings
+) -> Network:
+    return Network(
+        name,
+        n_neighbors,
+        dimensions,
+        classes,
+        grid,
+        shapes=dense_shapes(n_neighbors, len(classes)),
+        build=partial(build_dense, n_neighbors, len(classes)),
+        score=partial(dense_scores, n_neighbors=n_neighbors),
+        settings=settings,
+        architecture=DENSE.format("sigmoid" if len(classes) == 2 else "softmax"),
+    )
+
+
+def _lstm(
+    name: str, n_neighbors: int, dimensions: int, classes: tuple[str, ...], grid: str, settings: FitSettings
+) -> Network:
+    return Network(
+        name,
+        n_neighbors,
+        dimensions,
+        classes,
+        grid,
+        shapes=lstm_shapes(n_neighbors, len(classes)),
+        build=partial(build_lstm, n_neighbors, len(classes)),
+        score=partial(lstm_scores, n_neighbors=n_neighbors),
+        settings=settings,
+        architecture=LSTM.format("sigmoid" if len(classes) == 2 else "softmax"),
+    )
 
 
 NETWORKS = {
     entry.name: entry
     for entry in (
-        Network(
-            name="XPILJZ",
-            n_neighbors=100,
-            dimensions=2,
-            classes=("non-clustered", "clustered"),
-            input_form="norm-self",
-            shapes=dense_shapes(100),
-            build=partial(build_dense, 100),
-            score=dense_scores,
-            settings=FitSettings(epochs=20, batch=1_024, learning_rate=3e-3),
-            architecture="32 rectified units at each step, then one sigmoid over all of them",
-        ),
-        Network(
-            name="07VEJJ",
-            n_neighbors=100,
-            dimensions=2,
-            classes=("non-clustered", "clustered"),
-            input_form="norm-self",
-            shapes=lstm_shapes(100),
-            build=partial(build_lstm, 100),
-            score=partial(lstm_scores, n_neighbors=100),
-            settings=FitSettings(epochs=16, batch=512, learning_rate=3e-3),
-            architecture=(
-                "convolution of 32 rectified filters over 3 steps, maximum of 4, dropout 0.2, two LSTM layers of 32"
-                " units, dropout 0.2, maximum of 4, rectified layers of 32 and 16 units, one sigmoid; left out: the"
-                " dropout inside the LSTM layers, of their input and of their recurrent state"
-            ),
-        ),
+        _dense("XPILJZ", 100, 2, TWO_CLASSES, "training", FitSettings(epochs=20, batch=1_024, learning_rate=3e-3)),
+        _lstm("07VEJJ", 100, 2, TWO_CLASSES, "training", FitSettings(epochs=16, batch=512, learning_rate=3e-3)),
+        _lstm("87B144", 1_000, 2, TWO_CLASSES, "training", FitSettings(epochs=10, batch=512, learning_rate=2e-3)),
+        _dense("GAXJPR", 1_000, 3, TWO_CLASSES, "slabs", FitSettings(epochs=12, batch=1_024, learning_rate=2e-3)),
+        _dense("3TXKFS", 1_000, 2, THREE_CLASSES, "fibers", FitSettings(epochs=12, batch=1_024, learning_rate=2e-3)),
     )
 }
 
@@ -120,3 +173,39 @@ def network(name: str) -> Network:
         return NETWORKS[name]
     except KeyError:
         raise UsageError(f"unknown model {name!r}: use one of {', '.join(NETWORKS)}") from None
+
+
+def variant(name: str, window: int | None = None, clusters: str = "all", relative_xy: bool = False) -> Network:
+    """A network as the sensitivity analyses of Williamson et al. 2020 change it; the network itself where nothing is.
+
+    Parameters
+    ----------
+    name : a network in the registry.
+    window : neighbors in the input window; None keeps the network's.
+    clusters : "small", "large" or "all", as in :class:`Network`.
+    relative_xy : whether positions of neighbors take the place of distances; for the dense network in the plane.
+
+    Raises
+    ------
+    UsageError : no such network, a window too small for its layers, or positions for another network.
+    """
+    entry = network(name)
+    suffix = ""
+    if window not in (None, entry.n_neighbors):
+        if window < LEAST_WINDOW:
+            raise UsageError(f"a window of {window} neighbors: give at least {LEAST_WINDOW}")
+        make = _lstm if "LSTM" in entry.architecture else _dense
+        entry = make(name, window, entry.dimensions, entry.classes, entry.grid, entry.settings)
+        suffix += f"-w{window}"
+    if clusters != "all":
+        entry = replace(entry, clusters=clusters)
+        suffix += f"-{clusters}"
+    if relative_xy:
+        if entry.dimensions != 2 or "LSTM" in entry.architecture:
+            raise UsageError(f"{name} does not take relative positions: use XPILJZ or 3TXKFS")
+        build = partial(build_dense, entry.n_neighbors, len(entry.classes), channels=2)
+        shapes = dense_shapes(entry.n_neighbors, len(entry.classes), channels=2)
+        score = partial(keras_scores, build, shapes)
+        entry = replace(entry, shapes=shapes, build=build, score=score, relative_xy=True)
+        suffix += "-xy"
+    return replace(entry, name=name + suffix)

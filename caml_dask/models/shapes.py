@@ -14,13 +14,18 @@ LSTM_UNITS = 32
 DENSE_UNITS = (32, 16)
 
 
-def dense_shapes(n_neighbors: int) -> Shapes:
-    """Names and shapes of the dense network's weights, in Keras' order."""
+def outputs(n_classes: int) -> int:
+    """Scores that a network gives: one for two classes, one each for more."""
+    return 1 if n_classes == 2 else n_classes
+
+
+def dense_shapes(n_neighbors: int, n_classes: int, channels: int = 1) -> Shapes:
+    """Names and shapes of the dense network's weights, in Keras' order; `channels` are the numbers a neighbor has."""
     return (
-        ("hidden_kernel", (1, HIDDEN_UNITS)),
+        ("hidden_kernel", (channels, HIDDEN_UNITS)),
         ("hidden_bias", (HIDDEN_UNITS,)),
-        ("output_kernel", (n_neighbors * HIDDEN_UNITS, 1)),
-        ("output_bias", (1,)),
+        ("output_kernel", (n_neighbors * HIDDEN_UNITS, outputs(n_classes))),
+        ("output_bias", (outputs(n_classes),)),
     )
 
 
@@ -30,7 +35,7 @@ def pooled_steps(n_neighbors: int) -> tuple[int, int]:
     return first, first // POOL
 
 
-def lstm_shapes(n_neighbors: int) -> Shapes:
+def lstm_shapes(n_neighbors: int, n_classes: int) -> Shapes:
     """Names and shapes of the LSTM network's weights, in Keras' order."""
     first, second = DENSE_UNITS
     return (
@@ -46,6 +51,6 @@ def lstm_shapes(n_neighbors: int) -> Shapes:
         ("dense_1_bias", (first,)),
         ("dense_2_kernel", (first, second)),
         ("dense_2_bias", (second,)),
-        ("output_kernel", (second, 1)),
-        ("output_bias", (1,)),
+        ("output_kernel", (second, outputs(n_classes))),
+        ("output_bias", (outputs(n_classes),)),
     )

@@ -1,18 +1,12 @@
-"""Training a network from simulated fields: ``python -m caml_dask.models.train XPILJZ --out DIR``."""
+"""Training a network from simulated fields: sets, fits, ten-fold cross-validation, weights and card."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import logging
 import os
-import platform
-import shlex
-import sys
-from collections.abc import Sequence
 from dataclasses import asdict, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,46 +14,57 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from caml_dask.errors import CamlError
-from caml_dask.models.classify import THRESHOLD
-from caml_dask.models.features import norm_self
-from caml_dask.models.fit import fit
-from caml_dask.models.registry import FitSettings, Network, network
-from caml_dask.models.training_sets import SPLITS, Samples, TrainingSets, draw_samples, load_set
+from caml_dask.errors import UsageError
+from caml_dask.models.classify import labels_of
+from caml_dask.models.fit import Fitted, LabelledInputs, fit
+from caml_dask.models.networks import keras_scores
+from caml_dask.models.registry import FitSettings, Network
+from caml_dask.models.results import make_card, measure_csr, measure_set, rates
+from caml_dask.models.training_sets import SPLITS, TrainingSets, missing_parts, read_parts
 from caml_dask.models.weights import check_weights
-from caml_dask.simulate import Scenario, simulate
 
-FIT_OPTIONS = {"epochs": int, "batch": int, "learning_rate": float, "seed": int}
-PUBLISHED = "Williamson et al. 2020, Nature Communications 11, s41467-020-15293-x"
-LIMITS = (
-    "Clusters of more localizations than the window come out fragmented or missed. Trained on simulated fields"
-    " without re-blinking, drift or localization uncertainty, and without CSR fields; the share of those that it calls"
-    " clustered is in the results."
-)
-CSR_DENSITIES_PER_UM2 = (10, 50, 100, 500, 1_000)
-CSR_SAMPLES = 3_000
+logger = logging.getLogger(__name__)
+
+FOLD_SAMPLES = 200_000
+"""Of the cross-validation, fewer than of a training set."""
+FOLD_VALIDATION = 20_000
+
+
+def sets_of(entry: Network, n_train: int = 500_000, n_validation: int = 100_000, n_test: int = 100_000) -> TrainingSets:
+    """The sets a network is trained and tested on; the sizes of Williamson et al. 2020 by default."""
+    return TrainingSets(
+        entry.scenarios(),
+        entry.n_neighbors,
+        len(entry.classes),
+        n_train,
+        n_validation,
+        n_test,
+        relative_xy=entry.relative_xy,
+    )
 
 
 def train(
-    name: str,
+    entry: Network,
+    sets: TrainingSets,
     out_dir: Path,
     work_dir: Path,
-    sets: TrainingSets | None = None,
     settings: FitSettings | None = None,
     *,
     restarts: int = 1,
+    folds: int = 0,
     command: str = "",
 ) -> dict[str, Any]:
     """Train a network and write its weights and card; what an interrupted call finished is not done again.
 
     Parameters
     ----------
-    name : a network in the registry.
+    entry : the network, or a variant of one.
+    sets : what it is trained on; all parts compiled under `work_dir`.
     out_dir : where NAME.safetensors and NAME.json go.
-    work_dir : where the simulated sets and the checkpoints are kept.
-    sets : what is simulated; None takes the protocol of Williamson et al. 2020.
+    work_dir : where sets and checkpoints are kept.
     settings : how to fit; None takes the network's own.
     restarts : fits from consecutive seeds, of which the one best on the validation set is kept.
+    folds : of a cross-validation that is reported in the card; 0 for none.
     command : what was called, for the card.
 
     Returns
@@ -68,132 +73,97 @@ def train(
 
     Raises
     ------
-    UsageError : no such network, or sets that ask more of a field than it holds.
+    UsageError : sets that are not compiled.
     WeightsError : the fit diverged.
     """
-    entry = network(name)
-    sets = TrainingSets() if sets is None else sets
+    if missing := missing_parts(sets, work_dir):
+        raise UsageError(f"{len(missing)} parts of the sets of {entry.name} are not compiled under {work_dir}")
     settings = entry.settings if settings is None else settings
-    samples = {split: load_set(sets, split, entry.n_neighbors, work_dir) for split in SPLITS}
-    inputs = {split: (norm_self(samples[split].distances), samples[split].labels) for split in ("train", "validation")}
-    fits = []
+    samples, validation = (read_inputs(entry, sets, split, work_dir)[0] for split in ("train", "validation"))
+    fits: list[tuple[Fitted, FitSettings]] = []
     for restart in range(restarts):
         again = replace(settings, seed=settings.seed + restart)
-        at = work_dir / f"{name}-{sets.digest(entry.n_neighbors)}-{_digest(asdict(again))}.npz"
-        fits.append((*fit(entry, inputs["train"], inputs["validation"], again, at), again))
-    weights, epoch, _, used = min(fits, key=lambda done: done[2])
-    check_weights(entry, weights)
-    blob = safetensors.numpy.save(weights)
-    found = {
-        **_about(entry, hashlib.sha256(blob).hexdigest(), command),
-        "training": _protocol(sets, used, epoch, restarts),
-        "results": {
-            **{split: measure(entry, weights, samples[split], sets) for split in SPLITS},
-            "csr_percent_called_clustered_by_density_per_um2": measure_csr(entry, weights, sets.seed),
-        },
+        fits.append((fit(entry, samples, validation, again, _checkpoint(work_dir, entry, sets, again)), again))
+    best, used = min(fits, key=lambda done: done[0].loss)
+    check_weights(entry, best.weights)
+    blob = safetensors.numpy.save(best.weights)
+    results: dict[str, Any] = {
+        split: measure_set(entry, best.weights, read_parts(sets, split, work_dir), sets) for split in SPLITS
     }
+    results["csr_percent_called_clustered_by_density_per_um2"] = measure_csr(entry, best.weights, sets.seed)
+    if folds:
+        results["cross_validation"] = cross_validate(entry, sets, settings, folds, work_dir)
+    card = make_card(entry, sets, used, best, restarts, results, hashlib.sha256(blob).hexdigest(), command)
     out_dir.mkdir(parents=True, exist_ok=True)
-    _publish(out_dir / f"{name}.safetensors", blob)
-    _publish(out_dir / f"{name}.json", (json.dumps(found, indent=2) + "\n").encode())
-    return found
+    _publish(out_dir / f"{entry.name}.safetensors", blob)
+    _publish(out_dir / f"{entry.name}.json", (json.dumps(card, indent=2) + "\n").encode())
+    return card
 
 
-def measure(
-    entry: Network, weights: dict[str, NDArray[np.float32]], samples: Samples, sets: TrainingSets
+def cross_validate(
+    entry: Network, sets: TrainingSets, settings: FitSettings, folds: int, work_dir: Path
 ) -> dict[str, Any]:
-    """How well weights do on a set, scored the way the package scores.
+    """Fit `folds` times to all fields of the training set but one share of them, and test on that share.
+
+    Up to 200,000 samples of the training set are used, drawn evenly; the epoch is kept by the validation set, whose
+    fields are neither fitted nor tested here.
 
     Returns
     -------
-    accuracy, and F1, precision and recall as means of the two classes; by density the mean of the two classes' recall,
-    and the same without the fully clustered fields, whose localizations are the easiest to tell.
+    samples used, accuracy on each left-out share, their mean and standard deviation (n - 1).
     """
-    found = entry.score(weights, samples.distances) > THRESHOLD
-    truth = samples.labels > 0
-    density = np.array([scenario.density_per_um2 for scenario in sets.scenarios])[samples.scenario]
-    mixed = np.array([scenario.percent_clustered < 100 for scenario in sets.scenarios])[samples.scenario]
-    rates = {key: round(value, 4) for key, value in _rates(truth, found).items()}
+    if folds < 2:
+        raise UsageError(f"{folds} folds: give at least 2")
+    whole, field = read_inputs(entry, sets, "train", work_dir)
+    held = read_inputs(entry, sets, "validation", work_dir)[0]
+    rng = np.random.default_rng([sets.seed, folds])
+    rows = np.sort(rng.choice(len(field), min(FOLD_SAMPLES, len(field)), replace=False))
+    some = np.sort(rng.choice(len(held.labels), min(FOLD_VALIDATION, len(held.labels)), replace=False))
+    validation = LabelledInputs(held.inputs[some], held.labels[some])
+    fields = rng.permutation(np.unique(field))
+    fold_of_field = dict(zip(fields.tolist(), (np.arange(len(fields)) % folds).tolist(), strict=True))
+    fold = np.array([fold_of_field[f] for f in field[rows].tolist()])
+    accuracy = []
+    for left_out in range(folds):
+        inside, outside = rows[fold != left_out], rows[fold == left_out]
+        at = _checkpoint(work_dir, entry, sets, settings, f"fold-{left_out}-of-{folds}")
+        fitted = fit(entry, LabelledInputs(whole.inputs[inside], whole.labels[inside]), validation, settings, at)
+        found = predict(entry, fitted.weights, whole.inputs[outside])
+        accuracy.append(round(rates(whole.labels[outside], found, len(entry.classes))["accuracy"], 4))
+        logger.info("%s: fold %d of %d: accuracy %.4f", entry.name, left_out + 1, folds, accuracy[-1])
     return {
-        "n": len(truth),
-        **rates,
-        "balanced_accuracy_by_density_per_um2": _by_density(truth, found, density),
-        "balanced_accuracy_mixed_fields": round(_rates(truth[mixed], found[mixed])["recall"], 4),
-        "balanced_accuracy_mixed_fields_by_density_per_um2": _by_density(truth[mixed], found[mixed], density[mixed]),
+        "folds": folds,
+        "samples": len(rows),
+        "accuracy": accuracy,
+        "mean": round(float(np.mean(accuracy)), 4),
+        "standard_deviation": round(float(np.std(accuracy, ddof=1)), 4),
     }
 
 
-def measure_csr(entry: Network, weights: dict[str, NDArray[np.float32]], seed: int) -> dict[str, float]:
-    """Percent of localizations called clustered where none are, in one CSR field at each density."""
-    found = {}
-    for density in CSR_DENSITIES_PER_UM2:
-        rng = np.random.default_rng([seed, density])
-        distances, _ = draw_samples(simulate(Scenario.csr(density), rng), 0, CSR_SAMPLES, entry.n_neighbors, rng)
-        found[f"{density:g}"] = round(100 * float((entry.score(weights, distances) > THRESHOLD).mean()), 2)
-    return found
+def predict(entry: Network, weights: dict[str, NDArray[np.float32]], inputs: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Labels, (n,) int8, that Keras itself finds for inputs."""
+    return labels_of(keras_scores(entry.build, entry.shapes, weights, inputs))
 
 
-def _by_density(
-    truth: NDArray[np.bool_], found: NDArray[np.bool_], density_per_um2: NDArray[np.float64]
-) -> dict[str, float]:
-    """Mean of the two classes' recall at each density."""
-    rows = {f"{density:g}": density_per_um2 == density for density in np.unique(density_per_um2)}
-    return {density: round(_rates(truth[at], found[at])["recall"], 4) for density, at in rows.items()}
+def read_inputs(
+    entry: Network, sets: TrainingSets, split: str, work_dir: Path
+) -> tuple[LabelledInputs, NDArray[np.int64]]:
+    """A whole set as the network takes it, and the field (n,) of each sample."""
+    n = sets.size(split)
+    inputs = np.empty((n, entry.n_neighbors, 2 if entry.relative_xy else 1), np.float32)
+    labels, field = np.empty(n, np.int8), np.empty(n, np.int64)
+    stop = 0
+    for part in read_parts(sets, split, work_dir):
+        start, stop = stop, stop + len(part.labels)
+        inputs[start:stop] = entry.inputs(part.windows)
+        labels[start:stop], field[start:stop] = part.labels, part.field
+    return LabelledInputs(inputs, labels), field
 
 
-def _rates(truth: NDArray[np.bool_], found: NDArray[np.bool_]) -> dict[str, float]:
-    """Accuracy, and means over the classes that occur of F1, precision and recall."""
-    per_class = []
-    for of, said in ((truth, found), (~truth, ~found)):
-        if of.any():
-            hits = float((of & said).sum())
-            per_class.append((2 * hits / (of.sum() + said.sum()), hits / max(said.sum(), 1), hits / of.sum()))
-    f1, precision, recall = (float(np.mean(column)) for column in zip(*per_class, strict=True))
-    return {"accuracy": float((truth == found).mean()), "f1": f1, "precision": precision, "recall": recall}
-
-
-def _about(entry: Network, weights_sha256: str, command: str) -> dict[str, Any]:
-    """The part of a card that says what the weights are."""
-    return {
-        "name": entry.name,
-        "weights_sha256": weights_sha256,
-        "n_neighbors": entry.n_neighbors,
-        "dimensions": entry.dimensions,
-        "classes": list(entry.classes),
-        "input_form": entry.input_form,
-        "architecture": f"{entry.architecture}; after {PUBLISHED}",
-        "origin": "trained anew; the published weights are not available",
-        "limits": LIMITS,
-        "weights": {key: list(shape) for key, shape in entry.shapes},
-        "command": command,
-        "made_with": {
-            "python": platform.python_version(),
-            "machine": platform.machine(),
-            **{package: version(package) for package in ("numpy", "scipy", "keras", "tensorflow")},
-        },
-    }
-
-
-def _protocol(sets: TrainingSets, used: FitSettings, epoch: int, restarts: int) -> dict[str, Any]:
-    """The part of a card that says how the weights were made."""
-    return {
-        "data": (
-            f"{len(sets.scenarios)} simulated scenarios, one field for each replicate; no field feeds two sets."
-            " Each class is drawn evenly from the fields that hold it"
-        ),
-        "replicates": {split: list(replicates) for split, replicates in SPLITS.items()},
-        "samples": {split: sets.size(split) for split in SPLITS},
-        "simulation_seed": sets.seed,
-        "loss": "binary cross-entropy",
-        "optimizer": "Adam, cosine decay to 1 % of the learning rate",
-        **asdict(used),
-        "restarts": restarts,
-        "kept_epoch": epoch,
-        "kept_by": "lowest loss on the validation set",
-    }
-
-
-def _digest(values: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+def _checkpoint(work_dir: Path, entry: Network, sets: TrainingSets, settings: FitSettings, what: str = "fit") -> Path:
+    values = json.dumps([entry.architecture, asdict(settings)], sort_keys=True)
+    digest = hashlib.sha256(values.encode()).hexdigest()[:16]
+    return work_dir / "fits" / f"{entry.name}-{sets.digest()}-{digest}-{what}.npz"
 
 
 def _publish(at: Path, blob: bytes) -> None:
@@ -204,37 +174,3 @@ def _publish(at: Path, blob: bytes) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     working.replace(at)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command: 0 done, 2 usage, 4 failed."""
-    parser = argparse.ArgumentParser(
-        "python -m caml_dask.models.train", description="Train a network from simulated fields."
-    )
-    parser.add_argument("name", help="the network, such as XPILJZ")
-    parser.add_argument("--out", type=Path, required=True, help="where the weights and the card go")
-    parser.add_argument("--work", type=Path, required=True, help="where simulated sets and checkpoints are kept")
-    for option, kind in FIT_OPTIONS.items():
-        parser.add_argument(
-            f"--{option.replace('_', '-')}", type=kind, help="of the fit; the network's own unless given"
-        )
-    parser.add_argument(
-        "--restarts", type=int, default=1, help="fits from consecutive seeds, the best of which is kept"
-    )
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    asked = parser.parse_args(given)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    try:
-        chosen = {key: value for key in FIT_OPTIONS if (value := getattr(asked, key)) is not None}
-        settings = replace(network(asked.name).settings, **chosen)
-        command = shlex.join(["python", "-m", "caml_dask.models.train", *given])
-        found = train(asked.name, asked.out, asked.work, settings=settings, restarts=asked.restarts, command=command)
-    except CamlError as error:
-        logging.getLogger(__name__).error("%s", error)
-        return 2 if isinstance(error, ValueError) else 4
-    sys.stdout.write(json.dumps(found["results"]["test"], indent=2) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

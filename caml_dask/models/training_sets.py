@@ -1,170 +1,220 @@
-"""Training, validation and test sets: neighbor distances sampled from simulated fields, each field feeding one set."""
+"""Training, validation and test sets: neighbor windows sampled from simulated fields, each field feeding one set.
+
+A set is compiled in parts, one for each replicate and block of scenarios; parts can be compiled side by side.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
+from caml_dask.blocks import BlockIndex
 from caml_dask.errors import UsageError
-from caml_dask.schema import CLUSTERED, NO_CLUSTER, NON_CLUSTERED
-from caml_dask.simulate import Field, Scenario, simulate, training_grid
-
-logger = logging.getLogger(__name__)
+from caml_dask.models.features import relative_positions
+from caml_dask.neighbors import nearest
+from caml_dask.simulate import AnyScenario, Field, simulate
 
 SPLITS = {"train": (0, 1, 2), "validation": (3,), "test": (4,)}
 """Replicates of every scenario that feed each set: the five of Williamson et al. 2020, none of them twice."""
+BLOCK = 28
+"""Scenarios a part; about a twentieth of the training grid."""
 
 
 @dataclass(frozen=True)
 class TrainingSets:
-    """What the sets hold; the protocol of Williamson et al. 2020 by default.
+    """What the sets hold; the sizes of Williamson et al. 2020 by default.
 
     Parameters
     ----------
-    n_train, n_validation, n_test : samples, half of them clustered; even numbers.
-    seed : of the fields and of the samples drawn from them.
     scenarios : what is simulated.
+    n_neighbors : width of the window.
+    n_classes : classes that share each set evenly.
+    n_train, n_validation, n_test : samples of the sets.
+    seed : of the fields and of the samples drawn from them.
+    relative_xy : whether a window holds the neighbors' relative positions in place of their distances.
+
+    Raises
+    ------
+    UsageError : sizes too small for a sample of each class, or scenarios that lack a class.
     """
 
+    scenarios: tuple[AnyScenario, ...]
+    n_neighbors: int
+    n_classes: int = 2
     n_train: int = 500_000
     n_validation: int = 100_000
     n_test: int = 100_000
     seed: int = 0
-    scenarios: tuple[Scenario, ...] = field(default_factory=training_grid)
+    relative_xy: bool = False
 
     def __post_init__(self) -> None:
         sizes = (self.n_train, self.n_validation, self.n_test)
-        if any(size < 2 or size % 2 for size in sizes) or all(s.percent_clustered == 100 for s in self.scenarios):
+        lacking = [c for c in range(self.n_classes) if not any(_holds(s, c) for s in self.scenarios)]
+        if min(sizes) < self.n_classes or lacking:
             raise UsageError(
-                f"sets of {sizes} samples from {len(self.scenarios)} scenarios: give positive even sizes, and scenarios"
-                " that hold non-clustered points too"
+                f"sets of {sizes} samples from {len(self.scenarios)} scenarios, none of which holds classes {lacking}:"
+                f" give at least {self.n_classes} samples a set, and scenarios that hold every class"
             )
 
     def size(self, split: str) -> int:
         """Samples in the set `split`."""
         return {"train": self.n_train, "validation": self.n_validation, "test": self.n_test}[split]
 
-    def digest(self, n_neighbors: int) -> str:
+    def digest(self) -> str:
         """Short digest of everything that decides the sets."""
-        text = json.dumps([asdict(self), SPLITS, n_neighbors], sort_keys=True)
+        values = {**asdict(self), "scenarios": [scenario.name for scenario in self.scenarios]}
+        text = json.dumps([values, SPLITS], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+class Part(NamedTuple):
+    """A unit of compiling: the scenarios `first` to `stop` of one replicate of a set."""
+
+    split: str
+    replicate: int
+    first: int
+    stop: int
+
+
 class Samples(NamedTuple):
-    """A set: distances (n, N) float32, labels (n,) int8 and the number of each sample's scenario (n,) int64."""
+    """Some samples of a set.
 
-    distances: NDArray[np.float32]
+    windows : (n, N) float32 ascending distances in nm, or (n, N, 2) float32 relative positions
+    labels : (n,) int8
+    field : (n,) int64, number of each sample's field, replicate x scenarios + scenario
+    """
+
+    windows: NDArray[np.float32]
     labels: NDArray[np.int8]
-    scenario: NDArray[np.int64]
+    field: NDArray[np.int64]
 
 
-def neighbor_distances(xy_nm: NDArray[np.float64], ids: NDArray[np.int64], n_neighbors: int) -> NDArray[np.float32]:
-    """Distances from the localizations `ids` to their nearest others: (len(ids), n_neighbors) float32, nm, ascending.
+def parts(setup: TrainingSets, split: str) -> list[Part]:
+    """The parts of the set `split`, in order."""
+    n = len(setup.scenarios)
+    return [
+        Part(split, replicate, first, min(first + BLOCK, n))
+        for replicate in SPLITS[split]
+        for first in range(0, n, BLOCK)
+    ]
 
-    A localization leaves itself out by its number, so that duplicates count as neighbors at distance 0.
+
+def missing_parts(setup: TrainingSets, folder: Path) -> list[Part]:
+    """The parts of all sets that are not compiled yet."""
+    return [part for split in SPLITS for part in parts(setup, split) if not _place(setup, part, folder).exists()]
+
+
+def compile_part(setup: TrainingSets, part: Part, folder: Path) -> None:
+    """Simulate a part's fields, sample them, and publish windows, labels and fields as a Zarr group.
 
     Raises
     ------
-    UsageError : fewer localizations than the window needs.
+    UsageError : a field with fewer localizations, or fewer of a class, than asked.
     """
-    if len(xy_nm) <= n_neighbors:
-        raise UsageError(
-            f"a window of {n_neighbors} neighbors needs {n_neighbors + 1} localizations; the field has {len(xy_nm)}:"
-            " simulate a larger or denser one"
-        )
-    near = cKDTree(xy_nm).query(xy_nm[ids], k=n_neighbors + 1)[1]
-    own = near == ids[:, None]
-    # Among more than N duplicates a point may be missing from its own list: the farthest then takes its place.
-    own[~own.any(axis=1), -1] = True
-    others = near[~own].reshape(len(ids), n_neighbors)
-    gap = xy_nm[others] - xy_nm[ids][:, None]
-    return np.sort(np.sqrt((gap * gap).sum(axis=2)), axis=1).astype(np.float32)
+    import zarr
+
+    drawn = []
+    counts = _samples_of_fields(setup, part)
+    for scenario, of_class in zip(range(part.first, part.stop), counts.T, strict=True):
+        rng = np.random.default_rng([setup.seed, scenario, part.replicate])
+        field = simulate(setup.scenarios[scenario], rng)
+        windows, labels = draw_samples(field, of_class.tolist(), setup.n_neighbors, rng, setup.relative_xy)
+        number = part.replicate * len(setup.scenarios) + scenario
+        drawn.append(Samples(windows, labels, np.full(len(labels), number, np.int64)))
+    place = _place(setup, part, folder)
+    working = place.with_name(f"{place.name}.{os.getpid()}.part")
+    shutil.rmtree(working, ignore_errors=True)
+    group = zarr.open_group(str(working), mode="w")
+    for name, columns in zip(Samples._fields, zip(*drawn, strict=True), strict=True):
+        group.create_array(name, data=np.concatenate(columns))
+    if place.exists():  # compiled by another process in the meantime, from the same seeds
+        shutil.rmtree(working)
+    else:
+        working.rename(place)
+
+
+def read_parts(setup: TrainingSets, split: str, folder: Path) -> Iterator[Samples]:
+    """The parts of a compiled set, one after another.
+
+    Raises
+    ------
+    FileNotFoundError : a part that was not compiled.
+    """
+    import zarr
+
+    for part in parts(setup, split):
+        group = zarr.open_group(str(_place(setup, part, folder)), mode="r")
+        yield Samples(*(np.asarray(group[name]) for name in Samples._fields))
 
 
 def draw_samples(
-    field: Field, n_clustered: int, n_non_clustered: int, n_neighbors: int, rng: np.random.Generator
+    field: Field, of_class: Sequence[int], n_neighbors: int, rng: np.random.Generator, relative_xy: bool = False
 ) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
-    """Sample localizations of both classes without repetition: their distances and labels.
-
-    Raises
-    ------
-    UsageError : a field with fewer localizations of a class than asked.
-    """
-    ids = []
-    for wanted, members in (
-        (n_clustered, np.flatnonzero(field.truth != NO_CLUSTER)),
-        (n_non_clustered, np.flatnonzero(field.truth == NO_CLUSTER)),
-    ):
-        if wanted > len(members):
-            raise UsageError(f"{field.scenario} has {len(members)} localizations of a class, {wanted} asked: ask fewer")
-        ids.append(rng.choice(members, wanted, replace=False))
-    picked = np.concatenate(ids).astype(np.int64)
-    labels = np.where(field.truth[picked] == NO_CLUSTER, NON_CLUSTERED, CLUSTERED).astype(np.int8)
-    return neighbor_distances(field.xy_nm, picked, n_neighbors), labels
-
-
-def load_set(setup: TrainingSets, split: str, n_neighbors: int, folder: Path) -> Samples:
-    """The set `split`, from the parts under `folder`; missing parts, one a replicate, are simulated first.
+    """Sample localizations without repetition: their windows and labels.
 
     Parameters
     ----------
-    setup : what the sets hold.
-    split : "train", "validation" or "test".
+    field : what to sample.
+    of_class : how many of each class, by label.
     n_neighbors : width of the window.
-    folder : where parts are kept, under a name that tells setups apart.
+    rng : the only source of chance.
+    relative_xy : as in :class:`TrainingSets`.
+
+    Raises
+    ------
+    UsageError : a field with fewer localizations of a class than asked, or than the window needs.
     """
-    place = folder / f"sets-{setup.digest(n_neighbors)}"
-    place.mkdir(parents=True, exist_ok=True)
-    parts = []
-    for turn, replicate in enumerate(SPLITS[split]):
-        at = place / f"{split}-{replicate}.npz"
-        if not at.exists():
-            logger.info("simulating %s, replicate %d: %d fields", split, replicate, len(setup.scenarios))
-            of_each_class = _shares(setup.size(split) // 2, len(SPLITS[split]))[turn]
-            publish(at, _simulate_part(setup, replicate, of_each_class, n_neighbors)._asdict())
-        with np.load(at) as stored:
-            parts.append(Samples(*(stored[name] for name in Samples._fields)))
-    return Samples(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    if len(field.points_nm) <= n_neighbors:
+        raise UsageError(
+            f"a window of {n_neighbors} neighbors needs {n_neighbors + 1} localizations; {field.scenario.name} has"
+            f" {len(field.points_nm)}: simulate a larger or denser one"
+        )
+    ids = []
+    for label in sorted(range(len(of_class)), key=lambda c: (c == 0, c)):
+        members = np.flatnonzero(field.classes == label)
+        if of_class[label] > len(members):
+            raise UsageError(
+                f"{field.scenario.name} has {len(members)} localizations of class {label}, {of_class[label]} asked:"
+                " ask fewer"
+            )
+        ids.append(rng.choice(members, of_class[label], replace=False))
+    picked = np.concatenate(ids).astype(np.int64)
+    if relative_xy:
+        return relative_positions(field.points_nm, picked, n_neighbors), field.classes[picked]
+    return nearest(BlockIndex.build(field.points_nm), n_neighbors, picked).distances_nm, field.classes[picked]
 
 
-def publish(at: Path, arrays: dict[str, Any]) -> None:
-    """Write an .npz under a working name and rename it, so that what is there is whole."""
-    working = at.with_suffix(".part.npz")
-    with working.open("wb") as stream:
-        np.savez(stream, **arrays)
-        stream.flush()
-        os.fsync(stream.fileno())
-    working.replace(at)
+def _holds(scenario: AnyScenario, label: int) -> bool:
+    """Whether a scenario's fields hold a class."""
+    if label == 0:
+        return scenario.percent_clustered < 100
+    fiber = getattr(scenario, "percent_fiber", 0)
+    return scenario.percent_clustered > 0 and (fiber > 0 if label == 2 else fiber < 100)
 
 
-def _simulate_part(setup: TrainingSets, replicate: int, n: int, n_neighbors: int) -> Samples:
-    """`n` samples of each class from one field of each scenario.
-
-    Each class is spread evenly over the fields that hold it: fully clustered fields give clustered samples only.
-    """
-    mixed = [i for i, scenario in enumerate(setup.scenarios) if scenario.percent_clustered < 100]
-    clustered = _shares(n, len(setup.scenarios))
-    non_clustered = dict(zip(mixed, _shares(n, len(mixed)), strict=True))
-    parts = []
-    for i, scenario in enumerate(setup.scenarios):
-        rng = np.random.default_rng([setup.seed, i, replicate])
-        drawn = draw_samples(simulate(scenario, rng), clustered[i], non_clustered.get(i, 0), n_neighbors, rng)
-        parts.append(Samples(*drawn, np.full(len(drawn[1]), i, np.int64)))
-        if (i + 1) % 100 == 0:
-            logger.info("%d of %d fields", i + 1, len(setup.scenarios))
-    return Samples(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+def _samples_of_fields(setup: TrainingSets, part: Part) -> NDArray[np.int64]:
+    """Samples of each class, (classes, fields), from each field of a part: each class evenly from all that hold it."""
+    turn, turns = SPLITS[part.split].index(part.replicate), len(SPLITS[part.split])
+    counts = np.zeros((setup.n_classes, len(setup.scenarios)), np.int64)
+    for label, of_class in enumerate(shares(setup.size(part.split), setup.n_classes)):
+        holding = [i for i, scenario in enumerate(setup.scenarios) if _holds(scenario, label)]
+        counts[label, holding] = shares(shares(of_class, turns)[turn], len(holding))
+    return counts[:, part.first : part.stop]
 
 
-def _shares(total: int, parts: int) -> Sequence[int]:
+def _place(setup: TrainingSets, part: Part, folder: Path) -> Path:
+    return folder / f"sets-{setup.digest()}" / f"{part.split}-{part.replicate}-{part.first:04d}.zarr"
+
+
+def shares(total: int, parts: int) -> list[int]:
     """`total` in `parts` whole shares that differ by at most one."""
     return [total * (k + 1) // parts - total * k // parts for k in range(parts)]

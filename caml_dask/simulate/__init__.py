@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 from caml_dask.simulate.cells import Cell, draw_cell
-from caml_dask.simulate.scenarios import (
-    Field,
-    Scenario,
+from caml_dask.simulate.fields import Field, simulate
+from caml_dask.simulate.grids import (
+    GRIDS,
+    density_grid,
     evaluation_grid,
+    fiber_grid,
     full_grid,
-    simulate,
+    scenario_named,
+    scenarios_named,
+    slab_grid,
     training_grid,
     viable,
 )
+from caml_dask.simulate.scenarios import AnyScenario, FiberScenario, Scenario, SlabScenario
 from caml_dask.simulate.squares import Chunk, simulate_square
 
 __all__ = [
+    "GRIDS",
+    "AnyScenario",
     "Cell",
     "Chunk",
+    "FiberScenario",
     "Field",
     "Scenario",
+    "SlabScenario",
+    "density_grid",
     "draw_cell",
     "evaluation_grid",
+    "fiber_grid",
     "full_grid",
+    "scenario_named",
+    "scenarios_named",
     "simulate",
     "simulate_square",
+    "slab_grid",
     "training_grid",
     "viable",
 ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -14,44 +17,91 @@ CENTER_ATTEMPTS = 10
 EDGE_RADII = 2.1
 SPACING_RADII = 2.2
 GAUSSIAN_SIGMA_RADII = 0.5
+THIN_SIGMA_RADII = 0.1
+RING_RADII = 0.8
 MIN_FREE_SHARE = 0.01
 
 
-def disc_offsets(n: int, r_max_nm: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Offsets of `n` members from their center under the "Uniform" law of Williamson et al. 2020: (n, 2) float64, nm.
+def disc_offsets(clusters: int, points: int, r_max_nm: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Offsets of members from their center under the "Uniform" law of Williamson et al. 2020, projected on the plane.
 
-    The radius is r_max sqrt(U) along an isotropic direction in 3D, projected; centers come out denser than rims,
-    with a mean squared offset of r_max^2 / 3.
+    The radius is r_max sqrt(U) along an isotropic direction in 3D; centers come out denser than rims, with a mean
+    squared offset of r_max^2 / 3.
+
+    Parameters
+    ----------
+    clusters, points : how many clusters, and members of each.
+    r_max_nm : largest offset.
+
+    Returns
+    -------
+    (clusters x points, 2) float64, nm, cluster by cluster; so do all laws.
     """
+    return ball_offsets(clusters * points, r_max_nm, rng)[:, :2]
+
+
+def ball_offsets(n: int, r_max_nm: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """The "Uniform" law before its projection: (n, 3) float64, nm."""
     along = 2 * rng.random(n) - 1
-    radius = r_max_nm * np.sqrt(rng.random(n)) * np.sqrt(1 - along * along)
+    length = r_max_nm * np.sqrt(rng.random(n))
+    radius = length * np.sqrt(1 - along * along)
+    angle = 2 * np.pi * rng.random(n)
+    return np.column_stack([radius * np.cos(angle), radius * np.sin(angle), length * along])
+
+
+def gaussian_offsets(clusters: int, points: int, r_max_nm: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Normal, with sigma 0.5 r_max along each axis."""
+    return rng.normal(scale=GAUSSIAN_SIGMA_RADII * r_max_nm, size=(clusters * points, 2))
+
+
+def line_offsets(clusters: int, points: int, r_max_nm: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Straight lines of length 2 r_max, each in a direction of its own; normal across, with sigma 0.1 r_max."""
+    turn = np.repeat(2 * np.pi * rng.random(clusters), points)
+    along = r_max_nm * (2 * rng.random(clusters * points) - 1)
+    across = rng.normal(scale=THIN_SIGMA_RADII * r_max_nm, size=clusters * points)
+    cos, sin = np.cos(turn), np.sin(turn)
+    return np.column_stack([along * cos - across * sin, along * sin + across * cos])
+
+
+def ring_offsets(clusters: int, points: int, r_max_nm: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Rings of radius 0.8 r_max; normal across, with sigma 0.1 r_max."""
+    n = clusters * points
+    radius = r_max_nm * (RING_RADII + THIN_SIGMA_RADII * rng.normal(size=n))
     angle = 2 * np.pi * rng.random(n)
     return np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])
 
 
-def gaussian_offsets(n: int, r_max_nm: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Offsets of `n` members from their center, normal with sigma 0.5 r_max along each axis: (n, 2) float64, nm."""
-    return rng.normal(scale=GAUSSIAN_SIGMA_RADII * r_max_nm, size=(n, 2))
+OFFSETS = {"uniform": disc_offsets, "gaussian": gaussian_offsets, "line": line_offsets, "ring": ring_offsets}
 
 
-OFFSETS = {"uniform": disc_offsets, "gaussian": gaussian_offsets}
+Keep: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.bool_]]
+"""Which of (n, 2) places in nm may be taken: (n,) bool."""
 
 
-def draw_centers(n: int, r_max_nm: float, cell: Cell, rng: np.random.Generator) -> NDArray[np.float64]:
+def draw_centers(
+    n: int, r_max_nm: float, cell: Cell, rng: np.random.Generator, keep: Keep | None = None
+) -> NDArray[np.float64]:
     """Centers of up to `n` clusters, apart from one another and from the outline: (k, 2) float64, nm, k <= n.
 
     Uniform in the cell shrunk by 2.1 r_max, farther than 2.2 r_max from every earlier center; a cluster that finds no
-    place in 10 attempts is left out (Williamson et al. 2020).
+    place in 10 attempts is left out (Williamson et al. 2020). Places that `keep` refuses are none.
     """
     candidates = cell.sample_shrunk(n * CENTER_ATTEMPTS, EDGE_RADII * r_max_nm, rng)
-    chosen = _first_apart(candidates.reshape(n, CENTER_ATTEMPTS, 2), SPACING_RADII * r_max_nm)
+    free = np.ones(len(candidates), dtype=np.bool_) if keep is None else keep(candidates)
+    shape = n, CENTER_ATTEMPTS
+    chosen = _first_apart(candidates.reshape(*shape, 2), free.reshape(shape), SPACING_RADII * r_max_nm)
     return candidates[chosen[chosen >= 0]]
 
 
 def draw_non_clustered(
-    n: int, centers_nm: NDArray[np.float64], r_max_nm: float, cell: Cell, rng: np.random.Generator
+    n: int,
+    centers_nm: NDArray[np.float64],
+    r_max_nm: float,
+    cell: Cell,
+    rng: np.random.Generator,
+    keep: Keep | None = None,
 ) -> NDArray[np.float64]:
-    """`n` points uniform in the cell outside every cluster's disc: (n, 2) float64, nm.
+    """`n` points uniform in the cell outside every cluster's disc, where `keep` lets them be: (n, 2) float64, nm.
 
     Raises
     ------
@@ -70,6 +120,8 @@ def draw_non_clustered(
         drawn = cell.sample(int(missing / (1 - covered) * 1.05) + 16, rng)
         if discs is not None:
             drawn = drawn[~np.isfinite(discs.query(drawn, distance_upper_bound=np.nextafter(r_max_nm, np.inf))[0])]
+        if keep is not None:
+            drawn = drawn[keep(drawn)]
         drawn = drawn[:missing]
         kept.append(drawn)
         missing -= len(drawn)
@@ -77,9 +129,9 @@ def draw_non_clustered(
 
 
 @numba.njit(cache=True, nogil=True)
-def _first_apart(candidates, spacing):  # type: ignore[no-untyped-def]
-    """For each row of `candidates`, (n, attempts, 2), the flat index of its first candidate farther than `spacing`
-    from all chosen before, or -1: (n,) int64.
+def _first_apart(candidates, usable, spacing):  # type: ignore[no-untyped-def]
+    """For each row of `candidates`, (n, attempts, 2), the flat index of its first `usable` candidate farther than
+    `spacing` from all chosen before, or -1: (n,) int64.
 
     Chosen points hang in linked lists on a grid of squares at least `spacing` wide, so that nine squares decide.
     """
@@ -97,7 +149,7 @@ def _first_apart(candidates, spacing):  # type: ignore[no-untyped-def]
         for a in range(attempts):
             x, y = candidates[i, a, 0], candidates[i, a, 1]
             cx, cy = int((x - x0) / side), int((y - y0) / side)
-            free = True
+            free = usable[i, a]
             for gx in range(max(cx - 1, 0), min(cx + 2, columns)):
                 for gy in range(max(cy - 1, 0), min(cy + 2, columns)):
                     j = head[gx, gy]

@@ -1,26 +1,21 @@
-"""Scenarios of the simulation grids, and the fields drawn from them."""
+"""What a simulated field holds: frozen values, each with a name that it can be made from again."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TypeAlias
 
 from caml_dask.errors import UsageError
-from caml_dask.schema import NO_CLUSTER
-from caml_dask.simulate.cells import Cell, draw_cell
-from caml_dask.simulate.patterns import OFFSETS, draw_centers, draw_non_clustered
+from caml_dask.simulate.patterns import OFFSETS
 
-PERCENTS = (5, *range(10, 101, 10))
-TRAINING_POINTS = (5, *range(10, 91, 10))
-TRAINING_RADII_NM = (5, 10, 15, 25, 40, 50, 75, 100)
-TRAINING_DENSITIES_PER_UM2 = (5, 10, 50, 100, 300, 500)
-EVALUATION_RADII_NM = tuple(range(10, 101, 10))
-CLUSTERS_PER_UM2 = (1.0, 5.0)
-CONTRAST = (1.5, 100.0)
+FIBER_LENGTH_NM = (500.0, 3_000.0)
+FIBER_PERSISTENCE_NM = (1_000.0, 5_000.0)
+FIBER_SIGMA_NM = (10.0, 30.0)
+FIBER_WIDTH_SIGMAS = 4.0
+"""Width of the band, in lateral sigmas, over which a fiber's density is counted and which others keep out of."""
+SLAB_SIDE_NM = 10_000.0
+SLAB_DEPTH_NM = 1_000.0
 
 
 @dataclass(frozen=True)
@@ -30,10 +25,10 @@ class Scenario:
     Parameters
     ----------
     points_per_cluster : members of every cluster.
-    r_max_nm : largest distance of a member from its center (2 sigma under the Gaussian law).
+    r_max_nm : largest distance of a member from its center (2 sigma under the Gaussian law; half the length of a line).
     percent_clustered : share of the points that belong to clusters, 0 (CSR) to 100.
     density_per_um2 : points of both kinds per area of the cell.
-    law : "uniform" or "gaussian", how members lie around their center.
+    law : "uniform", "gaussian", "line" or "ring": how members lie around their center.
 
     Raises
     ------
@@ -66,6 +61,13 @@ class Scenario:
         return cls(1, 1.0, 0.0, density_per_um2)
 
     @property
+    def name(self) -> str:
+        """What `scenario_named` makes it from."""
+        if self.percent_clustered == 0:
+            return f"csr-d{self.density_per_um2:g}"
+        return f"{self.law}-{_numbers(self)}"
+
+    @property
     def clusters_per_um2(self) -> float:
         """Clusters per area of the cell."""
         return self.density_per_um2 * self.percent_clustered / (100 * self.points_per_cluster)
@@ -85,115 +87,155 @@ class Scenario:
         return inside / outside
 
 
-@dataclass(frozen=True, eq=False)
-class Field:
-    """A simulated field with its truth.
+@dataclass(frozen=True)
+class FiberScenario:
+    """Round clusters and fibers in one cell: for three classes.
+
+    A fiber is a worm-like chain of length 0.5-3 um and persistence length 1-5 um, its points normal across it with a
+    sigma of 10-30 nm. Within two sigmas of the chain it is as dense, on average, as the round clusters are in their
+    discs.
 
     Parameters
     ----------
-    xy_nm : (n, 2) float64, in random order
-    truth : (n,) int64
-        Number of the cluster a point was drawn for, from 0; -1 for none.
-    centers_nm : (k, 2) float64
-        Center of each cluster.
-    cell : the region; its outline and area.
-    scenario : what was drawn.
-    """
-
-    xy_nm: NDArray[np.float64]
-    truth: NDArray[np.int64]
-    centers_nm: NDArray[np.float64]
-    cell: Cell
-    scenario: Scenario
-
-    @property
-    def area_um2(self) -> float:
-        """Area of the cell."""
-        return self.cell.area_um2
-
-    @property
-    def r_max_nm(self) -> float:
-        """Largest distance of a member from its center."""
-        return self.scenario.r_max_nm
-
-    @property
-    def outline_nm(self) -> NDArray[np.float64]:
-        """Vertices of the cell's outline: (m, 2) float64."""
-        return self.cell.outline_nm
-
-
-def full_grid() -> tuple[Scenario, ...]:
-    """The training grid of Williamson et al. 2020 before its filter: 5,280 scenarios."""
-    return tuple(
-        Scenario(points, float(radius), float(percent), float(density))
-        for points, radius, percent, density in itertools.product(
-            TRAINING_POINTS, TRAINING_RADII_NM, PERCENTS, TRAINING_DENSITIES_PER_UM2
-        )
-    )
-
-
-def viable(scenario: Scenario, *, inclusive: bool = False, waive_fully_clustered: bool = True) -> bool:
-    """Whether a scenario holds 1-5 clusters per um2 that are 1.5-100 times denser than what surrounds them.
-
-    Parameters
-    ----------
-    inclusive : whether values on a bound pass.
-    waive_fully_clustered : whether scenarios with nothing around the clusters pass; without, they fail.
-    """
-
-    def within(value: float, bounds: tuple[float, float]) -> bool:
-        low, high = bounds
-        return low <= value <= high if inclusive else low < value < high
-
-    if not within(scenario.clusters_per_um2, CLUSTERS_PER_UM2) or scenario.clustered_share >= 1:
-        return False
-    if scenario.percent_clustered == 100:
-        return waive_fully_clustered
-    return within(scenario.contrast, CONTRAST)
-
-
-def training_grid() -> tuple[Scenario, ...]:
-    """The 553 scenarios networks are trained on: strictly within the bounds, the fully clustered ones kept.
-
-    Williamson et al. 2020 state 711 viable scenarios; their list is not public and no reading of the bounds gives it.
-    """
-    return tuple(scenario for scenario in full_grid() if viable(scenario))
-
-
-def evaluation_grid() -> tuple[Scenario, ...]:
-    """Williamson et al.'s evaluation grid: 20 points per cluster at 100 per um2, 10 radii by 11 percentages."""
-    return tuple(
-        Scenario(20, float(radius), float(percent), 100.0)
-        for radius, percent in itertools.product(EVALUATION_RADII_NM, PERCENTS)
-    )
-
-
-def simulate(scenario: Scenario, rng: np.random.Generator, *, cell: Cell | None = None) -> Field:
-    """Draw a field (Williamson et al. 2020).
-
-    The cell holds floor(area x clusters per um2) clusters of exactly the stated points, less those that find no place
-    (see `draw_centers`), and floor(area x density x non-clustered share) points outside their discs.
-
-    Parameters
-    ----------
-    scenario : what to draw.
-    rng : the only source of chance.
-    cell : the region; None draws one of the published size.
+    round : the round clusters, and the density and clustered percentage of the field.
+    percent_fiber : share of the clustered points that lie in fibers, above 0 to 100.
 
     Raises
     ------
-    UsageError : clusters that do not fit the cell.
+    UsageError : a share out of its range.
     """
-    cell = draw_cell(rng) if cell is None else cell
-    n_clusters = math.floor(cell.area_um2 * scenario.clusters_per_um2)
-    non_share = (100 - scenario.percent_clustered) / 100
-    n_non = math.floor(cell.area_um2 * scenario.density_per_um2 * non_share)
-    centers = np.empty((0, 2))
-    if n_clusters:
-        centers = draw_centers(n_clusters, scenario.r_max_nm, cell, rng)
-    numbers = np.repeat(np.arange(len(centers)), scenario.points_per_cluster)
-    members = centers[numbers] + OFFSETS[scenario.law](len(numbers), scenario.r_max_nm, rng)
-    others = draw_non_clustered(n_non, centers, scenario.r_max_nm, cell, rng)
-    order = rng.permutation(len(members) + len(others))
-    truth = np.concatenate([numbers, np.full(len(others), NO_CLUSTER)]).astype(np.int64)
-    return Field(np.concatenate([members, others])[order], truth[order], centers, cell, scenario)
+
+    round: Scenario
+    percent_fiber: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.percent_fiber <= 100:
+            raise UsageError(f"{self.percent_fiber} % of the clustered points in fibers: give above 0, to 100")
+
+    @property
+    def name(self) -> str:
+        """What `scenario_named` makes it from."""
+        return f"fiber-f{self.percent_fiber:g}-{_numbers(self.round)}"
+
+    @property
+    def points_per_cluster(self) -> int:
+        """Members of every round cluster."""
+        return self.round.points_per_cluster
+
+    @property
+    def r_max_nm(self) -> float:
+        """Largest distance of a member of a round cluster from its center."""
+        return self.round.r_max_nm
+
+    @property
+    def percent_clustered(self) -> float:
+        """Share of the points in round clusters and fibers."""
+        return self.round.percent_clustered
+
+    @property
+    def density_per_um2(self) -> float:
+        """Points of all classes per area of the cell."""
+        return self.round.density_per_um2
+
+    @property
+    def contrast(self) -> float:
+        """Density inside the round clusters' discs, so in fibers too, over that outside."""
+        return self.round.contrast
+
+    @property
+    def clusters_per_um2(self) -> float:
+        """Round clusters per area of the cell."""
+        return self.round.clusters_per_um2 * (100 - self.percent_fiber) / 100
+
+    @property
+    def fiber_density_per_um2(self) -> float:
+        """Points of a fiber per area of its band, of four sigmas in width."""
+        return self.round.points_per_cluster / (math.pi * (self.round.r_max_nm / 1e3) ** 2)
+
+    @property
+    def fibers_per_um2(self) -> float:
+        """Fibers of mean length and width per area of the cell."""
+        area_um2 = sum(FIBER_LENGTH_NM) / 2 * FIBER_WIDTH_SIGMAS * sum(FIBER_SIGMA_NM) / 2 / 1e6
+        points_per_um2 = self.density_per_um2 * self.percent_clustered / 100 * self.percent_fiber / 100
+        return points_per_um2 / (self.fiber_density_per_um2 * area_um2)
+
+
+@dataclass(frozen=True)
+class SlabScenario:
+    """Spheres in 3D, stretched along z, in a slab of 10 x 10 x 1 um.
+
+    Parameters
+    ----------
+    points_per_cluster : members of every cluster.
+    r_max_nm : semi-axis of the ellipsoid of a cluster in the plane.
+    z_max_nm : its semi-axis along z, at least r_max and at most half of the slab's depth.
+    percent_clustered : share of the points that belong to clusters, 0 (CSR) to 100.
+    density_per_um2 : points of both kinds per area of the slab, seen along z.
+
+    Raises
+    ------
+    UsageError : a value out of its range.
+    """
+
+    points_per_cluster: int
+    r_max_nm: float
+    z_max_nm: float
+    percent_clustered: float
+    density_per_um2: float
+
+    def __post_init__(self) -> None:
+        Scenario(self.points_per_cluster, self.r_max_nm, self.percent_clustered, self.density_per_um2)
+        if not self.r_max_nm <= self.z_max_nm <= SLAB_DEPTH_NM / 2:
+            raise UsageError(
+                f"z_max of {self.z_max_nm} nm: give at least r_max ({self.r_max_nm} nm) and at most half of the"
+                f" slab's depth ({SLAB_DEPTH_NM / 2:.0f} nm)"
+            )
+
+    @classmethod
+    def csr(cls, density_per_um2: float) -> SlabScenario:
+        """Complete spatial randomness: no clusters."""
+        return cls(1, 1.0, 1.0, 0.0, density_per_um2)
+
+    @property
+    def name(self) -> str:
+        """What `scenario_named` makes it from."""
+        if self.percent_clustered == 0:
+            return f"slabcsr-d{self.density_per_um2:g}"
+        return f"slab-z{self.z_max_nm:g}-{_numbers(self)}"
+
+    @property
+    def area_um2(self) -> float:
+        """Area of the slab, seen along z."""
+        return (SLAB_SIDE_NM / 1e3) ** 2
+
+    @property
+    def clusters_per_um2(self) -> float:
+        """Clusters per area of the slab."""
+        return self.density_per_um2 * self.percent_clustered / (100 * self.points_per_cluster)
+
+    @property
+    def clustered_share(self) -> float:
+        """Share of the slab's volume inside the clusters' ellipsoids."""
+        return self.clusters_per_um2 * self._ellipsoid_um3() / (SLAB_DEPTH_NM / 1e3)
+
+    @property
+    def contrast(self) -> float:
+        """Density inside the ellipsoids over the density outside; infinite where everything is clustered."""
+        if self.percent_clustered == 100:
+            return math.inf
+        outside = self.density_per_um2 * (1 - self.percent_clustered / 100) / (SLAB_DEPTH_NM / 1e3)
+        return self.points_per_cluster / self._ellipsoid_um3() / (outside / (1 - self.clustered_share))
+
+    def _ellipsoid_um3(self) -> float:
+        return 4 / 3 * math.pi * (self.r_max_nm / 1e3) ** 2 * (self.z_max_nm / 1e3)
+
+
+AnyScenario: TypeAlias = Scenario | FiberScenario | SlabScenario
+
+
+def _numbers(scenario: Scenario | SlabScenario) -> str:
+    """The part of a name that all kinds share."""
+    return (
+        f"p{scenario.points_per_cluster}-r{scenario.r_max_nm:g}-c{scenario.percent_clustered:g}"
+        f"-d{scenario.density_per_um2:g}"
+    )

@@ -71,7 +71,7 @@ def _strip(scenario: Scenario, plot_nm: float, per_side: int, first: int, stop: 
     margin = SPACING_RADII / 2 * radius
     centers = corner + margin + rng.random((clusters, 2)) * (plot_nm - 2 * margin)
     numbers = np.repeat(np.arange(clusters), scenario.points_per_cluster)
-    members = centers[numbers] + OFFSETS[scenario.law](len(numbers), radius, rng)
+    members = centers[numbers] + OFFSETS[scenario.law](clusters, scenario.points_per_cluster, radius, rng)
 
     per_row = scenario.density_per_um2 * (100 - scenario.percent_clustered) / 100 * per_side * (plot_nm / 1e3) ** 2
     n_non = math.floor(per_row * stop) - math.floor(per_row * first)
