@@ -47,6 +47,7 @@ RESUME = click.option("--resume", is_flag=True, help="Continue a run that was st
 OVERWRITE = click.option(
     "--overwrite", is_flag=True, help="Remove the run that stands in the directory, and start anew."
 )
+SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all chance.")
 DEBUG = click.option("--debug", is_flag=True, help="Show tracebacks and debug messages.")
 
 
@@ -163,4 +164,117 @@ def models() -> int:
     from caml_dask.models.cards import catalogue
 
     click.echo(catalogue())
+    return DONE
+
+
+@main.command(name="simulate")
+@click.argument("names", nargs=-1)
+@click.option("--out", type=click.Path(path_type=Path), help="Directory for the tables.")
+@SEED
+@click.option("--replicates", type=click.IntRange(min=1), default=1, show_default=True, help="Fields a scenario.")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["csv", "parquet"]),
+    default="csv",
+    show_default=True,
+    help="ThunderSTORM CSV or Parquet.",
+)
+@WORKERS
+@DEBUG
+@guarded
+def simulate_tables(
+    names: tuple[str, ...], out: Path | None, seed: int, replicates: int, file_format: str, workers: int | None
+) -> int:
+    """Write simulated fields with their truth, by NAMES of scenarios or of grids; without any, list the grids.
+
+    A scenario is named like uniform-p20-r50-c50-d100: p points per cluster, r nm radius, c percent clustered, d
+    localizations per um2; also gaussian, line, ring; csr-d100; fiber-f50-p20-r50-c50-d100 with f percent of the
+    clustered ones in fibers; slab-z150-p20-r50-c50-d100 in 3D, z nm high. Name and seed decide every localization.
+    """
+    from caml_dask.run.deployment import cores
+    from caml_dask.run.laboratory import tables, write_tables
+    from caml_dask.simulate import GRIDS, scenarios_named
+
+    if not names:
+        click.echo("\n".join(f"{name}: {len(grid())} scenarios" for name, grid in GRIDS.items()))
+        return DONE
+    scenarios = tuple(dict.fromkeys(s for name in names for s in scenarios_named(name)))
+    if out is None:
+        raise UsageError("no directory for the tables: name one with --out")
+    wanted = tables(scenarios, out, seed, replicates, file_format)
+    click.echo(write_tables(wanted, cores() if workers is None else workers))
+    return DONE
+
+
+@main.command()
+@click.argument("name")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory for the weights and the card.")
+@click.option(
+    "--work", type=click.Path(path_type=Path), required=True, help="Directory for training sets and checkpoints."
+)
+@click.option("--epochs", type=int, help="Passes over the training set.  [default: the network's]")
+@click.option("--batch", type=int, help="Samples an update.  [default: the network's]")
+@click.option("--learning-rate", type=float, help="Of Adam, at the first update.  [default: the network's]")
+@SEED
+@click.option("--restarts", type=click.IntRange(min=1), default=1, show_default=True, help="Fits, the best is kept.")
+@click.option("--folds", type=int, default=0, help="Also cross-validate, in so many folds of 200,000 samples in all.")
+@click.option(
+    "--samples",
+    type=click.IntRange(min=10),
+    default=500_000,
+    show_default=True,
+    help="Training samples; validation and test set hold a fifth each.",
+)
+@click.option("--window", type=int, help="A variant: neighbors in the input window.")
+@click.option(
+    "--clusters",
+    type=click.Choice(["all", "small", "large"]),
+    default="all",
+    help="A variant: train on clusters of up to 40 points alone, or of more.",
+)
+@click.option("--relative-xy", is_flag=True, help="A variant: positions of the neighbors in place of distances.")
+@WORKERS
+@DEBUG
+@guarded
+def train(
+    name: str,
+    out: Path,
+    work: Path,
+    window: int | None,
+    clusters: str,
+    relative_xy: bool,
+    samples: int,
+    workers: int | None,
+    restarts: int,
+    folds: int,
+    **chosen: Any,
+) -> int:
+    """Train the network NAME from simulated fields; what is finished under --work is not done again.
+
+    A call that was stopped goes on where it was: finished parts of the sets, and finished epochs.
+    """
+    import json
+    import shlex
+    from dataclasses import replace
+
+    from caml_dask.models.registry import variant
+    from caml_dask.models.train import sets_of
+    from caml_dask.run.deployment import cores
+    from caml_dask.run.laboratory import compile_and_train
+
+    entry = variant(name, window, clusters, relative_xy)
+    settings = replace(entry.settings, **{key: value for key, value in chosen.items() if value is not None})
+    card = compile_and_train(
+        entry,
+        sets_of(entry, samples),
+        out,
+        work,
+        settings,
+        workers=cores() if workers is None else workers,
+        restarts=restarts,
+        folds=folds,
+        command=shlex.join(["caml-dask", *sys.argv[1:]]),
+    )
+    click.echo(json.dumps(card["results"], indent=1))
     return DONE

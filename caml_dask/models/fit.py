@@ -128,7 +128,7 @@ def _batches(samples: LabelledInputs, order: NDArray[np.int64], batch: int) -> A
     """The samples in an order, a batch at a time: a shuffled copy of the whole set would double its memory."""
     keras = import_keras()
 
-    class Batches(keras.utils.PyDataset):
+    class Batches(keras.utils.PyDataset):  # type: ignore[name-defined]
         def __len__(self) -> int:
             return -(-len(order) // batch)
 

@@ -163,9 +163,9 @@ def make_card(
 
 def trained_ranges(sets: TrainingSets) -> dict[str, list[float]]:
     """Lowest and highest value, over the scenarios trained on, of what a field can be held against."""
-    values = {
+    values: dict[str, list[float]] = {
         "points_per_cluster": [s.points_per_cluster for s in sets.scenarios],
         "percent_clustered": [s.percent_clustered for s in sets.scenarios],
         "contrast": [s.contrast for s in sets.scenarios if s.percent_clustered < 100],
     }
-    return {name: [round(float(min(found)), 2), round(float(max(found)), 2)] for name, found in values.items()}
+    return {name: [round(min(found), 2), round(max(found), 2)] for name, found in values.items()}

@@ -30,15 +30,15 @@ FOLD_SAMPLES = 200_000
 FOLD_VALIDATION = 20_000
 
 
-def sets_of(entry: Network, n_train: int = 500_000, n_validation: int = 100_000, n_test: int = 100_000) -> TrainingSets:
-    """The sets a network is trained and tested on; the sizes of Williamson et al. 2020 by default."""
+def sets_of(entry: Network, samples: int = 500_000) -> TrainingSets:
+    """The sets a network is trained and tested on, of `samples` and twice a fifth of them (Williamson et al. 2020)."""
     return TrainingSets(
         entry.scenarios(),
         entry.n_neighbors,
         len(entry.classes),
-        n_train,
-        n_validation,
-        n_test,
+        n_train=samples,
+        n_validation=samples // 5,
+        n_test=samples // 5,
         relative_xy=entry.relative_xy,
     )
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv as pa_csv
 
 from caml_dask.errors import CamlError, OutputError
 from caml_dask.evaluate import class_scores, cluster_scores
 from caml_dask.interface import open_run
 from caml_dask.io.rundir import read_manifest
+from caml_dask.io.simulated import write_field
 from caml_dask.params import Settings
 from caml_dask.run.report import tell
 from caml_dask.run.session import execute
-from caml_dask.simulate import Field, Scenario, simulate
+from caml_dask.simulate import Scenario, simulate
 
 _SEED = 2020
 _SCENARIO = Scenario(points_per_cluster=20, r_max_nm=50.0, percent_clustered=50.0, density_per_um2=100.0)
@@ -65,10 +64,3 @@ def _refuse_another_run(out: Path, table: Path) -> None:
     manifest = read_manifest(out)
     if manifest is not None and list(manifest.get("inputs", {})) != [str(table)]:
         raise OutputError(f"{out} holds a run of other inputs: name a new directory with --out")
-
-
-def write_field(field: Field, path: Path) -> None:
-    """Write a simulated field as a ThunderSTORM CSV with its truth in a column of its own, -1 for non-clustered."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    columns = {"x [nm]": field.xy_nm[:, 0].round(3), "y [nm]": field.xy_nm[:, 1].round(3), "true_cluster": field.truth}
-    pa_csv.write_csv(pa.table(columns), path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from caml_dask.simulate.cells import Cell, draw_cell
-from caml_dask.simulate.fields import Field, simulate
+from caml_dask.simulate.fields import Field, field_rng, simulate
 from caml_dask.simulate.grids import (
     GRIDS,
     density_grid,
@@ -32,6 +32,7 @@ __all__ = [
     "draw_cell",
     "evaluation_grid",
     "fiber_grid",
+    "field_rng",
     "full_grid",
     "scenario_named",
     "scenarios_named",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from caml_dask.schema import CLUSTERED, FIBER, NO_CLUSTER, NON_CLUSTERED
 from caml_dask.simulate.cells import Cell, draw_cell
-from caml_dask.simulate.fibers import Fiber, draw_fibers, outside_fibers
+from caml_dask.simulate.fibers import draw_fibers, outside_fibers
 from caml_dask.simulate.patterns import OFFSETS, draw_centers, draw_non_clustered
 from caml_dask.simulate.scenarios import AnyScenario, FiberScenario, SlabScenario
 from caml_dask.simulate.slabs import draw_slab
@@ -68,11 +69,8 @@ def simulate(scenario: AnyScenario, rng: np.random.Generator, *, cell: Cell | No
         members, numbers, centers, others = draw_slab(scenario, rng)
         return _mixed(members, numbers, len(centers), others, centers, scenario.area_um2, scenario, None, rng)
     cell = draw_cell(rng) if cell is None else cell
-    fibers: list[Fiber] = []
-    disc = scenario
-    if isinstance(scenario, FiberScenario):
-        fibers = draw_fibers(scenario, cell, rng)
-        disc = scenario.round
+    fibers = draw_fibers(scenario, cell, rng) if isinstance(scenario, FiberScenario) else []
+    disc = scenario.round if isinstance(scenario, FiberScenario) else scenario
     n_clusters = math.floor(cell.area_um2 * scenario.clusters_per_um2)
     n_non = math.floor(cell.area_um2 * scenario.density_per_um2 * (100 - scenario.percent_clustered) / 100)
     centers = np.empty((0, 2))
@@ -86,6 +84,11 @@ def simulate(scenario: AnyScenario, rng: np.random.Generator, *, cell: Cell | No
         [numbers, np.repeat(np.arange(len(fibers)), [len(f.members_nm) for f in fibers]) + len(centers)]
     )
     return _mixed(members, numbers, len(centers), others, centers, cell.area_um2, scenario, cell, rng)
+
+
+def field_rng(scenario: AnyScenario, seed: int, replicate: int = 0) -> np.random.Generator:
+    """The source of chance of a scenario's field: by its name, so that no list of scenarios decides what is drawn."""
+    return np.random.default_rng([seed, zlib.crc32(scenario.name.encode()), replicate])
 
 
 def _mixed(

@@ -53,7 +53,8 @@ def _draw_centers(n: int, scenario: SlabScenario, rng: np.random.Generator) -> P
     margin = np.array([EDGE_RADII * scenario.r_max_nm] * 2 + [scenario.z_max_nm])
     candidates = margin + rng.random((n, CENTER_ATTEMPTS, 3)) * (_size() - 2 * margin)
     squeezed = candidates * _squeeze(scenario)
-    taken, places = np.empty((n, 3)), []
+    taken = np.empty((n, 3))
+    places: list[Points] = []
     for i in range(n):
         gap = squeezed[i][:, None] - taken[: len(places)]
         free = ((gap * gap).sum(axis=2) > (SPACING_RADII * scenario.r_max_nm) ** 2).all(axis=1)

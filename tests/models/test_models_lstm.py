@@ -12,17 +12,18 @@ from caml_dask.models import network
 from caml_dask.models.features import norm_self
 from caml_dask.models.lstm import lstm_scores, sigmoid, tanh
 from caml_dask.models.networks import build_lstm
-from caml_dask.models.registry import Network
+from caml_dask.models.registry import Network, variant
 from caml_dask.models.shapes import lstm_shapes
 
 
-def window(n_neighbors: int) -> Network:
-    """The LSTM network with another window."""
+def three_classes(n_neighbors: int) -> Network:
+    """The LSTM network with another window and three outputs."""
     return replace(
         network("07VEJJ"),
         n_neighbors=n_neighbors,
-        shapes=lstm_shapes(n_neighbors),
-        build=partial(build_lstm, n_neighbors),
+        classes=("non-clustered", "round", "fiber"),
+        shapes=lstm_shapes(n_neighbors, 3),
+        build=partial(build_lstm, n_neighbors, 3),
         score=partial(lstm_scores, n_neighbors=n_neighbors),
     )
 
@@ -56,17 +57,16 @@ def over(function):
 
 
 @pytest.mark.parametrize("gain", [1.0, 2.0, 4.0])
-@pytest.mark.parametrize("n_neighbors", [100, 21, 103])
-def test_scores_equal_those_of_keras_for_any_weights_and_window(n_neighbors: int, gain: float):
-    entry = window(n_neighbors)
+@pytest.mark.parametrize("entry", [network("07VEJJ"), variant("07VEJJ", 21), variant("07VEJJ", 103), three_classes(60)])
+def test_scores_equal_those_of_keras_for_any_weights_and_window(entry: Network, gain: float):
     weights = drawn_weights(entry, gain)
-    rows = distances(200, n_neighbors)
+    rows = distances(200, entry.n_neighbors)
     rows[0] = 0
     rows[1, :-1] = 1
     model = entry.build()
     assert [(*weight.shape,) for weight in model.weights] == [shape for _, shape in entry.shapes]
     model.set_weights([weights[key] for key, _ in entry.shapes])
-    expected = model.predict(norm_self(rows)[..., None], verbose=0)[:, 0]
+    expected = model.predict(norm_self(rows)[..., None], verbose=0)
     assert np.ptp(expected) > 1e-3
     assert np.abs(entry.score(weights, rows) - expected).max() < 1e-5
 

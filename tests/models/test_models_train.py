@@ -9,126 +9,201 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from caml_dask.errors import UsageError
+from caml_dask.blocks import BlockIndex
+from caml_dask.errors import InputError, UsageError
 from caml_dask.models import NETWORKS, load_weights, network, training_sets
 from caml_dask.models import fit as fitting
-from caml_dask.models import train as training
-from caml_dask.models.features import norm_self
-from caml_dask.models.fit import fit
-from caml_dask.models.registry import FitSettings
-from caml_dask.models.train import CSR_DENSITIES_PER_UM2, main, measure, measure_csr, train
+from caml_dask.models.features import norm_self, relative_positions
+from caml_dask.models.fit import LabelledInputs, fit
+from caml_dask.models.registry import FitSettings, Network, variant
+from caml_dask.models.results import measure_csr, measure_set, rates
+from caml_dask.models.train import cross_validate, read_inputs, sets_of, train
 from caml_dask.models.training_sets import (
     SPLITS,
     Samples,
     TrainingSets,
+    compile_part,
     draw_samples,
-    load_set,
-    neighbor_distances,
+    missing_parts,
+    parts,
+    read_parts,
 )
-from caml_dask.simulate import Scenario, draw_cell, simulate
+from caml_dask.neighbors import nearest
+from caml_dask.simulate import GRIDS, FiberScenario, Scenario, SlabScenario, draw_cell, simulate
 
 TINY = TrainingSets(
-    n_train=1_200,
-    n_validation=400,
-    n_test=400,
     scenarios=(
         Scenario(20, 25.0, 50.0, 50.0),
         Scenario(10, 15.0, 20.0, 100.0),
         Scenario(10, 40.0, 100.0, 20.0),
     ),
+    n_neighbors=100,
+    n_train=1_200,
+    n_validation=400,
+    n_test=400,
 )
+FIBERS = replace(TINY, scenarios=tuple(FiberScenario(s, 50.0) for s in TINY.scenarios), n_classes=3)
+SLABS = replace(TINY, scenarios=(SlabScenario(20, 50.0, 150.0, 50.0, 50.0),), n_neighbors=60)
 QUICK = FitSettings(epochs=3, batch=64, learning_rate=1e-2)
+
+
+def compiled(setup: TrainingSets, folder: Path) -> Path:
+    for part in missing_parts(setup, folder):
+        compile_part(setup, part, folder)
+    return folder
+
+
+def read(setup: TrainingSets, split: str, folder: Path) -> Samples:
+    return Samples(*(np.concatenate(column) for column in zip(*read_parts(setup, split, folder), strict=True)))
 
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("work")
+    return compiled(TINY, tmp_path_factory.mktemp("work"))
 
 
 @pytest.fixture(scope="module")
 def samples(work: Path) -> dict[str, Samples]:
-    return {split: load_set(TINY, split, 100, work) for split in SPLITS}
+    return {split: read(TINY, split, work) for split in SPLITS}
 
 
-def test_no_replicate_feeds_two_sets():
+def test_no_replicate_feeds_two_sets(samples: dict[str, Samples]):
     replicates = [replicate for split in SPLITS.values() for replicate in split]
     assert len(replicates) == len(set(replicates))
+    fields = [set(found.field.tolist()) for found in samples.values()]
+    assert not fields[0] & fields[1] and not fields[1] & fields[2] and not fields[0] & fields[2]
 
 
 def test_sets_are_balanced_and_share_no_sample(samples: dict[str, Samples]):
     rows = {}
     for split, found in samples.items():
-        assert found.distances.shape == (TINY.size(split), 100)
-        assert found.distances.dtype == np.float32
+        assert found.windows.shape == (TINY.size(split), 100)
+        assert found.windows.dtype == np.float32
         assert (found.labels == 1).sum() == (found.labels == 0).sum() == TINY.size(split) // 2
-        assert (np.bincount(found.scenario[found.labels == 1]) > TINY.size(split) // 8).all()
-        assert (found.labels[found.scenario == 2] == 1).all()
-        rows[split] = {row.tobytes() for row in found.distances}
+        scenario = found.field % 3
+        assert (np.bincount(scenario[found.labels == 1]) > TINY.size(split) // 8).all()
+        assert (found.labels[scenario == 2] == 1).all()
+        rows[split] = {row.tobytes() for row in found.windows}
         assert len(rows[split]) == TINY.size(split)
     assert not rows["train"] & rows["validation"]
     assert not (rows["train"] | rows["validation"]) & rows["test"]
 
 
-def test_finished_parts_are_not_simulated_again(samples, work: Path, monkeypatch: pytest.MonkeyPatch):
-    def again(*_):
-        raise AssertionError("simulated again")
-
-    monkeypatch.setattr(training_sets, "simulate", again)
-    assert load_set(TINY, "test", 100, work).distances.tobytes() == samples["test"].distances.tobytes()
-    with pytest.raises(AssertionError, match="again"):
-        load_set(replace(TINY, seed=1), "test", 100, work)
+def test_three_classes_share_a_set_and_come_from_fields_that_hold_them(tmp_path: Path):
+    found = read(FIBERS, "train", compiled(FIBERS, tmp_path))
+    assert np.bincount(found.labels).tolist() == [400, 400, 400]
+    assert set(found.field[found.labels == 0] % 3) == {0, 1}
+    assert set(found.field[found.labels == 2] % 3) == {0, 1, 2}
 
 
-def test_same_seed_same_sets(samples, tmp_path: Path):
-    assert load_set(TINY, "validation", 100, tmp_path).distances.tobytes() == samples["validation"].distances.tobytes()
+def test_windows_in_a_slab_are_distances_in_3d(tmp_path: Path):
+    part = parts(SLABS, "test")[0]
+    compile_part(SLABS, part, tmp_path)
+    found = next(read_parts(SLABS, "test", tmp_path))
+    points = simulate(SLABS.scenarios[0], np.random.default_rng([0, 0, part.replicate])).points_nm
+    every = {row.tobytes() for row in nearest(BlockIndex.build(points), 60).distances_nm}
+    assert {row.tobytes() for row in found.windows} <= every
 
 
-def test_neighbor_distances_leave_self_out_by_number():
+def test_finished_parts_are_not_simulated_again(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    assert missing_parts(TINY, work) == []
+    assert len(missing_parts(replace(TINY, seed=1), work)) == 5
+    monkeypatch.setattr(training_sets, "BLOCK", 2)
+    first = missing_parts(TINY, tmp_path)
+    assert [(p.first, p.stop) for p in first[:2]] == [(0, 2), (2, 3)]
+    compile_part(TINY, first[0], tmp_path)
+    assert missing_parts(TINY, tmp_path) == first[1:]
+
+
+def test_a_part_that_was_cut_short_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    part = missing_parts(TINY, tmp_path)[0]
+    monkeypatch.setattr(Path, "rename", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        compile_part(TINY, part, tmp_path)
+    monkeypatch.undo()
+    assert part in missing_parts(TINY, tmp_path)
+    compile_part(TINY, part, tmp_path)
+    assert part not in missing_parts(TINY, tmp_path)
+
+
+def test_the_cut_into_parts_and_the_seed_decide_the_same_samples(samples, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(training_sets, "BLOCK", 1)
+    again = read(TINY, "validation", compiled(TINY, tmp_path))
+    assert again.windows.tobytes() == samples["validation"].windows.tobytes()
+    assert again.labels.tobytes() == samples["validation"].labels.tobytes()
+
+
+def test_relative_positions_leave_self_out_by_row():
     rng = np.random.default_rng(0)
     xy = rng.integers(0, 12, (300, 2)).astype(float)
     xy[:40] = 3.0
-    ids = np.array([5, 0, 39, 250, 299])
-    every = cdist(xy[ids], xy)
-    every[np.arange(5), ids] = np.inf
+    rows = np.array([5, 0, 39, 250, 299])
+    every = cdist(xy[rows], xy)
+    every[np.arange(5), rows] = np.inf
     for n_neighbors in (10, 38, 39, 120, 299):
-        expected = np.sort(every, axis=1)[:, :n_neighbors].astype(np.float32)
-        assert neighbor_distances(xy, ids, n_neighbors).tolist() == expected.tolist()
+        expected = np.sort(every, axis=1)[:, :n_neighbors]
+        found = np.linalg.norm(relative_positions(xy, rows, n_neighbors), axis=2)
+        scale = np.where(expected[:, -1:] > 0, expected[:, -1:], 1)
+        np.testing.assert_allclose(found, expected / scale, atol=1e-6)
 
 
 def test_a_field_too_small_for_the_window_is_refused():
-    with pytest.raises(UsageError, match="needs 101 localizations; the field has 100"):
-        neighbor_distances(np.zeros((100, 2)), np.array([0]), 100)
+    field = simulate(Scenario.csr(2.0), np.random.default_rng(0))
+    with pytest.raises(UsageError, match=rf"needs 1001 localizations; csr-d2 has {len(field.points_nm)}"):
+        draw_samples(field, (1, 0), 1_000, np.random.default_rng(0))
 
 
 def test_asking_more_than_a_field_holds_is_refused():
     rng = np.random.default_rng(1)
     cell = draw_cell(rng, base_radius_nm=2_000, roughness_nm=500, field_nm=8_000)
     field = simulate(Scenario(20, 50.0, 100.0, 100.0), rng, cell=cell)
-    with pytest.raises(UsageError, match="has 0 localizations of a class, 1 asked"):
-        draw_samples(field, 10, 1, 100, rng)
+    with pytest.raises(UsageError, match="has 0 localizations of class 0, 1 asked"):
+        draw_samples(field, (1, 10), 100, rng)
 
 
-@pytest.mark.parametrize("sizes", [{"n_train": 3}, {"n_test": 0}, {"scenarios": TINY.scenarios[2:]}])
-def test_sets_that_cannot_be_balanced_are_refused(sizes):
-    with pytest.raises(UsageError, match="even sizes"):
-        replace(TINY, **sizes)
+@pytest.mark.parametrize("change", [{"n_train": 1}, {"n_test": 0}, {"scenarios": TINY.scenarios[2:]}, {"n_classes": 3}])
+def test_sets_that_lack_a_class_are_refused(change):
+    with pytest.raises(UsageError, match="every class"):
+        replace(TINY, **change)
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
-def test_scores_equal_those_of_keras(name: str, samples: dict[str, Samples]):
+def test_what_a_network_is_trained_on_fits_it(name: str):
+    entry = network(name)
+    sets = sets_of(entry)
+    assert (sets.n_train, sets.n_validation, sets.n_test) == (500_000, 100_000, 100_000)
+    assert (sets.n_neighbors, sets.n_classes) == (entry.n_neighbors, len(entry.classes))
+    assert {isinstance(s, SlabScenario) for s in sets.scenarios} == {entry.dimensions == 3}
+    assert len(parts(sets, "train")) == 3 * -(-len(sets.scenarios) // training_sets.BLOCK)
+
+
+def drawn_windows(entry: Network, n: int) -> np.ndarray:
+    rng = np.random.default_rng(n)
+    return np.sort(rng.gamma(2.0, 100.0, (n, entry.n_neighbors)), axis=1).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_scores_equal_those_of_keras(name: str):
     entry, weights = network(name), load_weights(name)
+    scenario = next(s for s in entry.scenarios() if s.density_per_um2 >= 100)
+    counts = [40] * len(entry.classes)
+    windows, _ = draw_samples(
+        simulate(scenario, np.random.default_rng(2)), counts, entry.n_neighbors, np.random.default_rng(3)
+    )
+    windows = np.concatenate([windows, drawn_windows(entry, 40)])
     model = entry.build()
     model.set_weights([weights[key] for key, _ in entry.shapes])
-    distances = samples["test"].distances
-    expected = model.predict(norm_self(distances)[..., None], verbose=0)[:, 0]
-    assert 0 < (expected > 0.5).mean() < 1
-    assert np.abs(entry.score(weights, distances) - expected).max() < 1e-5
+    expected = model.predict(norm_self(windows)[..., None], verbose=0)
+    found = entry.score(weights, windows)
+    assert found.shape == expected.shape == (len(windows), len(entry.score_columns))
+    assert np.ptp(expected) > 0.5
+    assert np.abs(found - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize(("name", "settings"), [("XPILJZ", QUICK), ("07VEJJ", replace(QUICK, batch=400))])
 def test_a_fit_that_was_interrupted_ends_like_one_that_was_not(name, settings, samples, tmp_path: Path, monkeypatch):
     entry = network(name)
-    sets = [(norm_self(samples[s].distances), samples[s].labels) for s in ("train", "validation")]
+    sets = [LabelledInputs(entry.inputs(samples[s].windows), samples[s].labels) for s in ("train", "validation")]
     whole = fit(entry, *sets, settings, tmp_path / "whole.npz")
 
     publish = fitting.publish
@@ -143,79 +218,133 @@ def test_a_fit_that_was_interrupted_ends_like_one_that_was_not(name, settings, s
     with pytest.raises(KeyboardInterrupt):
         fit(entry, *sets, settings, tmp_path / "cut.npz")
     resumed = fit(entry, *sets, settings, tmp_path / "cut.npz")
-    assert resumed[1] == whole[1]
-    for key, array in whole[0].items():
-        np.testing.assert_allclose(resumed[0][key], array, atol=1e-5)
+    assert resumed.epoch == whole.epoch
+    np.testing.assert_allclose(resumed.losses, whole.losses, atol=1e-5)
+    for key, array in whole.weights.items():
+        np.testing.assert_allclose(resumed.weights[key], array, atol=1e-5)
 
 
 def test_a_finished_fit_is_read_and_not_done_again(samples, tmp_path: Path, monkeypatch):
     entry = network("XPILJZ")
-    train_set = (norm_self(samples["train"].distances), samples["train"].labels)
+    train_set = LabelledInputs(entry.inputs(samples["train"].windows), samples["train"].labels)
     # Labels turned round: the first epoch stays the best, so that what is kept must come from the checkpoint.
-    turned = (norm_self(samples["validation"].distances), 1 - samples["validation"].labels)
+    turned = LabelledInputs(entry.inputs(samples["validation"].windows), 1 - samples["validation"].labels)
     first = fit(entry, train_set, turned, QUICK, tmp_path / "fit.npz")
-    assert first[1] == 1
+    assert first.epoch == 1
+    assert first.loss == first.losses[0, 1] == first.losses[:, 1].min()
 
     def publish(*_) -> None:
         raise AssertionError("an epoch was done again")
 
     monkeypatch.setattr(fitting, "publish", publish)
     again = fit(entry, train_set, turned, QUICK, tmp_path / "fit.npz")
-    assert again[1:] == first[1:]
-    assert {key: array.tobytes() for key, array in again[0].items()} == {k: a.tobytes() for k, a in first[0].items()}
+    assert again.losses.tolist() == first.losses.tolist()
+    assert {k: a.tobytes() for k, a in again.weights.items()} == {k: a.tobytes() for k, a in first.weights.items()}
 
 
-def test_training_writes_weights_their_card_pins(samples, work: Path, tmp_path: Path):
-    found = train("XPILJZ", tmp_path, work, TINY, QUICK, restarts=2, command="a test")
+def test_training_writes_weights_their_card_pins(work: Path, tmp_path: Path):
+    entry = network("XPILJZ")
+    found = train(entry, TINY, tmp_path, work, QUICK, restarts=2, folds=3, command="a test")
     blob = (tmp_path / "XPILJZ.safetensors").read_bytes()
     assert json.loads((tmp_path / "XPILJZ.json").read_text()) == found
     assert found["weights_sha256"] == hashlib.sha256(blob).hexdigest()
     weights = load_weights("XPILJZ", tmp_path)
-    assert found["results"]["test"] == measure(network("XPILJZ"), weights, samples["test"], TINY)
-    assert found["results"]["test"]["n"] == 400
-    assert found["results"]["test"]["accuracy"] > 0.85
+    results = found["results"]
+    assert results["test"] == measure_set(entry, weights, read_parts(TINY, "test", work), TINY)
+    assert results["test"]["n"] == 400
+    assert results["test"]["accuracy"] > 0.85
     assert found["training"]["restarts"] == 2
     assert found["training"]["seed"] in (0, 1)
-    assert found["results"]["csr_percent_called_clustered_by_density_per_um2"] == measure_csr(
-        network("XPILJZ"), weights, TINY.seed
-    )
+    assert len(found["training"]["losses_train_validation"]) == 3
+    assert found["trained_on"]["points_per_cluster"] == [10, 20]
+    assert found["trained_on"]["percent_clustered"] == [20, 100]
+    assert results["csr_percent_called_clustered_by_density_per_um2"] == measure_csr(entry, weights, TINY.seed)
+    assert len(results["cross_validation"]["accuracy"]) == 3
+    assert results["cross_validation"]["mean"] > 0.85
 
 
-def test_measures_by_hand(samples: dict[str, Samples]):
-    entry = replace(network("XPILJZ"), score=lambda _, rows: rows[:, 0])
-    scores = np.array([0.9, 0.9, 0.1, 0.9, 0.1, 0.1, 0.1, 0.1], np.float32)[:, None]
-    labels = np.array([1, 1, 1, 0, 0, 0, 0, 0], np.int8)
-    found = measure(entry, {}, Samples(scores, labels, np.array([0, 0, 0, 0, 1, 1, 1, 1])), TINY)
-    # Clustered: 2 of 3 found, 2 of 3 said are right. Non-clustered: 4 of 5, 4 of 5.
-    assert found["accuracy"] == 0.75
-    assert found["f1"] == found["precision"] == found["recall"] == round((2 / 3 + 4 / 5) / 2, 4)
-    assert found["balanced_accuracy_by_density_per_um2"] == {"50": round((2 / 3 + 0) / 2, 4), "100": 1.0}
-    assert found["balanced_accuracy_mixed_fields"] == round((2 / 3 + 4 / 5) / 2, 4)
+def test_sets_that_are_not_compiled_are_refused(tmp_path: Path):
+    with pytest.raises(UsageError, match="5 parts of the sets of XPILJZ are not compiled"):
+        train(network("XPILJZ"), TINY, tmp_path, tmp_path)
 
 
-def test_csr_counts_what_is_called_clustered():
-    entry = replace(network("XPILJZ"), score=lambda _, rows: (np.arange(len(rows)) % 4 == 0).astype(np.float32))
-    assert measure_csr(entry, {}, 0) == {f"{density:g}": 25.0 for density in CSR_DENSITIES_PER_UM2}
+def test_a_fold_is_tested_on_fields_it_was_not_fitted_to(work: Path, tmp_path: Path, monkeypatch):
+    entry = network("XPILJZ")
+    whole, field = read_inputs(entry, TINY, "train", work)
+    of_row = {row.tobytes(): f for row, f in zip(whole.inputs, field.tolist(), strict=True)}
+    fitted_to, tested_on = [], []
+
+    def fit(_, samples, *__):
+        fitted_to.append({of_row[row.tobytes()] for row in samples.inputs})
+        return fitting.Fitted({}, 1, np.ones((1, 2)))
+
+    def predict(_, __, inputs):
+        tested_on.append({of_row[row.tobytes()] for row in inputs})
+        return np.zeros(len(inputs), np.int8)
+
+    monkeypatch.setattr("caml_dask.models.train.fit", fit)
+    monkeypatch.setattr("caml_dask.models.train.predict", predict)
+    cross_validate(entry, TINY, QUICK, 3, work)
+    assert set().union(*tested_on) == set(field.tolist())
+    assert sum(len(fields) for fields in tested_on) == len(set(field.tolist()))
+    for inside, outside in zip(fitted_to, tested_on, strict=True):
+        assert not inside & outside
+    with pytest.raises(UsageError, match="at least 2"):
+        cross_validate(entry, TINY, QUICK, 1, work)
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS))
-def test_the_command_takes_what_it_is_given_and_else_the_network_s_own(name: str, tmp_path: Path, monkeypatch):
-    taken = {}
-
-    def train(*_, **arguments):
-        taken.update(arguments)
-        return {"results": {"test": {}}}
-
-    monkeypatch.setattr(training, "train", train)
-    where = ["--out", str(tmp_path), "--work", str(tmp_path)]
-    assert main([name, *where]) == 0
-    assert taken["settings"] == network(name).settings
-    assert main([name, *where, "--epochs", "7", "--learning-rate", "0.25"]) == 0
-    assert taken["settings"] == replace(network(name).settings, epochs=7, learning_rate=0.25)
-    assert taken["command"].endswith("--epochs 7 --learning-rate 0.25")
-    assert main([name, *where, "--batch", "0"]) == 2
+def test_measures_by_hand():
+    entry = replace(network("XPILJZ"), score=lambda _, rows: rows)
+    scores = np.array([0.9, 0.9, 0.1, 0.9, 0.1, 0.1, 0.1, 0.1, 0.9], np.float32)[:, None]
+    labels = np.array([1, 1, 1, 0, 0, 0, 0, 0, 1], np.int8)
+    found = measure_set(entry, {}, [Samples(scores, labels, np.array([0, 0, 0, 0, 1, 1, 1, 1, 2]))], TINY)
+    assert found["confusion"] == [[4, 1], [1, 3]]
+    assert found["accuracy"] == round(7 / 9, 4)
+    assert found["recall"] == round((3 / 4 + 4 / 5) / 2, 4)
+    assert found["precision"] == round((3 / 4 + 4 / 5) / 2, 4)
+    # Field 0: clustered 2 of 3, non-clustered 0 of 1. Fields 1 and 2 hold one class each.
+    assert found["balanced_accuracy_by_density_per_um2"] == {"20": 1.0, "50": round((2 / 3 + 0) / 2, 4), "100": 1.0}
+    assert found["mixed_fields"]["n"] == 8
+    assert found["mixed_fields"]["recall"] == round((2 / 3 + 4 / 5) / 2, 4)
 
 
-def test_the_command_refuses_an_unknown_model(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    assert main(["XPILJY", "--out", str(tmp_path), "--work", str(tmp_path)]) == 2
-    assert "use one of XPILJZ" in caplog.text
+def test_rates_of_three_classes_by_hand():
+    truth, found = np.array([0, 0, 1, 1, 2, 2, 2, 2], np.int8), np.array([0, 1, 1, 1, 2, 2, 0, 2], np.int8)
+    assert rates(truth, found, 3) == {
+        "accuracy": 6 / 8,
+        "f1": pytest.approx((2 / 4 + 4 / 5 + 6 / 7) / 3),
+        "precision": pytest.approx((1 / 2 + 2 / 3 + 1) / 3),
+        "recall": pytest.approx((1 / 2 + 1 + 3 / 4) / 3),
+    }
+
+
+@pytest.mark.parametrize("name", ["XPILJZ", "GAXJPR"])
+def test_csr_counts_what_is_called_clustered(name: str):
+    score = lambda _, rows: (np.arange(len(rows)) % 4 == 0).astype(np.float32)[:, None]  # noqa: E731
+    grid = GRIDS["csr" if name == "XPILJZ" else "slab-csr"]()
+    found = measure_csr(replace(network(name), score=score), {}, 0)
+    assert found == {f"{scenario.density_per_um2:g}": 25.0 for scenario in grid}
+
+
+def test_variants_are_named_and_of_their_shape():
+    assert variant("XPILJZ") is not None and variant("XPILJZ").name == "XPILJZ"
+    narrow = variant("XPILJZ", window=50)
+    assert (narrow.name, narrow.n_neighbors, dict(narrow.shapes)["output_kernel"]) == ("XPILJZ-w50", 50, (1_600, 1))
+    assert variant("07VEJJ", window=200).n_neighbors == 200
+    small, large = (variant("XPILJZ", clusters=which).scenarios() for which in ("small", "large"))
+    assert max(s.points_per_cluster for s in small) == 40 < min(s.points_per_cluster for s in large)
+    assert len(small) + len(large) == 553
+    for refused in ({"window": 5}, {"relative_xy": True}):
+        with pytest.raises(UsageError):
+            variant("07VEJJ", **refused)
+
+
+def test_a_variant_that_reads_positions_is_trained_like_any_other(tmp_path: Path):
+    entry = variant("XPILJZ", relative_xy=True)
+    sets = replace(TINY, relative_xy=True)
+    found = train(entry, sets, tmp_path, compiled(sets, tmp_path), replace(QUICK, epochs=6))
+    assert found["input_form"] == "relative-xy"
+    assert found["weights"]["hidden_kernel"] == [2, 32]
+    assert found["results"]["test"]["accuracy"] > 0.8
+    with pytest.raises(InputError):
+        network("XPILJZ").score(load_weights("XPILJZ"), entry.inputs(drawn_windows(entry, 2))[..., None])

@@ -36,7 +36,7 @@ def test_every_network_ships_with_weights_and_a_card_that_agree(name: str):
     assert {key: list(array.shape) for key, array in arrays.items()} == about["weights"]
     assert about["input_form"] == entry.input_form
     assert about["dimensions"] == entry.dimensions
-    assert about["command"].startswith(f"python -m caml_dask.models.train {name}")
+    assert about["command"].startswith(f"caml-dask train {name}")
     assert about["training"]["samples"] == {"train": 500_000, "validation": 100_000, "test": 100_000}
 
 

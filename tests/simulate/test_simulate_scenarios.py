@@ -23,6 +23,8 @@ SCENARIOS = [
     Scenario(5, 5.0, 5.0, 300.0),
     Scenario(90, 100.0, 100.0, 300.0),
     Scenario(10, 100.0, 30.0, 100.0, law="gaussian"),
+    Scenario(40, 100.0, 50.0, 100.0, law="line"),
+    Scenario(40, 100.0, 50.0, 100.0, law="ring"),
 ]
 
 
@@ -94,6 +96,7 @@ def test_non_clustered_points_keep_out_of_every_disc(scenario: Scenario):
     field = simulate(scenario, np.random.default_rng(6), cell=small_cell(7))
     others = field.xy_nm[field.truth < 0]
     assert field.cell.contains(field.xy_nm).all()
+    assert field.classes.tolist() == (field.truth >= 0).astype(int).tolist()
     if len(others):
         assert cKDTree(field.centers_nm).query(others)[0].min() > scenario.r_max_nm
         # They fill what is left: some come within half a radius, or 100 nm, of a disc.
@@ -116,6 +119,27 @@ def test_gaussian_members_have_sigma_of_half_r_max():
     offsets = field.xy_nm[members] - field.centers_nm[field.truth[members]]
     assert offsets.std(axis=0) == pytest.approx([20.0, 20.0], rel=0.02)
     assert abs(offsets.mean(axis=0)).max() < 0.5
+
+
+def test_lines_are_straight_and_point_everywhere():
+    field = simulate(Scenario(50, 100.0, 50.0, 300.0, law="line"), np.random.default_rng(9))
+    members = field.truth >= 0
+    order = np.argsort(field.truth[members], kind="stable")
+    offsets = (field.xy_nm[members] - field.centers_nm[field.truth[members]])[order].reshape(-1, 50, 2)
+    axes = np.linalg.svd(offsets, full_matrices=False)
+    along, across = axes.S.T / math.sqrt(50)
+    assert along.mean() == pytest.approx(100 / math.sqrt(3), rel=0.02)
+    assert across.mean() == pytest.approx(10, rel=0.05)
+    turn = np.arctan2(axes.Vh[:, 0, 1], axes.Vh[:, 0, 0]) % np.pi
+    assert np.histogram(turn, 4, (0, np.pi))[0].min() > len(turn) / 4 - 5 * math.sqrt(len(turn) / 4)
+
+
+def test_rings_are_hollow():
+    field = simulate(Scenario(50, 100.0, 50.0, 300.0, law="ring"), np.random.default_rng(9))
+    members = field.truth >= 0
+    radius = np.linalg.norm(field.xy_nm[members] - field.centers_nm[field.truth[members]], axis=1)
+    assert radius.mean() == pytest.approx(80, rel=0.01)
+    assert radius.std() == pytest.approx(10, rel=0.05)
 
 
 def test_csr_holds_no_cluster():
@@ -149,7 +173,7 @@ def test_values_out_of_range_are_refused(values):
 
 
 def test_unknown_law_names_the_known_ones():
-    with pytest.raises(UsageError, match=r"'lines'.*uniform, gaussian"):
+    with pytest.raises(UsageError, match=r"'lines'.*uniform, gaussian, line, ring"):
         Scenario(20, 50.0, 50.0, 100.0, law="lines")
 
 
