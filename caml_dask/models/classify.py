@@ -15,6 +15,8 @@ from caml_dask.models.weights import load_weights
 from caml_dask.schema import CLUSTERED, NON_CLUSTERED
 
 THRESHOLD = 0.5
+SCORE_COLUMNS = {2: ("p_clustered",), 3: ("p_non", "p_round", "p_fiber")}
+"""Columns of the points by the number of classes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +54,13 @@ class Classifier:
         """Names of the classes, in the order of `label`."""
         return self.entry.classes
 
+    @property
+    def score_columns(self) -> tuple[str, ...]:
+        """Names of its scores: p_clustered where there are two classes, one for each of three."""
+        return SCORE_COLUMNS[len(self.classes)]
+
     def scores(self, distances: NDArray[np.float32]) -> NDArray[np.float32]:
-        """p_clustered of each localization, from its distances alone: to the bit, whatever the batch or its order.
+        """Scores of each localization, from its distances alone: to the bit, whatever the batch or its order.
 
         Parameters
         ----------
@@ -62,17 +69,24 @@ class Classifier:
 
         Returns
         -------
-        (n,) float32, 0 to 1
+        (n, c) float32, 0 to 1, in the order of `score_columns`
 
         Raises
         ------
         InputError : distances of another shape or type, or a row that is not finite, non-negative and ascending.
         """
-        return self.entry.score(self.weights, distances)
+        scores = self.entry.score(self.weights, distances)
+        return scores.reshape(len(scores), len(self.score_columns))
 
     def labels(self, scores: NDArray[np.float32]) -> NDArray[np.int8]:
-        """Classes of `scores`, (n,) float32: (n,) int8, clustered above 0.5 (Williamson et al. 2020)."""
-        return np.where(scores > THRESHOLD, CLUSTERED, NON_CLUSTERED).astype(np.int8)
+        """Classes of `scores`, (n, c) float32: (n,) int8.
+
+        Of two classes clustered is what scores above 0.5 (Williamson et al. 2020); of three the highest score counts,
+        and of equal ones the first.
+        """
+        if scores.shape[1] > 1:
+            return scores.argmax(axis=1).astype(np.int8)
+        return np.where(scores[:, 0] > THRESHOLD, CLUSTERED, NON_CLUSTERED).astype(np.int8)
 
 
 @cache

@@ -40,7 +40,7 @@ def test_a_classifier_is_read_once_and_says_what_it_is(classifier: Classifier):
 def test_scores_change_no_bit_with_order_and_batch(classifier: Classifier, distances: np.ndarray):
     scores = classifier.scores(distances)
     assert scores.dtype == np.float32
-    assert scores.shape == (3_000,)
+    assert scores.shape == (3_000, len(classifier.score_columns))
     order = np.random.default_rng(1).permutation(len(distances))
     assert classifier.scores(distances[order]).tobytes() == scores[order].tobytes()
     for size in (1, 7, 500):
@@ -62,7 +62,7 @@ def test_labels_tell_the_classes_apart(classifier: Classifier, distances: np.nda
 
 
 def test_a_score_of_one_half_is_not_clustered(classifier: Classifier):
-    scores = np.array([0.0, 0.5, np.nextafter(np.float32(0.5), np.float32(1)), 1.0], np.float32)
+    scores = np.array([[0.0], [0.5], [np.nextafter(np.float32(0.5), np.float32(1))], [1.0]], np.float32)
     assert classifier.labels(scores).tolist() == [0, 0, 1, 1]
 
 
@@ -72,7 +72,7 @@ def test_duplicates_only_get_a_finite_score(classifier: Classifier):
 
 
 def test_no_rows(classifier: Classifier):
-    assert classifier.scores(np.empty((0, classifier.n_neighbors), np.float32)).shape == (0,)
+    assert classifier.scores(np.empty((0, classifier.n_neighbors), np.float32)).shape == (0, 1)
 
 
 def test_a_missing_neighbor_never_reaches_the_network(classifier: Classifier, distances: np.ndarray):
