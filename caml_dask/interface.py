@@ -38,9 +38,12 @@ from caml_dask.stages.work import Work
 class Analysis:
     """What an analysis in memory returns; the columns are those of schema.POINTS and schema.CLUSTERS.
 
+    Clusters of 3D localizations have the columns of schema.CLUSTERS_3D.
+
     points : a row a localization, in input order
     clusters : a row a cluster, by cluster_id
-    outlines : (clusters,) shapely geometries in nm, in the order of `clusters`; None where a cluster spans no area
+    outlines : (clusters,) shapely geometries in nm, in the order of `clusters`; None where a cluster spans no area; of
+        clusters in 3D as seen along z
     summary : counts, percent clustered, clusters per um2, medians with IQR, warnings
     """
 
@@ -57,7 +60,8 @@ def analyze(
 
     Parameters
     ----------
-    localizations : (n, 2) array in nm; or a pandas or Arrow table, whose own columns are kept.
+    localizations : (n, 2) array in nm, or (n, 3) where the network is 3D; or a pandas or Arrow table, whose own columns
+        are kept.
     model : name of a network.
     columns : which columns are the coordinates, such as ``"x=X,y=Y,unit=um"``, where the headers do not say.
     settings : other fields of :class:`caml_dask.params.Settings`, such as ``area_um2=`` or ``min_points=``.
@@ -100,7 +104,8 @@ class CAML(ClusterMixin, BaseEstimator):
     Attributes
     ----------
     labels_ : (n,) int64, 0..k-1 in the order of the clusters' first localizations; -1 for none.
-    p_clustered_ : (n,) float32, the network's score.
+    class_labels_ : (n,) int8, the network's class: 0 non-clustered, 1 clustered (round), 2 fiber.
+    p_clustered_ : (n,) float32, the network's score for clustered; of three classes, 1 - its score for non-clustered.
     n_features_in_ : int, coordinates a localization.
 
     References
@@ -118,29 +123,35 @@ class CAML(ClusterMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : (n, 2) array in nm.
+        X : (n, 2) array in nm, or (n, 3) where the network is 3D.
         y : ignored.
 
         Raises
         ------
         ValueError : NaN or infinite coordinates, another shape, or too few localizations for the network.
         """
-        xy_nm = check_array(X, dtype=np.float64)
+        points_nm = check_array(X, dtype=np.float64)
         settings = Settings(self.model, self.max_localizations, min_points=self.min_points, any_extent=True)
         work = _work(settings)
-        analyse(work, [as_localizations(xy_nm, settings.columns)], {}, until="number")
-        cluster = np.empty(len(xy_nm), dtype=np.int64)
-        self.p_clustered_ = np.full(len(xy_nm), np.nan, dtype=np.float32)
+        analyse(work, [as_localizations(points_nm, settings.columns)], {}, until="number")
+        cluster = np.empty(len(points_nm), dtype=np.int64)
+        self.p_clustered_ = np.full(len(points_nm), np.nan, dtype=np.float32)
+        self.class_labels_ = np.zeros(len(points_nm), dtype=np.int8)
+        first_score = work.classifier.score_columns[0]
         for tile in range(work.partition().n_tiles):
             labels = work.store.get("labels", tile)
             rows = labels["loc_id"].to_numpy().astype(np.int64)
             cluster[rows] = clusters_of(work, tile)[0]
-            self.p_clustered_[rows] = labels["p_clustered"].to_numpy()
+            score = labels[first_score].to_numpy()
+            self.p_clustered_[rows] = score if first_score == "p_clustered" else 1 - score
+            self.class_labels_[rows] = labels["label"].to_numpy()
         if np.isnan(self.p_clustered_).any():
-            raise ConservationError(f"{np.isnan(self.p_clustered_).sum()} of {len(xy_nm)} localizations have no score")
+            raise ConservationError(
+                f"{np.isnan(self.p_clustered_).sum()} of {len(points_nm)} localizations have no score"
+            )
         found = np.unique(cluster[cluster != NO_CLUSTER])
         self.labels_ = np.where(cluster == NO_CLUSTER, -1, np.searchsorted(found, cluster))
-        self.n_features_in_ = xy_nm.shape[1]
+        self.n_features_in_ = points_nm.shape[1]
         return self
 
 

@@ -1,6 +1,7 @@
 """The tables that flow through an analysis: every column with its type, unit and meaning.
 
-A column's unit is the suffix of its name: ``_nm``, ``_nm2``, ``_um2``, ``_deg``; without a suffix it is a pure number.
+A column's unit is the suffix of its name: ``_nm``, ``_nm2``, ``_nm3``, ``_um2``, ``_um3``, ``_deg``; without a suffix
+it is a pure number.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ POINTS = (
     Column("x_nm", pa.float64(), "x coordinate"),
     Column("y_nm", pa.float64(), "y coordinate"),
     Column("z_nm", pa.float64(), "z coordinate, only where the input has one"),
-    Column("p_clustered", pa.float32(), "the network's score for clustered, 0 to 1"),
+    Column("p_clustered", pa.float32(), "the network's score for clustered, 0 to 1, from a network of two classes"),
+    Column("p_non", pa.float32(), "the network's score for non-clustered, 0 to 1, from a network of three classes"),
+    Column("p_round", pa.float32(), "its score for clustered in a round cluster"),
+    Column("p_fiber", pa.float32(), "its score for clustered in a fiber"),
     Column("label", pa.int8(), "the network's class: 0 non-clustered, 1 clustered, 2 fiber"),
     Column("cluster_id", pa.int64(), "smallest loc_id of the cluster it belongs to; -1 where it belongs to none"),
     Column("window_saturated", pa.bool_(), "its neighbor window holds no localization of another class"),
@@ -56,7 +60,35 @@ CLUSTERS = (
     Column("touches_border", pa.bool_(), "the outline comes within 2b of the image's bounding box"),
 )
 
-DESCRIPTORS = tuple(c.name for c in CLUSTERS if pa.types.is_floating(c.type) and not c.name.startswith("centroid"))
+CLUSTERS_3D = (
+    *CLUSTERS[:4],
+    Column(
+        "volume_nm3", pa.float64(), "volume of balls of 2b on the members, united, then eroded by b; voids excluded"
+    ),
+    Column("projected_area_nm2", pa.float64(), "area inside the outline of the members seen along z, holes excluded"),
+    Column("extent_x_nm", pa.float64(), "width along x of the box that bounds the members"),
+    Column("extent_y_nm", pa.float64(), "its width along y"),
+    Column("extent_z_nm", pa.float64(), "its width along z"),
+    Column("elongation", pa.float64(), "1 - smallest / largest axis of the members' covariance ellipsoid (0 round)"),
+    Column("radius_of_gyration_nm", pa.float64(), "root mean squared distance of the members from their centroid"),
+    Column("mean_nn_nm", pa.float64(), "mean distance of the members to their nearest localization"),
+    Column("density_per_um3", pa.float64(), "localizations of the cluster per volume; null where that is 0"),
+    Column("centroid_x_nm", pa.float64(), "mean x of the members"),
+    Column("centroid_y_nm", pa.float64(), "mean y of the members"),
+    Column("centroid_z_nm", pa.float64(), "mean z of the members"),
+    *CLUSTERS[-2:],
+)
+"""Columns of clusters of 3D localizations."""
+
+
+def cluster_columns(dimensions: int) -> tuple[Column, ...]:
+    """Columns of the clusters of an image whose localizations have 2 or 3 coordinates."""
+    return CLUSTERS_3D if dimensions == 3 else CLUSTERS
+
+
+def descriptors(columns: tuple[Column, ...]) -> tuple[str, ...]:
+    """Names of the measures among the columns of clusters: what a summary gives medians of."""
+    return tuple(c.name for c in columns if pa.types.is_floating(c.type) and not c.name.startswith("centroid"))
 
 
 def arrow_schema(columns: tuple[Column, ...], *, leave_out: tuple[str, ...] = ()) -> pa.Schema:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
+HEIGHTS = ("slab", "flat", "column", "tilted", "layers", "like x")
 KINDS = ("two_places", "scattered", "void", "duplicates", "grid", "corners", "chain", "ring", "hot_spot", "collinear")
 
 
@@ -47,11 +48,39 @@ def layouts(draw: st.DrawFn, least: int = 12, most: int = 60) -> np.ndarray:
     kind = draw(st.sampled_from(KINDS))
     n = draw(st.integers(least, most))
     xy = draw_layout(kind, n, np.random.default_rng(draw(st.integers(0, 2**32 - 1))))
+    return _somewhere(draw, xy)
+
+
+@st.composite
+def layouts_3d(draw: st.DrawFn, least: int = 12, most: int = 60) -> np.ndarray:
+    """(about n, 3) float64 in nm: a layout with heights, on lattices and far away as in the plane."""
+    kind = draw(st.sampled_from(KINDS))
+    n = draw(st.integers(least, most))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    xy = draw_layout(kind, n, rng)
+    return _somewhere(draw, raised(xy, draw(st.sampled_from(HEIGHTS)), rng))
+
+
+def raised(xy: np.ndarray, height: str, rng: np.random.Generator) -> np.ndarray:
+    """A layout of the plane with a z; duplicates may part, and all may come to lie above one place."""
+    if height == "column":
+        return np.column_stack([np.full((len(xy), 2), 400.0), xy[:, 0]])
+    z = {
+        "slab": rng.uniform(0, 300, len(xy)),
+        "flat": np.full(len(xy), 77.0),
+        "tilted": 0.5 * xy[:, 0] - 0.25 * xy[:, 1],
+        "layers": 100.0 * rng.integers(0, 3, len(xy)),
+        "like x": xy[:, 0],
+    }[height]
+    return np.column_stack([xy, z])
+
+
+def _somewhere(draw: st.DrawFn, points: np.ndarray) -> np.ndarray:
     lattice = draw(st.sampled_from(["none", "coarse", "fine", "far away"]))
     if lattice == "coarse":
-        xy = np.round(xy / 16.0) * 16.0
+        points = np.round(points / 16.0) * 16.0
     elif lattice == "fine":
-        xy = np.round(xy * 0.02, 1)
+        points = np.round(points * 0.02, 1)
     elif lattice == "far away":
-        xy = xy * 0.3 + 1e8
-    return xy[np.random.default_rng(len(xy)).permutation(len(xy))]
+        points = points * 0.3 + 1e8
+    return points[np.random.default_rng(len(points)).permutation(len(points))]

@@ -41,12 +41,31 @@ class Threshold:
     below: float = 0.5
     dimensions: int = 2
     name: str = "threshold"
+    classes: tuple[str, ...] = ("non-clustered", "clustered")
+    score_columns: tuple[str, ...] = ("p_clustered",)
 
     def scores(self, distances: np.ndarray) -> np.ndarray:
-        return (distances[:, self.rank - 1] < np.float32(self.below) * distances[:, -1]).astype(np.float32)
+        near = distances[:, self.rank - 1] < np.float32(self.below) * distances[:, -1]
+        return near[:, None].astype(np.float32)
 
     def labels(self, scores: np.ndarray) -> np.ndarray:
-        return (scores > 0.5).astype(np.int8)
+        return (scores[:, 0] > 0.5).astype(np.int8)
+
+
+@dataclass(frozen=True)
+class TwoThresholds(Threshold):
+    """Three classes: what is clustered is round where the first neighbor is nearer than half of the `rank`-th."""
+
+    classes: tuple[str, ...] = ("non-clustered", "round", "fiber")
+    score_columns: tuple[str, ...] = ("p_non", "p_round", "p_fiber")
+
+    def scores(self, distances: np.ndarray) -> np.ndarray:
+        near = super().scores(distances)[:, 0]
+        round_ = distances[:, 0] < np.float32(0.5) * distances[:, self.rank - 1]
+        return np.column_stack([1.0 - near, near * round_, near * ~round_]).astype(np.float32)
+
+    def labels(self, scores: np.ndarray) -> np.ndarray:
+        return scores.argmax(axis=1).astype(np.int8)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ FLOORS = [
         "measure",
         "outline",
         "circles",
+        "volume",
+        "spheres",
         "stats",
         "evaluate",
         "simulate",
@@ -36,6 +38,7 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # outline is a part of measuring, stages make up the pipeline, which the interface calls.
 SAME_FLOOR = {
     ("neighbors", "blocks"), ("segment", "blocks"), ("measure", "outline"), ("outline", "circles"),
+    ("measure", "volume"), ("volume", "spheres"), ("spheres", "circles"),
     ("params", "errors"), ("pipeline", "stages"), ("interface", "stages"), ("interface", "pipeline"),
     ("cli", "run"), ("__main__", "cli"),
 }  # fmt: skip

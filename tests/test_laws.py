@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layouts import KINDS, draw_layout, layouts
+from layouts import HEIGHTS, KINDS, draw_layout, layouts, layouts_3d, raised
 from support import (
     HAND_DRAWN,
     HAND_DRAWN_CLUSTERS,
     Threshold,
+    TwoThresholds,
     analyse_in_memory,
     oracle_clusters,
     oracle_neighbors,
@@ -27,6 +30,21 @@ CLASSIFIERS = st.builds(
     n_neighbors=st.sampled_from([4, 6, 9]),
     rank=st.integers(1, 4),
     below=st.sampled_from([0.4, 0.6, 0.8, 1.1]),
+)
+CLASSIFIERS_3D = CLASSIFIERS.map(lambda c: replace(c, dimensions=3))
+
+
+def three_classes(classifier: Threshold) -> TwoThresholds:
+    """A classifier that tells rounds and fibers apart, over the same window."""
+    chosen = (classifier.n_neighbors, max(2, classifier.rank), classifier.below, classifier.dimensions)
+    return TwoThresholds(*chosen)
+
+
+# Localizations and a classifier of them: in 3D, of three classes, and both.
+FURTHER = st.one_of(
+    st.tuples(layouts_3d(), CLASSIFIERS_3D),
+    st.tuples(layouts(), CLASSIFIERS.map(three_classes)),
+    st.tuples(layouts_3d(), CLASSIFIERS_3D.map(three_classes)),
 )
 WHOLE = 10**6
 
@@ -48,6 +66,15 @@ def test_tiling_changes_nothing(xy, classifier, tile):
     those of comparing everything with everything. Identity: cluster_id is the smallest loc_id of what the definition
     joins.
     """
+    _assert_tiling_changes_nothing(xy, classifier, tile)
+
+
+@given(FURTHER, TILES)
+def test_tiling_changes_nothing_in_3d_and_of_three_classes(case, tile):
+    _assert_tiling_changes_nothing(*case, tile)
+
+
+def _assert_tiling_changes_nothing(xy, classifier, tile):
     one, many = analyse_in_memory(xy, classifier, WHOLE), analyse_in_memory(xy, classifier, tile)
     _assert_conserved(many, xy)
     assert one.work.partition().n_tiles == 1
@@ -79,9 +106,19 @@ def test_tenths_of_a_nanometre_change_nothing(tenths, tile):
 @given(layouts(), CLASSIFIERS, TILES, st.integers(0, 2**32 - 1))
 def test_row_order_changes_nothing_but_the_ids(xy, classifier, tile, seed):
     """Law 2: shuffled rows give the same labels, clusters and measures, ids up to the numbering of the rows."""
+    _assert_row_order_changes_nothing(xy, classifier, tile, seed)
+
+
+@settings(max_examples=150)
+@given(FURTHER, TILES, st.integers(0, 2**32 - 1))
+def test_row_order_changes_nothing_in_3d_and_of_three_classes(case, tile, seed):
+    _assert_row_order_changes_nothing(*case, tile, seed)
+
+
+def _assert_row_order_changes_nothing(xy, classifier, tile, seed):
     order = np.random.default_rng(seed).permutation(len(xy))
     one, shuffled = analyse_in_memory(xy, classifier, WHOLE), analyse_in_memory(xy[order], classifier, tile)
-    for name in ("p_clustered", "label", "window_saturated"):
+    for name in (*classifier.score_columns, "label", "window_saturated"):
         assert shuffled.points[name].equals(one.points[name].take(pa.array(order)))
     assert _same_partition(one.cluster_id[order], shuffled.cluster_id)
     measures = [n for n in one.clusters.column_names if n != "cluster_id"]
@@ -92,11 +129,23 @@ def test_row_order_changes_nothing_but_the_ids(xy, classifier, tile, seed):
 @given(layouts(), CLASSIFIERS, TILES, st.sampled_from([0.25, 0.5, 2.0, 1024.0]))
 def test_scaling_scales(xy, classifier, tile, scale):
     """Law 8: lengths by s, areas by s squared, to the bit for powers of two; nothing else changes."""
+    _assert_scaling_scales(xy, classifier, tile, scale)
+
+
+@settings(max_examples=150)
+@given(FURTHER, TILES, st.sampled_from([0.25, 0.5, 2.0, 1024.0]))
+def test_scaling_scales_in_3d_and_of_three_classes(case, tile, scale):
+    """Volumes by s cubed."""
+    _assert_scaling_scales(*case, tile, scale)
+
+
+def _assert_scaling_scales(xy, classifier, tile, scale):
     one, scaled = analyse_in_memory(xy, classifier, WHOLE), analyse_in_memory(xy * scale, classifier, tile)
     assert np.array_equal(one.cluster_id, scaled.cluster_id)
     for name in one.clusters.column_names:
         before, after = one.clusters[name], scaled.clusters[name]
-        factor = {"nm": scale, "nm2": scale**2, "um2": scale**-2}.get(name.rsplit("_", 1)[-1])
+        powers = {"nm": 1, "nm2": 2, "nm3": 3, "um2": -2, "um3": -3}
+        factor = scale ** powers[name.rsplit("_", 1)[-1]] if name.rsplit("_", 1)[-1] in powers else None
         if factor is None:
             assert after.equals(before), name
         else:
@@ -111,6 +160,31 @@ def test_large_layouts_with_a_wide_window(kind):
     one, many = analyse_in_memory(xy, classifier, WHOLE), analyse_in_memory(xy, classifier, 40)
     assert many.points.equals(one.points)
     assert many.clusters.equals(one.clusters)
+
+
+@pytest.mark.parametrize("kind", ["scattered", "void", "two_places", "chain", "hot_spot"])
+@pytest.mark.parametrize("height", HEIGHTS)
+def test_large_layouts_in_3d_with_a_wide_window(kind, height):
+    rng = np.random.default_rng(7)
+    points = raised(draw_layout(kind, 600, rng), height, rng)
+    classifier = TwoThresholds(n_neighbors=100, rank=10, below=0.6, dimensions=3)
+    one, many = analyse_in_memory(points, classifier, WHOLE), analyse_in_memory(points, classifier, 40)
+    assert many.points.equals(one.points)
+    assert many.clusters.equals(one.clusters)
+
+
+def test_three_classes_next_to_one_another_part():
+    """Rounds and fibers link among themselves only, whatever lies between them."""
+    rng = np.random.default_rng(3)
+    blob = rng.normal(0, 20, (40, 2)) + 500
+    classifier = TwoThresholds(n_neighbors=9, rank=4, below=2.0)
+    result = analyse_in_memory(np.vstack([blob, rng.uniform(0, 1000, (20, 2))]), classifier, 7)
+    label, cluster = result.points["label"].to_numpy(), result.cluster_id
+    assert set(label) == {1, 2}
+    assert sorted(result.clusters["label"].unique().to_pylist()) == [1, 2]
+    for row in result.clusters.to_pylist():
+        members = label[cluster == row["cluster_id"]]
+        assert len(members) == row["n_localizations"] and set(members) == {row["label"]}
 
 
 def test_a_stray_localization_does_not_bring_the_image_into_memory(monkeypatch):

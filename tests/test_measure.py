@@ -151,7 +151,7 @@ def test_no_clusters() -> None:
     found = measure()
     assert len(found.area_nm2) == len(found.outline) == 0
     assert found.bounds_nm.shape == (0, 4)
-    assert len(nearest_centroid_nm(found.centroid_x_nm, found.centroid_y_nm)) == 0
+    assert len(nearest_centroid_nm(np.empty((0, 2)))) == 0
 
 
 def test_descriptors_of_four_localizations_by_hand() -> None:
@@ -262,8 +262,9 @@ def test_touches_border_within_two_b() -> None:
 
 def test_nearest_centroid() -> None:
     x, y = np.array([0.0, 3.0, 100.0, 100.0]), np.array([0.0, 4.0, 0.0, 0.0])
-    assert nearest_centroid_nm(x, y).tolist() == [5.0, 5.0, 0.0, 0.0]
-    assert np.isnan(nearest_centroid_nm(x[:1], y[:1])).tolist() == [True]
+    assert nearest_centroid_nm(np.column_stack([x, y])).tolist() == [5.0, 5.0, 0.0, 0.0]
+    assert nearest_centroid_nm(np.column_stack([x, y, [12.0, 0.0, 7.0, 0.0]])).tolist() == [13.0, 13.0, 7.0, 7.0]
+    assert np.isnan(nearest_centroid_nm(np.zeros((1, 3)))).tolist() == [True]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,14 @@ import numpy.typing as npt
 import shapely
 from PIL import Image, ImageDraw, ImageFont
 
-from caml_dask.pictures.raster import BACKGROUND, CLUSTERED_COLOR, NON_CLUSTERED_COLOR, Raster, zoom_bounds
+from caml_dask.pictures.raster import (
+    BACKGROUND,
+    CLUSTERED_COLOR,
+    FIBER_COLOR,
+    NON_CLUSTERED_COLOR,
+    Raster,
+    zoom_bounds,
+)
 
 __all__ = ["Raster", "draw_overview", "zoom_bounds"]
 
@@ -82,6 +89,7 @@ def draw_overview(
     path: Path | str,
     n_clusters: int,
     zoom: Raster | None = None,
+    classes: Sequence[str] = ("non-clustered", "clustered"),
 ) -> None:
     """Write the overview as PNG; the same localizations and outlines in any order give the same bytes.
 
@@ -99,6 +107,7 @@ def draw_overview(
     path : file to write.
     n_clusters : clusters in the image.
     zoom : counts of the region to magnify; see `zoom_bounds`.
+    classes : names of the rasters' classes, for the legend.
     """
     panels = [_Panel(raster, crowded=n_clusters > MOST_OUTLINES), *([] if zoom is None else [_Panel(zoom)])]
     for outline in outlines:
@@ -110,7 +119,7 @@ def draw_overview(
     if zoom is not None:
         _frame(pictures[0], raster, zoom)
     lines = [*_counts(raster, n_clusters), *caption]
-    _compose(pictures, title, _legend(panels), lines, text_px).save(path, format="PNG")
+    _compose(pictures, title, _legend(panels, classes), lines, text_px).save(path, format="PNG")
 
 
 def _rings(outline: Outline) -> tuple[list[npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
@@ -123,7 +132,8 @@ def _rings(outline: Outline) -> tuple[list[npt.NDArray[np.float64]], npt.NDArray
 
 
 def _counts(raster: Raster, n_clusters: int) -> list[str]:
-    non, clustered = (int(c.sum()) for c in raster.counts)
+    non, *others = (int(c.sum()) for c in raster.counts)
+    clustered = sum(others)
     n = non + clustered
     height, width = (side * raster.pixel_nm / 1000.0 for side in raster.shape)
     percent = f", {100.0 * clustered / n:.1f} % clustered" if n else ""
@@ -133,8 +143,10 @@ def _counts(raster: Raster, n_clusters: int) -> list[str]:
     ]
 
 
-def _legend(panels: list[_Panel]) -> list[tuple[Color, str]]:
-    entries = [(_rgb(CLUSTERED_COLOR), "clustered"), (_rgb(NON_CLUSTERED_COLOR), "non-clustered")]
+def _legend(panels: list[_Panel], classes: Sequence[str]) -> list[tuple[Color, str]]:
+    non, *clustered = classes
+    entries = [(_rgb(color), name) for name, color in zip(clustered, (CLUSTERED_COLOR, FIBER_COLOR), strict=False)]
+    entries.append((_rgb(NON_CLUSTERED_COLOR), non))
     if not panels[0].drawn:
         return entries
     whole = panels[0].hidden()

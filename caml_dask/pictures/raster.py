@@ -15,7 +15,10 @@ BACKGROUND = np.array([9, 11, 17], dtype=np.float64)
 NON_CLUSTERED_COLOR = np.array([128, 156, 206], dtype=np.float64)
 CLUSTERED_COLOR = np.array([255, 150, 40], dtype=np.float64)
 DENSE_COLOR = np.array([255, 238, 170], dtype=np.float64)
+FIBER_COLOR = np.array([232, 84, 196], dtype=np.float64)
+DENSE_FIBER_COLOR = np.array([255, 206, 244], dtype=np.float64)
 
+_COLORS = ((CLUSTERED_COLOR, DENSE_COLOR), (FIBER_COLOR, DENSE_FIBER_COLOR))
 _MARGIN = 0.02
 _THINNEST = 0.25
 _ONE_SPOT_NM = 1000.0
@@ -28,7 +31,7 @@ _FAINTEST = (0.55, 0.2)
 
 
 class Raster:
-    """Counts of clustered and non-clustered localizations in square pixels, row 0 at the smallest y.
+    """Counts of localizations of each class in square pixels, row 0 at the smallest y.
 
     Adding tables in any order, or to several rasters that are merged, gives the same counts.
 
@@ -37,9 +40,10 @@ class Raster:
     bounds_nm : x0, y0, x1, y1; a margin is added, and an extent too thin to be seen is widened.
     longest_px : pixels along the longer side.
     margin : added on each side, as a share of the longer side.
+    classes : 2 for non-clustered and clustered, 3 for fibers too.
     """
 
-    def __init__(self, bounds_nm: Bounds, longest_px: int = 1600, *, margin: float = _MARGIN):
+    def __init__(self, bounds_nm: Bounds, longest_px: int = 1600, *, margin: float = _MARGIN, classes: int = 2):
         x0, y0, x1, y1 = (float(v) for v in bounds_nm)
         if not (np.isfinite([x0, y0, x1, y1]).all() and x0 <= x1 and y0 <= y1):
             raise ValueError(f"bounds_nm {bounds_nm} are no extent: pass finite x0, y0, x1, y1 with x0 <= x1, y0 <= y1")
@@ -48,21 +52,21 @@ class Raster:
         self.pixel_nm = max(width, height) / longest_px
         self.shape = (max(1, round(height / self.pixel_nm)), max(1, round(width / self.pixel_nm)))
         self.x0_nm, self.y0_nm = (x0 + x1 - width) / 2, (y0 + y1 - height) / 2
-        self.counts = np.zeros((2, *self.shape), dtype=np.int64)
+        self.counts = np.zeros((classes, *self.shape), dtype=np.int64)
 
-    def add(self, x_nm: FloatArray, y_nm: FloatArray, clustered: npt.NDArray[np.bool_]) -> None:
-        """Count n localizations; those outside, or with coordinates that are not finite, are left out."""
+    def add(self, x_nm: FloatArray, y_nm: FloatArray, labels: npt.NDArray[np.int8] | npt.NDArray[np.bool_]) -> None:
+        """Count n localizations of classes `labels`; those outside, or with coordinates not finite, are left out."""
         with np.errstate(invalid="ignore"):
             column = np.floor((np.asarray(x_nm) - self.x0_nm) / self.pixel_nm)
             row = np.floor((np.asarray(y_nm) - self.y0_nm) / self.pixel_nm)
             inside = (column >= 0) & (column < self.shape[1]) & (row >= 0) & (row < self.shape[0])
         pixel = row[inside].astype(np.int64) * self.shape[1] + column[inside].astype(np.int64)
-        pixel += np.asarray(clustered, dtype=bool)[inside] * (self.shape[0] * self.shape[1])
+        pixel += np.asarray(labels, dtype=np.int64)[inside] * (self.shape[0] * self.shape[1])
         self.counts += np.bincount(pixel, minlength=self.counts.size).reshape(self.counts.shape)
 
     def merge(self, other: Self) -> None:
         """Add the counts of a raster of the same bounds and size."""
-        mine, its = ((r.x0_nm, r.y0_nm, r.pixel_nm, r.shape) for r in (self, other))
+        mine, its = ((r.x0_nm, r.y0_nm, r.pixel_nm, r.counts.shape) for r in (self, other))
         if mine != its:
             raise ValueError(f"rasters of {mine} and {its} (x0, y0, pixel, shape) differ: give both the same bounds")
         self.counts += other.counts
@@ -75,13 +79,18 @@ class Raster:
         return self.x0_nm, self.y0_nm, x1, y1
 
     def colors(self) -> npt.NDArray[np.uint8]:
-        """The picture, (rows, columns, 3): non-clustered dim blue, clustered warm, brighter where there are more."""
+        """The picture, (rows, columns, 3).
+
+        Non-clustered is dim blue, clustered warm, a fiber pink; brighter where there are more.
+        """
         radius = _dot_radius(self.counts.sum(axis=0))
-        non, clustered = (_spread(_brightness(counts), radius)[..., None] for counts in self.counts)
+        non, *clustered = (_spread(_brightness(counts), radius)[..., None] for counts in self.counts)
         picture = BACKGROUND + non * (NON_CLUSTERED_COLOR - BACKGROUND)
-        warm = CLUSTERED_COLOR + np.clip(2 * clustered - 1, 0, 1) * (DENSE_COLOR - CLUSTERED_COLOR)
-        opaque = np.minimum(1.0, 1.6 * clustered)
-        return np.rint(picture * (1 - opaque) + warm * opaque).astype(np.uint8)
+        for bright, (color, dense) in zip(clustered, _COLORS, strict=False):
+            shown = color + np.clip(2 * bright - 1, 0, 1) * (dense - color)
+            opaque = np.minimum(1.0, 1.6 * bright)
+            picture = picture * (1 - opaque) + shown * opaque
+        return np.rint(picture).astype(np.uint8)
 
 
 def zoom_bounds(centroids_nm: FloatArray, bounds_nm: Bounds, width_nm: float) -> Bounds:

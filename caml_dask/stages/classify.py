@@ -25,7 +25,8 @@ _LEAST_HALO = 10  # halo rows always allowed, in multiples of the network's wind
 def classify(work: Work, unit: int) -> dict[str, Any]:
     """Score the localizations of one tile; keep the distances too where the settings ask for them."""
     table = work.store.get("tile", unit)
-    scores = np.full(len(table), np.nan, np.float32)
+    names = work.classifier.score_columns
+    scores = np.full((len(table), len(names)), np.nan, np.float32)
     window_nm, nearest_nm = np.full(len(table), np.nan), np.full(len(table), np.nan)
 
     def score(path: Path | None) -> None:
@@ -41,10 +42,10 @@ def classify(work: Work, unit: int) -> dict[str, Any]:
         work.store.output(f"features.zarr/tile_{unit:06d}", score)
     else:
         score(None)
-    labels = {"p_clustered": scores, "label": work.classifier.labels(scores)}
+    labels = {**dict(zip(names, scores.T, strict=True)), "label": work.classifier.labels(scores)}
     distances = {"window_nm": window_nm, "nearest_nm": nearest_nm}
     work.store.put("labels", unit, pa.table({"loc_id": table["loc_id"], **labels, **distances}))
-    return {"rows": int(np.isfinite(scores).sum()), "duplicates": int(np.count_nonzero(nearest_nm == 0))}
+    return {"rows": int(np.isfinite(scores).all(axis=1).sum()), "duplicates": int(np.count_nonzero(nearest_nm == 0))}
 
 
 def certified_neighbors(work: Work, unit: int) -> Iterator[Neighbors]:

@@ -14,12 +14,11 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from caml_dask.measure import nearest_centroid_nm
-from caml_dask.schema import CLUSTERS, arrow_schema
+from caml_dask.schema import arrow_schema, cluster_columns, descriptors
 from caml_dask.stages.work import COMPRESSION, Work
 
 AT_A_TIME = 10_000  # clusters held at a time: some 50 MB with their outlines
 _NEAREST = "nearest_cluster_nm"
-_SCHEMA = arrow_schema(CLUSTERS)
 
 
 class MeasuredClusters:
@@ -27,6 +26,9 @@ class MeasuredClusters:
 
     def __init__(self, work: Work):
         self._store = work.store
+        columns = cluster_columns(work.dimensions())
+        self.schema = arrow_schema(columns)
+        self.descriptors = descriptors(columns)
         self._tiles = range(work.partition().n_tiles)
         ids = self._in_tile_order("cluster_id")
         self._order = np.argsort(ids)
@@ -41,21 +43,22 @@ class MeasuredClusters:
 
     @cached_property
     def centroids_nm(self) -> np.ndarray:
-        """(c, 2) float64."""
-        return np.column_stack([self.column("centroid_x_nm"), self.column("centroid_y_nm")])
+        """(c, 2) float64, or (c, 3) for clusters in 3D."""
+        return np.column_stack([self.column(name) for name in self.schema.names if name.startswith("centroid")])
 
     @cached_property
     def nearest_nm(self) -> np.ndarray:
         """(c,) float64, distance from each centroid to the nearest other one; NaN for a cluster alone."""
-        return nearest_centroid_nm(*self.centroids_nm.T)
+        return nearest_centroid_nm(self.centroids_nm)
 
     def tables(self) -> Iterator[pa.Table]:
         """The clusters as users see them, outlines left out; at least one table."""
         stop = 0
-        for table in self._ranges([field.name for field in _SCHEMA if field.name != _NEAREST]):
+        for table in self._ranges([name for name in self.schema.names if name != _NEAREST]):
             start, stop = stop, stop + len(table)
             nearest = pa.array(self.nearest_nm[start:stop], from_pandas=True)
-            yield table.add_column(_SCHEMA.get_field_index(_NEAREST), _NEAREST, nearest).cast(_SCHEMA)
+            at = self.schema.get_field_index(_NEAREST)
+            yield table.add_column(at, _NEAREST, nearest).cast(self.schema)
 
     def outlines(self) -> Iterator[pa.Table]:
         """cluster_id and outline (WKB); at least one table."""
@@ -73,8 +76,8 @@ class MeasuredClusters:
 
 def write_clusters(work: Work, clusters: MeasuredClusters) -> None:
     """Publish clusters.parquet, clusters.csv and outlines.parquet."""
-    work.store.output("clusters.parquet", lambda path: _write_parquet(path, _SCHEMA, clusters.tables()))
-    work.store.output("clusters.csv", lambda path: _write_csv(path, clusters.tables()))
+    work.store.output("clusters.parquet", lambda path: _write_parquet(path, clusters.schema, clusters.tables()))
+    work.store.output("clusters.csv", lambda path: _write_csv(path, clusters))
     # GeoParquet 1.1 with an explicit null crs: a missing one would mean longitude and latitude
     column = {"encoding": "WKB", "geometry_types": ["Polygon", "MultiPolygon"], "crs": None}
     geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
@@ -89,7 +92,7 @@ def _write_parquet(path: Path, schema: pa.Schema, tables: Iterator[pa.Table]) ->
             writer.write_table(pa.Table.from_arrays(table.columns, schema=schema))
 
 
-def _write_csv(path: Path, tables: Iterator[pa.Table]) -> None:
-    with pa_csv.CSVWriter(path, _SCHEMA) as writer:
-        for table in tables:
+def _write_csv(path: Path, clusters: MeasuredClusters) -> None:
+    with pa_csv.CSVWriter(path, clusters.schema) as writer:
+        for table in clusters.tables():
             writer.write_table(table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import shapely
 
 from caml_dask.pictures.overview import MOST_OUTLINES, Raster, draw_overview, zoom_bounds
-from caml_dask.schema import DESCRIPTORS, NO_CLUSTER
+from caml_dask.schema import NO_CLUSTER, NON_CLUSTERED
 from caml_dask.stages.clusters import MeasuredClusters, write_clusters
 from caml_dask.stages.results import hull_area_um2
 from caml_dask.stages.work import Work, xy
@@ -33,24 +34,28 @@ def publish(work: Work, unit: int) -> dict[str, Any]:
 
 
 def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
-    """Counts, percent clustered, clusters per um2, the area and how it was defined, medians with IQR, warnings."""
+    """Counts, percent clustered, clusters per um2, the area and how it was defined, medians with IQR, warnings.
+
+    From a network of more than two classes, some of them for each class of clusters too, as `by_class`.
+    """
     facts = work.facts()
     counts = _tally(work)
     if work.settings.area_um2 is not None:
         area, definition = work.settings.area_um2, "given"
     else:
         area, definition = hull_area_um2(work), "convex hull of the localizations"
-    columns = {name: median_iqr(clusters.column(name)) for name in ("n_localizations", *DESCRIPTORS)}
+    everything = np.ones(len(clusters), dtype=bool)
+    in_clusters = int(counts.in_clusters.sum())
     return {
         "image_id": work.image.image_id,
         "model": work.classifier.name,
         "rows": facts["rows"],
         "localizations": facts["finite"],
         "dropped_nonfinite": facts["rows"] - facts["finite"],
-        "duplicates": counts["duplicates"],
-        "labelled_clustered": counts["labelled_clustered"],
-        "in_clusters": counts["in_clusters"],
-        "percent_clustered": 100.0 * counts["in_clusters"] / max(1, facts["finite"]),
+        "duplicates": counts.duplicates,
+        "labelled_clustered": int(counts.labelled[NON_CLUSTERED + 1 :].sum()),
+        "in_clusters": in_clusters,
+        "percent_clustered": 100.0 * in_clusters / max(1, facts["finite"]),
         "clusters": len(clusters),
         "clusters_per_um2": len(clusters) / area if area > 0 else None,
         "area_um2": area,
@@ -58,17 +63,46 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
         "bounds_nm": facts["bounds_nm"],
         "chunks": facts["chunks"],
         "tiles": work.partition().n_tiles,
-        "window_saturated": counts["window_saturated"],
-        "medians": {
-            name: None if m.n == 0 else {"median": m.median, "q25": m.q25, "q75": m.q75, "n": m.n}
-            for name, m in columns.items()
-        },
+        "window_saturated": counts.window_saturated,
+        "medians": _medians(clusters, everything),
+        **_by_class(work, clusters, counts, area),
         "warnings": _warnings(work, facts, counts, clusters, area),
     }
 
 
+def _by_class(work: Work, clusters: MeasuredClusters, counts: _Counts, area_um2: float) -> dict[str, Any]:
+    """The summary's part on each class, from a network that tells more than two apart."""
+    names = work.classifier.classes
+    if len(names) <= 2:
+        return {}
+    of, finite = clusters.column("label"), work.facts()["finite"]
+    found = {}
+    for label, name in enumerate(names):
+        if label == NON_CLUSTERED:
+            continue
+        mine = of == label
+        found[name] = {
+            "localizations": int(counts.labelled[label]),
+            "in_clusters": int(counts.in_clusters[label]),
+            "percent_clustered": 100.0 * int(counts.in_clusters[label]) / max(1, finite),
+            "clusters": int(mine.sum()),
+            "clusters_per_um2": int(mine.sum()) / area_um2 if area_um2 > 0 else None,
+            "medians": _medians(clusters, mine),
+        }
+    return {"by_class": found}
+
+
+def _medians(clusters: MeasuredClusters, which: np.ndarray) -> dict[str, Any]:
+    """Median and quartiles of the measures of some clusters, (c,) bool; None for a measure that none has."""
+    found = {name: median_iqr(clusters.column(name)[which]) for name in ("n_localizations", *clusters.descriptors)}
+    return {
+        name: None if m.n == 0 else {"median": m.median, "q25": m.q25, "q75": m.q75, "n": m.n}
+        for name, m in found.items()
+    }
+
+
 def _warnings(
-    work: Work, facts: dict[str, Any], counts: dict[str, int], clusters: MeasuredClusters, area_um2: float
+    work: Work, facts: dict[str, Any], counts: _Counts, clusters: MeasuredClusters, area_um2: float
 ) -> list[str]:
     found = []
     if facts["finite"] < facts["rows"]:
@@ -76,22 +110,24 @@ def _warnings(
             f"{facts['rows'] - facts['finite']} rows have NaN or infinite coordinates and were left out; "
             "they stand in the points with null results"
         )
-    if counts["duplicates"]:
+    if counts.duplicates:
         found.append(
-            f"{counts['duplicates']} localizations share their exact coordinates with another: repeated rows, "
+            f"{counts.duplicates} localizations share their exact coordinates with another: repeated rows, "
             "or one molecule exported twice"
         )
-    if counts["window_saturated"] > _MANY_SATURATED * max(1, counts["labelled_clustered"]):
+    if counts.window_saturated > _MANY_SATURATED * max(1, int(counts.labelled[NON_CLUSTERED + 1 :].sum())):
         window = work.classifier.n_neighbors
+        two = len(work.classifier.classes) == 2
         large = int(np.count_nonzero(clusters.column("n_localizations") >= window))
         found.append(
-            f"the {window}-neighbor window of {counts['window_saturated']} clustered localizations holds no "
-            "non-clustered one; "
+            f"the {window}-neighbor window of {counts.window_saturated} clustered localizations holds no "
+            f"{'non-clustered one' if two else 'localization of another class'}; "
             + (
                 f"{large} clusters have {window} localizations or more and may be in fragments: "
                 "a network with a larger window would see them whole"
                 if large
-                else "the field has too few non-clustered localizations to tell where its clusters end"
+                else f"the field has too few {'non-clustered localizations' if two else 'of them'} to tell where its "
+                "clusters end"
             )
         )
     if not area_um2 > 0:
@@ -99,34 +135,61 @@ def _warnings(
     return found
 
 
-def _tally(work: Work) -> dict[str, int]:
-    """Add up over all tiles what the summary counts."""
-    total = {"duplicates": 0, "labelled_clustered": 0, "in_clusters": 0, "window_saturated": 0}
+@dataclass(frozen=True)
+class _Counts:
+    """What the summary counts over all tiles.
+
+    duplicates : localizations that share their coordinates with another
+    window_saturated : localizations whose window holds none of another class
+    labelled, in_clusters : (classes,) int64, localizations of each class, and of those in clusters
+    """
+
+    duplicates: int
+    window_saturated: int
+    labelled: np.ndarray
+    in_clusters: np.ndarray
+
+
+def _tally(work: Work) -> _Counts:
+    classes = len(work.classifier.classes)
+    duplicates = saturated = 0
+    labelled, in_clusters = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
     for tile in range(work.partition().n_tiles):
-        labels = work.store.get("labels", tile, ["nearest_nm"])
         rows = work.store.get("membership", tile)
-        total["duplicates"] += int(np.count_nonzero(labels["nearest_nm"].to_numpy() == 0))
-        total["labelled_clustered"] += int(np.count_nonzero(rows["label"].to_numpy() > 0))
-        total["in_clusters"] += int(np.count_nonzero(rows["cluster_id"].to_numpy() != NO_CLUSTER))
-        total["window_saturated"] += int(np.count_nonzero(rows["window_saturated"].to_numpy(zero_copy_only=False)))
-    return total
+        label, member = rows["label"].to_numpy(), rows["cluster_id"].to_numpy() != NO_CLUSTER
+        duplicates += int(
+            np.count_nonzero(work.store.get("labels", tile, ["nearest_nm"])["nearest_nm"].to_numpy() == 0)
+        )
+        saturated += int(np.count_nonzero(rows["window_saturated"].to_numpy(zero_copy_only=False)))
+        labelled += np.bincount(label, minlength=classes)
+        in_clusters += np.bincount(label[member], minlength=classes)
+    return _Counts(duplicates, saturated, labelled, in_clusters)
 
 
 def _draw(work: Work, clusters: MeasuredClusters, summary: dict[str, Any], path: Path) -> None:
     x0, y0, x1, y1 = summary["bounds_nm"]
     bounds = (x0, y0, x1, y1)
-    width_nm = float(2 * np.sqrt(np.median(clusters.column("area_nm2")) / np.pi)) if len(clusters) else 0.0
-    whole, zoom = Raster(bounds), Raster(zoom_bounds(clusters.centroids_nm, bounds, width_nm), 800, margin=0.0)
+    area_nm2 = clusters.column("projected_area_nm2" if work.dimensions() == 3 else "area_nm2")
+    width_nm = float(2 * np.sqrt(np.median(area_nm2) / np.pi)) if len(clusters) else 0.0
+    classes = work.classifier.classes
+    whole = Raster(bounds, classes=len(classes))
+    where = zoom_bounds(clusters.centroids_nm[:, :2], bounds, width_nm)
+    zoom = Raster(where, 800, margin=0.0, classes=len(classes))
     for tile in range(work.partition().n_tiles):
         table, rows = work.store.get("tile", tile), work.store.get("membership", tile)
         points = xy(table)[np.argsort(table["loc_id"].to_numpy())]
-        member = rows["cluster_id"].to_numpy() != NO_CLUSTER
+        # What is in no cluster is drawn as non-clustered.
+        drawn = np.where(rows["cluster_id"].to_numpy() == NO_CLUSTER, NON_CLUSTERED, rows["label"].to_numpy())
         for raster in (whole, zoom):
-            raster.add(points[:, 0], points[:, 1], member)
+            raster.add(points[:, 0], points[:, 1], drawn)
     rate = summary["clusters_per_um2"]
     caption = [f"model {summary['model']}", *([f"{rate:.2f} clusters per um2"] if rate is not None else [])]
+    if work.dimensions() == 3:
+        caption.append("3D, seen along z")
+    if "by_class" in summary:
+        caption.append(", ".join(f"{found['clusters']:,} {name}" for name, found in summary["by_class"].items()))
     outlines = _outlines(work, zoom if len(clusters) > MOST_OUTLINES else whole)
-    draw_overview(whole, outlines, summary["image_id"], caption, path, len(clusters), zoom)
+    draw_overview(whole, outlines, summary["image_id"], caption, path, len(clusters), zoom, classes)
 
 
 def _outlines(work: Work, raster: Raster) -> Iterator[shapely.Geometry]:

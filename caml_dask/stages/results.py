@@ -14,7 +14,7 @@ from caml_dask.schema import POINTS, arrow_schema
 from caml_dask.stages.work import COMPRESSION, COORDINATES, Work, coordinates, xy
 
 POINTS_SCHEMA = arrow_schema(POINTS)
-_RESULTS = ("p_clustered", "label", "cluster_id", "window_saturated")
+_MEMBERSHIP = ("label", "cluster_id", "window_saturated")
 
 
 def points(work: Work, unit: int) -> dict[str, Any]:
@@ -35,11 +35,12 @@ def points(work: Work, unit: int) -> dict[str, Any]:
         )
     place = np.full(len(table), -1, dtype=np.int64)
     place[found] = np.arange(len(found))
-    taken = results.select(list(_RESULTS)).take(pa.array(place, mask=place < 0))
+    names = (*work.classifier.score_columns, *_MEMBERSHIP)
+    taken = results.select(list(names)).take(pa.array(place, mask=place < 0))
     kept = [name for name in COORDINATES if name in table.column_names]
     own = [name for name in table.column_names if name not in ("loc_id", *kept)]
-    columns = [table["loc_id"], *(table[n] for n in kept), *(taken[n] for n in _RESULTS), *(table[n] for n in own)]
-    fields = [POINTS_SCHEMA.field(n) for n in ("loc_id", *kept, *_RESULTS)] + [table.schema.field(n) for n in own]
+    columns = [table["loc_id"], *(table[n] for n in kept), *(taken[n] for n in names), *(table[n] for n in own)]
+    fields = [POINTS_SCHEMA.field(n) for n in ("loc_id", *kept, *names)] + [table.schema.field(n) for n in own]
     joined = pa.Table.from_arrays(columns, schema=pa.schema(fields))
     if work.store.has_outputs:
         name = points_file(work.facts()["chunks"], unit)

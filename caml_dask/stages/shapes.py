@@ -7,24 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from caml_dask.measure import measure_clusters, touches_border
-from caml_dask.schema import CLUSTERS, NO_CLUSTER, NON_CLUSTERED, arrow_schema
-from caml_dask.stages.work import Work, lookup, xy
-
-MEASURED = arrow_schema(CLUSTERS, leave_out=("nearest_cluster_nm",)).append(pa.field("outline", pa.binary()))
-_OF_MEMBERS = (
-    "n_localizations",
-    "area_nm2",
-    "perimeter_nm",
-    "circularity",
-    "elongation",
-    "orientation_deg",
-    "radius_of_gyration_nm",
-    "mean_nn_nm",
-    "density_per_um2",
-    "centroid_x_nm",
-    "centroid_y_nm",
-)
+from caml_dask.measure import measure_clusters, measure_clusters_3d, touches_border
+from caml_dask.schema import NO_CLUSTER, NON_CLUSTERED, arrow_schema, cluster_columns
+from caml_dask.stages.work import Work, coordinates, lookup
 
 
 def measure(work: Work, unit: int) -> dict[str, Any]:
@@ -41,18 +26,25 @@ def measure(work: Work, unit: int) -> dict[str, Any]:
     order = np.argsort(ids, kind="stable")
     starts = np.append(np.flatnonzero(np.diff(ids[order], prepend=-1)), len(ids))
     first = order[starts[:-1]]
-    shapes = measure_clusters(points[order], nearest_nm[order], starts, b[first])
-    columns: dict[str, Any] = {name: getattr(shapes, name) for name in _OF_MEMBERS}
-    columns |= {
+    kind = measure_clusters_3d if work.dimensions() == 3 else measure_clusters
+    shapes = kind(points[order], nearest_nm[order], starts, b[first])
+    columns: dict[str, Any] = shapes.columns() | {
         "cluster_id": ids[first],
         "image_id": [work.image.image_id] * len(first),
         "label": labels[first],
         "touches_border": touches_border(shapes.bounds_nm, work.facts()["bounds_nm"], b[first]),
         "outline": shapes.outline_wkb(),
     }
-    table = pa.Table.from_arrays([_column(columns[f.name], f.type) for f in MEASURED], schema=MEASURED)
+    schema = _measured(work.dimensions())
+    table = pa.Table.from_arrays([_column(columns[f.name], f.type) for f in schema], schema=schema)
     work.store.put("measured", unit, table)
     return {"rows": len(cluster), "clusters": len(table)}
+
+
+def _measured(dimensions: int) -> pa.Schema:
+    """Columns of a measured cluster; the nearest other one is found once all are measured."""
+    columns = arrow_schema(cluster_columns(dimensions), leave_out=("nearest_cluster_nm",))
+    return columns.append(pa.field("outline", pa.binary()))
 
 
 def _column(values: Any, kind: pa.DataType) -> pa.Array:
@@ -77,16 +69,16 @@ def clusters_of(work: Work, unit: int) -> tuple[np.ndarray, np.ndarray]:
 def _members(
     work: Work, unit: int, cluster: np.ndarray, b_nm: np.ndarray, home: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """cluster_id, xy, nearest distance, label and b of a tile's localizations that belong to the `home` clusters."""
+    """cluster_id, coordinates, nearest distance, label and b of a tile's localizations in the `home` clusters."""
     mine = np.isin(cluster, home) & (cluster != NO_CLUSTER)
     labels = work.store.get("labels", unit)
     nearest_nm, label = (labels[name].to_numpy()[mine] for name in ("nearest_nm", "label"))
-    return cluster[mine], xy(work.store.get("tile", unit))[mine], nearest_nm, label, b_nm[mine]
+    return cluster[mine], coordinates(work.store.get("tile", unit))[mine], nearest_nm, label, b_nm[mine]
 
 
 def _put_membership(work: Work, unit: int, cluster: np.ndarray) -> None:
     labels = work.store.get("labels", unit)
-    table = labels.select(["loc_id", "p_clustered", "label"])
+    table = labels.select(["loc_id", *work.classifier.score_columns, "label"])
     table = table.append_column("cluster_id", pa.array(cluster))
     table = table.append_column("window_saturated", work.store.get("reach", unit)["window_saturated"])
     order = np.argsort(labels["loc_id"].to_numpy())

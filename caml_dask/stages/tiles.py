@@ -95,9 +95,12 @@ def check_fits(work: Work, n: int, dimensions: int) -> None:
     model, window = work.classifier.name, work.classifier.n_neighbors
     fitting = [x for x in NETWORKS.values() if x.dimensions == dimensions]
     if dimensions != work.classifier.dimensions:
-        others = " or ".join(f"--model {x.name}" for x in fitting) or "leave z out with --columns x=...,y=...,unit=..."
+        ways = [f"use --model {' or '.join(x.name for x in fitting)}"] if fitting else []
+        if dimensions == 3:
+            ways.append("leave z out " + ("with --columns x=...,y=...,unit=..." if work.image.path else "of the array"))
         raise InputError(
-            f"has {dimensions} coordinates a localization; {model} takes {work.classifier.dimensions}: use {others}",
+            f"has {dimensions} coordinates a localization; {model} takes {work.classifier.dimensions}: "
+            + ", or ".join(ways),
             work.image.path,
         )
     if n <= window:

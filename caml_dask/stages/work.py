@@ -35,11 +35,19 @@ class Scorer(Protocol):
     def dimensions(self) -> int:
         """Dimensions of the localizations it takes, 2 or 3."""
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes in the order of `label`, non-clustered first."""
+
+    @property
+    def score_columns(self) -> tuple[str, ...]:
+        """Names of the scores in the points: p_clustered alone, or one of each class where there are three."""
+
     def scores(self, distances: np.ndarray) -> np.ndarray:
-        """(n, N) float32 ascending distances to (n,) float32 scores, each row by itself."""
+        """(n, N) float32 ascending distances to (n, c) float32 scores, c of `score_columns`, each row by itself."""
 
     def labels(self, scores: np.ndarray) -> np.ndarray:
-        """(n,) float32 scores to (n,) int8 classes."""
+        """(n, c) float32 scores to (n,) int8 classes."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,10 @@ class Work:
         """What reading found: rows, finite, chunks, coordinates, bounds_nm (:func:`caml_dask.stages.tiles.ingest`)."""
         facts: dict[str, Any] = self.store.get("facts", 0).to_pylist()[0]
         return facts
+
+    def dimensions(self) -> int:
+        """Coordinates a localization of the image has, 2 or 3."""
+        return len(self.facts()["coordinates"])
 
     def partition(self) -> Partition:
         """The tiles of the image."""
