@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,8 @@ class Threshold:
     name: str = "threshold"
     classes: tuple[str, ...] = ("non-clustered", "clustered")
     score_columns: tuple[str, ...] = ("p_clustered",)
+    trained_on: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    csr_percent: tuple[float, ...] = ()
 
     def scores(self, distances: np.ndarray) -> np.ndarray:
         near = distances[:, self.rank - 1] < np.float32(self.below) * distances[:, -1]

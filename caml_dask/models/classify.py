@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +27,13 @@ class Classifier:
     entry : the registry's entry.
     weights_sha256 : digest of the weights' file, as its card pins it.
     weights : name to array.
+    card : what is known of it (`cards.card`).
     """
 
     entry: Network
     weights_sha256: str
     weights: Mapping[str, NDArray[np.float32]] = field(repr=False)
+    card: Mapping[str, Any] = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -56,6 +59,16 @@ class Classifier:
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of `label`."""
         return self.entry.classes
+
+    @property
+    def trained_on(self) -> Mapping[str, tuple[float, float]]:
+        """Lowest and highest points_per_cluster, percent_clustered and contrast it was trained on."""
+        return {name: (low, high) for name, (low, high) in self.card["trained_on"].items()}
+
+    @property
+    def csr_percent(self) -> tuple[float, ...]:
+        """Percent of localizations it labels clustered in simulated fields without clusters, of several densities."""
+        return tuple(self.card["results"]["csr_percent_called_clustered_by_density_per_um2"].values())
 
     def scores(self, distances: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores of each localization, from its distances alone: to the bit, whatever the batch or its order.
@@ -101,4 +114,5 @@ def load(name: str) -> Classifier:
     UsageError : no such network; the message lists those there are.
     WeightsError : weights that are not the ones its card pins.
     """
-    return Classifier(network(name), card(name)["weights_sha256"], load_weights(name))
+    about = card(name)
+    return Classifier(network(name), about["weights_sha256"], load_weights(name), about)

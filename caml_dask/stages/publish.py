@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,12 @@ import shapely
 
 from caml_dask.pictures.overview import MOST_OUTLINES, Raster, draw_overview, zoom_bounds
 from caml_dask.schema import NO_CLUSTER, NON_CLUSTERED
+from caml_dask.stages.advice import warnings
 from caml_dask.stages.clusters import MeasuredClusters, write_clusters
 from caml_dask.stages.results import hull_area_um2
+from caml_dask.stages.tally import Counts, tally
 from caml_dask.stages.work import Work, xy
 from caml_dask.stats import median_iqr
-
-_MANY_SATURATED = 0.05  # share of clustered localizations with a saturated window that earns a warning
 
 
 def publish(work: Work, unit: int) -> dict[str, Any]:
@@ -39,7 +38,7 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
     From a network of more than two classes, some of them for each class of clusters too, as `by_class`.
     """
     facts = work.facts()
-    counts = _tally(work)
+    counts = tally(work)
     if work.settings.area_um2 is not None:
         area, definition = work.settings.area_um2, "given"
     else:
@@ -53,7 +52,7 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
         "localizations": facts["finite"],
         "dropped_nonfinite": facts["rows"] - facts["finite"],
         "duplicates": counts.duplicates,
-        "labelled_clustered": int(counts.labelled[NON_CLUSTERED + 1 :].sum()),
+        "labelled_clustered": counts.labelled_clustered,
         "in_clusters": in_clusters,
         "percent_clustered": 100.0 * in_clusters / max(1, facts["finite"]),
         "clusters": len(clusters),
@@ -64,13 +63,14 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
         "chunks": facts["chunks"],
         "tiles": work.partition().n_tiles,
         "window_saturated": counts.window_saturated,
+        "contrast": counts.contrast,
         "medians": _medians(clusters, everything),
         **_by_class(work, clusters, counts, area),
-        "warnings": _warnings(work, facts, counts, clusters, area),
+        "warnings": warnings(work, facts, counts, clusters, area),
     }
 
 
-def _by_class(work: Work, clusters: MeasuredClusters, counts: _Counts, area_um2: float) -> dict[str, Any]:
+def _by_class(work: Work, clusters: MeasuredClusters, counts: Counts, area_um2: float) -> dict[str, Any]:
     """The summary's part on each class, from a network that tells more than two apart."""
     names = work.classifier.classes
     if len(names) <= 2:
@@ -99,71 +99,6 @@ def _medians(clusters: MeasuredClusters, which: np.ndarray) -> dict[str, Any]:
         name: None if m.n == 0 else {"median": m.median, "q25": m.q25, "q75": m.q75, "n": m.n}
         for name, m in found.items()
     }
-
-
-def _warnings(
-    work: Work, facts: dict[str, Any], counts: _Counts, clusters: MeasuredClusters, area_um2: float
-) -> list[str]:
-    found = []
-    if facts["finite"] < facts["rows"]:
-        found.append(
-            f"{facts['rows'] - facts['finite']} rows have NaN or infinite coordinates and were left out; "
-            "they stand in the points with null results"
-        )
-    if counts.duplicates:
-        found.append(
-            f"{counts.duplicates} localizations share their exact coordinates with another: repeated rows, "
-            "or one molecule exported twice"
-        )
-    if counts.window_saturated > _MANY_SATURATED * max(1, int(counts.labelled[NON_CLUSTERED + 1 :].sum())):
-        window = work.classifier.n_neighbors
-        two = len(work.classifier.classes) == 2
-        large = int(np.count_nonzero(clusters.column("n_localizations") >= window))
-        found.append(
-            f"the {window}-neighbor window of {counts.window_saturated} clustered localizations holds no "
-            f"{'non-clustered one' if two else 'localization of another class'}; "
-            + (
-                f"{large} clusters have {window} localizations or more and may be in fragments: "
-                "a network with a larger window would see them whole"
-                if large
-                else f"the field has too few {'non-clustered localizations' if two else 'of them'} to tell where its "
-                "clusters end"
-            )
-        )
-    if not area_um2 > 0:
-        found.append("the localizations span no area: clusters per um2 is null; give the area with --area-um2")
-    return found
-
-
-@dataclass(frozen=True)
-class _Counts:
-    """What the summary counts over all tiles.
-
-    duplicates : localizations that share their coordinates with another
-    window_saturated : localizations whose window holds none of another class
-    labelled, in_clusters : (classes,) int64, localizations of each class, and of those in clusters
-    """
-
-    duplicates: int
-    window_saturated: int
-    labelled: np.ndarray
-    in_clusters: np.ndarray
-
-
-def _tally(work: Work) -> _Counts:
-    classes = len(work.classifier.classes)
-    duplicates = saturated = 0
-    labelled, in_clusters = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
-    for tile in range(work.partition().n_tiles):
-        rows = work.store.get("membership", tile)
-        label, member = rows["label"].to_numpy(), rows["cluster_id"].to_numpy() != NO_CLUSTER
-        duplicates += int(
-            np.count_nonzero(work.store.get("labels", tile, ["nearest_nm"])["nearest_nm"].to_numpy() == 0)
-        )
-        saturated += int(np.count_nonzero(rows["window_saturated"].to_numpy(zero_copy_only=False)))
-        labelled += np.bincount(label, minlength=classes)
-        in_clusters += np.bincount(label[member], minlength=classes)
-    return _Counts(duplicates, saturated, labelled, in_clusters)
 
 
 def _draw(work: Work, clusters: MeasuredClusters, summary: dict[str, Any], path: Path) -> None:

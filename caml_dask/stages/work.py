@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -42,6 +42,14 @@ class Scorer(Protocol):
     @property
     def score_columns(self) -> tuple[str, ...]:
         """Names of the scores in the points: p_clustered alone, or one of each class where there are three."""
+
+    @property
+    def trained_on(self) -> Mapping[str, tuple[float, float]]:
+        """Lowest and highest points_per_cluster, percent_clustered and contrast it was trained on; empty for a rule."""
+
+    @property
+    def csr_percent(self) -> tuple[float, ...]:
+        """Percent of localizations it labels clustered in fields without clusters, of several densities."""
 
     def scores(self, distances: np.ndarray) -> np.ndarray:
         """(n, N) float32 ascending distances to (n, c) float32 scores, c of `score_columns`, each row by itself."""
