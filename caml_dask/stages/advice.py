@@ -75,8 +75,8 @@ def _of_training(work: Work, facts: dict[str, Any], counts: Counts, clusters: Me
     chance = max(work.classifier.csr_percent, default=0.0)
     if contrast is not None and contrast < _CHANCE_CONTRAST and percent <= chance:
         yield (
-            f"{percent:.1f} % of the localizations are labelled clustered, {contrast:.1f} times denser than the rest: in "
-            f"fields without any clusters {model} labels {min(work.classifier.csr_percent):.1f} to {chance:.1f} % so; "
+            f"{percent:.1f} % of the localizations are labelled clustered, {contrast:.1f} times denser than the rest: "
+            f"in fields without clusters {model} labels {min(work.classifier.csr_percent):.1f} to {chance:.1f} % so; "
             "there may be no clusters here"
         )
     elif counts.labelled_clustered and percent < trained["percent_clustered"][0]:
