@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,12 +11,13 @@ import pandas as pd
 
 from caml_dask.evaluation.charts import (
     GRAY,
-    bars,
+    in_order,
     legend_below,
     lines,
     look,
     panels,
     save,
+    side_by_side,
     table_of_squares,
 )
 from caml_dask.evaluation.summaries import AXES
@@ -98,10 +100,10 @@ def _accuracy_by_grid(tables: Tables, path: Path) -> None:
     grids = [grid for grid in GRID_TITLES if grid in set(table["grid"])]
     figure, (panel,) = panels(1, "Labels right by kind of simulated cell", size=(8.5, 3.8))
     values = table.pivot(index="grid", columns="network", values="balanced_accuracy").reindex(grids)
-    bars(panel, [GRID_TITLES[g] for g in grids], [(n, 100 * values[n]) for n in values], label_turn=30)
+    side_by_side(panel, 100 * values, [GRID_TITLES[grid] for grid in grids], bars=False)
     panel.set_ylabel("balanced accuracy,\nmean over fields (%)")
     lowest = 100 * np.nanmin(values.to_numpy())
-    panel.set_ylim(max(0.0, 10 * np.floor(lowest / 10 - 1)), 100)
+    panel.set_ylim(5 * np.floor((lowest - 1) / 5), 100.5)
     legend_below(figure, [panel])
     save(figure, path)
 
@@ -110,7 +112,7 @@ def _heat_maps(tables: Tables, path: Path) -> None:
     table = tables.get("accuracy_by_radius_and_percent_clustered", pd.DataFrame())
     if table.empty:
         return
-    names = sorted(table["network"].unique())
+    names = in_order(table["network"])
     title = "Balanced accuracy (%) with clusters of 20 localizations at 100 per µm²"
     figure, axes = panels(len(names), title, columns=3, size=(4.6, 3.9))
     lowest = 100 * float(table["balanced_accuracy"].min())
@@ -133,11 +135,12 @@ def _calibration(tables: Tables, path: Path) -> None:
     title = "Is a score a probability? Localizations by the score they were given"
     figure, (panel, counts) = panels(2, title)
     panel.plot([0, 1], [0, 100], color=GRAY, ls="--", lw=1, label="score = share clustered")
-    for name, rows in table.groupby("network", sort=True):
+    for name in in_order(table["network"]):
+        rows = table[table["network"] == name]
         known = rows[rows["localizations"] > 0]
-        panel.plot(known["mean_score"], known["percent_clustered"], label=name, lw=1.6, ms=5, **look(str(name)))
+        panel.plot(known["mean_score"], known["percent_clustered"], label=name, lw=1.6, ms=5, **look(name))
         share = 100 * rows["localizations"] / rows["localizations"].sum()
-        counts.plot((rows["score_from"] + rows["score_to"]) / 2, share, label=name, lw=1.6, ms=5, **look(str(name)))
+        counts.plot((rows["score_from"] + rows["score_to"]) / 2, share, label=name, lw=1.6, ms=5, **look(name))
     panel.set_xlabel("mean score of clustered")
     panel.set_ylabel("truly clustered (%)")
     counts.set_xlabel("score of clustered, in tenths")
@@ -163,7 +166,8 @@ def _confusion(tables: Tables, path: Path) -> None:
     table = pd.concat([_of(tables, "confusion", grid) for grid in FAMILIES])
     if table.empty:
         return
-    kinds = table[["network", "grid"]].drop_duplicates().sort_values(["network", "grid"]).to_numpy().tolist()
+    grid_of = dict(zip(table["network"], table["grid"]))
+    kinds = [(name, grid_of[name]) for name in in_order(grid_of)]
     title = "What the localizations of each true class are called (% of the true class)"
     figure, axes = panels(len(kinds), title, columns=3, size=(3.6, 3.1))
     for panel, (name, grid) in zip(axes, kinds, strict=True):
@@ -175,7 +179,6 @@ def _confusion(tables: Tables, path: Path) -> None:
         panel.set_title(f"{name}, {GRID_TITLES[grid]}", fontsize=10)
         panel.set_xlabel("called")
         panel.set_ylabel("true class")
-        panel.tick_params(axis="y", rotation=90)
     save(figure, path)
 
 
@@ -183,10 +186,13 @@ def _fragments(tables: Tables, path: Path) -> None:
     table = tables.get("fragments", pd.DataFrame())
     if table.empty:
         return
-    names, points = sorted(table["network"].unique()), sorted(table["points_per_cluster"].unique())
-    title = "In how many fragments large clusters are found (a fragment holds 10 % or more of the cluster)"
+    names, points = in_order(table["network"]), sorted(table["points_per_cluster"].unique())
+    title = (
+        "In how many fragments large clusters are found\n"
+        "(a found cluster that holds 10 % or more of a true one's members is one)"
+    )
     figure, axes = panels(len(names), title, columns=3, size=(3.9, 3.3))
-    shades = (("0, missed", "#D55E00"), ("1, whole", "#0072B2"), ("2", "#56B4E9"), ("3 or more", "#CCCCCC"))
+    shades = (("none", "#D55E00"), ("1", "#0072B2"), ("2", "#56B4E9"), ("3 or more", "#CCCCCC"))
     for panel, name in zip(axes, names, strict=True):
         rows = table[table["network"] == name].groupby("points_per_cluster").mean(numeric_only=True).loc[points]
         base = np.zeros(len(points))
@@ -213,12 +219,15 @@ def _labelled(tables: Tables, path: Path) -> None:
     ):
         values = table.pivot(index="folder", columns="network", values=column).reindex(folders)
         scale = 100 if column == "balanced_accuracy" else 1
-        bars(panel, folders, [(name, scale * values[name]) for name in values], label_turn=35)
+        side_by_side(panel, scale * values, folders, bars=True)
         panel.set_ylabel(label)
         panel.set_ylim(min(0.0, float(np.nanmin(values.to_numpy()))), scale)
     axes[0].set_xticklabels([])
     legend_below(figure, axes[:1])
     save(figure, path)
+
+
+_KINDS = {"clustered": "", "round": ", round", "fiber": ", fibers"}
 
 
 def _found_against_true(records: pd.DataFrame, flat: bool, path: Path) -> None:
@@ -237,18 +246,20 @@ def _found_against_true(records: pd.DataFrame, flat: bool, path: Path) -> None:
     figure, axes = panels(4, f"What a whole analysis finds in {where}, against the truth", size=(4.6, 3.8))
     for panel, (column, title, logarithmic) in zip(axes, shown, strict=True):
         known = records.dropna(subset=[f"true_{column}", f"found_{column}"])
-        for (name, kind), rows in known.groupby(["network", "class"], sort=True):
-            label = name if kind == "clustered" else f"{name}, {kind}"
-            style = look(str(name)) | ({"marker": "x"} if kind == "fiber" else {})
-            face = {} if kind == "fiber" else {"facecolors": "none"}
+        for name, kind, large in itertools.product(in_order(known["network"]), _KINDS, (False, True)):
+            rows = known[(known["network"] == name) & (known["class"] == kind) & ((known["grid"] == "large") == large)]
+            if rows.empty:
+                continue
+            color, mark = look(name)["color"], "*" if kind == "fiber" else look(name)["marker"]
             panel.scatter(
                 rows[f"true_{column}"],
                 rows[f"found_{column}"],
                 s=26,
-                marker=style["marker"],
-                label=label,
+                marker=mark,
+                facecolors=color if large else "none",
+                edgecolors=color,
                 linewidths=1.1,
-                **({"edgecolors": style["color"], **face} if face else {"color": style["color"]}),
+                label=f"{name}{_KINDS[kind]}{', clusters of 100-200' if large else ''}",
             )
         panel.set_title(title, fontsize=10)
         panel.set_xlabel("true")
