@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,6 +96,19 @@ def lines(panel: Axes, table: pd.DataFrame, x: str, y: str, scale: float = 1.0) 
         panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         panel.minorticks_off()
     panel.grid(axis="y", color="#dddddd", lw=0.6)
+
+
+def common_limits(values: NDArray[np.float64], logarithmic: bool) -> tuple[float, float]:
+    """Ends of an axis that holds all values, with some room; positive where it is logarithmic."""
+    if logarithmic:
+        values = values[values > 0]
+    if values.size == 0:
+        return 1.0, 10.0
+    low, high = float(values.min()), float(values.max())
+    if logarithmic:
+        return low / 1.5, high * 1.5
+    room = 0.06 * (high - low) or 1.0
+    return low - room, high + room
 
 
 def side_by_side(panel: Axes, values: pd.DataFrame, titles: Sequence[str], *, bars: bool) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from caml_dask.evaluation.charts import (
     side_by_side,
     table_of_squares,
 )
+from caml_dask.evaluation.cluster_figures import draw_found_against_true, draw_fragments
 from caml_dask.evaluation.summaries import AXES
 
 PUBLISHED_BY_DENSITY = {10.0: 84.5, 50.0: 89.2}
@@ -31,7 +32,7 @@ FAMILIES = {
 }
 """Grids whose accuracy is drawn by density, points per cluster, radius and percent clustered."""
 
-Tables = Mapping[str, pd.DataFrame]
+Tables: TypeAlias = Mapping[str, pd.DataFrame]
 
 
 def draw_figures(clusters: pd.DataFrame, tables: Tables, folder: Path) -> None:
@@ -45,12 +46,12 @@ def draw_figures(clusters: pd.DataFrame, tables: Tables, folder: Path) -> None:
         (_calibration, "calibration"),
         (_csr, "called_clustered_in_csr"),
         (_confusion, "confusion"),
-        (_fragments, "fragments_of_large_clusters"),
+        (draw_fragments, "fragments_of_large_clusters"),
         (_labelled, "labelled_tables"),
     ):
         draw(tables, folder / f"{name}.png")
     for flat, name in ((True, "found_against_true"), (False, "found_against_true_in_3d")):
-        _found_against_true(clusters[clusters["z_max_nm"].isna() == flat], flat, folder / f"{name}.png")
+        draw_found_against_true(clusters[clusters["z_max_nm"].isna() == flat], flat, folder / f"{name}.png")
 
 
 def _accuracy(tables: Tables, grid: str, title: str, path: Path) -> None:
@@ -182,31 +183,6 @@ def _confusion(tables: Tables, path: Path) -> None:
     save(figure, path)
 
 
-def _fragments(tables: Tables, path: Path) -> None:
-    table = tables.get("fragments", pd.DataFrame())
-    if table.empty:
-        return
-    names, points = in_order(table["network"]), sorted(table["points_per_cluster"].unique())
-    title = (
-        "In how many fragments large clusters are found\n"
-        "(a found cluster that holds 10 % or more of a true one's members is one)"
-    )
-    figure, axes = panels(len(names), title, columns=3, size=(3.9, 3.3))
-    shades = (("none", "#D55E00"), ("1", "#0072B2"), ("2", "#56B4E9"), ("3 or more", "#CCCCCC"))
-    for panel, name in zip(axes, names, strict=True):
-        rows = table[table["network"] == name].groupby("points_per_cluster").mean(numeric_only=True).loc[points]
-        base = np.zeros(len(points))
-        for (label, color), column in zip(shades, [c for c in rows if c.startswith("percent_in_")], strict=True):
-            panel.bar([f"{p:g}" for p in points], rows[column], 0.7, bottom=base, label=label, color=color)
-            base += rows[column].to_numpy()
-        panel.set_title(name, fontsize=10)
-        panel.set_xlabel("localizations per cluster")
-        panel.set_ylabel("true clusters (%)")
-        panel.set_ylim(0, 100)
-    legend_below(figure, axes)
-    save(figure, path)
-
-
 def _labelled(tables: Tables, path: Path) -> None:
     table = tables.get("labelled_by_folder", pd.DataFrame())
     if table.empty:
@@ -224,55 +200,6 @@ def _labelled(tables: Tables, path: Path) -> None:
         panel.set_ylim(min(0.0, float(np.nanmin(values.to_numpy()))), scale)
     axes[0].set_xticklabels([])
     legend_below(figure, axes[:1])
-    save(figure, path)
-
-
-_KINDS = {"clustered": "", "round": ", round", "fiber": ", fibers"}
-
-
-def _found_against_true(records: pd.DataFrame, flat: bool, path: Path) -> None:
-    if records.empty:
-        return
-    size = ("median_area_nm2", "median area of clusters (nm²)")
-    if not flat:
-        size = ("median_volume_nm3", "median volume of clusters (nm³)")
-    shown = (
-        ("clusters_per_um2", "clusters per µm²", False),
-        ("median_points_per_cluster", "median localizations per cluster", True),
-        (*size, True),
-        ("percent_clustered", "localizations in clusters (%)", False),
-    )
-    where = "small simulated cells" if flat else "simulated slabs, in 3D"
-    figure, axes = panels(4, f"What a whole analysis finds in {where}, against the truth", size=(4.6, 3.8))
-    for panel, (column, title, logarithmic) in zip(axes, shown, strict=True):
-        known = records.dropna(subset=[f"true_{column}", f"found_{column}"])
-        for name, kind, large in itertools.product(in_order(known["network"]), _KINDS, (False, True)):
-            rows = known[(known["network"] == name) & (known["class"] == kind) & ((known["grid"] == "large") == large)]
-            if rows.empty:
-                continue
-            color, mark = look(name)["color"], "*" if kind == "fiber" else look(name)["marker"]
-            panel.scatter(
-                rows[f"true_{column}"],
-                rows[f"found_{column}"],
-                s=26,
-                marker=mark,
-                facecolors=color if large else "none",
-                edgecolors=color,
-                linewidths=1.1,
-                label=f"{name}{_KINDS[kind]}{', clusters of 100-200' if large else ''}",
-            )
-        panel.set_title(title, fontsize=10)
-        panel.set_xlabel("true")
-        panel.set_ylabel("found")
-        if logarithmic and len(known):
-            panel.set_xscale("log")
-            panel.set_yscale("log")
-        (left, right), (low, high) = panel.get_xlim(), panel.get_ylim()
-        ends = (min(left, low), max(right, high))
-        panel.plot(ends, ends, color=GRAY, ls="--", lw=1, label="found = true", zorder=0)
-        panel.set_xlim(ends)
-        panel.set_ylim(ends)
-    legend_below(figure, axes)
     save(figure, path)
 
 

@@ -135,9 +135,10 @@ def account(tables: dict[str, pd.DataFrame]) -> str:
             ratio = rows["found_clusters"].sum() / rows["true_clusters"].sum()
             lines.append(f"  {name:8s} {grid:18s} {kind:10s} {ratio:6.2f} {rows['ari'].mean():6.2f}")
     if "labelled_by_folder" in tables:
-        lines.append("Labelled tables, means over tables       accuracy     F1    ARI")
+        wide = max(map(len, tables["labelled_by_folder"]["folder"]))
+        lines.append(f"{'Labelled tables, means over tables':{wide + 12}s} accuracy     F1    ARI")
         lines += [
-            f"  {row.network:8s} {row.folder[-26:]:26s} {100 * row.accuracy:9.1f} % {row.f1:6.3f} {row.ari:6.3f}"
+            f"  {row.network:8s} {row.folder:{wide}s} {100 * row.accuracy:9.1f} % {row.f1:6.3f} {row.ari:6.3f}"
             for row in tables["labelled_by_folder"].itertuples()
         ]
     if "left_out" in tables:

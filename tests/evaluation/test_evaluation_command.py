@@ -13,6 +13,7 @@ from PIL import Image
 
 from caml_dask.cli import main
 from caml_dask.evaluation import clusters, labelled, labels, parts, protocol
+from caml_dask.evaluation.charts import common_limits
 from caml_dask.evaluation.figures import draw_figures
 from caml_dask.evaluation.parts import KEYS, parts_of, tasks_of, write_csv
 from caml_dask.evaluation.protocol import Protocol, described
@@ -141,6 +142,13 @@ def test_grids_are_chosen_and_other_numbers_are_other_parts(tmp_path):
     assert set(pd.read_csv(tmp_path / "out" / "records" / "labels.csv")["grid"]) == {"csr"}
 
 
+def test_workers_change_no_byte(tmp_path):
+    for workers in (0, 1):
+        options = ["XPILJZ", "--smoke", "--grids", "large,csr", "--replicates", 1, "--workers", workers]
+        evaluate(tmp_path / str(workers), *options)
+    assert contents(tmp_path / "0") == contents(tmp_path / "1")
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -228,6 +236,15 @@ def test_all_networks_fit_tables_and_figures(tmp_path):
     assert max(made.values()) < LARGEST_PNG, made
     for name in NETWORKS:
         assert name in account(tables)
+
+
+@pytest.mark.parametrize("logarithmic", [False, True])
+@pytest.mark.parametrize("values", [[3.0], [2.0, 2.0], [0.5, 7.0], [1e-3, 1e6], [0.0, 5.0]])
+def test_axes_hold_all_that_can_be_drawn(values, logarithmic):
+    low, high = common_limits(np.array(values), logarithmic)
+    drawn = [value for value in values if value > 0 or not logarithmic]
+    assert low < min(drawn) and max(drawn) < high and (low > 0 or not logarithmic)
+    assert common_limits(np.empty((0, 2)), logarithmic) == (1.0, 10.0)
 
 
 def test_equal_tables_are_equal_bytes_and_null_is_an_empty_cell(tmp_path):

@@ -13,7 +13,8 @@ from caml_dask.evaluation import clusters, labels, protocol
 from caml_dask.evaluation.clusters import Found, compare_clusters, found_of_class, fragments, true_sizes
 from caml_dask.evaluation.labels import compare_labels
 from caml_dask.evaluation.protocol import Protocol
-from caml_dask.models import NETWORKS
+from caml_dask.interface import Analysis
+from caml_dask.models import NETWORKS, Classifier
 from caml_dask.simulate import FiberScenario, Field, Scenario, SlabScenario, scenario_named, scenarios_named
 
 SMALL = Protocol(samples=50, replicates=1, smoke=True)
@@ -151,6 +152,51 @@ def test_a_field_is_made_from_seed_and_name_alone(name):
     assert one[0]["n"] == 50
 
 
+def untrained(name: str) -> Classifier:
+    """A network with weights drawn at random."""
+    rng = np.random.default_rng(0)
+    entry = NETWORKS[name]
+    weights = {key: rng.normal(scale=0.3, size=shape).astype(np.float32) for key, shape in entry.shapes}
+    return Classifier(entry, "0" * 64, weights)
+
+
+@pytest.mark.parametrize(("name", "grid"), [("GAXJPR", "novel-slabs"), ("3TXKFS", "novel-fibers"), ("87B144", "csr")])
+def test_networks_of_every_kind_leave_records(monkeypatch, name, grid):
+    monkeypatch.setattr(labels, "load", untrained)
+    for scenario in protocol.label_scenarios(grid, SMALL):
+        (row,) = labels.label_records(grid, scenario, 0, [name], SMALL)
+        assert set(row) == set(labels.COLUMNS) and row["reason"] == "" and row["n"] == 50
+        assert sum(row[f"bin{b}_n"] for b in range(labels.BINS)) == 50
+        recalls = [row[f"recall_{key}"] for key in labels.CLASS_KEYS]
+        round_ones = grid != "csr" and getattr(scenario, "percent_fiber", 0) < 100
+        assert (~np.isnan(recalls)).tolist() == [True, round_ones, grid == "novel-fibers"]
+        assert math.isnan(row["z_max_nm"]) == (grid != "novel-slabs")
+
+
+@pytest.mark.parametrize(("name", "grid"), [("GAXJPR", "novel-slabs"), ("3TXKFS", "novel-fibers"), ("XPILJZ", "large")])
+def test_a_perfect_analysis_finds_what_is_there(monkeypatch, name, grid):
+    drawn = []
+    simulated = protocol.cluster_field
+    monkeypatch.setattr(clusters, "cluster_field", lambda *a: drawn.append(simulated(*a)) or drawn[-1])
+
+    def perfect(points_nm, model):
+        truth, classes = drawn[-1].truth, drawn[-1].classes
+        ids, first = np.unique(truth[truth >= 0], return_index=True)
+        size = "area_nm2" if points_nm.shape[1] == 2 else "volume_nm3"
+        table = pd.DataFrame({"cluster_id": ids, "label": classes[truth >= 0][first], size: 1.0})
+        return Analysis(pd.DataFrame({"label": classes, "cluster_id": truth}), table, np.empty(0), {})
+
+    monkeypatch.setattr(clusters, "analyze", perfect)
+    for scenario in protocol.cluster_scenarios(grid, SMALL):
+        rows = clusters.cluster_records(grid, scenario, 0, [name], SMALL)
+        assert [row["class"] for row in rows] == (["round", "fiber"] if name == "3TXKFS" else ["clustered"])
+        for row in rows:
+            assert set(row) == set(clusters.COLUMNS) and row["true_clusters"] > 0
+            assert row["found_clusters"] == row["true_clusters"] == row["matched_clusters"]
+            assert row["ari"] == 1.0 and row["percent_in_1_fragment"] == 100.0
+            assert row["found_median_volume_nm3" if name == "GAXJPR" else "found_median_area_nm2"] == 1.0
+
+
 def test_seeds_differ_from_those_of_training_sets():
     scenarios = scenarios_named("training")
     training = {np.random.default_rng([0, i, 0]).integers(1 << 62) for i in range(len(scenarios))}
@@ -196,7 +242,7 @@ def test_thinning_is_even():
             [s for s in scenarios_named(grid) if s.percent_clustered < 100],
         )
         assert len(kept) == most and set(kept) < set(mixed)
-        for axis in ("density_per_um2", "percent_clustered", "r_max_nm", "points_per_cluster"):
+        for axis in ("density_per_um2", "percent_clustered", "points_per_cluster"):
             assert {getattr(s, axis) for s in kept} == {getattr(s, axis) for s in mixed}, (grid, axis)
     assert [len(protocol.cluster_scenarios(g, Protocol())) for g in protocol.ANALYSED] == [20, 12, 16, 16]
 
