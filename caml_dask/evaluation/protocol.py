@@ -3,8 +3,8 @@
 Every grid is taken whole for labels, but for those two that networks are trained on in 3D and with fibers: of their
 790 and 404 scenarios that hold non-clustered points 160 and 120 are taken, spaced evenly by their clustered percentage.
 Whole analyses take 20 of the 110 scenarios of the evaluation grid, the grid of large clusters whole, and 16 each of the
-novel slabs and fibers. Thinned like this because of the LSTM network with the window of 1,000, which takes 0.3-0.4 ms a
-localization.
+novel slabs and fibers. With two fields of each scenario the five networks then take half an hour of one core, half of
+it for the LSTM network with the window of 1,000.
 """
 
 from __future__ import annotations
