@@ -278,3 +278,32 @@ def train(
     )
     click.echo(json.dumps(card["results"], indent=1))
     return DONE
+
+
+@main.command()
+@click.argument("models", nargs=-1)
+@OUT
+@click.option("--grids", help="Grids of simulated scenarios, such as densities,csr.  [default: all]")
+@click.option("--labelled", type=click.Path(path_type=Path), help="Folder of folders of labelled CSV tables, in nm.")
+@click.option("--samples", default=2_000, show_default=True, help="Localizations compared in each field.")
+@click.option("--replicates", default=2, show_default=True, help="Fields of each scenario.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the fields and samples.")
+@click.option("--smoke", is_flag=True, help="A few scenarios in small cells: whether everything works, in seconds.")
+@WORKERS
+@DEBUG
+@guarded
+def evaluate(
+    models: tuple[str, ...], out: Path, grids: str | None, labelled: Path | None, workers: int | None, **protocol: Any
+) -> int:
+    """Try MODELS (all, where none is named) on simulated fields and labelled tables: records, tables, figures.
+
+    Called again with the same options, it goes on where it was; what is done is kept.
+    """
+    from caml_dask.evaluation.protocol import Protocol
+    from caml_dask.run.deployment import cores
+    from caml_dask.run.evaluation import evaluate as evaluate_networks
+
+    names = [name.strip() for name in grids.split(",") if name.strip()] if grids else []
+    count = cores() if workers is None else workers
+    click.echo(evaluate_networks(models, out, Protocol(**protocol), grids=names, labelled=labelled, workers=count))
+    return DONE

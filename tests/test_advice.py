@@ -57,7 +57,7 @@ def test_a_field_like_those_trained_on_earns_no_warning():
     [
         (Scenario(20, 4.0, 50.0, 100.0), "times denser than the others; XPILJZ was trained on contrasts of 1.5 to 100"),
         (Scenario(35, 50.0, 50.0, 100.0), "in clusters of more than 30, the largest that XPILJZ was trained on"),
-        (Scenario(60, 50.0, 50.0, 100.0), "--model XPILJZ or 07VEJJ or 87B144, with a larger window, would see them whole"),
+        (Scenario(60, 50.0, 50.0, 100.0), "--model XPILJZ or 07VEJJ or 87B144, with a larger window, would see them"),
         (Scenario(4, 20.0, 50.0, 100.0), "in clusters of fewer than 5, the smallest that XPILJZ was trained on"),
         (
             Scenario(20, 30.0, 2.0, 300.0),
@@ -92,5 +92,10 @@ def test_contrast_is_estimated(percent: float, radius: float):
     assert one.contrast == many.contrast
     assert np.array_equal(one.nearest, many.nearest)
     assert 0.75 < one.contrast / scenario.contrast < 1.6
-    half_empty = analyse_in_memory(np.vstack([xy, xy + 1e6]), truth, 10**6)
-    assert tally(half_empty.work).contrast == pytest.approx(one.contrast, rel=0.05)
+
+
+def test_a_void_does_not_count_as_surroundings():
+    xy, _ = field_and_truth(Scenario(20, 50.0, 50.0, 100.0))
+    rule = Threshold(n_neighbors=40, rank=10, below=0.5)
+    whole, half_empty = (tally(analyse_in_memory(p, rule, 10**6).work) for p in (xy, np.vstack([xy, xy + 1e6])))
+    assert half_empty.contrast == pytest.approx(whole.contrast, rel=0.03)

@@ -31,6 +31,7 @@ FLOORS = [
     },
     {"io", "models", "pictures"},
     {"stages", "pipeline", "interface"},
+    {"evaluation"},
     {"run", "cli", "__main__"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -44,7 +45,7 @@ SAME_FLOOR = {
 }  # fmt: skip
 ONLY_IN = {
     "dask": {"run"}, "distributed": {"run"}, "dask_jobqueue": {"run"},
-    "keras": {"models"}, "tensorflow": {"models"},
+    "keras": {"models"}, "tensorflow": {"models"}, "matplotlib": {"evaluation"},
 }  # fmt: skip
 
 
@@ -97,6 +98,8 @@ def test_imports_go_one_way(room, path):
         ("measure", "from caml_dask.segment import merge"),
         ("stages", "def f():\n    import distributed"),
         ("run", "import keras"),
+        ("run", "from matplotlib.figure import Figure"),
+        ("evaluation", "from caml_dask.run.parallel import each"),
         ("errors", "from caml_dask.schema import POINTS"),
     ],
 )
