@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caml_dask.models.shapes import (
+    CONVOLUTION_DENSE_UNITS,
+    CONVOLUTIONS,
     DENSE_UNITS,
     FILTER_STEPS,
     FILTERS,
@@ -80,6 +82,21 @@ def build_lstm(n_neighbors: int, n_classes: int) -> keras.Model:
             layers.MaxPooling1D(POOL),
             layers.Flatten(),
             *(layers.Dense(units, activation="relu") for units in DENSE_UNITS),
+            _output(n_classes),
+        ]
+    )
+
+
+def build_convolution(n_neighbors: int, n_classes: int) -> keras.Model:
+    """The convolutional network: four layers of rectified filters in strides, then dense layers."""
+    keras = import_keras()
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((n_neighbors, 1)),
+            *(layers.Conv1D(filters, width, strides, activation="relu") for filters, width, strides in CONVOLUTIONS),
+            layers.Flatten(),
+            *(layers.Dense(units, activation="relu") for units in CONVOLUTION_DENSE_UNITS),
             _output(n_classes),
         ]
     )

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caml_dask.errors import UsageError
+from caml_dask.models.convolution import convolution_scores
 from caml_dask.models.dense import dense_scores
 from caml_dask.models.features import norm_self
 from caml_dask.models.lstm import lstm_scores
-from caml_dask.models.networks import build_dense, build_lstm, keras_scores
-from caml_dask.models.shapes import Shapes, dense_shapes, lstm_shapes
+from caml_dask.models.networks import build_convolution, build_dense, build_lstm, keras_scores
+from caml_dask.models.shapes import Shapes, convolution_shapes, dense_shapes, lstm_shapes
 from caml_dask.simulate import GRIDS, AnyScenario
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 Array = NDArray[np.float32]
 TWO_CLASSES = ("non-clustered", "clustered")
 THREE_CLASSES = ("non-clustered", "round", "fiber")
-LEAST_WINDOW = 20
-"""Neighbors below which the LSTM network's second maximum has nothing left."""
 SMALL_CLUSTERS = 40
 """Points of the largest of the small clusters, for training on small or on large ones alone."""
 
@@ -59,6 +58,7 @@ class Network:
     Parameters
     ----------
     name : as published by Williamson et al. 2020.
+    kind : of architecture, a key of KINDS.
     n_neighbors : neighbors in its input window, N.
     dimensions : 2 or 3, of the coordinates it was trained on.
     classes : names of the classes, in the order of `label`.
@@ -73,6 +73,7 @@ class Network:
     """
 
     name: str
+    kind: str
     n_neighbors: int
     dimensions: int
     classes: tuple[str, ...]
@@ -108,56 +109,72 @@ class Network:
         return tuple(s for s in found if (s.points_per_cluster <= SMALL_CLUSTERS) == small)
 
 
-DENSE = "32 rectified units at each step, then one {} over all of them"
-LSTM = (
-    "convolution of 32 rectified filters over 3 steps, maximum of 4, dropout 0.2, two LSTM layers of 32 units, dropout"
-    " 0.2, maximum of 4, rectified layers of 32 and 16 units, one {}; left out: the dropout inside the LSTM layers, of"
-    " their input and of their recurrent state"
-)
+@dataclass(frozen=True)
+class _Kind:
+    """How networks of one architecture are made for a window and a number of classes.
+
+    layers : for the card; {} stands for the last layer's activation.
+    least_window : neighbors below which a layer has nothing left.
+    """
+
+    shapes: Callable[[int, int], Shapes]
+    build: Callable[[int, int], keras.Model]
+    score: Callable[..., Array]
+    layers: str
+    least_window: int
 
 
-def _dense(
-    name: str, n_neighbors: int, dimensions: int, classes: tuple[str, ...], grid: str, settings: FitSettings
+KINDS = {
+    "dense": _Kind(
+        dense_shapes, build_dense, dense_scores, "32 rectified units at each step, then one {} over all of them", 4
+    ),
+    "lstm": _Kind(
+        lstm_shapes,
+        build_lstm,
+        lstm_scores,
+        "convolution of 32 rectified filters over 3 steps, maximum of 4, dropout 0.2, two LSTM layers of 32 units,"
+        " dropout 0.2, maximum of 4, rectified layers of 32 and 16 units, one {}; left out: the dropout inside the LSTM"
+        " layers, of their input and of their recurrent state",
+        18,
+    ),
+    "convolution": _Kind(
+        convolution_shapes,
+        build_convolution,
+        convolution_scores,
+        "convolutions of 48, 64, 64 and 64 rectified filters over 8, 6, 4 and 4 steps in strides of 4, 4, 2 and 2,"
+        " rectified layers of 128 and 32 units, one {}; the published layers of this network are not stated",
+        184,
+    ),
+}
+
+
+def _network(
+    kind: str, name: str, n_neighbors: int, dimensions: int, classes: tuple[str, ...], grid: str, settings: FitSettings
 ) -> Network:
+    made = KINDS[kind]
     return Network(
         name,
+        kind,
         n_neighbors,
         dimensions,
         classes,
         grid,
-        shapes=dense_shapes(n_neighbors, len(classes)),
-        build=partial(build_dense, n_neighbors, len(classes)),
-        score=partial(dense_scores, n_neighbors=n_neighbors),
+        shapes=made.shapes(n_neighbors, len(classes)),
+        build=partial(made.build, n_neighbors, len(classes)),
+        score=partial(made.score, n_neighbors=n_neighbors),
         settings=settings,
-        architecture=DENSE.format("sigmoid" if len(classes) == 2 else "softmax"),
-    )
-
-
-def _lstm(
-    name: str, n_neighbors: int, dimensions: int, classes: tuple[str, ...], grid: str, settings: FitSettings
-) -> Network:
-    return Network(
-        name,
-        n_neighbors,
-        dimensions,
-        classes,
-        grid,
-        shapes=lstm_shapes(n_neighbors, len(classes)),
-        build=partial(build_lstm, n_neighbors, len(classes)),
-        score=partial(lstm_scores, n_neighbors=n_neighbors),
-        settings=settings,
-        architecture=LSTM.format("sigmoid" if len(classes) == 2 else "softmax"),
+        architecture=made.layers.format("sigmoid" if len(classes) == 2 else "softmax"),
     )
 
 
 NETWORKS = {
     entry.name: entry
     for entry in (
-        _dense("XPILJZ", 100, 2, TWO_CLASSES, "training", FitSettings(epochs=20, batch=1_024, learning_rate=3e-3)),
-        _lstm("07VEJJ", 100, 2, TWO_CLASSES, "training", FitSettings(epochs=16, batch=512, learning_rate=3e-3)),
-        _lstm("87B144", 1_000, 2, TWO_CLASSES, "training", FitSettings(epochs=10, batch=512, learning_rate=2e-3)),
-        _dense("GAXJPR", 1_000, 3, TWO_CLASSES, "slabs", FitSettings(epochs=12, batch=1_024, learning_rate=2e-3)),
-        _dense("3TXKFS", 1_000, 2, THREE_CLASSES, "fibers", FitSettings(epochs=12, batch=1_024, learning_rate=2e-3)),
+        _network("dense", "XPILJZ", 100, 2, TWO_CLASSES, "training", FitSettings(20, 1_024, 3e-3)),
+        _network("lstm", "07VEJJ", 100, 2, TWO_CLASSES, "training", FitSettings(16, 512, 3e-3)),
+        _network("lstm", "87B144", 1_000, 2, TWO_CLASSES, "training", FitSettings(10, 512, 2e-3)),
+        _network("dense", "GAXJPR", 1_000, 3, TWO_CLASSES, "slabs", FitSettings(12, 1_024, 2e-3)),
+        _network("convolution", "3TXKFS", 1_000, 2, THREE_CLASSES, "fibers", FitSettings(12, 256, 1e-3)),
     )
 }
 
@@ -192,17 +209,17 @@ def variant(name: str, window: int | None = None, clusters: str = "all", relativ
     entry = network(name)
     suffix = ""
     if window not in (None, entry.n_neighbors):
-        if window < LEAST_WINDOW:
-            raise UsageError(f"a window of {window} neighbors: give at least {LEAST_WINDOW}")
-        make = _lstm if "LSTM" in entry.architecture else _dense
-        entry = make(name, window, entry.dimensions, entry.classes, entry.grid, entry.settings)
+        least = KINDS[entry.kind].least_window
+        if window < least:
+            raise UsageError(f"a window of {window} neighbors for {name}: give at least {least}")
+        entry = _network(entry.kind, name, window, entry.dimensions, entry.classes, entry.grid, entry.settings)
         suffix += f"-w{window}"
     if clusters != "all":
         entry = replace(entry, clusters=clusters)
         suffix += f"-{clusters}"
     if relative_xy:
-        if entry.dimensions != 2 or "LSTM" in entry.architecture:
-            raise UsageError(f"{name} does not take relative positions: use XPILJZ or 3TXKFS")
+        if entry.dimensions != 2 or entry.kind != "dense":
+            raise UsageError(f"{name} does not take relative positions: use XPILJZ")
         build = partial(build_dense, entry.n_neighbors, len(entry.classes), channels=2)
         shapes = dense_shapes(entry.n_neighbors, len(entry.classes), channels=2)
         score = partial(keras_scores, build, shapes)

@@ -13,6 +13,10 @@ POOL = 4
 LSTM_UNITS = 32
 DENSE_UNITS = (32, 16)
 
+CONVOLUTIONS = ((48, 8, 4), (64, 6, 4), (64, 4, 2), (64, 4, 2))
+"""Filters, width and stride of each layer of the convolutional network."""
+CONVOLUTION_DENSE_UNITS = (128, 32)
+
 
 def outputs(n_classes: int) -> int:
     """Scores that a network gives: one for two classes, one each for more."""
@@ -54,3 +58,28 @@ def lstm_shapes(n_neighbors: int, n_classes: int) -> Shapes:
         ("output_kernel", (second, outputs(n_classes))),
         ("output_bias", (outputs(n_classes),)),
     )
+
+
+def convolved_steps(n_neighbors: int) -> tuple[int, ...]:
+    """Steps that the convolutional network has after each convolution; below 1 where the window is too small."""
+    steps, found = n_neighbors, []
+    for _, width, stride in CONVOLUTIONS:
+        steps = (steps - width) // stride + 1
+        found.append(steps)
+    return tuple(found)
+
+
+def convolution_shapes(n_neighbors: int, n_classes: int) -> Shapes:
+    """Names and shapes of the convolutional network's weights, in Keras' order."""
+    shapes: list[tuple[str, tuple[int, ...]]] = []
+    channels = 1
+    for i, (filters, width, _) in enumerate(CONVOLUTIONS, 1):
+        shapes += [(f"filter_{i}_kernel", (width, channels, filters)), (f"filter_{i}_bias", (filters,))]
+        channels = filters
+    units = convolved_steps(n_neighbors)[-1] * channels
+    for name, wide in zip(
+        ("dense_1", "dense_2", "output"), (*CONVOLUTION_DENSE_UNITS, outputs(n_classes)), strict=True
+    ):
+        shapes += [(f"{name}_kernel", (units, wide)), (f"{name}_bias", (wide,))]
+        units = wide
+    return tuple(shapes)

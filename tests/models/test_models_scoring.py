@@ -10,21 +10,21 @@ import pytest
 from caml_dask.errors import InputError
 from caml_dask.models import network
 from caml_dask.models.features import norm_self
-from caml_dask.models.lstm import lstm_scores, sigmoid, tanh
-from caml_dask.models.networks import build_lstm
-from caml_dask.models.registry import Network, variant
-from caml_dask.models.shapes import lstm_shapes
+from caml_dask.models.lstm import sigmoid, tanh
+from caml_dask.models.registry import KINDS, Network
 
 
-def three_classes(n_neighbors: int) -> Network:
-    """The LSTM network with another window and three outputs."""
+def other(kind: str, n_neighbors: int, classes: int) -> Network:
+    """A network of an architecture, with another window and number of classes."""
+    made = KINDS[kind]
     return replace(
         network("07VEJJ"),
+        kind=kind,
         n_neighbors=n_neighbors,
-        classes=("non-clustered", "round", "fiber"),
-        shapes=lstm_shapes(n_neighbors, 3),
-        build=partial(build_lstm, n_neighbors, 3),
-        score=partial(lstm_scores, n_neighbors=n_neighbors),
+        classes=("non-clustered", "round", "fiber")[:classes],
+        shapes=made.shapes(n_neighbors, classes),
+        build=partial(made.build, n_neighbors, classes),
+        score=partial(made.score, n_neighbors=n_neighbors),
     )
 
 
@@ -57,9 +57,20 @@ def over(function):
 
 
 @pytest.mark.parametrize("gain", [1.0, 2.0, 4.0])
-@pytest.mark.parametrize("entry", [network("07VEJJ"), variant("07VEJJ", 21), variant("07VEJJ", 103), three_classes(60)])
-def test_scores_equal_those_of_keras_for_any_weights_and_window(entry: Network, gain: float):
-    weights = drawn_weights(entry, gain)
+@pytest.mark.parametrize(
+    ("kind", "n_neighbors", "classes"),
+    [
+        *(("lstm", n, 2) for n in (100, 21, 103)),
+        ("lstm", 60, 3),
+        *(("convolution", n, 3) for n in (1_000, 184, 211)),
+        ("convolution", 300, 2),
+        ("dense", 37, 3),
+    ],
+)
+def test_scores_equal_those_of_keras_for_any_weights_and_window(kind: str, n_neighbors: int, classes: int, gain: float):
+    entry = other(kind, n_neighbors, classes)
+    # Seven rectified layers of gain 4 would make logits so large that float32 itself is off by more than is asked.
+    weights = drawn_weights(entry, min(gain, 2.0) if kind == "convolution" else gain)
     rows = distances(200, entry.n_neighbors)
     rows[0] = 0
     rows[1, :-1] = 1
