@@ -72,7 +72,8 @@ def guarded(command: Callable[..., int]) -> Callable[..., None]:
         try:
             code = command(**options)
         except KeyboardInterrupt:
-            click.echo("interrupted; what is done is kept: continue with --resume", err=True)
+            hint = "continue with --resume" if "resume" in options else "call again to go on"
+            click.echo(f"interrupted; what is done is kept: {hint}", err=True)
             code = INTERRUPTED
         except (CamlError, OSError) as error:
             if debug:
@@ -157,13 +158,14 @@ def demo(out: Path, workers: int | None) -> int:
 
 
 @main.command()
+@click.argument("name", required=False)
 @DEBUG
 @guarded
-def models() -> int:
-    """List the networks: what they take, how well they do, where they fail."""
-    from caml_dask.models.cards import catalogue
+def models(name: str | None) -> int:
+    """List the networks, or tell all that is known of the one called NAME."""
+    from caml_dask.models.cards import catalogue, readable
 
-    click.echo(catalogue())
+    click.echo(catalogue() if name is None else readable(name))
     return DONE
 
 

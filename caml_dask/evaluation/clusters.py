@@ -16,7 +16,7 @@ from caml_dask.errors import CamlError
 from caml_dask.evaluate import cluster_scores, hull_iou
 from caml_dask.evaluation.protocol import SCENARIO_COLUMNS, Protocol, cluster_field, described, generator
 from caml_dask.interface import analyze
-from caml_dask.measure import measure_clusters
+from caml_dask.measure import measure_clusters, measure_clusters_3d
 from caml_dask.models import network
 from caml_dask.neighbors import nearest
 from caml_dask.schema import CLUSTERED, FIBER, NO_CLUSTER
@@ -167,19 +167,18 @@ def fragments(truth: NDArray[np.int64], found: NDArray[np.int64]) -> NDArray[np.
 def true_sizes(
     points_nm: NDArray[np.float64], truth: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Areas in nm2 and volumes in nm3 of the outlines of the true clusters' members: (c,) float64, or none, (0,).
-
-    Localizations in the plane have areas; those in space have neither, until the package measures volumes.
-    """
+    """Areas in nm2 or volumes in nm3 of the outlines of the true clusters' members: (c,) float64, the other (0,)."""
     members = np.flatnonzero(truth != NO_CLUSTER)
     members = members[np.argsort(truth[members], kind="stable")]
-    if points_nm.shape[1] != 2 or len(members) == 0:
+    if len(members) == 0:
         return np.empty(0), np.empty(0)
     nearest_nm = nearest(BlockIndex.build(points_nm), 1, members).nearest_nm
     starts = np.append(np.flatnonzero(np.diff(truth[members], prepend=NO_CLUSTER)), len(members))
     sums = np.add.reduceat(nearest_nm, starts[:-1])
-    b_nm = OUTLINE_B * sums / np.diff(starts)
-    return measure_clusters(points_nm[members], nearest_nm, starts, b_nm).area_nm2, np.empty(0)
+    of_members = points_nm[members], nearest_nm, starts, OUTLINE_B * sums / np.diff(starts)
+    if points_nm.shape[1] == 2:
+        return measure_clusters(*of_members).area_nm2, np.empty(0)
+    return np.empty(0), measure_clusters_3d(*of_members).volume_nm3
 
 
 def _members(cluster: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -26,10 +26,76 @@ def catalogue() -> str:
             f"{entry.name}: {entry.dimensions}D, {entry.n_neighbors} neighbors, {' / '.join(entry.classes)}",
             f"  {100 * test['accuracy']:.1f} % right on {test['n']:,} localizations of held-out simulated fields "
             f"(F1 {test['f1']:.3f}, precision {test['precision']:.3f}, recall {test['recall']:.3f})",
-            f"  {found['limits']}",
+            f"  for {entry.holds}",
+            f"  not for {entry.fails}",
             f"  weights SHA-256 {found['weights_sha256']}",
         ]
-    return "\n".join(lines)
+    return "\n".join([*lines, "All that is known of one: caml-dask models NAME"])
+
+
+def readable(name: str) -> str:
+    """The card of the network `name` as text.
+
+    Raises
+    ------
+    UsageError : no such network.
+    """
+    entry, found = network(name), card(name)
+    training, results = found["training"], found["results"]
+    ranges = found["trained_on"]
+    test, mixed = results["test"], results["test"]["mixed_fields"]
+    csr = results["csr_percent_called_clustered_by_density_per_um2"]
+    lines = [
+        f"# {name}",
+        f"{entry.dimensions}D, {entry.n_neighbors} neighbors; classes {', '.join(entry.classes)}.",
+        f"Layers: {found['architecture']}.",
+        f"Weights: {found['origin']}; SHA-256 {found['weights_sha256']}.",
+        "",
+        "## Trained on",
+        f"{training['data']}.",
+        f"Grid `{training['grid']}`: {_span(ranges['points_per_cluster'])} points per cluster, "
+        f"{_span(ranges['percent_clustered'])} % clustered, clusters {_span(ranges['contrast'])} times denser than what "
+        "surrounds them. No re-blinking, drift or localization uncertainty; no fields without clusters.",
+        f"{training['samples']['train']:,} samples, {training['epochs']} epochs, seed {training['seed']}; epoch "
+        f"{training['kept_epoch']} kept by the {training['kept_by']}. Command: `{found['command']}`.",
+        "",
+        "## Where it holds, where it fails",
+        f"Holds for {entry.holds}.",
+        f"Fails for {entry.fails}.",
+        "",
+        "## On held-out simulated fields",
+        f"Accuracy {_percent(test['accuracy'])}, F1 {test['f1']:.4f}, precision {test['precision']:.4f}, recall "
+        f"{test['recall']:.4f} (means over classes) of {test['n']:,} localizations.",
+        f"Without the fully clustered fields: accuracy {_percent(mixed['accuracy'])}, mean recall "
+        f"{_percent(mixed['recall'])}.",
+        "Balanced accuracy by density, mean over fields: "
+        + _listed(test["balanced_accuracy_by_density_per_um2"], "per um2", 100.0)
+        + "; without the fully clustered: "
+        + _listed(mixed["balanced_accuracy_by_density_per_um2"], "per um2", 100.0)
+        + ".",
+        f"Confusion (rows true, columns found): {test['confusion']}.",
+        f"Called clustered where nothing is: {_listed(csr, 'per um2', 1.0)}.",
+    ]
+    if "cross_validation" in results:
+        folds = results["cross_validation"]
+        lines.append(
+            f"{folds['folds']}-fold cross-validation on {folds['samples']:,} samples, {folds['epochs']} epochs each: "
+            f"accuracy {_percent(folds['mean'])} +- {100 * folds['standard_deviation']:.2f}."
+        )
+    losses = ", ".join(f"{train:.4f} / {held:.4f}" for train, held in training["losses_train_validation"])
+    return "\n".join([*lines, f"Loss by epoch, training / validation: {losses}."])
+
+
+def _span(ends: list[float]) -> str:
+    return f"{ends[0]:g} to {ends[1]:g}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+def _listed(values: dict[str, float], unit: str, factor: float) -> str:
+    return ", ".join(f"{factor * value:.1f} % at {key}" for key, value in values.items()) + f" {unit}"
 
 
 def card(name: str, folder: Traversable | None = None) -> dict[str, Any]:

@@ -68,6 +68,7 @@ class Network:
     score : from weights and windows to (n, c) float32 scores, row by row to the bit; c is 1 for two classes.
     settings : how it is fitted unless asked otherwise.
     architecture : its layers, and what of the published ones was left out, for the card.
+    holds, fails : what it is for and what it is not for, as users are told.
     relative_xy : whether a window is the neighbors' relative positions, (n, N, 2), in place of their distances, (n, N).
     clusters : "all", or "small" (up to 40 points) or "large" (more) where only such scenarios of the grid are used.
     """
@@ -83,6 +84,8 @@ class Network:
     score: Callable[[Mapping[str, Array], Array], Array]
     settings: FitSettings
     architecture: str
+    holds: str
+    fails: str
     relative_xy: bool = False
     clusters: str = "all"
 
@@ -149,7 +152,15 @@ KINDS = {
 
 
 def _network(
-    kind: str, name: str, n_neighbors: int, dimensions: int, classes: tuple[str, ...], grid: str, settings: FitSettings
+    kind: str,
+    name: str,
+    n_neighbors: int,
+    dimensions: int,
+    classes: tuple[str, ...],
+    grid: str,
+    settings: FitSettings,
+    holds: str,
+    fails: str,
 ) -> Network:
     made = KINDS[kind]
     return Network(
@@ -164,17 +175,70 @@ def _network(
         score=partial(made.score, n_neighbors=n_neighbors),
         settings=settings,
         architecture=made.layers.format("sigmoid" if len(classes) == 2 else "softmax"),
+        holds=holds,
+        fails=fails,
     )
 
 
+BLINKING = "repeated detections of single molecules, fields without any clusters"
 NETWORKS = {
     entry.name: entry
     for entry in (
-        _network("dense", "XPILJZ", 100, 2, TWO_CLASSES, "training", FitSettings(20, 1_024, 3e-3)),
-        _network("lstm", "07VEJJ", 100, 2, TWO_CLASSES, "training", FitSettings(16, 512, 3e-3)),
-        _network("lstm", "87B144", 1_000, 2, TWO_CLASSES, "training", FitSettings(10, 512, 2e-3)),
-        _network("dense", "GAXJPR", 1_000, 3, TWO_CLASSES, "slabs", FitSettings(12, 1_024, 2e-3)),
-        _network("convolution", "3TXKFS", 1_000, 2, THREE_CLASSES, "fibers", FitSettings(12, 256, 1e-3)),
+        _network(
+            "dense",
+            "XPILJZ",
+            100,
+            2,
+            TWO_CLASSES,
+            "training",
+            FitSettings(20, 1_024, 3e-3),
+            holds="clusters of 5 to 90 localizations, at any density; the fastest",
+            fails=f"clusters of more than 100 localizations, most of which it misses; {BLINKING}",
+        ),
+        _network(
+            "lstm",
+            "07VEJJ",
+            100,
+            2,
+            TWO_CLASSES,
+            "training",
+            FitSettings(16, 512, 3e-3),
+            holds="clusters of 5 to 90 localizations, at any density; more accurate than XPILJZ, and slower",
+            fails=f"clusters of more than 100 localizations, most of which it misses; {BLINKING}",
+        ),
+        _network(
+            "lstm",
+            "87B144",
+            1_000,
+            2,
+            TWO_CLASSES,
+            "training",
+            FitSettings(10, 512, 2e-3),
+            holds="clusters of 5 to some hundred localizations, fibers and other large structures; the most accurate",
+            fails=f"{BLINKING}, fields of fewer than 1,001 localizations",
+        ),
+        _network(
+            "dense",
+            "GAXJPR",
+            1_000,
+            3,
+            TWO_CLASSES,
+            "slabs",
+            FitSettings(12, 1_024, 2e-3),
+            holds="clusters of 20 or more localizations in 3D, also where they are stretched along z",
+            fails=f"clusters of 10 or fewer localizations and contrasts below 6, half of which it misses; {BLINKING}",
+        ),
+        _network(
+            "convolution",
+            "3TXKFS",
+            1_000,
+            2,
+            THREE_CLASSES,
+            "fibers",
+            FitSettings(12, 256, 1e-3),
+            holds="round clusters and fibers in one field, from 10 times denser than their surroundings on",
+            fails=f"contrasts below 6, half of which it misses, and the ends of fibers; {BLINKING}",
+        ),
     )
 }
 
@@ -212,7 +276,17 @@ def variant(name: str, window: int | None = None, clusters: str = "all", relativ
         least = KINDS[entry.kind].least_window
         if window < least:
             raise UsageError(f"a window of {window} neighbors for {name}: give at least {least}")
-        entry = _network(entry.kind, name, window, entry.dimensions, entry.classes, entry.grid, entry.settings)
+        entry = _network(
+            entry.kind,
+            name,
+            window,
+            entry.dimensions,
+            entry.classes,
+            entry.grid,
+            entry.settings,
+            entry.holds,
+            entry.fails,
+        )
         suffix += f"-w{window}"
     if clusters != "all":
         entry = replace(entry, clusters=clusters)
