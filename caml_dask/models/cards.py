@@ -54,8 +54,8 @@ def readable(name: str) -> str:
         "## Trained on",
         f"{training['data']}.",
         f"Grid `{training['grid']}`: {_span(ranges['points_per_cluster'])} points per cluster, "
-        f"{_span(ranges['percent_clustered'])} % clustered, clusters {_span(ranges['contrast'])} times denser than what "
-        "surrounds them. No re-blinking, drift or localization uncertainty; no fields without clusters.",
+        f"{_span(ranges['percent_clustered'])} % clustered, clusters {_span(ranges['contrast'])} times denser than "
+        "what surrounds them. No re-blinking, drift or localization uncertainty; no fields without clusters.",
         f"{training['samples']['train']:,} samples, {training['epochs']} epochs, seed {training['seed']}; epoch "
         f"{training['kept_epoch']} kept by the {training['kept_by']}. Command: `{found['command']}`.",
         "",

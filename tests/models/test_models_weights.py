@@ -10,7 +10,7 @@ import safetensors.numpy
 
 from caml_dask.errors import WeightsError
 from caml_dask.models import NETWORKS, card, load_weights, network
-from caml_dask.models.cards import weights_folder
+from caml_dask.models.cards import catalogue, readable, weights_folder
 
 NAME = "XPILJZ"
 
@@ -133,3 +133,12 @@ def test_a_missing_file_is_named(folder: Path, suffix: str):
     (folder / f"{NAME}.{suffix}").unlink()
     with pytest.raises(WeightsError, match=f"{NAME}.{suffix}"):
         load_weights(NAME, folder)
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_a_card_reads_as_text(name: str):
+    text, about = readable(name), card(name)
+    for said in (about["weights_sha256"], about["command"], f"{100 * about['results']['test']['accuracy']:.2f} %"):
+        assert said in text
+    assert network(name).fails in text
+    assert f"{name}: {network(name).dimensions}D" in catalogue()
