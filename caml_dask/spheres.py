@@ -51,6 +51,22 @@ def sorted_cells(points):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def cells_around(keys):  # type: ignore[no-untyped-def]
+    """Cells that hold places within 2 of a point, ascending, from the sorted cells of the points."""
+    cells = np.empty(27 * len(keys), np.int64)
+    m = 0
+    for k in range(len(keys)):
+        if k > 0 and keys[k] == keys[k - 1]:
+            continue
+        for dx in range(-1, 2):
+            for dy in range(-1, 2):
+                for dz in range(-1, 2):
+                    cells[m] = keys[k] + (np.int64(dx) << 42) + (np.int64(dy) << 21) + dz
+                    m += 1
+    return np.unique(cells[:m])
+
+
+@njit(cache=True, nogil=True)
 def within(points, order, keys, cells, at, reach, found):  # type: ignore[no-untyped-def]
     """Rows nearer than `reach` to `at`, in its cell and in up to `cells` cells around; (found, how many)."""
     m = 0

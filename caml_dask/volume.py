@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from caml_dask.spheres import FARTHEST_CELL, RADIUS, SLACK, exposed_parts, sorted_cells, within
+from caml_dask.spheres import FARTHEST_CELL, RADIUS, SLACK, cells_around, exposed_parts, sorted_cells, within
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -106,7 +106,7 @@ def _volume(points, halvings):  # type: ignore[no-untyped-def]
     counts, center = np.zeros((levels, 3), np.int64), np.empty((levels, 3))
     found = np.empty(64, np.int64)
     total, half = 0.0, _HALF_DIAGONAL * _SIDE
-    for key in _cells_around(keys):
+    for key in cells_around(keys):
         for axis in range(3):
             place = ((key >> (42 - 21 * axis)) & ((1 << 21) - 1)) - (1 << 20)
             center[0, axis] = _SIDE * (place + 0.5)
@@ -118,22 +118,6 @@ def _volume(points, halvings):  # type: ignore[no-untyped-def]
         nearby = _put(nearby, counts, 2, found, m)
         total += _inside(points, exposed, arcs, corners, nearby, counts, center, halvings)
     return total
-
-
-@njit(cache=True, nogil=True)
-def _cells_around(keys):  # type: ignore[no-untyped-def]
-    """Cells that hold places within 2 of a point, ascending, from the sorted cells of the points."""
-    cells = np.empty(27 * len(keys), np.int64)
-    m = 0
-    for k in range(len(keys)):
-        if k > 0 and keys[k] == keys[k - 1]:
-            continue
-        for dx in range(-1, 2):
-            for dy in range(-1, 2):
-                for dz in range(-1, 2):
-                    cells[m] = keys[k] + (np.int64(dx) << 42) + (np.int64(dy) << 21) + dz
-                    m += 1
-    return np.unique(cells[:m])
 
 
 @njit(cache=True, nogil=True)

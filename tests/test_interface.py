@@ -6,12 +6,13 @@ import pyarrow as pa
 import pytest
 from sklearn.base import clone
 from sklearn.cluster import DBSCAN
-from support import simulated_table
+from support import Threshold, TwoThresholds, simulated_table
 
 from caml_dask import CAML, analyze, open_run, read_localizations
 from caml_dask.errors import InputError, OutputError, TooFewLocalizations, UsageError
 from caml_dask.params import Settings
 from caml_dask.run.session import execute
+from caml_dask.schema import CLUSTERS, CLUSTERS_3D
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,11 @@ def test_is_a_scikit_learn_estimator(xy):
         (np.full((200, 2), np.nan), ValueError, "NaN"),
         (np.zeros((50, 2)), TooFewLocalizations, "XPILJZ needs 101 localizations; there are 50"),
         (np.zeros((200, 5)), UsageError, "wanted"),
-        (np.random.default_rng(0).random((200, 3)), InputError, "XPILJZ takes 2"),
+        (
+            np.random.default_rng(0).random((200, 3)),
+            InputError,
+            "3 coordinates .*; XPILJZ takes 2: .*leave z out of the",
+        ),
     ],
 )
 def test_bad_arrays_are_refused(data, error, said):
@@ -110,3 +115,73 @@ def test_a_run_is_read_back(table, tmp_path):
     assert sum(len(batch) for batch in image.points_in_batches(300)) == len(image.points)
     with pytest.raises(OutputError, match="holds no run"):
         open_run(tmp_path)
+
+
+def blobs(dimensions):
+    """Three dense blobs in a loose field, (160, d) nm."""
+    rng = np.random.default_rng(8)
+    centers = rng.uniform(500, 2500, (3, 1, dimensions))
+    dense = (centers + rng.normal(0, 8, (3, 20, dimensions))).reshape(-1, dimensions)
+    return rng.permutation(np.vstack([dense, rng.uniform(0, 3000, (100, dimensions))]))
+
+
+@pytest.fixture
+def model_of(monkeypatch):
+    """Lets a rule of a few lines stand for a network, under any name."""
+
+    def use(classifier):
+        monkeypatch.setattr("caml_dask.interface.load", lambda name: classifier)
+
+    return use
+
+
+def test_localizations_in_3d(model_of):
+    model_of(Threshold(n_neighbors=19, rank=5, below=0.6, dimensions=3))
+    xyz = blobs(3)
+    analysis, fitted = analyze(xyz, model="3D"), CAML(model="3D", max_localizations=20).fit(xyz)
+    assert list(analysis.clusters) == [c.name for c in CLUSTERS_3D]
+    assert list(analysis.points)[:5] == ["loc_id", "x_nm", "y_nm", "z_nm", "p_clustered"]
+    assert fitted.n_features_in_ == 3 and fitted.labels_.max() + 1 == len(analysis.clusters) > 0
+    # Twenty localizations within a few tens of nm, in a field of some four per um3.
+    assert analysis.clusters["density_per_um3"].max() > 1e5 and (analysis.clusters["volume_nm3"] > 0).all()
+    assert {"volume_nm3", "extent_z_nm", "n_localizations"} <= set(analysis.summary["medians"])
+    areas = np.array([outline.area for outline in analysis.outlines])
+    assert np.allclose(areas, analysis.clusters["projected_area_nm2"], rtol=3e-3)
+    with_z = pd.DataFrame(xyz, columns=["x_nm", "y_nm", "z_nm"]).assign(photons=7)
+    again = analyze(with_z, model="3D")
+    assert again.clusters.equals(analysis.clusters) and set(again.points["photons"]) == {7}
+    with pytest.raises(InputError, match="2 coordinates a localization; threshold takes 3: use --model XPILJZ"):
+        analyze(xyz[:, :2], model="3D")
+
+
+def test_three_classes(model_of):
+    model_of(TwoThresholds(n_neighbors=19, rank=2, below=0.5))
+    rng = np.random.default_rng(2)
+    fiber = np.column_stack([500 + 10.0 * np.arange(40), np.full(40, 2000.0)])
+    pairs = np.stack(np.meshgrid(np.arange(4), np.arange(4)), axis=-1).reshape(-1, 2) * 8.0 + 1500
+    xy = rng.permutation(np.vstack([fiber, pairs, pairs + np.array([2.0, 0.0]), rng.uniform(0, 3000, (100, 2))]))
+    analysis, fitted = analyze(xy, model="three"), CAML(model="three").fit(xy)
+    points, summary = analysis.points, analysis.summary
+    assert list(points)[3:7] == ["p_non", "p_round", "p_fiber", "label"]
+    assert list(analysis.clusters) == [c.name for c in CLUSTERS]
+    assert fitted.class_labels_.dtype == np.int8 and np.array_equal(fitted.class_labels_, points["label"])
+    assert np.array_equal(fitted.p_clustered_, 1 - points["p_non"].to_numpy())
+    assert list(summary["by_class"]) == ["round", "fiber"]
+    for label, found in enumerate(summary["by_class"].values(), start=1):
+        mine = points["label"] == label
+        assert found["localizations"] == mine.sum()
+        assert found["in_clusters"] == (mine & (points["cluster_id"] >= 0)).sum()
+        assert found["percent_clustered"] == pytest.approx(100 * found["in_clusters"] / len(xy))
+        assert found["clusters"] == (analysis.clusters["label"] == label).sum()
+        assert found["clusters_per_um2"] == pytest.approx(found["clusters"] / summary["area_um2"])
+        sizes = analysis.clusters["n_localizations"][analysis.clusters["label"] == label]
+        assert found["medians"]["n_localizations"]["median"] == sizes.median()
+    for key in ("in_clusters", "clusters", "percent_clustered"):
+        assert summary[key] == pytest.approx(sum(found[key] for found in summary["by_class"].values()))
+    assert summary["labelled_clustered"] == (points["label"] > 0).sum()
+
+
+def test_two_classes_have_no_summary_by_class(xy):
+    fitted = CAML().fit(xy)
+    assert "by_class" not in analyze(xy).summary
+    assert np.array_equal(fitted.class_labels_ == 1, fitted.p_clustered_ > 0.5)

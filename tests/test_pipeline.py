@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from support import done_records, result_tables, simulated_table
+from support import TwoThresholds, done_records, result_tables, simulated_table
 
 import caml_dask.pipeline as pipeline
 from caml_dask import analyze, read_localizations
 from caml_dask.errors import OutputError
 from caml_dask.params import Settings
 from caml_dask.run.session import execute
+from caml_dask.schema import CLUSTERS_3D
 
 
 @pytest.fixture(scope="module")
@@ -230,3 +232,47 @@ def test_an_input_that_is_no_file_fails_by_name(table, tmp_path):
     outcome = execute([tmp_path, table], tmp_path / "out", Settings(), workers=0)
     assert outcome.exit_code == 3
     assert "is a directory" in str(next(iter(outcome.failed.values())))
+
+
+@dataclass(frozen=True)
+class Weighted(TwoThresholds):
+    """A rule that a run takes for a network with weights."""
+
+    weights_sha256: str = "none"
+
+
+def in_3d(path, z=None):
+    rng = np.random.default_rng(4)
+    centers = rng.uniform(300, 2700, (12, 1, 3)) * [1, 1, 0.2]
+    xyz = np.vstack([(centers + rng.normal(0, 12, (12, 20, 3))).reshape(-1, 3), rng.uniform(0, 3000, (150, 3))])
+    xyz[:, 2] = xyz[:, 2] if z is None else z
+    lines = [",".join(f"{v:.2f}" for v in row) for row in rng.permutation(xyz).tolist()]
+    path.write_text("x [nm],y [nm],z [nm]\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def test_a_run_in_3d_of_three_classes(tmp_path, monkeypatch):
+    network = Weighted(n_neighbors=19, rank=5, below=0.6, dimensions=3)
+    for place in ("caml_dask.pipeline.load", "caml_dask.run.session.load"):
+        monkeypatch.setattr(place, lambda name: network)
+    table = in_3d(tmp_path / "cells.csv")
+    for out, tile in (("one", None), ("many", 60)):
+        outcome = execute([table], tmp_path / out, Settings(max_localizations=tile), workers=0)
+        assert outcome.exit_code == 0, outcome.failed
+    found = result_tables(tmp_path / "many")
+    assert same(found, result_tables(tmp_path / "one"))
+    assert found["0001_cells/clusters"].column_names == [c.name for c in CLUSTERS_3D]
+    assert {"z_nm", "p_non", "p_round", "p_fiber"} <= set(found["0001_cells/points"].column_names)
+    image = tmp_path / "many" / "0001_cells"
+    assert (image / "clusters.csv").read_text().splitlines()[0].split(",")[4] == '"volume_nm3"'
+    assert (image / "overview.png").stat().st_size > 10_000
+    summary = json.loads((tmp_path / "many" / "summary.json").read_text())["images"][0]
+    assert summary["tiles"] > 1 and set(summary["by_class"]) == {"round", "fiber"}
+    assert len(found["0001_cells/clusters"]) == summary["clusters"] > 3
+
+
+def test_a_z_of_zero_throughout_is_2d(tmp_path):
+    table = in_3d(tmp_path / "flat.csv", z=0.0)
+    assert execute([table], tmp_path / "out", Settings(), workers=0).exit_code == 0
+    deep = execute([in_3d(tmp_path / "deep.csv")], tmp_path / "deep", Settings(), workers=0)
+    assert "leave z out with --columns" in str(next(iter(deep.failed.values())))

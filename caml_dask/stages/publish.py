@@ -122,7 +122,9 @@ def _draw(work: Work, clusters: MeasuredClusters, summary: dict[str, Any], path:
     if work.dimensions() == 3:
         caption.append("3D, seen along z")
     if "by_class" in summary:
-        caption.append(", ".join(f"{found['clusters']:,} {name}" for name, found in summary["by_class"].items()))
+        caption.append(
+            ", ".join(f"{found['clusters']:,} {name} clusters" for name, found in summary["by_class"].items())
+        )
     outlines = _outlines(work, zoom if len(clusters) > MOST_OUTLINES else whole)
     draw_overview(whole, outlines, summary["image_id"], caption, path, len(clusters), zoom, classes)
 

@@ -9,7 +9,7 @@ import shapely
 from PIL import Image
 
 from caml_dask.pictures.overview import OUTLINE_COLOR, TEXT_COLOR, draw_overview, zoom_bounds
-from caml_dask.pictures.raster import BACKGROUND, Raster
+from caml_dask.pictures.raster import BACKGROUND, CLUSTERED_COLOR, FIBER_COLOR, Raster
 
 FloatArray = npt.NDArray[np.float64]
 # Where the panel of the whole image begins in the picture of a raster of 400 pixels: margin, and margin and title.
@@ -191,3 +191,23 @@ def test_zoom_of_a_large_field_stays_a_few_um_wide() -> None:
     x0, _, x1, _ = zoom_bounds(np.array([[5e5, 5e5]]), (0.0, 0.0, 1e6, 1e6), 0.0)
     assert x1 - x0 == pytest.approx(5000)
     assert (x0 + x1) / 2 == pytest.approx(5e5)
+
+
+def test_fibers_have_a_color_and_a_name_of_their_own(tmp_path: Path) -> None:
+    x, y = np.array([2000.0, 5000.0, 8000.0]), np.full(3, 5000.0)
+    raster = Raster((0.0, 0.0, 10_000.0, 10_000.0), 400, classes=3)
+    raster.add(x, y, np.array([0, 1, 2], np.int8))
+    assert raster.counts.sum(axis=(1, 2)).tolist() == [1, 1, 1]
+    draw_overview(raster, [], "a", [], tmp_path / "3.png", 0, classes=("non-clustered", "round", "fiber"))
+    shown = panel(tmp_path / "3.png", raster)
+    for at, color in ((5000, CLUSTERED_COLOR), (8000, FIBER_COLOR)):
+        seen = shown[pixel(raster, at, 5000)]
+        assert np.abs(seen - color).sum() < 60, seen
+    both = Raster((0.0, 0.0, 10_000.0, 10_000.0), 400)
+    both.add(x, y, np.array([False, True, True]))
+    draw_overview(both, [], "a", [], tmp_path / "2.png", 0)
+    beside = [
+        np.asarray(Image.open(tmp_path / name), dtype=int)[:, LEFT + raster.shape[1] + 28 :]
+        for name in ("3.png", "2.png")
+    ]
+    assert [bool((np.abs(part - FIBER_COLOR).sum(axis=2) < 20).any()) for part in beside] == [True, False]
