@@ -9,9 +9,8 @@ curvature adds.
 
 Measured on 1,129 random clusters of 1 to 200 members (filling a ball or a disc, Gaussian, grown by links of up to
 2 sqrt(3) b, and chains), against cells of b/8: the error is 0.2 % root mean square, below 0.7 % in 99 of 100 and
-1.2 % at most. It falls with the square of the cells' side. Two members whose balls part just there, in a cusp without
-width, come out 1.4 % too large. Lengths in here are in units of b, relative to the cluster's first member, which makes
-scaling by powers of two exact.
+1.2 % at most. It falls with the square of the cells' side. Lengths in here are in units of b, relative to the cluster's
+first member, which makes scaling by powers of two exact.
 """
 
 from __future__ import annotations

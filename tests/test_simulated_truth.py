@@ -20,15 +20,17 @@ class Truth:
     name: str = "truth"
     n_neighbors: int = 100
     dimensions: int = 2
+    classes: tuple[str, ...] = ("non-clustered", "clustered")
+    score_columns: tuple[str, ...] = ("p_clustered",)
 
     def scores(self, distances: np.ndarray) -> np.ndarray:
         key = distances[:, :3].astype(np.float64) @ [1.0, 1e3, 1e6]
         place = np.searchsorted(self.nearest_nm, key)
         assert np.array_equal(self.nearest_nm[place], key)
-        return self.clustered[place].astype(np.float32)
+        return self.clustered[place, None].astype(np.float32)
 
     def labels(self, scores: np.ndarray) -> np.ndarray:
-        return (scores > 0.5).astype(np.int8)
+        return (scores[:, 0] > 0.5).astype(np.int8)
 
 
 @pytest.mark.parametrize("percent", [20, 50, 80, 90])

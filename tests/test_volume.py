@@ -76,22 +76,31 @@ def test_one_localization_is_a_ball_of_b() -> None:
     assert volume(np.full((4, 3), 7.5), 5.0) == volume([[3.0, -7.0, 11.0]], 5.0)
 
 
-@pytest.mark.parametrize("d", [0.05, 0.5, 1.0, 2.0, 3.0, 3.4])
+def neck(d: float) -> float:
+    """Exact volume of two localizations d apart, 0 < d < 4, for b = 1: a neck of a torus between two caps of balls.
+
+    The surface of the neck is h - sqrt(1 - z^2) from the axis at the height z over the middle plane, up to d / 4, where
+    it meets the balls; h is where the balls of 2b meet. Below h = 1 the neck parts into two cusps.
+    """
+    h, top = math.sqrt(4 - d * d / 4), d / 4
+    bottom = math.sqrt(max(0.0, 1 - h * h))
+
+    def below(z: float) -> float:
+        return h * h * z + z - z**3 / 3 - h * (z * math.sqrt(1 - z * z) + math.asin(z))
+
+    caps = 2 / 3 + top - top**3 / 3
+    return 2 * math.pi * (below(top) - below(bottom) + caps)
+
+
+@pytest.mark.parametrize("d", [0.05, 0.5, 1.0, 2.0, 3.0, 3.4, LONGEST_LINK, 3.7, 3.95])
 def test_two_localizations_have_a_toroidal_neck(d: float) -> None:
-    # Within d / 2 of the middle plane the surface is at h - sqrt(1 - z^2) from the axis, as far out as the outer balls
-    # cap it at |z| = d / 4; h is where the balls of 2b meet. Beyond that plane it is the balls of b.
-    h = math.sqrt(4 - d * d / 4)
-    z = d / 4
-    neck = 2 * (h * h * z + z - z**3 / 3 - h * (z * math.sqrt(1 - z * z) + math.asin(z)))
-    caps = 2 * (2 / 3 + z - z**3 / 3)
-    direction = np.array([0.48, -0.6, 0.64])
-    assert volume([[1, 2, 3], [1, 2, 3] + d * direction]) == pytest.approx(math.pi * (neck + caps), rel=1e-2)
+    for direction in np.array([[0.48, -0.6, 0.64], [1.0, 0.0, 0.0], [0.0, 0.6, 0.8]]):
+        assert volume([[1, 2, 3], [1, 2, 3] + d * direction]) == pytest.approx(neck(d), rel=4e-3)
 
 
-def test_two_localizations_part_beyond_the_longest_link() -> None:
-    ball = volume([[0, 0, 0]])
-    assert volume([[0, 0, 0], [0, LONGEST_LINK + 1e-6, 0]]) == pytest.approx(2 * ball, rel=2e-2)
-    assert volume([[0, 0, 0], [3, LONGEST_LINK, 4]]) == pytest.approx(2 * ball, rel=5e-3)
+def test_two_localizations_far_apart_are_two_balls() -> None:
+    assert neck(4 - 1e-9) == pytest.approx(8 / 3 * math.pi, rel=1e-6)
+    assert volume([[0, 0, 0], [3, LONGEST_LINK, 4]]) == pytest.approx(8 / 3 * math.pi, rel=4e-3)
 
 
 def test_a_void_is_no_part_of_the_volume() -> None:
