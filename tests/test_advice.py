@@ -94,6 +94,14 @@ def test_contrast_is_estimated(percent: float, radius: float):
     assert 0.75 < one.contrast / scenario.contrast < 1.6
 
 
+def test_a_field_of_few_windows_is_told_of_a_smaller_one():
+    xy = np.random.default_rng(1).uniform(0, 5_000, (900, 2))
+    rule = Threshold(n_neighbors=300, rank=1, below=0.05, **KNOWING)
+    result = analyse_in_memory(xy, rule, 10**6)
+    found = summarise(result.work, MeasuredClusters(result.work))["warnings"]
+    assert any("takes in 33 % of the localizations" in w and "--model XPILJZ or 07VEJJ would fit" in w for w in found)
+
+
 def test_a_void_does_not_count_as_surroundings():
     xy, _ = field_and_truth(Scenario(20, 50.0, 50.0, 100.0))
     rule = Threshold(n_neighbors=40, rank=10, below=0.5)

@@ -261,3 +261,30 @@ def test_a_manifest_that_points_elsewhere_is_not_followed(command, table, tmp_pa
     manifest.write_text(manifest.read_text().replace("0001_cell_a", "../precious"))
     command(table, "--overwrite")
     assert (tmp_path / "precious").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "scenario", "said"),
+    [
+        ("GAXJPR", "slab-z100-p40-r50-c40-d60", "median volume"),
+        ("3TXKFS", "fiber-f50-p40-r40-c50-d20", "median area"),
+        ("87B144", "uniform-p40-r50-c50-d5", "median area"),
+    ],
+)
+def test_every_other_network_runs_on_what_fits_it(command, tmp_path, model, scenario, said):
+    simulated = CliRunner().invoke(main, ["simulate", scenario, "--out", str(tmp_path / "in"), "--workers", "0"])
+    assert simulated.exit_code == 0, simulated.output
+    result = command(*(tmp_path / "in").iterdir(), "--model", model)
+    assert result.exit_code == 0, result.output
+    assert said in result.stdout
+    (image,) = (tmp_path / "out").glob("0001_*")
+    points = pq.read_table(image / "points.parquet").to_pandas()
+    right = (points["label"] == points["true_class"]).mean()
+    assert right > 0.9
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())["images"][0]
+    assert summary["clusters"] == len(pq.read_table(image / "clusters.parquet"))
+    if model == "3TXKFS":
+        assert sum(found["clusters"] for found in summary["by_class"].values()) == summary["clusters"]
+        assert {"p_non", "p_round", "p_fiber"} <= set(points.columns)
+    if model == "GAXJPR":
+        assert summary["medians"]["volume_nm3"]["median"] > 0

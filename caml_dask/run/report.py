@@ -25,11 +25,12 @@ def _line(image: dict[str, Any]) -> str:
     if image["status"] != "done":
         return f"{image['image_id']}: failed: {image['reason']}"
     rate = "-" if image["clusters_per_um2"] is None else f"{image['clusters_per_um2']:.2f}"
-    area = image["medians"]["area_nm2"]
+    size, unit = ("area", "nm2") if "area_nm2" in image["medians"] else ("volume", "nm3")
+    median = image["medians"][f"{size}_{unit}"]
     text = (
         f"{image['image_id']}: {image['localizations']:,} localizations, {image['percent_clustered']:.1f} % clustered, "
         f"{image['clusters']:,} clusters, {rate} per um2"
     )
-    if area is not None:
-        text += f", median area {area['median']:,.0f} nm2"
+    if median is not None:
+        text += f", median {size} {median['median']:,.0f} {unit}"
     return "\n".join([text, *(f"  warning: {warning}" for warning in image["warnings"])])

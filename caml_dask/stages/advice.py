@@ -6,17 +6,19 @@ and saturated windows do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from caml_dask.models.registry import NETWORKS
+from caml_dask.schema import CLUSTERED
 from caml_dask.stages.clusters import MeasuredClusters
 from caml_dask.stages.tally import Counts
 from caml_dask.stages.work import Work
 
 _MANY_SATURATED = 0.05  # share of clustered localizations with a saturated window that earns a warning
+_FEW_WINDOWS = 4  # windows' worth of localizations that the smallest fields trained on hold
 _MANY_BEYOND = 0.10  # share of the localizations in clusters, in clusters larger than any trained on
 _MANY_BELOW = 0.25  # the same of smaller ones
 # Called clustered in fields without clusters is what lies closest by chance: 3 to 6 times denser than the rest.
@@ -70,7 +72,14 @@ def _of_windows(work: Work, facts: dict[str, Any], counts: Counts, clusters: Mea
 
 def _of_training(work: Work, facts: dict[str, Any], counts: Counts, clusters: MeasuredClusters) -> Iterator[str]:
     """Where the field lies outside what the network was trained on."""
-    model, trained = work.classifier.name, work.classifier.trained_on
+    model, trained, window = work.classifier.name, work.classifier.trained_on, work.classifier.n_neighbors
+    if facts["finite"] < _FEW_WINDOWS * window:
+        narrower = _alike(work, facts, lambda n: n < window)
+        yield (
+            f"a window of {window} neighbors takes in {100 * window / facts['finite']:.0f} % of the localizations; of "
+            f"the fields that {model} was trained on, at most {100 / _FEW_WINDOWS:.0f} %"
+            + (f": --model {narrower} would fit" if narrower else "")
+        )
     contrast, percent = counts.contrast, 100.0 * counts.labelled_clustered / max(1, facts["finite"])
     chance = max(work.classifier.csr_percent, default=0.0)
     if contrast is not None and contrast < _CHANCE_CONTRAST and percent <= chance:
@@ -88,7 +97,7 @@ def _of_training(work: Work, facts: dict[str, Any], counts: Counts, clusters: Me
             f"clustered localizations lie {contrast:.0f} times denser than the others; {model} was trained on contrasts"
             f" of {low:g} to {high:g}: repeated detections of single molecules look like this; merge them first"
         )
-    members = clusters.column("n_localizations")
+    members = clusters.column("n_localizations")[clusters.column("label") == CLUSTERED]
     low, high = trained["points_per_cluster"]
     inside = max(1, int(members.sum()))
     beyond, below = members[members > high].sum() / inside, members[members < low].sum() / inside
@@ -106,14 +115,20 @@ def _of_training(work: Work, facts: dict[str, Any], counts: Counts, clusters: Me
 
 
 def _wider(work: Work, facts: dict[str, Any]) -> str:
-    """The network that would see larger clusters whole, as advice."""
+    """The networks that would see larger clusters whole, as advice."""
+    wider = _alike(work, facts, lambda n: n > work.classifier.n_neighbors)
+    if wider:
+        return f"--model {wider}, with a larger window, would see them whole"
+    return "no network here has a larger window that the field could fill"
+
+
+def _alike(work: Work, facts: dict[str, Any], fits: Callable[[int], bool]) -> str:
+    """Networks for the same localizations and classes whose window the field can fill and that `fits`, named."""
     mine = work.classifier
-    fitting = [
+    return " or ".join(
         entry.name
         for entry in NETWORKS.values()
         if (entry.dimensions, len(entry.classes)) == (mine.dimensions, len(mine.classes))
-        and mine.n_neighbors < entry.n_neighbors < facts["finite"]
-    ]
-    if fitting:
-        return f"--model {' or '.join(fitting)}, with a larger window, would see them whole"
-    return "no network here has a larger window that the field could fill"
+        and entry.n_neighbors < facts["finite"]
+        and fits(entry.n_neighbors)
+    )
