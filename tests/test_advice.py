@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support import Threshold, analyse_in_memory
 
+from caml_dask import analyze
 from caml_dask.schema import CLUSTERED
 from caml_dask.simulate import Scenario, draw_cell, simulate
 from caml_dask.stages.clusters import MeasuredClusters
@@ -100,6 +101,18 @@ def test_a_field_of_few_windows_is_told_of_a_smaller_one():
     result = analyse_in_memory(xy, rule, 10**6)
     found = summarise(result.work, MeasuredClusters(result.work))["warnings"]
     assert any("takes in 33 % of the localizations" in w and "--model XPILJZ or 07VEJJ would fit" in w for w in found)
+
+
+@pytest.mark.parametrize(("points", "uneven"), [(60, False), (150, True), (200, True)])
+def test_clusters_larger_than_the_window_are_told_of_though_they_are_not_seen(points: int, uneven: bool):
+    """From inside such a cluster all looks even: the network calls most of it non-clustered."""
+    xy, _ = field_and_truth(Scenario(points, 80.0, 50.0, 300.0))
+    result = analyze(xy, model="XPILJZ")
+    assert (result.summary["percent_clustered"] < 30) == uneven
+    said = [w for w in result.summary["warnings"] if "from inside, structures of more than the 100" in w]
+    assert bool(said) == uneven
+    if uneven:
+        assert "--model 87B144, with a larger window, would see them whole" in said[0]
 
 
 def test_a_void_does_not_count_as_surroundings():

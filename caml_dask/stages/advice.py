@@ -23,6 +23,7 @@ _MANY_BEYOND = 0.10  # share of the localizations in clusters, in clusters large
 _MANY_BELOW = 0.25  # the same of smaller ones
 # Called clustered in fields without clusters is what lies closest by chance: 3 to 6 times denser than the rest.
 _CHANCE_CONTRAST = 6.5
+_UNEVEN = 20.0  # spread of the densities of non-clustered localizations; see Counts.spread
 _CONTRAST_MARGIN = 2.0  # the estimate of the contrast is good to some tens of percent
 
 
@@ -91,6 +92,12 @@ def _of_training(work: Work, facts: dict[str, Any], counts: Counts, clusters: Me
     elif counts.labelled_clustered and percent < trained["percent_clustered"][0]:
         low, high = trained["percent_clustered"]
         yield f"{percent:.1f} % of the localizations are labelled clustered; {model} was trained on {low:g} to {high:g}"
+    if counts.spread is not None and counts.spread > _UNEVEN:
+        yield (
+            f"localizations labelled non-clustered lie up to {counts.spread:.0f} times denser in some places than in "
+            f"others: from inside, structures of more than the {window} localizations of a window look non-clustered: "
+            + _wider(work, facts)
+        )
     if contrast is not None and contrast > _CONTRAST_MARGIN * trained["contrast"][1]:
         low, high = trained["contrast"]
         yield (
