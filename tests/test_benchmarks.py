@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -25,3 +26,14 @@ def test_speed_smoke(tmp_path):
     measured = json.loads((tmp_path / "speed.json").read_text())["measured"]
     assert len(measured) == 5
     assert all(m["ratio"] > 0 for m in measured)
+
+
+def test_variants_smoke(tmp_path):
+    where = ["--work", str(tmp_path / "work"), "--results", str(tmp_path / "variants.csv"), "--workers", "0"]
+    subprocess.run(
+        [sys.executable, str(BENCHMARKS / "variants.py"), "--smoke", *where], check=True, capture_output=True
+    )
+    rows = list(csv.DictReader((tmp_path / "variants.csv").open()))
+    assert [row["window"] for row in rows] == ["100", "50", "200", "100", "100", "100"]
+    assert {row["variant"] for row in rows} >= {"XPILJZ-small", "XPILJZ-large", "XPILJZ-xy"}
+    assert all(0 < float(row["accuracy"]) <= 1 for row in rows)
