@@ -45,6 +45,9 @@ def draw_found_against_true(records: pd.DataFrame, flat: bool, path: Path) -> No
         if logarithmic:
             panel.set_xscale("log")
             panel.set_yscale("log")
+            # Labels of minor ticks run into one another where an axis spans little more than a decade.
+            panel.tick_params(axis="x", which="minor", labelbottom=False)
+            panel.tick_params(axis="y", which="minor", labelleft=False)
         ends = common_limits(pairs, logarithmic)
         panel.plot(ends, ends, color=GRAY, ls="--", lw=1, label="found = true", zorder=0)
         panel.set(xlim=ends, ylim=ends, xlabel="true (networks set side by side)", ylabel="found")
