@@ -226,7 +226,7 @@ def test_models_are_listed_with_their_figures():
     shown = CliRunner().invoke(main, ["models"])
     assert shown.exit_code == 0
     assert "XPILJZ: 2D, 100 neighbors" in shown.stdout
-    assert "held-out simulated fields" in shown.stdout and "re-blinking" in shown.stdout
+    assert "held-out simulated fields" in shown.stdout and "repeated detections" in shown.stdout
 
 
 def test_the_other_network_runs_on_any_tiling(command, table, tmp_path):

@@ -157,7 +157,7 @@ def untrained(name: str) -> Classifier:
     rng = np.random.default_rng(0)
     entry = NETWORKS[name]
     weights = {key: rng.normal(scale=0.3, size=shape).astype(np.float32) for key, shape in entry.shapes}
-    return Classifier(entry, "0" * 64, weights)
+    return Classifier(entry, "0" * 64, weights, {})
 
 
 @pytest.mark.parametrize(("name", "grid"), [("GAXJPR", "novel-slabs"), ("3TXKFS", "novel-fibers"), ("87B144", "csr")])

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -83,14 +82,6 @@ def test_a_score_of_one_half_is_not_clustered():
 def test_the_highest_of_three_scores_decides_and_the_first_of_equal_ones():
     scores = np.array([[0.2, 0.5, 0.3], [0.1, 0.2, 0.7], [0.4, 0.4, 0.2], [0.2, 0.4, 0.4]], np.float32)
     assert labels_of(scores).tolist() == [1, 2, 0, 1]
-
-
-def test_of_three_classes_the_highest_score_counts():
-    third = Classifier(replace(network("XPILJZ"), classes=("non-clustered", "round", "fiber")), "", {})
-    assert third.score_columns == ("p_non", "p_round", "p_fiber")
-    scores = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.2, 0.4, 0.4], [0.4, 0.2, 0.4]], np.float32)
-    labels = third.labels(scores)
-    assert labels.tolist() == [0, 2, 1, 0] and labels.dtype == np.int8
 
 
 def test_duplicates_only_get_a_finite_score(classifier: Classifier):
