@@ -67,8 +67,10 @@ def test_fibers_and_what_surrounds_them_keep_apart():
     assert {tuple(p) for p in np.concatenate([f.members_nm for f in fibers])} == {
         tuple(p) for p in field.xy_nm[field.classes == FIBER]
     }
-    assert outside_fibers(fibers)(field.xy_nm[field.classes == 0]).all()
-    assert outside_fibers(fibers, 40.0)(field.centers_nm).all()
+    width = np.array([2 * fiber.sigma_nm for fiber in fibers])
+    for places, margin in ((field.xy_nm[field.classes == 0], 0.0), (field.centers_nm, 40.0)):
+        apart = np.array([cKDTree(fiber.chain_nm).query(places)[0] for fiber in fibers])
+        assert (apart.min(axis=0) > width[apart.argmin(axis=0)] + margin).all()
     assert not outside_fibers(fibers)(np.concatenate([f.chain_nm for f in fibers])).any()
     assert outside_fibers([]) is None
 
