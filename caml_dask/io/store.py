@@ -233,8 +233,9 @@ def _guarded(path: Path, read: Callable[[Path], pa.Table]) -> pa.Table:
         raise StoreError(f"{path}: a working table is missing or damaged ({error}); run again with --resume") from error
 
 
-_cache: OrderedDict[tuple[object, ...], pa.Table] = OrderedDict()
+_cache: OrderedDict[tuple[object, ...], tuple[pa.Table, int]] = OrderedDict()  # each table with its bytes
 _cache_lock = threading.Lock()
+_MOST_CACHED = 256  # tables; small ones would otherwise pile up by the thousand
 
 
 def _cached_read(path: Path, columns: tuple[str, ...] | None) -> pa.Table:
@@ -247,10 +248,11 @@ def _cached_read(path: Path, columns: tuple[str, ...] | None) -> pa.Table:
     with _cache_lock:
         if key in _cache:
             _cache.move_to_end(key)
-            return _cache[key]
+            return _cache[key][0]
     table = _guarded(path, lambda p: _read(p, columns))
     with _cache_lock:
-        _cache[key] = table
-        while len(_cache) > 1 and sum(t.nbytes for t in _cache.values()) > _CACHE_BYTES:
-            _cache.popitem(last=False)
+        _cache[key] = table, table.nbytes
+        held = sum(size for _, size in _cache.values())
+        while len(_cache) > 1 and (held > _CACHE_BYTES or len(_cache) > _MOST_CACHED):
+            held -= _cache.popitem(last=False)[1][1]
     return table
