@@ -20,12 +20,11 @@ from caml_dask.measure import measure_clusters, measure_clusters_3d
 from caml_dask.models import network
 from caml_dask.neighbors import nearest
 from caml_dask.schema import CLUSTERED, FIBER, NO_CLUSTER
+from caml_dask.segment import OUTLINE_FACTOR
 from caml_dask.simulate import AnyScenario, Field
 
 FRAGMENT_SHARE = 0.1
 """Share of a true cluster's members from which on a found cluster counts as one of its fragments."""
-OUTLINE_B = 1.2
-"""Of the outline, in mean nearest-neighbor distances of the members (Williamson et al. 2020)."""
 
 _PAIRS = (
     "clusters",
@@ -175,7 +174,7 @@ def true_sizes(
     nearest_nm = nearest(BlockIndex.build(points_nm), 1, members).nearest_nm
     starts = np.append(np.flatnonzero(np.diff(truth[members], prepend=NO_CLUSTER)), len(members))
     sums = np.add.reduceat(nearest_nm, starts[:-1])
-    of_members = points_nm[members], nearest_nm, starts, OUTLINE_B * sums / np.diff(starts)
+    of_members = points_nm[members], nearest_nm, starts, OUTLINE_FACTOR * sums / np.diff(starts)
     if points_nm.shape[1] == 2:
         return measure_clusters(*of_members).area_nm2, np.empty(0)
     return np.empty(0), measure_clusters_3d(*of_members).volume_nm3

@@ -226,7 +226,7 @@ NETWORKS = {
             "slabs",
             FitSettings(12, 1_024, 2e-3),
             holds="clusters of 20 or more localizations in 3D, also where they are stretched along z",
-            fails=f"clusters of 10 or fewer localizations and contrasts below 6, half of which it misses; {BLINKING}",
+            fails=f"clusters of 5 localizations, a third of which it misses, and contrasts below 6, most of which it misses; {BLINKING}",
         ),
         _network(
             "convolution",
@@ -237,7 +237,7 @@ NETWORKS = {
             "fibers",
             FitSettings(12, 256, 1e-3),
             holds="round clusters and fibers in one field, from 10 times denser than their surroundings on",
-            fails=f"contrasts below 6, half of which it misses, and the ends of fibers; {BLINKING}",
+            fails=f"contrasts below 6, where it often takes round clusters and fibers for one another; {BLINKING}",
         ),
     )
 }

@@ -40,7 +40,7 @@ def measure_set(entry: Network, weights: Weights, samples: Iterable[Samples], se
     """
     columns = []
     for part in samples:
-        found = labels_of(entry.score(weights, scored_form(entry, part.windows)))
+        found = labels_of(entry.score(weights, part.windows))
         columns.append((part.labels, found, part.field))
     truth, found, field = (np.concatenate(column) for column in zip(*columns, strict=True))
     n_classes = len(entry.classes)
@@ -59,18 +59,13 @@ def measure_set(entry: Network, weights: Weights, samples: Iterable[Samples], se
     }
 
 
-def scored_form(entry: Network, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Windows as `entry.score` takes them: distances as they are, relative positions as the network's input."""
-    return entry.inputs(windows) if entry.relative_xy else windows
-
-
 def measure_csr(entry: Network, weights: Weights, seed: int) -> dict[str, float]:
     """Percent of localizations called clustered where none are, in one CSR field at each density."""
     found = {}
     for scenario in GRIDS["csr" if entry.dimensions == 2 else "slab-csr"]():
         rng = np.random.default_rng([seed, int(scenario.density_per_um2)])
         windows, _ = draw_samples(simulate(scenario, rng), (CSR_SAMPLES, 0), entry.n_neighbors, rng, entry.relative_xy)
-        labels = labels_of(entry.score(weights, scored_form(entry, windows)))
+        labels = labels_of(entry.score(weights, windows))
         found[f"{scenario.density_per_um2:g}"] = round(100 * float((labels > 0).mean()), 2)
     return found
 

@@ -77,7 +77,10 @@ def train(
     WeightsError : the fit diverged.
     """
     if missing := missing_parts(sets, work_dir):
-        raise UsageError(f"{len(missing)} parts of the sets of {entry.name} are not compiled under {work_dir}")
+        raise UsageError(
+            f"{len(missing)} parts of the sets of {entry.name} are not compiled under {work_dir}: compile them first, as"
+            " `caml-dask train` does"
+        )
     settings = entry.settings if settings is None else settings
     samples, validation = (read_inputs(entry, sets, split, work_dir)[0] for split in ("train", "validation"))
     fits: list[tuple[Fitted, FitSettings]] = []

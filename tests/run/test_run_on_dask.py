@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import psutil
 import pytest
@@ -88,7 +89,11 @@ def test_interrupted_from_the_keyboard(table, tmp_path):
 def start(table, out, *options):
     command = [sys.executable, "-m", "caml_dask", "run", str(table), "--out", str(out)]
     command += ["--max-localizations", str(TILE), "--workers", "2", *options]
-    return subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    # Where the tests run in the background of a shell, children would inherit that interrupts are ignored.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=heard
+    )
 
 
 def wait_for_records(process, out, count):
