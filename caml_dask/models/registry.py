@@ -226,7 +226,8 @@ NETWORKS = {
             "slabs",
             FitSettings(12, 1_024, 2e-3),
             holds="clusters of 20 or more localizations in 3D, also where they are stretched along z",
-            fails=f"clusters of 5 localizations, a third of which it misses, and contrasts below 6, most of which it misses; {BLINKING}",
+            fails="clusters of 5 localizations, a third of which it misses; contrasts below 6, most of which it misses;"
+            + f" {BLINKING}",
         ),
         _network(
             "convolution",

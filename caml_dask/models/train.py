@@ -78,8 +78,8 @@ def train(
     """
     if missing := missing_parts(sets, work_dir):
         raise UsageError(
-            f"{len(missing)} parts of the sets of {entry.name} are not compiled under {work_dir}: compile them first, as"
-            " `caml-dask train` does"
+            f"{len(missing)} parts of the sets of {entry.name} are not compiled under {work_dir}: compile them"
+            " first, as `caml-dask train` does"
         )
     settings = entry.settings if settings is None else settings
     samples, validation = (read_inputs(entry, sets, split, work_dir)[0] for split in ("train", "validation"))
