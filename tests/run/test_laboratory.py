@@ -66,14 +66,13 @@ def test_without_names_the_grids_are_listed_and_unknown_names_say_what_is_known(
         assert said in done.output
 
 
-def square(item: int) -> int:
-    if item == 7:
-        raise UsageError("seven came, wanted another: give six")
-    return item * item
-
-
 @pytest.mark.parametrize("workers", [0, 2])
 def test_each_gives_every_result_once_and_the_first_failure(workers: int):
+    def square(item: int) -> int:  # local, so that it is pickled whole: workers cannot import a test
+        if item == 7:
+            raise UsageError("seven came, wanted another: give six")
+        return item * item
+
     assert sorted(each(square, range(5), workers, "numbers")) == [0, 1, 4, 9, 16]
     with pytest.raises(CamlError, match="seven came"):
         list(each(square, range(9), workers, "numbers"))
