@@ -37,17 +37,28 @@ class BlockIndex:
         ----------
         coordinates_nm : (n, d) float64, d of 2 or 3; finite; n may be 0.
         """
-        points = np.ascontiguousarray(np.asarray(coordinates_nm, dtype=np.float64).T)
-        count = points.shape[1]
+        index = cls._empty(coordinates_nm)
+        _build(index.points_nm, index.order, index.lower_nm, index.upper_nm, index.depth)
+        return index
+
+    @classmethod
+    def of_sorted(cls, coordinates_nm: np.ndarray) -> BlockIndex:
+        """The index of localizations that stand in the `order` of an index built before: nothing is sorted again."""
+        index = cls._empty(coordinates_nm)
+        _bound(index.points_nm, index.lower_nm, index.upper_nm, index.depth)
+        return index
+
+    @classmethod
+    def _empty(cls, coordinates_nm: np.ndarray) -> BlockIndex:
+        """Localizations in the caller's order, with boxes still to find."""
+        points = np.array(np.asarray(coordinates_nm, dtype=np.float64).T, order="C")
+        axes, count = points.shape
         depth = 0
         while count >> depth > LEAF_LOCALIZATIONS:
             depth += 1
-        order = np.arange(count, dtype=np.int64)
         nodes = 2 ** (depth + 1) - 1
-        lower = np.full((nodes, points.shape[0]), np.inf)
-        upper = np.full((nodes, points.shape[0]), -np.inf)
-        _build(points, order, lower, upper, depth)
-        return cls(points, order, lower, upper, depth)
+        lower, upper = np.full((nodes, axes), np.inf), np.full((nodes, axes), -np.inf)
+        return cls(points, np.arange(count, dtype=np.int64), lower, upper, depth)
 
     @property
     def n(self) -> int:
@@ -103,3 +114,19 @@ def _build(points, order, lower, upper, depth):  # type: ignore[no-untyped-def]
                     axis, longest = a, upper[node, a] - lower[node, a]
             if level < depth:
                 _select(points, order, axis, start, stop, (n * (2 * j + 1)) >> (level + 1))
+
+
+@njit(cache=True, nogil=True)
+def _bound(points, lower, upper, depth):  # type: ignore[no-untyped-def]
+    """Boxes of the nodes from the leaves up."""
+    axes, n = points.shape
+    first_leaf = (1 << depth) - 1
+    for leaf in range(1 << depth):
+        for a in range(axes):
+            for i in range((n * leaf) >> depth, (n * (leaf + 1)) >> depth):
+                lower[first_leaf + leaf, a] = min(lower[first_leaf + leaf, a], points[a, i])
+                upper[first_leaf + leaf, a] = max(upper[first_leaf + leaf, a], points[a, i])
+    for node in range(first_leaf - 1, -1, -1):
+        for a in range(axes):
+            lower[node, a] = min(lower[2 * node + 1, a], lower[2 * node + 2, a])
+            upper[node, a] = max(upper[2 * node + 1, a], upper[2 * node + 2, a])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as pa_dataset
 import shapely
+from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_array
 
@@ -31,7 +32,9 @@ from caml_dask.schema import NO_CLUSTER
 from caml_dask.stages.clusters import MeasuredClusters
 from caml_dask.stages.publish import summarise
 from caml_dask.stages.shapes import clusters_of
-from caml_dask.stages.work import Work
+from caml_dask.stages.work import Work, tile_size
+
+_LEAST_TILE = 20_000  # localizations; of smaller tiles the halos would be much of the work
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,12 @@ class Analysis:
 
 
 def analyze(
-    localizations: Any, model: str = "XPILJZ", *, columns: ColumnMap | str | None = None, **settings: Any
+    localizations: Any,
+    model: str = "XPILJZ",
+    *,
+    columns: ColumnMap | str | None = None,
+    n_jobs: int | None = -1,
+    **settings: Any,
 ) -> Analysis:
     """Label, cluster, outline and measure localizations held in memory.
 
@@ -64,6 +72,7 @@ def analyze(
         are kept.
     model : name of a network.
     columns : which columns are the coordinates, such as ``"x=X,y=Y,unit=um"``, where the headers do not say.
+    n_jobs : threads, as scikit-learn counts them: -1 for one a core. Never changes a result.
     settings : other fields of :class:`caml_dask.params.Settings`, such as ``area_um2=`` or ``min_points=``.
 
     Raises
@@ -76,8 +85,9 @@ def analyze(
     if unknown:
         raise UsageError(f"unknown setting {unknown[0]!r}: use one of {', '.join(Settings.__dataclass_fields__)}")
     table = as_localizations(localizations, named)
-    work = _work(Settings(model=model, columns=named, **settings))
-    analyse(work, [table], {})
+    threads = effective_n_jobs(n_jobs)
+    work = _work(_in_tiles(Settings(model=model, columns=named, **settings), len(table), threads))
+    analyse(work, [table], {}, threads=threads)
     clusters = MeasuredClusters(work)
     outlines = pa.concat_tables(clusters.outlines())
     return Analysis(
@@ -92,6 +102,13 @@ def _work(settings: Settings) -> Work:
     return Work(Image("in_memory"), settings, load(settings.model), MemoryStore())
 
 
+def _in_tiles(settings: Settings, n: int, threads: int) -> Settings:
+    """Settings by which n localizations fall into tiles enough that no thread waits long for the last of them."""
+    if settings.max_localizations is not None or threads == 1:
+        return settings
+    return replace(settings, max_localizations=min(tile_size(settings, n), max(_LEAST_TILE, n // (2 * threads))))
+
+
 class CAML(ClusterMixin, BaseEstimator):
     """CAML as a scikit-learn clusterer: takes the place of DBSCAN in a line.
 
@@ -100,6 +117,7 @@ class CAML(ClusterMixin, BaseEstimator):
     model : name of a network.
     min_points : smallest number of localizations in a cluster.
     max_localizations : localizations a tile may hold, which bounds memory; never changes a result.
+    n_jobs : threads, as scikit-learn counts them: -1 for one a core; never changes a result.
 
     Attributes
     ----------
@@ -113,7 +131,15 @@ class CAML(ClusterMixin, BaseEstimator):
     Williamson et al., Nature Communications 11 (2020), s41467-020-15293-x.
     """
 
-    def __init__(self, model: str = "XPILJZ", *, min_points: int = 3, max_localizations: int | None = None):
+    def __init__(
+        self,
+        model: str = "XPILJZ",
+        *,
+        min_points: int = 3,
+        max_localizations: int | None = None,
+        n_jobs: int | None = -1,
+    ):
+        self.n_jobs = n_jobs
         self.model = model
         self.min_points = min_points
         self.max_localizations = max_localizations
@@ -132,8 +158,9 @@ class CAML(ClusterMixin, BaseEstimator):
         """
         points_nm = check_array(X, dtype=np.float64)
         settings = Settings(self.model, self.max_localizations, min_points=self.min_points, any_extent=True)
-        work = _work(settings)
-        analyse(work, [as_localizations(points_nm, settings.columns)], {}, until="number")
+        threads = effective_n_jobs(self.n_jobs)
+        work = _work(_in_tiles(settings, len(points_nm), threads))
+        analyse(work, [as_localizations(points_nm, settings.columns)], {}, until="number", threads=threads)
         cluster = np.empty(len(points_nm), dtype=np.int64)
         self.p_clustered_ = np.full(len(points_nm), np.nan, dtype=np.float32)
         self.class_labels_ = np.zeros(len(points_nm), dtype=np.int8)

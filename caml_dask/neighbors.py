@@ -277,10 +277,10 @@ def _distance(points, i, j):  # type: ignore[no-untyped-def]
 def _exact(points, query, candidates, row, rounded, skip):  # type: ignore[no-untyped-def]
     """The float64 distance that stands at place `skip` among those of `row` that round to `rounded`, ascending."""
     ties, last = 0, 0
-    for j in range(len(row)):
-        if row[j] == rounded:
-            ties += 1
-            last = j
+    for j in range(len(row)):  # free of branches, so that it fills vector lanes
+        tied = row[j] == rounded
+        ties += tied
+        last = max(last, j * tied)
     if ties == 1:
         return _distance(points, query, candidates[last])
     exact = np.empty(ties)

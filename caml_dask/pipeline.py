@@ -13,7 +13,9 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -82,13 +84,14 @@ def units(work: Work, stage: Stage) -> int:
 
 
 def analyse(
-    work: Work, tables: Iterable[pa.Table], seconds: dict[str, float], until: str | None = None
+    work: Work, tables: Iterable[pa.Table], seconds: dict[str, float], until: str | None = None, threads: int = 1
 ) -> dict[str, Any]:
-    """Every stage in one process over one store, up to the stage `until`.
+    """Every stage in one process over one store in memory, up to the stage `until`.
 
     By default up to the last stage, or where there is no output directory to the one before it.
 
     seconds : filled with the time each stage took
+    threads : units of a stage done at a time; the kernels release the GIL
     Returns the record of the last stage run.
     """
     start = time.perf_counter()
@@ -96,12 +99,13 @@ def analyse(
     seconds[FIRST.name] = time.perf_counter() - start
     names = [stage.name for stage in STAGES]
     stop = len(STAGES) - (not work.store.has_outputs) if until is None else names.index(until) + 1
-    for stage in STAGES[1:stop]:
-        start = time.perf_counter()
-        records = [stage.run(work, unit) for unit in range(units(work, stage))]
-        _check_rows(work, stage, [record.get("rows", 0) for record in records])
-        record = records[-1]
-        seconds[stage.name] = time.perf_counter() - start
+    with ThreadPoolExecutor(threads) as pool:
+        for stage in STAGES[1:stop]:
+            start = time.perf_counter()
+            records = list(pool.map(partial(stage.run, work), range(units(work, stage))))
+            _check_rows(work, stage, [record.get("rows", 0) for record in records])
+            record = records[-1]
+            seconds[stage.name] = time.perf_counter() - start
     return {**record, "seconds_by_stage": seconds}
 
 

@@ -81,9 +81,7 @@ class _Region:
         self.counts = np.zeros((0, 0), dtype=np.int64)
 
     def stretch(self, xy_nm: np.ndarray) -> None:
-        self.n += len(xy_nm)
-        self.tight_lower = np.minimum(self.tight_lower, xy_nm.min(axis=0))
-        self.tight_upper = np.maximum(self.tight_upper, xy_nm.max(axis=0))
+        self.n += _stretch(xy_nm, self.lower, self.upper, self.tight_lower, self.tight_upper)
 
     def lay_grid(self, most: int) -> None:
         bins = _bins(self.n, most)
@@ -91,21 +89,46 @@ class _Region:
         self.counts = np.zeros((bins, bins), dtype=np.int64)
 
     def count(self, xy_nm: np.ndarray) -> None:
-        bins = len(self.counts)
-        ix, iy = (_bin(edges, xy_nm[:, axis]) for axis, edges in enumerate(self.edges))
-        self.counts += np.bincount(ix * bins + iy, minlength=bins**2).reshape(bins, bins)
+        _count(xy_nm, self.lower, self.upper, *self.edges, self.counts)
 
 
-def _bin(edges: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Bin of each value: ``edges[i] <= value < edges[i + 1]`` holds exactly; the last takes its upper edge too."""
+@njit(cache=True, nogil=True)
+def _is_in(xy, i, lower, upper):  # type: ignore[no-untyped-def]
+    return lower[0] <= xy[i, 0] < upper[0] and lower[1] <= xy[i, 1] < upper[1]
+
+
+@njit(cache=True, nogil=True)
+def _stretch(xy, lower, upper, tight_lower, tight_upper):  # type: ignore[no-untyped-def]
+    """Widen the tight bounds by the localizations in a box; returns how many those are."""
+    n = 0
+    for i in range(len(xy)):
+        if _is_in(xy, i, lower, upper):
+            n += 1
+            for a in range(2):
+                tight_lower[a] = min(tight_lower[a], xy[i, a])
+                tight_upper[a] = max(tight_upper[a], xy[i, a])
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _bin(edges, value):  # type: ignore[no-untyped-def]
+    """Bin of a value: ``edges[i] <= value < edges[i + 1]`` holds exactly; the last takes its upper edge too."""
     bins = len(edges) - 1
     width = (edges[-1] - edges[0]) / bins
     if not width > 0:
-        return np.zeros(len(values), dtype=np.int64)
-    index = np.clip(((values - edges[0]) / width).astype(np.int64), 0, bins - 1)
-    index -= values < edges[index]
-    index += (values >= edges[index + 1]) & (index < bins - 1)
+        return 0
+    index = min(max(int((value - edges[0]) / width), 0), bins - 1)
+    index -= value < edges[index]
+    index += value >= edges[index + 1] and index < bins - 1
     return index
+
+
+@njit(cache=True, nogil=True)
+def _count(xy, lower, upper, edges_x, edges_y, counts):  # type: ignore[no-untyped-def]
+    """Count the localizations in a box on its grid, (bins, bins)."""
+    for i in range(len(xy)):
+        if _is_in(xy, i, lower, upper):
+            counts[_bin(edges_x, xy[i, 0]), _bin(edges_y, xy[i, 1])] += 1
 
 
 def partition(stream: Stream, n: int, max_localizations: int) -> Partition:
@@ -181,9 +204,7 @@ class _Cuts:
 def _each_pass(stream: Stream, cuts: _Cuts, regions: list[_Region], act: Callable[[_Region, np.ndarray], None]) -> None:
     for xy in stream():
         for region in regions:
-            inside = np.all((xy >= region.lower) & (xy < region.upper), axis=1)
-            if inside.any():
-                act(region, xy[inside])
+            act(region, xy)
 
 
 def _cut(region: _Region, cuts: _Cuts, most: int) -> list[_Region]:

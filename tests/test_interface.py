@@ -33,6 +33,17 @@ def test_takes_the_place_of_dbscan(xy):
         assert set(np.unique(labels)) == set(range(-1, labels.max() + 1))
 
 
+def test_threads_change_no_result(xy):
+    one = CAML(n_jobs=1).fit(xy)
+    for n_jobs in (2, 5):
+        other = CAML(n_jobs=n_jobs, max_localizations=1500).fit(xy)
+        assert np.array_equal(one.labels_, other.labels_)
+        assert np.array_equal(one.p_clustered_, other.p_clustered_)
+    few, many = (analyze(xy, n_jobs=n, max_localizations=1500) for n in (1, 4))
+    assert few.points.equals(many.points)
+    assert few.clusters.equals(many.clusters)
+
+
 def test_labels_are_numbered_by_first_localization(xy):
     fitted = CAML(max_localizations=500).fit(xy)
     found = fitted.labels_[fitted.labels_ >= 0]
@@ -45,7 +56,7 @@ def test_labels_are_numbered_by_first_localization(xy):
 
 def test_is_a_scikit_learn_estimator(xy):
     model = clone(CAML(min_points=50))
-    assert model.get_params() == {"model": "XPILJZ", "min_points": 50, "max_localizations": None}
+    assert model.get_params() == {"model": "XPILJZ", "min_points": 50, "max_localizations": None, "n_jobs": -1}
     labels = model.set_params(min_points=10).fit_predict(pd.DataFrame(xy))
     assert np.bincount(labels[labels >= 0]).min() >= 10
 

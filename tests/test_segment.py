@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layouts import layouts
@@ -28,24 +29,46 @@ def test_queries_are_those_of_comparing_everything(xy, classes, seed, bound):
     assert np.array_equal(index.nearest_other_nm(queries, of, limit), np.where(other <= bound, other, np.inf))
     same = (labels[None, :] == of[:, None]) & (d <= bound)
     assert np.array_equal(np.minimum(index.count_same(queries, of, limit, 4), 4), np.minimum(same.sum(axis=1), 4))
-    who, row = index.pairs_same(queries, of, limit)
+    who, row = (np.concatenate(part) for part in zip(*index.pairs_same(queries, of, limit), strict=True))
     assert sorted(zip(who.tolist(), row.tolist(), strict=True)) == list(
         zip(*(x.tolist() for x in np.nonzero(same)), strict=True)
     )
 
 
-@settings(max_examples=150)
-@given(layouts(least=2, most=200), st.integers(0, 1000))
-def test_components_join_what_is_within_reach(xy, seed):
+@settings(max_examples=300)
+@given(
+    layouts(least=2, most=500),
+    st.sampled_from(["mixed", "one", "halves"]),
+    st.sampled_from([5.0, 120.0, 900.0]),
+    st.integers(0, 1000),
+)
+def test_components_join_what_is_within_reach(xy, classes, longest, seed):
+    """Blocks of one class are joined whole where a reach holds them: "one" and "halves" have many of those."""
     from scipy.sparse.csgraph import connected_components
 
     rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 2, len(xy)).astype(np.int8)
-    reach = np.where(rng.random(len(xy)) < 0.3, -1.0, rng.uniform(0, 120, len(xy)))
+    mixed = rng.integers(0, 2, len(xy))
+    labels = {"mixed": mixed, "one": np.ones(len(xy)), "halves": xy[:, 0] > np.median(xy[:, 0])}[classes]
+    labels = labels.astype(np.int8)
+    reach = np.where(rng.random(len(xy)) < 0.3, -1.0, rng.uniform(0, longest, len(xy)))
     found = LabelledIndex.build(xy, labels).components(reach)
     links = (distances(xy, xy) <= reach[:, None]) & (labels[:, None] == labels[None, :])
     _, expected = connected_components(links, directed=False)
     assert np.array_equal(found, [np.flatnonzero(expected == c).min() for c in expected])
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_localizations_in_block_order_are_indexed_as_they_stand(dimensions):
+    rng = np.random.default_rng(5)
+    points, labels = rng.normal(size=(1000, dimensions)), rng.integers(0, 3, 1000).astype(np.int8)
+    built = LabelledIndex.build(points, labels)
+    order = built.index.order
+    again = LabelledIndex.of_sorted(points[order], labels[order])
+    assert np.array_equal(again.index.order, np.arange(1000))
+    for name in ("points_nm", "lower_nm", "upper_nm", "depth"):
+        assert np.array_equal(getattr(again.index, name), getattr(built.index, name))
+    for name in ("labels", "lowest", "highest"):
+        assert np.array_equal(getattr(again, name), getattr(built, name))
 
 
 def test_reach_stops_short_of_the_nearest_other():

@@ -81,7 +81,7 @@ def _first_pad(own: np.ndarray, k: int) -> float:
     """Halo width that should settle most of the tile, from a sample of its localizations among themselves."""
     if len(own) > k:
         sample = np.linspace(0, len(own) - 1, _SAMPLE).astype(np.int64)
-        found = nearest(BlockIndex.build(own), k, np.unique(sample))
+        found = nearest(BlockIndex.of_sorted(own), k, np.unique(sample))
         pad = float(np.quantile(found.window_nm, _HALO_SHARE))
     else:
         pad = float(np.ptp(own[:, :2], axis=0).max()) if len(own) else 0.0

@@ -29,6 +29,7 @@ from caml_dask.stages.work import Work, coordinates, lookup, xy
 from caml_dask.tiling import Partition
 
 UNLINKED = -1.0
+_LINK_COLUMNS = ("root", "foreign_id", "foreign_tile")
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def link(work: Work, unit: int) -> dict[str, Any]:
     """Reach of each clustered localization of a tile, and the components its links make inside the tile."""
     tiles, own = work.partition(), _clustered(work, unit)
     tile, labels = work.store.get("tile", unit), work.store.get("labels", unit)
-    everything = LabelledIndex.build(coordinates(tile), labels["label"].to_numpy())
+    everything = LabelledIndex.of_sorted(coordinates(tile), labels["label"].to_numpy())
     window_nm = labels["window_nm"].to_numpy()[own.rows]
     other_nm = everything.nearest_other_nm(own.points_nm, own.labels, window_nm)
     beyond = list(_beyond(work, tiles, unit, own, np.minimum(other_nm, window_nm)))
@@ -144,14 +145,17 @@ def _join(
     roots = np.full(len(own.rows), np.iinfo(np.uint64).max, dtype=np.uint64)
     np.minimum.at(roots, component, own.loc_id)
     roots = roots[component]
-    found = [np.zeros((0, 3), dtype=np.uint64)]
+    links: dict[str, list[np.ndarray]] = {name: [np.zeros(0, np.uint64)] for name in _LINK_COLUMNS}
     for there in beyond:
         linking = there.who[radius_nm[there.who] >= 0]
-        who, row = there.index.pairs_same(own.points_nm[linking], own.labels[linking], radius_nm[linking])
-        pairs = np.column_stack([roots[linking[who]], there.loc_id[row], np.full(len(who), there.tile, np.uint64)])
-        found.append(np.unique(pairs, axis=0))
-    links = np.vstack(found)
-    work.store.put(name, unit, pa.table(dict(zip(("root", "foreign_id", "foreign_tile"), links.T, strict=True))))
+        distinct = np.zeros(0, dtype=np.int64)
+        for who, row in there.index.pairs_same(own.points_nm[linking], own.labels[linking], radius_nm[linking]):
+            distinct = np.union1d(distinct, component[linking[who]] * there.index.index.n + row)
+        first, row = np.divmod(distinct, max(1, there.index.index.n))
+        ends = roots[first], there.loc_id[row], np.full(len(row), there.tile, np.uint64)
+        for column, end in zip(_LINK_COLUMNS, ends, strict=True):
+            links[column].append(end)
+    work.store.put(name, unit, pa.table({column: np.concatenate(ends) for column, ends in links.items()}))
     return roots
 
 
@@ -220,7 +224,7 @@ def cut(work: Work, unit: int) -> dict[str, Any]:
     before = reach["root"].to_numpy()[own.rows]
     (b_nm,) = lookup(bounds["root"].to_numpy(), [bounds["b_nm"].to_numpy()], before, "components")
     radius = np.minimum(reach["reach_nm"].to_numpy()[own.rows], CUT_FACTOR * b_nm)
-    everything = LabelledIndex.build(coordinates(tile), labels["label"].to_numpy())
+    everything = LabelledIndex.of_sorted(coordinates(tile), labels["label"].to_numpy())
     beyond = list(_beyond(work, tiles, unit, own, radius))
     roots = _join(work, unit, "piece_links", own, radius, everything, beyond)
     work.store.put("pieces", unit, pa.table({"loc_id": tile["loc_id"], "root": _spread(tile, own, roots)}))

@@ -123,7 +123,8 @@ def plan(work: Work, unit: int) -> dict[str, Any]:
     def stream() -> Iterator[np.ndarray]:
         for chunk in range(facts["chunks"]):
             points = coordinates(work.store.get("input", chunk, facts["coordinates"]))
-            yield points[np.isfinite(points).all(axis=1)][:, :2]
+            finite = np.isfinite(points).all(axis=1)
+            yield (points if finite.all() else points[finite])[:, :2]
 
     tiles = partition(stream, facts["finite"], tile_size(work.settings, facts["finite"]))
     corners = np.hstack([tiles.lower_nm, tiles.upper_nm])
