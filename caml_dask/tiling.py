@@ -7,7 +7,7 @@ edges. The sides of the image lie at infinity, so that a box at its rim is cut s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,29 +131,33 @@ def _count(xy, lower, upper, edges_x, edges_y, counts):  # type: ignore[no-untyp
             counts[_bin(edges_x, xy[i, 0]), _bin(edges_y, xy[i, 1])] += 1
 
 
-def partition(stream: Stream, n: int, max_localizations: int) -> Partition:
+def partition(stream: Stream, n: int, bounds_nm: Sequence[float], max_localizations: int) -> Partition:
     """Cut the plane into boxes of at most `max_localizations`, reading the localizations only as a stream.
 
-    A first pass finds the bounds, a second counts on a fine grid from which the boxes are cut along its lines. Where a
-    single bin still holds too many (a hot spot), it gets a grid of its own in two passes more. Only localizations at
+    One pass counts on a fine grid from which the boxes are cut along its lines. Where a single bin still holds too many
+    (a hot spot), it gets a grid of its own: a pass finds its bounds, and one more counts. Only localizations at
     one and the same place stay together beyond `max_localizations`.
 
     Parameters
     ----------
     stream : starts a pass over the finite localizations.
     n : how many there are.
+    bounds_nm : lowest x and y, highest x and y of them.
     max_localizations : most a box may hold.
     """
     cuts = _Cuts()
-    open_regions = [_Region(np.full(2, -np.inf), np.full(2, np.inf), -1, 0)]
+    everything = _Region(np.full(2, -np.inf), np.full(2, np.inf), -1, 0)
+    everything.n, everything.tight_lower, everything.tight_upper = n, np.array(bounds_nm[:2]), np.array(bounds_nm[2:])
     if n <= max_localizations:
-        cuts.close(open_regions.pop())
+        cuts.close(everything)
+        return cuts.partition()
+    open_regions = [everything]
     while open_regions:
-        _each_pass(stream, cuts, open_regions, _Region.stretch)
         for region in open_regions:
             region.lay_grid(max_localizations)
-        _each_pass(stream, cuts, open_regions, _Region.count)
+        _each_pass(stream, open_regions, _Region.count)
         open_regions = [rest for region in open_regions for rest in _cut(region, cuts, max_localizations)]
+        _each_pass(stream, open_regions, _Region.stretch)
     return cuts.partition()
 
 
@@ -201,8 +205,8 @@ class _Cuts:
         )
 
 
-def _each_pass(stream: Stream, cuts: _Cuts, regions: list[_Region], act: Callable[[_Region, np.ndarray], None]) -> None:
-    for xy in stream():
+def _each_pass(stream: Stream, regions: list[_Region], act: Callable[[_Region, np.ndarray], None]) -> None:
+    for xy in stream() if regions else ():
         for region in regions:
             act(region, xy)
 

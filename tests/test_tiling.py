@@ -10,7 +10,8 @@ from caml_dask.tiling import partition
 
 
 def cut(xy, most, batch=37):
-    return partition(lambda: (xy[i : i + batch] for i in range(0, len(xy), batch)), len(xy), most)
+    bounds = [*xy.min(axis=0), *xy.max(axis=0)]
+    return partition(lambda: (xy[i : i + batch] for i in range(0, len(xy), batch)), len(xy), bounds, most)
 
 
 @given(layouts(least=4, most=300), st.sampled_from([1, 2, 7, 40, 500]))

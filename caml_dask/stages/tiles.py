@@ -126,7 +126,7 @@ def plan(work: Work, unit: int) -> dict[str, Any]:
             finite = np.isfinite(points).all(axis=1)
             yield (points if finite.all() else points[finite])[:, :2]
 
-    tiles = partition(stream, facts["finite"], tile_size(work.settings, facts["finite"]))
+    tiles = partition(stream, facts["finite"], facts["bounds_nm"], tile_size(work.settings, facts["finite"]))
     corners = np.hstack([tiles.lower_nm, tiles.upper_nm])
     names = ("x0_nm", "y0_nm", "x1_nm", "y1_nm")
     work.store.put("boxes", 0, pa.table({name: corners[:, i] for i, name in enumerate(names)}))
