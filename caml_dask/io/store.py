@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.ipc as pa_ipc
 import pyarrow.parquet as pq
 
 from caml_dask.errors import StoreError
@@ -26,7 +27,7 @@ SHARD = 1000
 GROUP_ROWS = 1 << 14  # rows of a Parquet row group: the grain of a range read
 WIDE_GROUP_ROWS = 1 << 7  # the same where rows are wide: a measured cluster with its outline takes some kB
 _CACHE_BYTES = 64 << 20
-_FILLED = b"caml_dask.parts"  # which parts of a table have rows: each of those is one row group
+_FILLED = b"caml_dask.parts"  # which parts of a table have rows: each of those is one batch
 
 
 class Store(ABC):
@@ -103,7 +104,7 @@ class MemoryStore(Store):
 
 
 class DirectoryStore(Store):
-    """Tables as Parquet files under a directory of the image's own, with the done records of its units.
+    """Tables as Parquet files, those in parts as Arrow files, under a directory of the image's own; and done records.
 
     root : the run directory, to which the paths in done records are relative
     scratch, outputs : directories of the image under it, for tables and for what users get
@@ -115,15 +116,17 @@ class DirectoryStore(Store):
         self._root, self._scratch, self._run = root, scratch, run
 
     def put(self, name: str, key: int, table: pa.Table, parts: Sequence[int] | None = None) -> None:
-        path = self._table(name, key)
-        publish(path, lambda working: _write_parquet(working, table, parts))
+        path = self._table(name, key) if parts is None else self._parts(name, key)
+        publish(
+            path, lambda working: _write_table(working, table) if parts is None else _write_parts(working, table, parts)
+        )
         self.written.append(path)
 
     def get(self, name: str, key: int, columns: Sequence[str] | None = None) -> pa.Table:
         return _cached_read(self._table(name, key), None if columns is None else tuple(columns))
 
     def get_part(self, name: str, key: int, part: int) -> pa.Table:
-        return _guarded(self._table(name, key), lambda path: _read_part(path, part))
+        return _guarded(self._parts(name, key), lambda path: _read_part(path, part))
 
     def get_ids(
         self, name: str, key: int, column: str, first: int, stop: int, columns: Sequence[str] | None = None
@@ -132,6 +135,9 @@ class DirectoryStore(Store):
 
     def _table(self, name: str, key: int) -> Path:
         return self._scratch / name / f"{key // SHARD:03d}" / f"{key:06d}.parquet"
+
+    def _parts(self, name: str, key: int) -> Path:
+        return self._table(name, key).with_suffix(".arrow")
 
     def _record(self, stage: str, unit: int) -> Path:
         return self._scratch / "done" / stage / f"{unit // SHARD:03d}" / f"{unit:06d}.json"
@@ -177,20 +183,19 @@ class DirectoryStore(Store):
                 shutil.rmtree(child)
 
 
-def _write_parquet(path: Path, table: pa.Table, parts: Sequence[int] | None) -> None:
-    options: dict[str, Any] = {"compression": "lz4", "use_dictionary": False}
-    if parts is None:
-        wide = any(pa.types.is_binary(field.type) for field in table.schema)
-        pq.write_table(table, path, row_group_size=WIDE_GROUP_ROWS if wide else GROUP_ROWS, **options)
-        return
+def _write_table(path: Path, table: pa.Table) -> None:
+    wide = any(pa.types.is_binary(field.type) for field in table.schema)
+    rows = WIDE_GROUP_ROWS if wide else GROUP_ROWS
+    pq.write_table(table, path, row_group_size=rows, compression="lz4", use_dictionary=False)
+
+
+def _write_parts(path: Path, table: pa.Table, parts: Sequence[int]) -> None:
+    """Each part that has rows as a batch of an Arrow file: its footer is read in no time, however many there are."""
     filled = [i for i in range(len(parts) - 1) if parts[i + 1] > parts[i]]
-    schema = table.schema.with_metadata({_FILLED: json.dumps(filled)})
-    with pq.ParquetWriter(path, schema, **options) as writer:
+    table = table.replace_schema_metadata({_FILLED: json.dumps(filled)}).combine_chunks()
+    with pa_ipc.new_file(path, table.schema, options=pa_ipc.IpcWriteOptions(compression="lz4")) as writer:
         for i in filled:
-            size = parts[i + 1] - parts[i]
-            writer.write_table(
-                table.slice(parts[i], size).replace_schema_metadata(schema.metadata), row_group_size=size
-            )
+            writer.write_table(table.slice(parts[i], parts[i + 1] - parts[i]))
 
 
 def _read(path: Path, columns: tuple[str, ...] | None) -> pa.Table:
@@ -199,10 +204,11 @@ def _read(path: Path, columns: tuple[str, ...] | None) -> pa.Table:
 
 
 def _read_part(path: Path, part: int) -> pa.Table:
-    with pq.ParquetFile(path, pre_buffer=False) as file:
-        filled = json.loads(file.schema_arrow.metadata[_FILLED])
-        groups = [filled.index(part)] if part in filled else []
-        return file.read_row_groups(groups).replace_schema_metadata(None)
+    with pa.memory_map(str(path)) as file:
+        batches = pa_ipc.open_file(file)
+        filled = json.loads(batches.schema.metadata[_FILLED])
+        found = [batches.get_batch(filled.index(part))] if part in filled else []
+        return pa.Table.from_batches(found, batches.schema).replace_schema_metadata(None)
 
 
 def _read_ids(path: Path, column: str, first: int, stop: int, columns: Sequence[str] | None) -> pa.Table:
