@@ -2,8 +2,8 @@
 
 Localizations are sorted into small blocks of equal count (the leaves of a balanced k-d tree). All queries of a block
 share one block of candidates: everything inside the block's bounding box grown by a guessed radius. A query is
-settled when its k-th distance is no longer than its distance to the nearest side of that box; the few others are
-asked again, each with the k-th distance it already has as the radius, which settles it.
+settled when at least k candidates lie within that radius of it, for all that do are in the box; the few others are
+asked again, each with the k-th distance to the candidates it already has as the radius, which settles it.
 
 Distances are float32(sqrt(float64 d2)) with d2 summed axis by axis, self excluded by identity: duplicates stay, at
 distance 0.
@@ -21,7 +21,7 @@ from numba import njit
 from caml_dask.blocks import BlockIndex
 from caml_dask.errors import TooFewLocalizations
 
-_ROW_BUFFER = 1 << 19  # distances held at a time while a batch is sorted: 2 MiB, so that it stays in the cache
+_ROW_BUFFER = 1 << 17  # distances held at a time while a batch is sorted: 1.5 MiB, so that they stay in the cache
 _GUESS = 1.25  # radius guessed from the local density, as a multiple of the mean radius that holds k localizations
 
 
@@ -82,12 +82,13 @@ def nearest_in_batches(
     starts = np.searchsorted(positions, first)
     guess = np.empty(leaves)
     _guess_radius(index.points_nm, index.lower_nm, index.upper_nm, index.depth, k, guess)
+    buffers = _Buffers()
     leaf = 0
     while leaf < leaves:
         stop = max(leaf + 1, int(np.searchsorted(starts, starts[leaf] + batch, side="right")) - 1)
         queries = positions[starts[leaf] : starts[stop]]
         if len(queries):
-            yield _settle(index, k, queries, starts[leaf : stop + 1] - starts[leaf], guess[leaf:stop])
+            yield _settle(index, k, queries, starts[leaf : stop + 1] - starts[leaf], guess[leaf:stop], buffers)
         leaf = stop
 
 
@@ -100,7 +101,21 @@ class _Settled(NamedTuple):
     certified: np.ndarray
 
 
-def _settle(index: BlockIndex, k: int, queries: np.ndarray, starts: np.ndarray, radius_nm: np.ndarray) -> Neighbors:
+class _Buffers:
+    """Working memory: squared distances and distances of a batch, row by row, and the candidates of one group."""
+
+    def __init__(self) -> None:
+        self.resize(_ROW_BUFFER, _ROW_BUFFER // 16)
+
+    def resize(self, distances: int, candidates: int) -> None:
+        self.squared = np.empty(distances)
+        self.distances = np.empty(distances, np.float32)
+        self.found = np.empty(candidates, np.int64)
+
+
+def _settle(
+    index: BlockIndex, k: int, queries: np.ndarray, starts: np.ndarray, radius_nm: np.ndarray, buffers: _Buffers
+) -> Neighbors:
     """Ask groups of queries, then those not yet certified one by one with a radius that settles them."""
     m = len(queries)
     into = _Settled(np.empty((m, k), np.float32), np.full(m, np.inf), np.empty(m), np.zeros(m, dtype=bool))
@@ -108,7 +123,7 @@ def _settle(index: BlockIndex, k: int, queries: np.ndarray, starts: np.ndarray, 
     slack = 4 * np.spacing(np.abs(index.points_nm).max())
     slots = np.arange(m)
     while len(slots):
-        _ask_groups(index, k, queries[slots], starts, radius_nm, slots, into)
+        _ask_groups(index, k, queries[slots], starts, radius_nm, slots, into, buffers)
         failed = ~into.certified[slots]
         grown = 2 * np.repeat(radius_nm, np.diff(starts))[failed] + np.finfo(float).tiny
         slots = slots[failed]
@@ -126,29 +141,25 @@ def _ask_groups(
     radius_nm: np.ndarray,
     slots: np.ndarray,
     into: _Settled,
+    buffers: _Buffers,
 ) -> None:
     """Distances of every group to its block of candidates, sorted by numpy; results go to each query's slot."""
-    tree = (index.points_nm, index.lower_nm, index.upper_nm, index.depth)
-    buffer = np.empty(_ROW_BUFFER, np.float32)
-    found = np.empty(_ROW_BUFFER, np.int64)
+    tree = (tuple(index.points_nm), index.lower_nm, index.upper_nm, index.depth)
     groups = len(starts) - 1
-    counts = np.zeros(groups, np.int64)
-    offsets = np.zeros(groups, np.int64)
+    widths = np.zeros(groups, np.int64)
     done = 0
     while done < groups:
-        stop, needed = _fill(*tree, queries, starts, radius_nm, done, buffer, found, counts, offsets)
+        memory = (buffers.squared, buffers.distances, buffers.found)
+        stop, needed = _fill(*tree, queries, starts, radius_nm, k, done, slots, *memory, widths, into.window_nm)
         if stop == done:
-            buffer = np.empty(max(needed, 2 * len(buffer)), np.float32)
-            found = np.empty(max(index.n, len(found)), np.int64)
+            buffers.resize(max(needed, 2 * len(buffers.squared)), max(index.n, len(buffers.found)))
             continue
-        sizes = np.diff(starts[done : stop + 1]) * counts[done:stop]
+        sizes = np.diff(starts[done : stop + 1]) * widths[done:stop]
         ends = np.cumsum(sizes)
-        ascending = buffer[: ends[-1]].copy()
-        for count, size, end in zip(counts[done:stop].tolist(), sizes.tolist(), ends.tolist(), strict=True):
+        for width, size, end in zip(widths[done:stop].tolist(), sizes.tolist(), ends.tolist(), strict=True):
             if size:
-                ascending[end - size : end].reshape(-1, count).sort(axis=1)
-        asked = (queries, starts, radius_nm, slots, done, stop, k)
-        _collect(index.points_nm, *asked, buffer, ascending, found, counts, offsets, *into)
+                buffers.distances[end - size : end].reshape(-1, width).sort(axis=1)
+        _collect(starts, slots, done, stop, k, buffers.squared, buffers.distances, widths, *into)
         done = stop
 
 
@@ -177,8 +188,8 @@ def _guess_radius(points, lower, upper, depth, k, guess):  # type: ignore[no-unt
 
 @njit(cache=True, nogil=True)
 def _gather(points, lower, upper, depth, low, high, found):  # type: ignore[no-untyped-def]
-    """Positions of the localizations in the closed box low..high: as many as `found` holds, and how many there are."""
-    axes, n = points.shape
+    """Positions of the localizations in the closed box low..high, ascending: as many as `found` holds, and how many."""
+    n = len(points[0])
     stack = np.empty(depth + 2, np.int64)
     stack[0] = 0
     top, m = 1, 0
@@ -187,7 +198,7 @@ def _gather(points, lower, upper, depth, low, high, found):  # type: ignore[no-u
         top -= 1
         node = stack[top]
         apart = False
-        for a in range(axes):
+        for a in range(len(points)):
             if lower[node, a] > high[a] or upper[node, a] < low[a]:
                 apart = True
         if apart:
@@ -200,8 +211,8 @@ def _gather(points, lower, upper, depth, low, high, found):  # type: ignore[no-u
         leaf = node - first_leaf
         for i in range((n * leaf) >> depth, (n * (leaf + 1)) >> depth):
             inside = True
-            for a in range(axes):
-                if points[a, i] < low[a] or points[a, i] > high[a]:
+            for a in range(len(points)):
+                if points[a][i] < low[a] or points[a][i] > high[a]:
                     inside = False
             if inside:
                 if m < len(found):
@@ -211,132 +222,128 @@ def _gather(points, lower, upper, depth, low, high, found):  # type: ignore[no-u
 
 
 @njit(cache=True, nogil=True)
-def _distances_to(point, candidates, out):  # type: ignore[no-untyped-def]
-    if len(point) == 2:
-        x, y = point[0], point[1]
-        cx, cy = candidates[0], candidates[1]
-        for j in range(len(out)):
-            out[j] = np.float32(np.sqrt((cx[j] - x) ** 2 + (cy[j] - y) ** 2))
+def _squared_distances(points, query, near, m, out):  # type: ignore[no-untyped-def]
+    """Squared distances of a query to `m` candidates, summed axis by axis."""
+    if len(points) == 2:
+        x, y = points[0][query], points[1][query]
+        for j in range(m):
+            out[j] = (near[0, j] - x) ** 2 + (near[1, j] - y) ** 2
     else:
-        x, y, z = point[0], point[1], point[2]
-        cx, cy, cz = candidates[0], candidates[1], candidates[2]
-        for j in range(len(out)):
-            out[j] = np.float32(np.sqrt(((cx[j] - x) ** 2 + (cy[j] - y) ** 2) + (cz[j] - z) ** 2))
+        x, y, z = points[0][query], points[1][query], points[2][query]
+        for j in range(m):
+            out[j] = ((near[0, j] - x) ** 2 + (near[1, j] - y) ** 2) + (near[2, j] - z) ** 2
 
 
 @njit(cache=True, nogil=True)
-def _fill(points, lower, upper, depth, queries, starts, radius, done, buffer, found, counts, offsets):  # type: ignore[no-untyped-def]
-    """Distances of the queries of groups `done`.. to their candidates, until the buffers are full.
+def _keep(values, m, most, out):  # type: ignore[no-untyped-def]
+    """The values up to `most`, in their order; how many they are. No branch depends on them."""
+    kept = 0
+    for j in range(m):
+        out[kept] = values[j]
+        kept += values[j] <= most
+    return kept
 
+
+@njit(cache=True, nogil=True)
+def _fill(  # type: ignore[no-untyped-def]
+    points, lower, upper, depth, queries, starts, radius, k, done, slots, squared, distances, found, widths, bound
+):
+    """Distances of the queries of groups `done`.. to what lies within the group's radius, until the buffers are full.
+
+    Rows of a group are as wide as its fullest, the others end in infinities; a query with fewer than k candidates
+    within the radius has infinities only, and a bound of its k-th distance where there are k in the box.
     Returns the first group not filled, and the buffer that group would need.
     """
-    axes = points.shape[0]
+    axes = len(points)
     low, high = np.empty(axes), np.empty(axes)
-    used, used_candidates = 0, 0
-    near = np.empty((axes, 0))
+    near, all_squared = np.empty((axes, 0)), np.empty(0)
+    kept = np.empty(0, np.int64)
+    used = 0
     for g in range(done, len(starts) - 1):
         s, e = starts[g], starts[g + 1]
-        counts[g], offsets[g] = 0, used_candidates
+        widths[g] = 0
         if e == s:
             continue
         for a in range(axes):
             low[a], high[a] = np.inf, -np.inf
             for i in range(s, e):
-                low[a] = min(low[a], points[a, queries[i]] - radius[g])
-                high[a] = max(high[a], points[a, queries[i]] + radius[g])
-        m = _gather(points, lower, upper, depth, low, high, found[used_candidates:])
-        if used_candidates + m > len(found) or used + (e - s) * m > len(buffer):
+                low[a] = min(low[a], points[a][queries[i]] - radius[g])
+                high[a] = max(high[a], points[a][queries[i]] + radius[g])
+        m = _gather(points, lower, upper, depth, low, high, found)
+        if m > len(found) or used + (e - s) * m > len(squared):
             return g, (e - s) * m
         if near.shape[1] < m:
-            near = np.empty((axes, 2 * m))
-        for j in range(m):
-            for a in range(axes):
-                near[a, j] = points[a, found[used_candidates + j]]
-        for i in range(s, e):
-            out = buffer[used : used + m]
-            _distances_to(points[:, queries[i]], near, out)
+            near, all_squared = np.empty((axes, 2 * m)), np.empty(2 * m)
+        if len(kept) < e - s:
+            kept = np.empty(e - s, np.int64)
+        for a in range(axes):
             for j in range(m):
-                if found[used_candidates + j] == queries[i]:
-                    out[j] = np.inf
-                    break
-            used += m
-        counts[g] = m
-        used_candidates += m
+                near[a, j] = points[a][found[j]]
+        within = (radius[g] * (1 - 1e-12)) ** 2  # a hair short: all that lies so near is in the box
+        itself = 0
+        for i in range(s, e):
+            _squared_distances(points, queries[i], near, m, all_squared)
+            if i > s and queries[i] < queries[i - 1]:
+                itself = 0
+            while found[itself] != queries[i]:
+                itself += 1
+            all_squared[itself] = np.inf
+            row = used + (i - s) * m
+            kept[i - s] = _keep(all_squared, m, within, squared[row : row + m])
+            if kept[i - s] < k:
+                kept[i - s] = 0
+                if m > k:
+                    bound[slots[i]] = np.sqrt(np.partition(all_squared[:m], k - 1)[k - 1])
+            widths[g] = max(widths[g], kept[i - s])
+        for i in range(e - s):
+            row, out = used + i * m, used + i * widths[g]
+            for j in range(kept[i]):
+                squared[out + j] = squared[row + j]
+            for j in range(kept[i], widths[g]):
+                squared[out + j] = np.inf
+        stop = used + (e - s) * widths[g]
+        for j in range(used, stop):
+            distances[j] = np.float32(np.sqrt(squared[j]))
+        used = stop
     return len(starts) - 1, 0
 
 
 @njit(cache=True, nogil=True)
-def _distance(points, i, j):  # type: ignore[no-untyped-def]
-    d2 = 0.0
-    for a in range(points.shape[0]):
-        d2 += (points[a, i] - points[a, j]) ** 2
-    return np.sqrt(d2)
-
-
-@njit(cache=True, nogil=True)
-def _exact(points, query, candidates, row, rounded, skip):  # type: ignore[no-untyped-def]
-    """The float64 distance that stands at place `skip` among those of `row` that round to `rounded`, ascending."""
-    ties, last = 0, 0
-    for j in range(len(row)):  # free of branches, so that it fills vector lanes
-        tied = row[j] == rounded
-        ties += tied
-        last = max(last, j * tied)
-    if ties == 1:
-        return _distance(points, query, candidates[last])
-    exact = np.empty(ties)
+def _exact(squared, rounded, skip):  # type: ignore[no-untyped-def]
+    """The float64 distance that stands at place `skip` among those that round to `rounded`, ascending."""
+    least = max(0.0, np.float64(rounded) * (1 - 2e-7) - 2e-45) ** 2
+    most = (np.float64(rounded) * (1 + 2e-7) + 2e-45) ** 2
+    close, last = 0, 0
+    for j in range(len(squared)):  # free of branches, so that it fills vector lanes
+        hit = (squared[j] >= least) & (squared[j] <= most)
+        close += hit
+        last = max(last, j * hit)
+    if close == 1:
+        return np.sqrt(squared[last])
+    exact = np.empty(close)
     ties = 0
-    for j in range(len(row)):
-        if row[j] == rounded:
-            exact[ties] = _distance(points, query, candidates[j])
+    for j in range(len(squared)):
+        if squared[j] >= least and squared[j] <= most and np.float32(np.sqrt(squared[j])) == rounded:
+            exact[ties] = np.sqrt(squared[j])
             ties += 1
-    return np.sort(exact)[skip]
+    return np.sort(exact[:ties])[skip]
 
 
 @njit(cache=True, nogil=True)
-def _collect(  # type: ignore[no-untyped-def]
-    points,
-    queries,
-    starts,
-    radius,
-    slots,
-    done,
-    stop,
-    k,
-    buffer,
-    ascending,
-    found,
-    counts,
-    offsets,
-    distances,
-    window,
-    nearest,
-    certified,
-):
-    """Take the first k of each sorted row, find the float64 first and k-th distance, and certify (DESIGN law 3)."""
-    axes = points.shape[0]
+def _collect(starts, slots, done, stop, k, squared, ascending, widths, distances, window, nearest, certified):  # type: ignore[no-untyped-def]
+    """Take the first k of each sorted row, and find the float64 first and k-th distance (DESIGN law 3)."""
     used = 0
     for g in range(done, stop):
-        m = counts[g]
-        candidates = found[offsets[g] : offsets[g] + m]
-        low, high = np.full(axes, np.inf), np.full(axes, -np.inf)
         for i in range(starts[g], starts[g + 1]):
-            for a in range(axes):
-                low[a] = min(low[a], points[a, queries[i]] - radius[g])
-                high[a] = max(high[a], points[a, queries[i]] + radius[g])
-        for i in range(starts[g], starts[g + 1]):
-            unsorted, row = buffer[used : used + m], ascending[used : used + m]
-            used += m
-            if m <= k:
+            unsorted, row = squared[used : used + widths[g]], ascending[used : used + widths[g]]
+            used += widths[g]
+            if len(row) < k or row[k - 1] == np.inf:
                 continue
-            slot, q = slots[i], queries[i]
+            slot = slots[i]
             before = k - 1
             while before > 0 and row[before - 1] == row[k - 1]:
                 before -= 1
-            window[slot] = _exact(points, q, candidates, unsorted, row[k - 1], k - 1 - before)
-            clearance = np.inf
-            for a in range(axes):
-                clearance = min(clearance, points[a, q] - low[a], high[a] - points[a, q])
-            if window[slot] <= clearance:
-                certified[slot] = True
-                nearest[slot] = _exact(points, q, candidates, unsorted, row[0], 0)
-                distances[slot] = row[:k]
+            window[slot] = _exact(unsorted, row[k - 1], k - 1 - before)
+            nearest[slot] = _exact(unsorted, row[0], 0)
+            distances[slot] = row[:k]
+            certified[slot] = True
