@@ -70,13 +70,14 @@ class Classifier:
         """Percent of localizations it labels clustered in simulated fields without clusters, of several densities."""
         return tuple(self.card["results"]["csr_percent_called_clustered_by_density_per_um2"].values())
 
-    def scores(self, distances: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scores of each localization, from its distances alone: to the bit, whatever the batch or its order.
+    def scores(self, distances: NDArray[np.float32], threads: int = 1) -> NDArray[np.float32]:
+        """Scores of each localization, from its distances alone: to the bit, whatever the batch, its order or threads.
 
         Parameters
         ----------
         distances : (n, N) float32
             Ascending distances to the N nearest neighbors, in any unit.
+        threads : that share the rows.
 
         Returns
         -------
@@ -86,7 +87,7 @@ class Classifier:
         ------
         InputError : distances of another shape or type, or a row that is not finite, non-negative and ascending.
         """
-        return self.entry.score(self.weights, distances)
+        return self.entry.score(self.weights, distances, threads=threads)
 
     def labels(self, scores: NDArray[np.float32]) -> NDArray[np.int8]:
         """Classes of `scores`, (n, c) float32: (n,) int8."""

@@ -1,4 +1,4 @@
-"""Scoring of the convolutional network without TensorFlow: one compiled loop over localizations."""
+"""Scoring of the convolutional network without TensorFlow: one compiled loop over groups of localizations."""
 
 from __future__ import annotations
 
@@ -8,66 +8,52 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from caml_dask.models.features import as_distances, norm_self_row, refuse_row, shares
-from caml_dask.models.lstm import add_products, relu
+from caml_dask.models.lanes import RECTIFIED, ROWS, layer, packed
+from caml_dask.models.scoring import finish_group, read_group, score_rows
 from caml_dask.models.shapes import CONVOLUTIONS, convolution_shapes, convolved_steps
 
 
 @numba.njit(cache=True, nogil=True)
 def _convolved(values, stride, kernel, bias, out):  # type: ignore[no-untyped-def]
-    """Fill `out`, (steps, filters): rectified filters over `values`, (steps before x channels,), read in strides.
+    """Fill `out`, (steps x filters, ROWS): rectified filters over `values`, (steps before x channels, ROWS).
 
-    `kernel` is (width x channels, filters), `stride` counts steps times channels.
+    `kernel` and `bias` are packed; `stride` counts steps times channels.
     """
-    for s in range(out.shape[0]):
-        out[s] = bias
-        add_products(values[s * stride : s * stride + kernel.shape[0]], kernel, out[s])
-        relu(out[s])
+    width, filters = kernel.shape[1], bias.size
+    for s in range(out.shape[0] // filters):
+        seen = values[s * stride : s * stride + width]
+        layer(seen, kernel, bias, RECTIFIED, out[s * filters : (s + 1) * filters])
 
 
 @numba.njit(cache=True, nogil=True)
-def _convolution_scores(distances, layers, strides, places, dense, scores):  # type: ignore[no-untyped-def]
-    """Fill `scores`, (n, c) float32; the first row that is not ascending and finite, or -1.
+def _convolution_scores(distances, scores, convolutions, strides, sizes, dense):  # type: ignore[no-untyped-def]
+    """Fill `scores`, (n, c) float32.
 
-    Each sum runs in order, apart for each unit, so that the order of additions, hence every bit, is the same whatever
-    the batch. `layers` are kernel and bias of each convolution, `places` hold what comes out of it.
+    `convolutions` and `dense` are packed kernels and biases, `strides` those of the convolutions in numbers of their
+    input, `sizes` how many numbers come out of each.
     """
-    kernel_1, bias_1, kernel_2, bias_2, kernel_3, bias_3, kernel_4, bias_4 = layers
-    first, second, third, fourth = places
-    dense_kernel_1, dense_bias_1, dense_kernel_2, dense_bias_2, output_kernel, output_bias = dense
-    steps = np.empty(distances.shape[1], np.float32)
-    dense_1 = np.empty(dense_bias_1.shape[0], np.float32)
-    dense_2 = np.empty(dense_bias_2.shape[0], np.float32)
-    for r in range(distances.shape[0]):
-        if not norm_self_row(distances[r], steps):
-            return r
-        _convolved(steps, strides[0], kernel_1, bias_1, first)
-        _convolved(first.reshape(first.size), strides[1], kernel_2, bias_2, second)
-        _convolved(second.reshape(second.size), strides[2], kernel_3, bias_3, third)
-        _convolved(third.reshape(third.size), strides[3], kernel_4, bias_4, fourth)
-        dense_1[:] = dense_bias_1
-        add_products(fourth.reshape(fourth.size), dense_kernel_1, dense_1)
-        relu(dense_1)
-        dense_2[:] = dense_bias_2
-        add_products(dense_1, dense_kernel_2, dense_2)
-        relu(dense_2)
-        scores[r] = output_bias
-        add_products(dense_2, output_kernel, scores[r])
-        shares(scores[r])
-    return -1
+    rows = np.empty((ROWS, distances.shape[1]), np.float32)
+    steps = np.empty((distances.shape[1], ROWS), np.float32)
+    for start in range(0, distances.shape[0], ROWS):
+        read_group(distances, start, rows, steps)
+        values = steps
+        for i in range(len(convolutions)):
+            kernel, bias = convolutions[i]
+            out = np.empty((sizes[i], ROWS), np.float32)
+            _convolved(values, strides[i], kernel, bias, out)
+            values = out
+        finish_group(values, dense, start, scores)
 
 
 def convolution_scores(
-    weights: Mapping[str, NDArray[np.float32]], distances: NDArray[np.float32], n_neighbors: int
+    weights: Mapping[str, NDArray[np.float32]], distances: NDArray[np.float32], n_neighbors: int, threads: int = 1
 ) -> NDArray[np.float32]:
     """Scores from neighbor distances by the convolutional network.
 
     Parameters
     ----------
     weights : the arrays of `shapes.convolution_shapes`, for N neighbors.
-    distances : (n, N) float32
-        Ascending distances of n localizations to their N nearest neighbors.
-    n_neighbors : N.
+    distances, n_neighbors, threads : as in `scoring.score_rows`.
 
     Returns
     -------
@@ -77,19 +63,15 @@ def convolution_scores(
 
     Raises
     ------
-    InputError : distances of another shape or type, or a row that is not finite, non-negative and ascending.
+    InputError : as `scoring.score_rows`.
     """
-    rows = as_distances(distances, n_neighbors)
-    scores = np.empty((len(rows), len(weights["output_bias"])), np.float32)
-    arrays = [np.ascontiguousarray(weights[name]) for name, _ in convolution_shapes(n_neighbors, 2)]
-    count = 2 * len(CONVOLUTIONS)
-    layers = tuple(array.reshape(-1, array.shape[-1]) if array.ndim == 3 else array for array in arrays[:count])
-    channels = (1, *(filters for filters, _, _ in CONVOLUTIONS))
-    strides = tuple(stride * channels[i] for i, (_, _, stride) in enumerate(CONVOLUTIONS))
-    places = tuple(
-        np.empty((steps, filters), np.float32)
-        for steps, (filters, _, _) in zip(convolved_steps(n_neighbors), CONVOLUTIONS, strict=True)
+    names = [name for name, _ in convolution_shapes(n_neighbors, 2)]
+    layers = tuple(packed(weights[kernel], weights[bias]) for kernel, bias in zip(names[::2], names[1::2], strict=True))
+    convolutions, dense = layers[: len(CONVOLUTIONS)], layers[len(CONVOLUTIONS) :]
+    filters = [count for count, _, _ in CONVOLUTIONS]
+    strides = tuple(
+        stride * channels for (_, _, stride), channels in zip(CONVOLUTIONS, [1, *filters[:-1]], strict=True)
     )
-    bad = _convolution_scores(rows, layers, strides, places, tuple(arrays[count:]), scores)
-    refuse_row(rows, int(bad))
-    return scores
+    sizes = tuple(steps * count for steps, count in zip(convolved_steps(n_neighbors), filters, strict=True))
+    arrays = (convolutions, strides, sizes, dense)
+    return score_rows(_convolution_scores, arrays, len(weights["output_bias"]), distances, n_neighbors, threads)

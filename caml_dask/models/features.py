@@ -2,61 +2,68 @@
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import numba
 import numpy as np
+from numba import types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from caml_dask.errors import InputError
 
 
+@intrinsic
+def _float_of(typing_context: Any, bits: Any) -> Any:
+    """The float32 of the bits of an int32."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], context.get_value_type(types.float32))
+
+    return types.float32(types.int32), generate
+
+
 @numba.njit(cache=True, nogil=True)
+def first_unusable(distances):  # type: ignore[no-untyped-def]
+    """The first row of distances, (n, N) float32, that is not finite, non-negative and ascending; or -1."""
+    n = distances.shape[1]
+    for r in range(distances.shape[0]):
+        row = distances[r]
+        usable = row[0] >= 0 and row[n - 1] < np.inf
+        for i in range(1, n):
+            usable &= row[i] >= row[i - 1]
+        if not usable:
+            return r
+    return -1
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def norm_self_row(distances, out):  # type: ignore[no-untyped-def]
-    """Fill `out`, (N,) float32, from one row of distances, (N,) float32; False where it is not ascending and finite.
+    """Fill `out`, (N,) float32, from one usable row of distances, (N,) float32.
 
     Every operation is a float32 operation of fixed order, so that a row's features depend on nothing but the row.
     """
     n = distances.shape[0]
-    last = np.float32(0)
-    low = np.float32(np.inf)
-    high = np.float32(0)
+    out[0] = distances[0]
+    for i in range(1, n):
+        out[i] = distances[i] - distances[i - 1]
+    # Floats that are not negative stand in the order of their bits; of integers, several at a time find the extremes.
+    bits = out.view(np.int32)
+    lowest = highest = bits[0]
     for i in range(n):
-        step = distances[i] - last
-        if not (step >= 0 and distances[i] < np.inf):
-            return False
-        last = distances[i]
-        low = min(low, step)
-        high = max(high, step)
-        out[i] = step
-    span = high - low
+        lowest = min(lowest, bits[i])
+        highest = max(highest, bits[i])
+    low = _float_of(lowest)
+    span = _float_of(highest) - low
     for i in range(n):
         out[i] = (out[i] - low) / span if span > 0 else np.float32(0)
-    return True
-
-
-@numba.njit(cache=True, nogil=True)
-def shares(logits):  # type: ignore[no-untyped-def]
-    """Turn one row of logits, (c,) float32, into scores in place: a sigmoid where c is 1, else a softmax."""
-    c = logits.shape[0]
-    if c == 1:
-        logits[0] = 1 / (1 + math.exp(-np.float64(logits[0])))
-        return
-    highest = np.float64(logits.max())
-    total = 0.0
-    for j in range(c):
-        total += math.exp(logits[j] - highest)
-    for j in range(c):
-        logits[j] = math.exp(logits[j] - highest) / total
 
 
 @numba.njit(cache=True, nogil=True)
 def _norm_self(distances, out):  # type: ignore[no-untyped-def]
-    """Fill `out` row by row; the first row that is not ascending and finite, or -1."""
+    """Fill `out`, (n, N) float32, row by row."""
     for r in range(distances.shape[0]):
-        if not norm_self_row(distances[r], out[r]):
-            return r
-    return -1
+        norm_self_row(distances[r], out[r])
 
 
 def norm_self(distances: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -80,7 +87,8 @@ def norm_self(distances: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     rows = as_distances(distances)
     out = np.empty_like(rows)
-    refuse_row(rows, int(_norm_self(rows, out)))
+    refuse_unusable(rows, slice(0, len(rows)))
+    _norm_self(rows, out)
     return out
 
 
@@ -124,14 +132,16 @@ def as_distances(distances: NDArray[np.float32], n_neighbors: int | None = None)
     return np.ascontiguousarray(distances)
 
 
-def refuse_row(distances: NDArray[np.float32], row: int) -> None:
-    """Raise where a kernel found `row` >= 0 unusable.
+def refuse_unusable(distances: NDArray[np.float32], part: slice) -> None:
+    """Raise where a row of a part of `distances`, (n, N) float32, is not finite, non-negative and ascending.
 
     Raises
     ------
-    InputError : names the row.
+    InputError : names the first such row.
     """
-    if row >= 0:
+    found = int(first_unusable(distances[part]))
+    if found >= 0:
+        row = part.start + found
         raise InputError(
             f"neighbor distances {distances[row, :3].tolist()}... are not finite, non-negative and ascending:"
             " drop localizations with non-finite coordinates and give each row sorted",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -65,7 +65,8 @@ class Network:
     grid : the grid of scenarios it is trained on (`simulate.GRIDS`).
     shapes : name and shape of each weight array, in Keras' order.
     build : makes the untrained Keras model.
-    score : from weights and windows to (n, c) float32 scores, row by row to the bit; c is 1 for two classes.
+    score : from weights and windows to (n, c) float32 scores, row by row to the bit; c is 1 for two classes. Those of
+        distances take the number of `threads`.
     settings : how it is fitted unless asked otherwise.
     architecture : its layers, and what of the published ones was left out, for the card.
     holds, fails : what it is for and what it is not for, as users are told.
@@ -81,7 +82,7 @@ class Network:
     grid: str
     shapes: Shapes
     build: Callable[[], keras.Model]
-    score: Callable[[Mapping[str, Array], Array], Array]
+    score: Callable[..., Array]
     settings: FitSettings
     architecture: str
     holds: str

@@ -6,11 +6,13 @@ from functools import partial
 import numba
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from caml_dask.errors import InputError
 from caml_dask.models import network
 from caml_dask.models.features import norm_self
-from caml_dask.models.lstm import sigmoid, tanh
+from caml_dask.models.lanes import ROWS
+from caml_dask.models.lstm import GATE_SCALES, LEAST_EXPONENT, MOST_EXPONENT, power_of_two, update
 from caml_dask.models.registry import KINDS, Network
 
 
@@ -82,23 +84,51 @@ def test_scores_equal_those_of_keras_for_any_weights_and_window(kind: str, n_nei
     assert np.abs(entry.score(weights, rows) - expected).max() < 1e-5
 
 
+def test_powers_of_two_are_accurate_and_bounded():
+    exponents = np.append(np.linspace(LEAST_EXPONENT, MOST_EXPONENT, 300_001), [0.0, -0.0, 1.0]).astype(np.float32)
+    found = np.empty_like(exponents)
+    over(power_of_two)(exponents, found)
+    assert np.abs(found / 2.0 ** exponents.astype(np.float64) - 1).max() < 2e-7
+    assert found[-3:].tolist() == [1.0, 1.0, 2.0]
+    over(power_of_two)(np.array([-3e38, -1e4, 41, 3e38], np.float32), found)
+    assert found[:4].tolist() == [2.0**LEAST_EXPONENT] * 2 + [2.0**MOST_EXPONENT] * 2
+
+
+def test_a_step_of_lstm_units_is_accurate_and_saturates():
+    rng = np.random.default_rng(0)
+    gates = rng.normal(0, 1, (4, 100_000)) * rng.choice([0.1, 1, 10, 1e4, 1e38], (4, 100_000))
+    scaled = (gates * np.array(GATE_SCALES)[:, None]).clip(-3e38, 3e38).astype(np.float32)
+    before = rng.normal(0, 1, 100_000) * rng.choice([0, 0.1, 10, 250], 100_000)
+    found_cell, found_out = before.astype(np.float32), np.empty(100_000, np.float32)
+    update(scaled, found_cell, found_out)
+    taken, kept, shown = (expit(gates[i]) for i in (0, 1, 3))
+    cell = kept * before + taken * np.tanh(gates[2])
+    assert (np.abs(found_cell - cell) / (1 + np.abs(before))).max() < 3e-6
+    assert np.abs(found_out - shown * np.tanh(cell)).max() < 3e-6
+
+
 @pytest.mark.parametrize(
-    ("compiled", "exact", "within"), [(sigmoid, lambda x: 1 / (1 + np.exp(-x)), 2e-7), (tanh, np.tanh, 4e-7)]
+    ("kind", "n_neighbors", "classes"), [("dense", 37, 3), ("lstm", 60, 2), ("convolution", 184, 3)]
 )
-def test_sigmoid_and_tanh_are_accurate_and_saturate(compiled, exact, within: float):
-    values = np.concatenate([np.linspace(-30, 30, 200_001), [-0.0, 1e-30, -1e4, 1e4, -3e38, 3e38]]).astype(np.float32)
-    found = np.empty_like(values)
-    over(compiled)(values, found)
-    with np.errstate(over="ignore"):
-        expected = exact(values.astype(np.float64))
-    assert np.abs(found - expected).max() < within
-    assert found[-4:] == pytest.approx(expected[-4:], rel=1e-6, abs=1e-37)
-    assert found[200_001] == expected[200_001]
+def test_no_bit_of_a_row_depends_on_batch_order_or_threads(kind: str, n_neighbors: int, classes: int):
+    entry = other(kind, n_neighbors, classes)
+    weights = drawn_weights(entry, 1.0)
+    rows = distances(5 * ROWS + 3, n_neighbors)
+    alone = np.concatenate([entry.score(weights, rows[i : i + 1]) for i in range(len(rows))])
+    rng = np.random.default_rng(0)
+    for threads in (1, 2, 3):
+        for n in (0, 1, ROWS - 1, ROWS, ROWS + 1, len(rows)):
+            order = rng.permutation(len(rows))[:n]
+            assert entry.score(weights, rows[order], threads=threads).tobytes() == alone[order].tobytes()
+        cuts = np.sort(rng.integers(0, len(rows) + 1, 4))
+        split = [entry.score(weights, part, threads=threads) for part in np.split(rows, cuts)]
+        assert np.concatenate(split).tobytes() == alone.tobytes()
 
 
-def test_an_unusable_row_is_named():
-    rows = distances(5, 100)
-    rows[2, 50] = np.nan
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_first_of_unusable_rows_is_named(threads: int):
+    rows = distances(20 * ROWS, 100)
+    rows[[7 * ROWS + 2, 7 * ROWS + 5, 15 * ROWS], 50] = np.nan
     with pytest.raises(InputError, match="finite") as caught:
-        network("07VEJJ").score(drawn_weights(network("07VEJJ"), 1.0), rows)
-    assert caught.value.row == 2
+        network("07VEJJ").score(drawn_weights(network("07VEJJ"), 1.0), rows, threads=threads)
+    assert caught.value.row == 7 * ROWS + 2
