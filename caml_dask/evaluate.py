@@ -199,7 +199,9 @@ def _matches(t: IntArray, f: IntArray, both: npt.NDArray[np.bool_]) -> int:
 
 
 def _hulls(xy_nm: npt.NDArray[np.float64], ids: IntArray) -> shapely.Geometry:
-    return shapely.union_all(_each_hull(xy_nm, ids))
+    hulls = _each_hull(xy_nm, ids)
+    # Pairs and members on a line have hulls without area, with which GEOS cannot always intersect.
+    return shapely.union_all(hulls[shapely.get_dimensions(hulls) == 2])
 
 
 def _each_hull(xy_nm: npt.NDArray[np.float64], ids: IntArray) -> npt.NDArray[np.object_]:

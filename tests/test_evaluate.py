@@ -129,6 +129,14 @@ def test_hulls_that_overlap_are_counted_once_and_none_is_null() -> None:
     assert math.isnan(hull_iou(xy[:2], [0, 0], [0, 0]))
 
 
+def test_hulls_without_area_do_not_disturb_the_others() -> None:
+    # Of hulls that are a point, a line and a triangle together GEOS fails to make an intersection.
+    xy = np.array([[4.0, 6.0], [2.0, 4.0], [5.0, 2.0], [0.0, 5.0], [3.0, 6.0], [5.0, 5.0]])
+    true = [3, 0, 0, 2, 2, 2]
+    assert hull_iou(xy, true, [-1] * 6) == 0.0
+    assert hull_iou(xy, true, [-1, -1, -1, 1, 1, 1]) == pytest.approx(1.0)
+
+
 def test_labels_of_different_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\(2,\).*\(3,\)"):
         class_scores([0, 1], [0, 1, 1])
