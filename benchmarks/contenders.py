@@ -77,7 +77,7 @@ def _dbscan(d: Spacing) -> list[Any]:
 
 
 def _hdbscan(d: Spacing) -> list[Any]:
-    return _of(HDBSCAN, (5, 8, 12, 20, 35, 60), (3, 8, 15), (0.0, 0.5 * d.nm), (False, True))
+    return _of(HDBSCAN, (5, 8, 12, 20, 35, 60), (3, 8, 15), (False, True))
 
 
 def _getis_franklin(d: Spacing) -> list[Any]:

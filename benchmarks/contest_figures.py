@@ -128,7 +128,8 @@ def with_fixed(rows: pd.DataFrame, choice: str) -> pd.DataFrame:
 
 def _against_time(means: pd.DataFrame, path: Path) -> None:
     kinds = [kind for kind in ("simulated", "labelled") if kind in set(means["kind"])]
-    figure, axes = panels(len(kinds), "Accuracy against time: hollow as they come, filled tuned on the truth", 2)
+    title = "Accuracy against time (hollow: default parameters; filled: tuned on the truth)"
+    figure, axes = panels(len(kinds), title, 2, (10.4 / len(kinds), 4.4))
     for panel, kind in zip(axes, kinds, strict=True):
         rows = means[means["kind"] == kind].assign(us=lambda r: 1e6 * r["seconds"] / r["localizations"])
         complete = rows.groupby("method")["group"].nunique()

@@ -18,7 +18,6 @@ class HDBSCAN:
     ----------
     min_cluster_size : localizations of the smallest cluster.
     min_samples : neighbor whose distance is a localization's core distance; None takes min_cluster_size.
-    epsilon_nm : clusters that split below this distance are kept whole.
     leaf : take the leaves of the tree of clusters, which are small and alike, in place of the most stable ones.
 
     Raises
@@ -28,12 +27,10 @@ class HDBSCAN:
 
     min_cluster_size: int = 5
     min_samples: int | None = None
-    epsilon_nm: float = 0.0
     leaf: bool = False
 
     def __post_init__(self) -> None:
         at_least(2, min_cluster_size=self.min_cluster_size)
-        at_least(0, epsilon_nm=self.epsilon_nm)
         if self.min_samples is not None:
             at_least(1, min_samples=self.min_samples)
 
@@ -51,7 +48,6 @@ def hdbscan(xy_nm: npt.ArrayLike, settings: HDBSCAN) -> IntArray:
     fitted = Fitted(
         min_cluster_size=settings.min_cluster_size,
         min_samples=settings.min_samples,
-        cluster_selection_epsilon=settings.epsilon_nm,
         cluster_selection_method="leaf" if settings.leaf else "eom",
         copy=True,
     ).fit(xy)
