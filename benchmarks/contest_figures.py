@@ -39,8 +39,8 @@ NIEVES = {
     "s3": "dense noise",
     "s5": "100 clusters",
     "s6": "elliptical",
-    "s8": "small",
-    "s9": "5-fold sizes",
+    "s8": "5-15 points",
+    "s9": "15-135 points",
 }
 
 
@@ -72,9 +72,9 @@ def draw_accuracy(means: pd.DataFrame, out: Path) -> None:
 
 
 CHOICES = {
-    "default": "as they come: default parameters",
-    "kind": "one setting for everything: the best on average, found on the truth",
-    "folder": "tuned: the best parameters for each column, found on its truth",
+    "default": "as they come, with default parameters",
+    "kind": "with one setting for everything, the best on average, found on the truth",
+    "folder": "with the best parameters for each column, found on its truth",
 }
 
 
@@ -96,7 +96,7 @@ def _squares(rows: pd.DataFrame, title: str, path: Path) -> None:
             text.set(ha="right", rotation_mode="anchor", fontsize=8)
         panel.axvline(len(order) - 0.5, color="white", lw=4)
         panel.axhline(len([m for m in methods if not m.startswith("CAML")]) - 0.5, color="white", lw=4)
-        panel.set_title(f"Other methods {what}", fontsize=10)
+        panel.set_title(f"Other methods {what}; CAML and the Bayesian analysis as they are", fontsize=10)
         panel.spines[:].set_visible(False)
     figure.colorbar(image, ax=axes, label="adjusted Rand index", shrink=0.4)
     save(figure, path)
@@ -128,7 +128,7 @@ def with_fixed(rows: pd.DataFrame, choice: str) -> pd.DataFrame:
 
 def _against_time(means: pd.DataFrame, path: Path) -> None:
     kinds = [kind for kind in ("simulated", "labelled") if kind in set(means["kind"])]
-    title = "Accuracy against time (hollow: default parameters; filled: tuned on the truth)"
+    title = "Accuracy against time. Hollow: default parameters; filled: tuned on the truth, or nothing to tune"
     figure, axes = panels(len(kinds), title, 2, (10.4 / len(kinds), 4.4))
     for panel, kind in zip(axes, kinds, strict=True):
         rows = means[means["kind"] == kind].assign(us=lambda r: 1e6 * r["seconds"] / r["localizations"])
@@ -164,7 +164,7 @@ def draw_field(xy: np.ndarray, truth: np.ndarray, labels: dict[str, np.ndarray],
     middle = np.median(xy, axis=0)
     inside = (np.abs(xy - middle) < side / 2).all(axis=1)
     shown = {"truth": truth, **{name: labels[name] for name in LOOK if name in labels}}
-    title = "One simulated cell (a piece of 3 x 3 µm): each cluster in a color, noise in gray"
+    title = "3 x 3 µm of a simulated cell: each cluster in a color, noise in gray (other methods tuned on the truth)"
     figure, axes = panels(len(shown), title, 5, (2.7, 2.9))
     at = (xy[inside] - middle) / 1e3
     for panel, (name, cluster) in zip(axes, shown.items(), strict=True):
@@ -201,10 +201,11 @@ def draw_times(times: pd.DataFrame, limit_s: float, path: Path) -> None:
         rows = done[done["method"] == method].sort_values("localizations")
         for panel, column in ((seconds, "seconds"), (memory, "peak_gib"), (ari, "ari")):
             panel.plot(rows["localizations"], rows[column], label=method, lw=1.5, ms=6, **look(method))
-        over = times[(times["method"] == method) & (times["status"] == "over the limit")]
+        over = times[(times["method"] == method) & times["status"].isin(["over the limit", "best so far"])]
         seconds.plot(over["localizations"], [limit_s] * len(over), ls="none", ms=9, mfc="none", **look(method))
+        ari.plot(over["localizations"], over["ari"], ls="none", ms=9, mfc="none", **look(method))
     seconds.axhline(limit_s, color=GRAY, ls="--", lw=1)
-    seconds.annotate("stopped here (hollow)", (0.02, limit_s), xycoords=("axes fraction", "data"), fontsize=8,
+    seconds.annotate("ended here (hollow)", (0.02, limit_s), xycoords=("axes fraction", "data"), fontsize=8,
                      xytext=(0, 3), textcoords="offset points", color=GRAY)  # fmt: skip
     for panel, title in (
         (seconds, "seconds"),
