@@ -83,7 +83,8 @@ def _squares(rows: pd.DataFrame, title: str, path: Path) -> None:
     order = [g for g in GROUPS if g in set(rows["group"])]
     order += sorted(set(rows["group"]) - set(order))
     size = (max(9.0, 2.2 + 0.72 * len(order)), 1.5 + 0.28 * len(methods))
-    figure, axes = panels(3, f"Clusters found in {title}: adjusted Rand index (1 perfect, 0 chance)", 1, size)
+    heading = f"Clusters found in {title}: adjusted Rand index (1 perfect, 0 chance)"
+    figure, axes = panels(3, f"{heading}\nCAML and the Bayesian analysis have nothing to tune", 1, size)
     for panel, (choice, what) in zip(axes, CHOICES.items(), strict=True):
         values = with_fixed(rows, choice).pivot(index="method", columns="group", values="ari")
         values = values.reindex(index=methods, columns=order)
@@ -96,7 +97,7 @@ def _squares(rows: pd.DataFrame, title: str, path: Path) -> None:
             text.set(ha="right", rotation_mode="anchor", fontsize=8)
         panel.axvline(len(order) - 0.5, color="white", lw=4)
         panel.axhline(len([m for m in methods if not m.startswith("CAML")]) - 0.5, color="white", lw=4)
-        panel.set_title(f"Other methods {what}; CAML and the Bayesian analysis as they are", fontsize=10)
+        panel.set_title(f"Other methods {what}", fontsize=10)
         panel.spines[:].set_visible(False)
     figure.colorbar(image, ax=axes, label="adjusted Rand index", shrink=0.4)
     save(figure, path)

@@ -98,7 +98,8 @@ def cluster_scores(true: npt.ArrayLike, found: npt.ArrayLike) -> ClusterScores:
     -------
     ari : adjusted Rand index over all localizations, those of no cluster forming one class of their own.
     ari_truly_clustered : the same over the localizations that the truth puts in a cluster; NaN where there are none.
-        What is found in the background costs nothing; what is missed of clusters is one class of its own.
+        What is found in the background costs nothing; what is missed of clusters is one class of its own. That class
+        weighs the more the more clusters there are, so compare fields of one size.
     ari_clustered : the same over the localizations that both put in a cluster; NaN where there are none. It asks only
         whether clusters are merged or split, not whether they were found.
     n_true, n_found : numbers of clusters.
