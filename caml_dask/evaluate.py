@@ -42,10 +42,20 @@ class ClusterScores:
     """Agreement of cluster ids over n localizations; see `cluster_scores` for the definitions."""
 
     ari: float
+    ari_truly_clustered: float
     ari_clustered: float
     n_true: int
     n_found: int
     n_matched: int
+
+
+@dataclass(frozen=True)
+class ClusterErrors:
+    """How far what is reported of clusters is from the truth, as (found - true) / true; see `cluster_errors`."""
+
+    clusters_per_um2: float
+    points_per_cluster: float
+    area: float
 
 
 def class_scores(true: npt.ArrayLike, found: npt.ArrayLike) -> ClassScores:
@@ -87,6 +97,9 @@ def cluster_scores(true: npt.ArrayLike, found: npt.ArrayLike) -> ClusterScores:
     Returns
     -------
     ari : adjusted Rand index over all localizations, those of no cluster forming one class of their own.
+    ari_truly_clustered : the same over the localizations that the truth puts in a cluster; NaN where there are none.
+        What is found in the background costs nothing; what is missed of clusters is one class of its own. That class
+        weighs the more the more clusters there are, so compare fields of one size.
     ari_clustered : the same over the localizations that both put in a cluster; NaN where there are none. It asks only
         whether clusters are merged or split, not whether they were found.
     n_true, n_found : numbers of clusters.
@@ -100,10 +113,10 @@ def cluster_scores(true: npt.ArrayLike, found: npt.ArrayLike) -> ClusterScores:
     from sklearn.metrics import adjusted_rand_score
 
     t, f = _pair(true, found)
-    both = (t != NO_CLUSTER) & (f != NO_CLUSTER)
+    truly, both = t != NO_CLUSTER, (t != NO_CLUSTER) & (f != NO_CLUSTER)
+    over = {"ari": np.ones(len(t), bool), "ari_truly_clustered": truly, "ari_clustered": both}
     return ClusterScores(
-        ari=float(adjusted_rand_score(t, f)) if len(t) else np.nan,
-        ari_clustered=float(adjusted_rand_score(t[both], f[both])) if both.any() else np.nan,
+        **{name: float(adjusted_rand_score(t[rows], f[rows])) if rows.any() else np.nan for name, rows in over.items()},
         n_true=len(np.unique(t[t != NO_CLUSTER])),
         n_found=len(np.unique(f[f != NO_CLUSTER])),
         n_matched=_matches(t, f, both),
@@ -128,6 +141,44 @@ def hull_iou(xy_nm: npt.NDArray[np.float64], true: npt.ArrayLike, found: npt.Arr
     return float(shapely.intersection(hulls_true, hulls_found).area / union) if union > 0 else np.nan
 
 
+def cluster_errors(xy_nm: npt.NDArray[np.float64], true: npt.ArrayLike, found: npt.ArrayLike) -> ClusterErrors:
+    """Relative errors of what is reported of clusters.
+
+    Parameters
+    ----------
+    xy_nm : (n, 2) float64.
+    true, found : (n,) cluster ids, -1 for localizations of no cluster.
+
+    Returns
+    -------
+    clusters_per_um2 : of the number of clusters, both on the same area; NaN where there are none in truth.
+    points_per_cluster : of the mean number of members; NaN where either has no clusters.
+    area : of the mean area inside the convex hull of the members, which is measured alike for all methods and for the
+        truth; NaN where either has no clusters, or the truth no area.
+
+    Raises
+    ------
+    ValueError : ids of different lengths.
+    """
+    t, f = _pair(true, found)
+    (n_true, points_true, area_true), (n_found, points_found, area_found) = (_means(xy_nm, ids) for ids in (t, f))
+    return ClusterErrors(
+        _relative(n_found, n_true), _relative(points_found, points_true), _relative(area_found, area_true)
+    )
+
+
+def _means(xy_nm: npt.NDArray[np.float64], ids: IntArray) -> tuple[float, float, float]:
+    """Number of clusters, and the means of their members and of their hulls' areas in nm2."""
+    n = len(np.unique(ids[ids != NO_CLUSTER]))
+    if n == 0:
+        return 0.0, np.nan, np.nan
+    return float(n), float((ids != NO_CLUSTER).sum() / n), float(shapely.area(_each_hull(xy_nm, ids)).mean())
+
+
+def _relative(found: float, true: float) -> float:
+    return (found - true) / true if true else np.nan
+
+
 def _pair(true: npt.ArrayLike, found: npt.ArrayLike) -> tuple[IntArray, IntArray]:
     t, f = np.asarray(true).astype(np.int64), np.asarray(found).astype(np.int64)
     if t.ndim != 1 or t.shape != f.shape:
@@ -149,8 +200,14 @@ def _matches(t: IntArray, f: IntArray, both: npt.NDArray[np.bool_]) -> int:
 
 
 def _hulls(xy_nm: npt.NDArray[np.float64], ids: IntArray) -> shapely.Geometry:
+    hulls = _each_hull(xy_nm, ids)
+    # Pairs and members on a line have hulls without area, with which GEOS cannot always intersect.
+    return shapely.union_all(hulls[shapely.get_dimensions(hulls) == 2])
+
+
+def _each_hull(xy_nm: npt.NDArray[np.float64], ids: IntArray) -> npt.NDArray[np.object_]:
     members = np.flatnonzero(ids != NO_CLUSTER)
     members = members[np.argsort(ids[members], kind="stable")]
     _, index = np.unique(ids[members], return_inverse=True)
     clusters = shapely.multipoints(shapely.points(np.asarray(xy_nm, np.float64)[members]), indices=index)
-    return shapely.union_all(shapely.convex_hull(clusters))
+    return np.asarray(shapely.convex_hull(clusters))

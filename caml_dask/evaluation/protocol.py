@@ -149,15 +149,16 @@ def generator(use: str, scenario: AnyScenario, replicate: int, protocol: Protoco
 
 def label_field(scenario: AnyScenario, rng: np.random.Generator, protocol: Protocol) -> Field:
     """A field of the published size; a small one in a smoke test."""
-    return _field(scenario, rng, SMOKE_LOCALIZATIONS if protocol.smoke else None)
+    return sized_field(scenario, rng, SMOKE_LOCALIZATIONS if protocol.smoke else None)
 
 
 def cluster_field(scenario: AnyScenario, rng: np.random.Generator, protocol: Protocol) -> Field:
     """A cell of about 10,000 localizations, or a slab."""
-    return _field(scenario, rng, SMOKE_LOCALIZATIONS if protocol.smoke else CELL_LOCALIZATIONS)
+    return sized_field(scenario, rng, SMOKE_LOCALIZATIONS if protocol.smoke else CELL_LOCALIZATIONS)
 
 
-def _field(scenario: AnyScenario, rng: np.random.Generator, localizations: int | None) -> Field:
+def sized_field(scenario: AnyScenario, rng: np.random.Generator, localizations: int | None) -> Field:
+    """A cell of about so many localizations, of the published size where None; slabs have one size."""
     cell: Cell | None = None
     if localizations is not None and not isinstance(scenario, SlabScenario):
         # The mean radius lies half of the roughness above the base; no cell is larger than the published one.

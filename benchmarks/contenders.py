@@ -1,0 +1,130 @@
+"""Who is compared: CAML's networks and the methods of caml_dask.baselines, with defaults and grids of parameters."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from caml_dask import CAML, baselines
+from caml_dask.baselines import DBSCAN, HDBSCAN, Bayesian, GetisFranklin, SRTesseler, ToMATo
+from caml_dask.errors import InputError
+from caml_dask.models import load
+
+BAYESIAN_LIMIT_S = 60.0
+"""Seconds a field that the Bayesian analysis may take where accuracy is compared."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A CAML network: it has nothing to choose."""
+
+    model: str
+
+
+@dataclass(frozen=True)
+class Spacing:
+    """What parameters are relative to: the density of a field on the convex hull of its localizations.
+
+    nm : 1 / sqrt(density), the side of the square that holds one localization on average
+    per_um2 : the density
+    """
+
+    nm: float
+    per_um2: float
+
+    @classmethod
+    def of(cls, xy_nm: np.ndarray) -> Spacing:
+        area_nm2 = baselines.checks.hull_area_nm2(xy_nm)
+        return cls(math.sqrt(area_nm2 / len(xy_nm)), 1e6 * len(xy_nm) / area_nm2)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A method that is compared.
+
+    name : as figures and tables have it
+    label : (xy_nm, settings) to labels
+    default : what a user takes who knows nothing of the field
+    grid : settings tried in a search, in the units of a field; the same number, in the same order, for all fields
+    """
+
+    name: str
+    label: Callable[[np.ndarray, Any], np.ndarray]
+    default: Any
+    grid: Callable[[Spacing], list[Any]] = lambda spacing: []
+
+
+def _network(xy_nm: np.ndarray, settings: Network) -> np.ndarray:
+    needed = load(settings.model).n_neighbors + 1
+    if len(xy_nm) < needed:
+        raise InputError(f"{settings.model} needs {needed} localizations; the field has {len(xy_nm)}")
+    return CAML(model=settings.model).fit_predict(xy_nm)
+
+
+def _of(kind: type, *values: Sequence[Any]) -> list[Any]:
+    return [kind(*chosen) for chosen in itertools.product(*values)]
+
+
+def _dbscan(d: Spacing) -> list[Any]:
+    eps = [d.nm * x for x in (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.75, 0.9, 1.1, 1.4)]
+    return _of(DBSCAN, eps, (3, 5, 8, 12, 20, 30))
+
+
+def _hdbscan(d: Spacing) -> list[Any]:
+    return _of(HDBSCAN, (5, 8, 12, 20, 35, 60), (3, 8, 15), (False, True))
+
+
+def _getis_franklin(d: Spacing) -> list[Any]:
+    radii, factors = (0.25, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0), (1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.5)
+    return [
+        GetisFranklin(r * d.nm, f * r * d.nm, link * r * d.nm, points)
+        for r, f, link, points in itertools.product(radii, factors, (0.7, 1.0), (3, 8))
+    ]
+
+
+def _sr_tesseler(d: Spacing) -> list[Any]:
+    return _of(SRTesseler, (0.7, 1.0, 1.3, 1.6, 2.0, 2.5, 3.0, 4.0, 5.5, 8.0), (0, 1), (3, 5, 10))
+
+
+def _tomato(d: Spacing) -> list[Any]:
+    links, peaks, floors = (0.3, 0.5, 0.8), (1.0, 3.0, 10.0, 30.0), (0.0, 2.0, 4.0)
+    return [
+        ToMATo(k, link * d.nm, peak * d.per_um2, floor * d.per_um2)
+        for k, link, peak, floor in itertools.product((5, 10, 20), links, peaks, floors)
+    ]
+
+
+CONTENDERS = {
+    contender.name: contender
+    for contender in (
+        Contender("CAML XPILJZ", _network, Network("XPILJZ")),
+        Contender("CAML 07VEJJ", _network, Network("07VEJJ")),
+        Contender("CAML 87B144", _network, Network("87B144")),
+        Contender("DBSCAN", baselines.dbscan, DBSCAN(), _dbscan),
+        Contender("HDBSCAN", baselines.hdbscan, HDBSCAN(), _hdbscan),
+        Contender("Getis-Franklin", baselines.getis_franklin, GetisFranklin(), _getis_franklin),
+        Contender("SR-Tesseler", baselines.sr_tesseler, SRTesseler(), _sr_tesseler),
+        Contender("ToMATo", baselines.tomato, ToMATo(), _tomato),
+        Contender("Bayesian", baselines.bayesian, Bayesian(time_limit_s=BAYESIAN_LIMIT_S)),
+    )
+}
+
+
+def candidates(contender: Contender, spacing: Spacing, smoke: bool) -> list[Any]:
+    """The default, then the grid; a few of it in a smoke test."""
+    default, grid = contender.default, contender.grid(spacing)
+    if smoke and isinstance(default, Bayesian):
+        default = replace(default, r_nm=(20.0, 80.0, 20.0), threshold_nm=(20.0, 140.0, 20.0))
+    return [default, *(grid[:: max(len(grid) // 4, 1)] if smoke else grid)]
+
+
+def written(settings: Any) -> str:
+    """Settings as text: what is not the class's default, and its first field."""
+    values = asdict(settings)
+    return json.dumps({name: round(v, 6) if isinstance(v, float) else v for name, v in values.items()})

@@ -1,0 +1,79 @@
+"""Graphs of localizations nearer than a distance, walked block by block so that memory stays bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from caml_dask.baselines.checks import FloatArray, IntArray
+
+MOST_PAIRS = 4_000_000
+"""Pairs that are held at a time, unless one localization alone has more: about 100 MB."""
+
+
+def counts_within(tree: Any, xy: FloatArray, radius_nm: float) -> IntArray:
+    """Localizations of a k-d tree within `radius_nm` of each of (n, 2), itself not counted: (n,)."""
+    found = tree.query_ball_point(xy, radius_nm, return_length=True)
+    return np.asarray(found, dtype=np.int64) - 1
+
+
+def pairs_within(xy: FloatArray, radius_nm: float) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
+    """All pairs i < j of localizations within `radius_nm`, in blocks: indices (m,), (m,) and distances (m,)."""
+    from scipy.spatial import cKDTree
+
+    if len(xy) < 2:
+        return
+    tree = cKDTree(xy)
+    # Neighbors in the tree stand near each other in its order, which keeps a block's own tree compact.
+    order = np.asarray(tree.indices, dtype=np.int64)
+    for start, stop in _blocks(counts_within(tree, xy, radius_nm)[order] + 1):
+        block = order[start:stop]
+        found = cKDTree(xy[block]).sparse_distance_matrix(tree, radius_nm, output_type="ndarray")
+        i, j = block[found["i"]], found["j"].astype(np.int64)
+        once = i < j
+        yield i[once], j[once], found["v"][once]
+
+
+def _blocks(cost: IntArray) -> Iterator[tuple[int, int]]:
+    """Ends of consecutive runs that cost at most MOST_PAIRS each, or hold one item."""
+    total = np.cumsum(cost)
+    start = 0
+    while start < len(cost):
+        spent = total[start - 1] if start else 0
+        stop = max(int(np.searchsorted(total, spent + MOST_PAIRS, side="right")), start + 1)
+        yield start, stop
+        start = stop
+
+
+def merge(component: IntArray, i: IntArray, j: IntArray) -> IntArray:
+    """Components (n,), numbered from 0, after the edges i - j (m,) are added."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n = int(component.max()) + 1
+    a, b = component[i], component[j]
+    edges = coo_array((np.ones(len(a), dtype=bool), (a, b)), shape=(n, n))
+    return connected_components(edges, directed=False)[1].astype(np.int64)[component]
+
+
+def components_within(xy: FloatArray, radius_nm: float) -> IntArray:
+    """Components of the graph of localizations within `radius_nm` of one another: (n,), numbered from 0."""
+    component = np.arange(len(xy))
+    for i, j, _ in pairs_within(xy, radius_nm):
+        component = merge(component, i, j)
+    return component
+
+
+def knn_distance_nm(xy: FloatArray, k: int) -> FloatArray:
+    """Distance of each localization to its k-th neighbor, itself not counted: (n,)."""
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(xy)
+    rows = max(MOST_PAIRS // (k + 1), 1)
+    parts: list[npt.NDArray[np.float64]] = [
+        tree.query(xy[start : start + rows], [k + 1])[0][:, 0] for start in range(0, len(xy), rows)
+    ]
+    return np.concatenate(parts)
