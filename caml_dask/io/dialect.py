@@ -9,6 +9,7 @@ import csv
 import io
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -83,9 +84,11 @@ def squeeze_blanks(text: bytes) -> bytes:
 
 def split_rows(text: str, delimiter: str) -> list[list[str]]:
     """The first rows of `text` as stripped cells, empty lines left out."""
+    lines: Iterable[str] = io.StringIO(text, newline="")
     if delimiter == BLANKS:
-        text = squeeze_blanks(text.encode()).decode()
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+        # only as many lines as rows are asked of
+        lines = (squeeze_blanks(line.encode()).decode() for line in lines)
+    rows = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
     return [[cell.strip() for cell in row] for row in islice(rows, _SAMPLE_ROWS) if row]
 
 

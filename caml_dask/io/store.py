@@ -14,19 +14,20 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+from pyarrow import ipc
 
 from caml_dask.errors import StoreError
 from caml_dask.io.files import fingerprint, publish, publish_text
 
 SHARD = 1000
-GROUP_ROWS = 1 << 14  # rows of a Parquet row group: the grain of a range read
-WIDE_GROUP_ROWS = 1 << 7  # the same where rows are wide: a measured cluster with its outline takes some kB
 _CACHE_BYTES = 64 << 20
-_FILLED = b"caml_dask.parts"  # which parts of a table have rows: each of those is one row group
+_FILLED = b"caml_dask.parts"  # which parts of a table have rows: each of those is one record batch
+
+_Read = TypeVar("_Read")
 
 
 class Store(ABC):
@@ -53,10 +54,12 @@ class Store(ABC):
         """One of the parts a table was put with."""
 
     @abstractmethod
-    def get_ids(
-        self, name: str, key: int, column: str, first: int, stop: int, columns: Sequence[str] | None = None
-    ) -> pa.Table:
-        """The rows of a table sorted by `column`, one of `columns`, with ``first <= column < stop``."""
+    def filled(self, name: str, key: int) -> list[int]:
+        """Which of the parts a table was put with have rows."""
+
+    @abstractmethod
+    def get_rows(self, name: str, key: int, rows: slice, columns: Sequence[str]) -> pa.Table:
+        """Successive rows of some columns of a table; only what they take is read where a column is binary."""
 
     @property
     def has_outputs(self) -> bool:
@@ -96,14 +99,16 @@ class MemoryStore(Store):
             raise StoreError(f"{name} {key} was stored in one part; part {part} was asked for")
         return table.slice(parts[part], parts[part + 1] - parts[part])
 
-    def get_ids(
-        self, name: str, key: int, column: str, first: int, stop: int, columns: Sequence[str] | None = None
-    ) -> pa.Table:
-        return _between(self.get(name, key, columns), column, first, stop)
+    def filled(self, name: str, key: int) -> list[int]:
+        parts = self._tables[name, key][1]
+        return [] if parts is None else np.flatnonzero(np.diff(parts)).tolist()
+
+    def get_rows(self, name: str, key: int, rows: slice, columns: Sequence[str]) -> pa.Table:
+        return self.get(name, key, columns)[rows]
 
 
 class DirectoryStore(Store):
-    """Tables as Parquet files under a directory of the image's own, with the done records of its units.
+    """Tables as Arrow files under a directory of the image's own, with the done records of its units.
 
     root : the run directory, to which the paths in done records are relative
     scratch, outputs : directories of the image under it, for tables and for what users get
@@ -116,7 +121,7 @@ class DirectoryStore(Store):
 
     def put(self, name: str, key: int, table: pa.Table, parts: Sequence[int] | None = None) -> None:
         path = self._table(name, key)
-        publish(path, lambda working: _write_parquet(working, table, parts))
+        publish(path, lambda working: _write(working, table, parts))
         self.written.append(path)
 
     def get(self, name: str, key: int, columns: Sequence[str] | None = None) -> pa.Table:
@@ -125,13 +130,14 @@ class DirectoryStore(Store):
     def get_part(self, name: str, key: int, part: int) -> pa.Table:
         return _guarded(self._table(name, key), lambda path: _read_part(path, part))
 
-    def get_ids(
-        self, name: str, key: int, column: str, first: int, stop: int, columns: Sequence[str] | None = None
-    ) -> pa.Table:
-        return _guarded(self._table(name, key), lambda path: _read_ids(path, column, first, stop, columns))
+    def filled(self, name: str, key: int) -> list[int]:
+        return _guarded(self._table(name, key), _read_filled)
+
+    def get_rows(self, name: str, key: int, rows: slice, columns: Sequence[str]) -> pa.Table:
+        return _guarded(self._table(name, key), lambda path: _read(path, columns, pa.memory_map)[rows])
 
     def _table(self, name: str, key: int) -> Path:
-        return self._scratch / name / f"{key // SHARD:03d}" / f"{key:06d}.parquet"
+        return self._scratch / name / f"{key // SHARD:03d}" / f"{key:06d}.arrow"
 
     def _record(self, stage: str, unit: int) -> Path:
         return self._scratch / "done" / stage / f"{unit // SHARD:03d}" / f"{unit:06d}.json"
@@ -177,56 +183,52 @@ class DirectoryStore(Store):
                 shutil.rmtree(child)
 
 
-def _write_parquet(path: Path, table: pa.Table, parts: Sequence[int] | None) -> None:
-    options: dict[str, Any] = {"compression": "lz4", "use_dictionary": False}
-    if parts is None:
-        wide = any(pa.types.is_binary(field.type) for field in table.schema)
-        pq.write_table(table, path, row_group_size=WIDE_GROUP_ROWS if wide else GROUP_ROWS, **options)
-        return
-    filled = [i for i in range(len(parts) - 1) if parts[i + 1] > parts[i]]
-    schema = table.schema.with_metadata({_FILLED: json.dumps(filled)})
-    with pq.ParquetWriter(path, schema, **options) as writer:
-        for i in filled:
-            size = parts[i + 1] - parts[i]
-            writer.write_table(
-                table.slice(parts[i], size).replace_schema_metadata(schema.metadata), row_group_size=size
-            )
+def _write(path: Path, table: pa.Table, parts: Sequence[int] | None) -> None:
+    """Write an Arrow file, a record batch a filled part.
+
+    Binary columns, which are outlines, hardly shrink; left as they are, a range of their rows is read alone.
+    """
+    filled = None if parts is None else np.flatnonzero(np.diff(parts)).tolist()
+    schema = table.schema if filled is None else table.schema.with_metadata({_FILLED: json.dumps(filled)})
+    wide = any(pa.types.is_binary(field.type) for field in schema)
+    options = ipc.IpcWriteOptions(compression=None if wide else "lz4")
+    with ipc.new_file(path, schema, options=options) as writer:
+        if parts is None or filled is None:
+            writer.write_table(table.combine_chunks())
+            return
+        for part in filled:
+            rows = table[parts[part] : parts[part + 1]].combine_chunks()
+            writer.write_table(rows.replace_schema_metadata(schema.metadata))
 
 
-def _read(path: Path, columns: tuple[str, ...] | None) -> pa.Table:
-    with pq.ParquetFile(path, pre_buffer=False) as file:
-        return file.read(columns=None if columns is None else list(columns))
+def _read(path: Path, columns: Sequence[str] | None, source: Callable[[str], pa.NativeFile] = pa.OSFile) -> pa.Table:
+    with source(str(path)) as opened:
+        file = ipc.open_file(opened)
+        if columns is None:
+            return file.read_all()
+        fields = [file.schema.get_field_index(name) for name in columns]
+        return ipc.open_file(opened, options=ipc.IpcReadOptions(included_fields=fields)).read_all().select(columns)
+
+
+def _filled_of(file: ipc.RecordBatchFileReader) -> list[int]:
+    filled: list[int] = json.loads(file.schema.metadata[_FILLED])
+    return filled
+
+
+def _read_filled(path: Path) -> list[int]:
+    with pa.OSFile(str(path)) as opened:
+        return _filled_of(ipc.open_file(opened))
 
 
 def _read_part(path: Path, part: int) -> pa.Table:
-    with pq.ParquetFile(path, pre_buffer=False) as file:
-        filled = json.loads(file.schema_arrow.metadata[_FILLED])
-        groups = [filled.index(part)] if part in filled else []
-        return file.read_row_groups(groups).replace_schema_metadata(None)
+    with pa.OSFile(str(path)) as opened:
+        file = ipc.open_file(opened)
+        filled = _filled_of(file)
+        batches = [file.get_batch(filled.index(part))] if part in filled else []
+        return pa.Table.from_batches(batches, file.schema).replace_schema_metadata(None)
 
 
-def _read_ids(path: Path, column: str, first: int, stop: int, columns: Sequence[str] | None) -> pa.Table:
-    with pq.ParquetFile(path, pre_buffer=False) as file:
-        place = file.schema_arrow.get_field_index(column)
-        groups = []
-        for group in range(file.num_row_groups):
-            statistics = file.metadata.row_group(group).column(place).statistics
-            if statistics is None or (statistics.min < stop and statistics.max >= first):
-                groups.append(group)
-        chosen = None if columns is None else list(columns)
-        table = file.read_row_groups(groups, columns=chosen)
-    # a slice would keep the whole row groups in memory for as long as it lives
-    ids = table[column].to_numpy()
-    return table.filter(pa.array((ids >= ids.dtype.type(first)) & (ids < ids.dtype.type(stop))))
-
-
-def _between(table: pa.Table, column: str, first: int, stop: int) -> pa.Table:
-    ids = table[column].to_numpy()
-    start, end = ids.searchsorted(ids.dtype.type(first)), ids.searchsorted(ids.dtype.type(stop))
-    return table.slice(start, end - start)
-
-
-def _guarded(path: Path, read: Callable[[Path], pa.Table]) -> pa.Table:
+def _guarded(path: Path, read: Callable[[Path], _Read]) -> _Read:
     try:
         return read(path)
     except (pa.ArrowException, OSError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,13 +36,13 @@ class Sheet:
         header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits a channel, RGB, not interlaced
         with Path(path).open("wb") as file:
             file.write(b"\x89PNG\r\n\x1a\n")
-            for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(self._rows, _LEVEL)), (b"IEND", b"")):
+            for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(self._rows.data, _LEVEL)), (b"IEND", b"")):
                 file.write(struct.pack(">I", len(data)) + kind + data)
                 file.write(struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))))
 
 
-def paste(pixels: npt.NDArray[np.uint8], part: npt.ArrayLike, left: int, top: int) -> None:
-    """Put a part, (rows, columns, 3), into a picture."""
+def paste(pixels: npt.NDArray[np.uint8], part: Any, left: int, top: int) -> None:
+    """Put a part, (rows, columns, 3) as an array or image, into a picture."""
     part = np.asarray(part)
     pixels[top : top + part.shape[0], left : left + part.shape[1]] = part
 

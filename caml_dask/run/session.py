@@ -16,7 +16,7 @@ from caml_dask import __version__
 from caml_dask.errors import InputError
 from caml_dask.io.files import publish_text
 from caml_dask.io.rundir import Image, Run, describe, image_ids, locked, prepare, refuse_standing
-from caml_dask.io.sources import open_sources
+from caml_dask.io.sources import list_channels
 from caml_dask.models.classify import load
 from caml_dask.params import ColumnMap, Settings
 from caml_dask.pipeline import LAST, STAGES, run_serial, units_by_stage
@@ -87,7 +87,7 @@ def execute(
 def _channels(path: Path, columns: ColumnMap) -> list[tuple[Path, str | None]]:
     """The images in a file; one that cannot be read is an image too, and will fail by name."""
     try:
-        return [(path.resolve(), source.channel) for source in open_sources(path, columns)]
+        return [(path.resolve(), channel) for channel in list_channels(path, columns)]
     except InputError:
         return [(path.resolve(), None)]
 

@@ -21,16 +21,14 @@ def points(work: Work, unit: int) -> dict[str, Any]:
     """Join the results back to one chunk of the input, in its own row order; rows left out keep null results."""
     table = work.store.get("input", unit)
     ids = table["loc_id"].to_numpy()
-    first, stop = (int(ids[0]), int(ids[-1]) + 1) if len(ids) else (0, 0)
-    n_tiles = work.partition().n_tiles
-    pieces = [work.store.get_ids("membership", tile, "loc_id", first, stop) for tile in range(n_tiles)]
-    results = pa.concat_tables(pieces)
+    tiles = work.store.filled("scattered", unit) or [0]
+    results = pa.concat_tables([work.store.get_part("membership", tile, unit) for tile in tiles])
     found = np.searchsorted(ids, results["loc_id"].to_numpy())
     expected = np.flatnonzero(np.isfinite(coordinates(table)).all(axis=1))
     order = np.argsort(results["loc_id"].to_numpy())
     if not np.array_equal(results["loc_id"].to_numpy()[order], ids[expected]):
         raise ConservationError(
-            f"{work.image.image_id}: rows {first} to {stop} of the input have {len(expected)} finite localizations, "
+            f"{work.image.image_id}: chunk {unit} of the input has {len(expected)} finite localizations, "
             f"the tiles returned {len(np.unique(found))} of them in {len(found)} rows"
         )
     place = np.full(len(table), -1, dtype=np.int64)

@@ -81,5 +81,8 @@ def _put_membership(work: Work, unit: int, cluster: np.ndarray) -> None:
     table = labels.select(["loc_id", *work.classifier.score_columns, "label"])
     table = table.append_column("cluster_id", pa.array(cluster))
     table = table.append_column("window_saturated", work.store.get("reach", unit)["window_saturated"])
-    order = np.argsort(labels["loc_id"].to_numpy())
-    work.store.put("membership", unit, table.take(pa.array(order)))
+    ids = labels["loc_id"].to_numpy()
+    order = np.argsort(ids)
+    # in parts by chunk of the input, each of which brings its own together
+    starts = np.searchsorted(ids[order], work.store.get("chunks", 0)["first_id"].to_numpy())
+    work.store.put("membership", unit, table.take(pa.array(order)), [*starts.tolist(), len(ids)])
