@@ -7,7 +7,7 @@ edges. The sides of the image lie at infinity, so that a box at its rim is cut s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,8 +82,9 @@ class _Region:
 
     def stretch(self, xy_nm: np.ndarray) -> None:
         self.n += len(xy_nm)
-        self.tight_lower = np.minimum(self.tight_lower, xy_nm.min(axis=0))
-        self.tight_upper = np.maximum(self.tight_upper, xy_nm.max(axis=0))
+        # column by column, which numpy does many times faster than along the rows
+        self.tight_lower = np.minimum(self.tight_lower, [column.min() for column in xy_nm.T])
+        self.tight_upper = np.maximum(self.tight_upper, [column.max() for column in xy_nm.T])
 
     def lay_grid(self, most: int) -> None:
         bins = _bins(self.n, most)
@@ -108,28 +109,33 @@ def _bin(edges: np.ndarray, values: np.ndarray) -> np.ndarray:
     return index
 
 
-def partition(stream: Stream, n: int, max_localizations: int) -> Partition:
+def partition(stream: Stream, n: int, max_localizations: int, bounds_nm: Sequence[float] | None = None) -> Partition:
     """Cut the plane into boxes of at most `max_localizations`, reading the localizations only as a stream.
 
-    A first pass finds the bounds, a second counts on a fine grid from which the boxes are cut along its lines. Where a
-    single bin still holds too many (a hot spot), it gets a grid of its own in two passes more. Only localizations at
-    one and the same place stay together beyond `max_localizations`.
+    A first pass finds the bounds, where they are not known, a second counts on a fine grid from which the boxes are cut
+    along its lines. Where a single bin still holds too many (a hot spot), it gets a grid of its own in two passes more.
+    Only localizations at one and the same place stay together beyond `max_localizations`.
 
     Parameters
     ----------
     stream : starts a pass over the finite localizations.
     n : how many there are.
     max_localizations : most a box may hold.
+    bounds_nm : lowest x and y, then highest x and y of all, where they are known.
     """
     cuts = _Cuts()
     open_regions = [_Region(np.full(2, -np.inf), np.full(2, np.inf), -1, 0)]
     if n <= max_localizations:
         cuts.close(open_regions.pop())
     while open_regions:
-        _each_pass(stream, cuts, open_regions, _Region.stretch)
+        if bounds_nm is not None and not cuts.axis:
+            open_regions[0].n = n
+            open_regions[0].tight_lower, open_regions[0].tight_upper = np.array(bounds_nm).reshape(2, 2)
+        else:
+            _each_pass(stream, open_regions, _Region.stretch)
         for region in open_regions:
             region.lay_grid(max_localizations)
-        _each_pass(stream, cuts, open_regions, _Region.count)
+        _each_pass(stream, open_regions, _Region.count)
         open_regions = [rest for region in open_regions for rest in _cut(region, cuts, max_localizations)]
     return cuts.partition()
 
@@ -178,9 +184,12 @@ class _Cuts:
         )
 
 
-def _each_pass(stream: Stream, cuts: _Cuts, regions: list[_Region], act: Callable[[_Region, np.ndarray], None]) -> None:
+def _each_pass(stream: Stream, regions: list[_Region], act: Callable[[_Region, np.ndarray], None]) -> None:
     for xy in stream():
         for region in regions:
+            if region.node < 0:  # the whole plane
+                act(region, xy)
+                continue
             inside = np.all((xy >= region.lower) & (xy < region.upper), axis=1)
             if inside.any():
                 act(region, xy[inside])

@@ -36,6 +36,22 @@ def test_boxes_do_not_depend_on_row_order_or_batches(xy, seed):
     assert np.array_equal(one.upper_nm, other.upper_nm)
 
 
+@given(layouts(least=7, most=100))
+@settings(max_examples=30)
+def test_known_bounds_spare_a_pass_and_change_no_box(xy):
+    passes = []
+
+    def stream():
+        passes.append(len(xy))
+        return [xy]
+
+    bounds = [*xy.min(axis=0), *xy.max(axis=0)]
+    known, count = partition(stream, len(xy), 6, bounds), len(passes)
+    found = partition(stream, len(xy), 6)
+    assert np.array_equal(known.lower_nm, found.lower_nm) and np.array_equal(known.upper_nm, found.upper_nm)
+    assert len(passes) - count == count + 1
+
+
 def test_a_small_image_is_one_unbounded_tile():
     tiles = cut(np.random.default_rng(0).uniform(0, 100, (200, 2)), 200)
     assert tiles.n_tiles == 1

@@ -11,7 +11,7 @@ import shapely
 
 from caml_dask.errors import ConservationError
 from caml_dask.schema import POINTS, arrow_schema
-from caml_dask.stages.work import COMPRESSION, COORDINATES, Work, coordinates, xy
+from caml_dask.stages.work import COMPRESSION, COORDINATES, Work, coordinates, finite, xy
 
 POINTS_SCHEMA = arrow_schema(POINTS)
 _MEMBERSHIP = ("label", "cluster_id", "window_saturated")
@@ -24,7 +24,7 @@ def points(work: Work, unit: int) -> dict[str, Any]:
     tiles = work.store.filled("scattered", unit) or [0]
     results = pa.concat_tables([work.store.get_part("membership", tile, unit) for tile in tiles])
     found = np.searchsorted(ids, results["loc_id"].to_numpy())
-    expected = np.flatnonzero(np.isfinite(coordinates(table)).all(axis=1))
+    expected = np.flatnonzero(finite(coordinates(table)))
     order = np.argsort(results["loc_id"].to_numpy())
     if not np.array_equal(results["loc_id"].to_numpy()[order], ids[expected]):
         raise ConservationError(
