@@ -21,7 +21,7 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from caml_dask.errors import StoreError
-from caml_dask.io.files import fingerprint, publish, publish_text
+from caml_dask.io.files import fingerprint, publish, publish_text, sync
 
 SHARD = 1000
 _CACHE_BYTES = 64 << 20
@@ -75,7 +75,7 @@ class Store(ABC):
         if self._outputs is None:
             raise StoreError(f"no output directory to write {name} to")
         path = self._outputs / name
-        publish(path, write)
+        publish(path, write, lasting=False)
         self.written.append(path)
 
 
@@ -121,7 +121,7 @@ class DirectoryStore(Store):
 
     def put(self, name: str, key: int, table: pa.Table, parts: Sequence[int] | None = None) -> None:
         path = self._table(name, key)
-        publish(path, lambda working: _write(working, table, parts))
+        publish(path, lambda working: _write(working, table, parts), lasting=False)
         self.written.append(path)
 
     def get(self, name: str, key: int, columns: Sequence[str] | None = None) -> pa.Table:
@@ -143,10 +143,12 @@ class DirectoryStore(Store):
         return self._scratch / "done" / stage / f"{unit // SHARD:03d}" / f"{unit:06d}.json"
 
     def finish(self, stage: str, unit: int, record: dict[str, Any]) -> dict[str, Any]:
-        """Record that a unit is done, with the size and digest of every file it wrote."""
+        """Record that a unit is done, with the size and digest of every file it wrote, once all have their names."""
+        for folder in {path.parent for path in self.written}:
+            sync(folder)
         files = {path.relative_to(self._root).as_posix(): fingerprint(path) for path in self.written}
         record = {**record, "run": self._run, "stage": stage, "unit": unit, "files": files}
-        publish_text(self._record(stage, unit), json.dumps(record, indent=1, sort_keys=True))
+        publish_text(self._record(stage, unit), json.dumps(record, sort_keys=True))
         self.written = []
         return record
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import shapely
 from numba import njit
 
+_SHORTEST_PX = 0.75  # points of an outline that lie closer are drawn as one
 _SHADES = 8  # of a soft edge: with few, files are smaller and are written faster
 
 
@@ -44,29 +45,37 @@ def _draw(points, ring, cover):  # type: ignore[no-untyped-def]
     ring : (m,) which ring a point is of
     cover : (rows, columns) float32, raised where it is lower
     """
+    for k in range(len(points)):
+        x1, y1 = points[k, 0] - 0.5, points[k, 1] - 0.5
+        if k == 0 or ring[k] != ring[k - 1]:
+            x0, y0 = x1, y1
+        last = k + 1 == len(points) or ring[k] != ring[k + 1]
+        if last or (x1 - x0) ** 2 + (y1 - y0) ** 2 >= _SHORTEST_PX**2:
+            _draw_line(x0, y0, x1, y1, cover)
+            x0, y0 = x1, y1
+
+
+@njit(cache=True, nogil=True)
+def _draw_line(x0, y0, x1, y1, cover):  # type: ignore[no-untyped-def]
     rows, columns = cover.shape
-    for k in range(len(points) - 1):
-        if ring[k] != ring[k + 1]:
-            continue
-        x, y = points[k, 0] - 0.5, points[k, 1] - 0.5
-        dx, dy = points[k + 1, 0] - 0.5 - x, points[k + 1, 1] - 0.5 - y
-        length2 = dx * dx + dy * dy
-        low, high = min(y, y + dy) - 1, max(y, y + dy) + 1
-        for i in range(max(0, int(np.ceil(low))), min(rows - 1, int(np.floor(high))) + 1):
-            # the stretch of the line that is within a pixel of this row
-            start, stop = 0.0, 1.0
-            if dy != 0:
-                a, b = (i - 1 - y) / dy, (i + 1 - y) / dy
-                start, stop = max(0.0, min(a, b)), min(1.0, max(a, b))
-            left, right = x + start * dx, x + stop * dx
-            if left > right:
-                left, right = right, left
-            for j in range(max(0, int(np.ceil(left - 1))), min(columns - 1, int(np.floor(right + 1))) + 1):
-                along = 0.0
-                if length2 > 0:
-                    along = min(max(((j - x) * dx + (i - y) * dy) / length2, 0.0), 1.0)
-                apart = np.hypot(x + along * dx - j, y + along * dy - i)
-                cover[i, j] = max(cover[i, j], np.float32(1 - apart))
+    dx, dy = x1 - x0, y1 - y0
+    length2 = dx * dx + dy * dy
+    for i in range(max(0, int(np.ceil(min(y0, y1) - 1))), min(rows - 1, int(np.floor(max(y0, y1) + 1))) + 1):
+        # the stretch of the line that is within a pixel of this row
+        start, stop = 0.0, 1.0
+        if dy != 0:
+            a, b = (i - 1 - y0) / dy, (i + 1 - y0) / dy
+            start, stop = max(0.0, min(a, b)), min(1.0, max(a, b))
+        left, right = x0 + start * dx, x0 + stop * dx
+        if left > right:
+            left, right = right, left
+        for j in range(max(0, int(np.ceil(left - 1))), min(columns - 1, int(np.floor(right + 1))) + 1):
+            along = 0.0
+            if length2 > 0:
+                along = min(max(((j - x0) * dx + (i - y0) * dy) / length2, 0.0), 1.0)
+            share = 1 - np.sqrt((x0 + along * dx - j) ** 2 + (y0 + along * dy - i) ** 2)
+            if share > cover[i, j]:
+                cover[i, j] = share
 
 
 @njit(cache=True, nogil=True)

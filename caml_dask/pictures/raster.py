@@ -60,16 +60,19 @@ class Raster:
         self.shape = (max(1, round(height / self.pixel_nm)), max(1, round(width / self.pixel_nm)))
         self.x0_nm, self.y0_nm = (x0 + x1 - width) / 2, (y0 + y1 - height) / 2
         self.counts = np.zeros((classes, *self.shape), dtype=np.uint32)
+        self._occupied = 0
 
     def add(self, x_nm: FloatArray, y_nm: FloatArray, labels: npt.NDArray[np.int8] | npt.NDArray[np.bool_]) -> None:
         """Count n localizations of classes `labels`; those outside, or with coordinates not finite, are left out."""
-        with np.errstate(invalid="ignore"):
-            column = np.floor((np.asarray(x_nm) - self.x0_nm) / self.pixel_nm)
-            row = np.floor((np.asarray(y_nm) - self.y0_nm) / self.pixel_nm)
-            inside = (column >= 0) & (column < self.shape[1]) & (row >= 0) & (row < self.shape[0])
-        pixel = row[inside].astype(np.int64) * self.shape[1] + column[inside].astype(np.int64)
-        pixel += np.asarray(labels, dtype=np.int64)[inside] * (self.shape[0] * self.shape[1])
-        np.add.at(self.counts.reshape(-1), pixel, np.uint32(1))
+        self._occupied += _count(
+            np.asarray(x_nm, np.float64),
+            np.asarray(y_nm, np.float64),
+            np.asarray(labels, np.int8),
+            self.x0_nm,
+            self.y0_nm,
+            self.pixel_nm,
+            self.counts,
+        )
 
     def merge(self, other: Self) -> None:
         """Add the counts of a raster of the same bounds and size."""
@@ -77,6 +80,7 @@ class Raster:
         if mine != its:
             raise ValueError(f"rasters of {mine} and {its} (x0, y0, pixel, shape) differ: give both the same bounds")
         self.counts += other.counts
+        self._occupied = int(np.count_nonzero(self.counts.any(axis=0)))
 
     @property
     def bounds_nm(self) -> Bounds:
@@ -96,7 +100,7 @@ class Raster:
 
     def paint(self, picture: npt.NDArray[np.uint8]) -> None:
         """Draw the counts over a (rows, columns, 3) part of a picture; empty pixels are left as they are."""
-        radius = _dot_radius(_occupied(self.counts) / self.counts[0].size)
+        radius = _dot_radius(self._occupied / self.counts[0].size)
         reach = int(np.ceil(radius))
         steps = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1).T
         weights = np.minimum(1.0, radius + 0.5 - np.hypot(*steps.T)).astype(np.float32)
@@ -179,17 +183,21 @@ def _values(counts):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _occupied(counts):  # type: ignore[no-untyped-def]
-    """Pixels with a localization of any class."""
+def _count(x_nm, y_nm, labels, x0_nm, y0_nm, pixel_nm, counts):  # type: ignore[no-untyped-def]
+    """Count n localizations; returns how many pixels none was in before."""
     classes, rows, columns = counts.shape
-    found = 0
-    for i in range(rows):
-        for j in range(columns):
+    new = 0
+    for k in range(len(x_nm)):
+        column, row = np.floor((x_nm[k] - x0_nm) / pixel_nm), np.floor((y_nm[k] - y0_nm) / pixel_nm)
+        # false for coordinates that are not finite too
+        if 0 <= column < columns and 0 <= row < rows:
+            i, j = int(row), int(column)
+            there = False
             for c in range(classes):
-                if counts[c, i, j] > 0:
-                    found += 1
-                    break
-    return found
+                there |= counts[c, i, j] > 0
+            new += not there
+            counts[labels[k], i, j] += 1
+    return new
 
 
 @njit(cache=True, nogil=True)

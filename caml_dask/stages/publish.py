@@ -19,6 +19,10 @@ from caml_dask.stages.tally import Counts, tally
 from caml_dask.stages.work import Work, xy
 from caml_dask.stats import median_iqr
 
+# Pixels along the longer side of the picture: fewer where there are few localizations, whose dots are drawn the larger.
+_LONGEST_PX = 1200, 1600
+_PX_OF_ROOT = 12.0  # times the root of the number of localizations
+
 
 def publish(work: Work, unit: int) -> dict[str, Any]:
     """Write what the image leaves besides its points, and summarise it."""
@@ -107,7 +111,8 @@ def _draw(work: Work, clusters: MeasuredClusters, summary: dict[str, Any], path:
     area_nm2 = clusters.column("projected_area_nm2" if work.dimensions() == 3 else "area_nm2")
     width_nm = float(2 * np.sqrt(np.median(area_nm2) / np.pi)) if len(clusters) else 0.0
     classes = work.classifier.classes
-    whole = Raster(bounds, classes=len(classes))
+    longest_px = int(np.clip(_PX_OF_ROOT * np.sqrt(summary["localizations"]), *_LONGEST_PX))
+    whole = Raster(bounds, longest_px, classes=len(classes))
     where = zoom_bounds(clusters.centroids_nm[:, :2], bounds, width_nm)
     zoom = Raster(where, 800, margin=0.0, classes=len(classes))
     for tile in range(work.partition().n_tiles):
