@@ -24,6 +24,8 @@ _DELIMITERS = (",", ";", "\t", BLANKS)
 _BOM = b"\xef\xbb\xbf"
 _WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _SAMPLE_ROWS = 200
+_FIT_OF_TEXT = 1 / 64  # a table of text alone still has a delimiter
+_BEST_FIT = 1 + _FIT_OF_TEXT
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x19\x1b-\x1f]")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _SEP = re.compile(r"sep=([,;|]?)")
@@ -171,7 +173,12 @@ def _unwrapped(line: str) -> str:
 
 def _delimiter(first: str, text: str) -> str:
     """The delimiter under which rows are as wide as the first line, and their cells numbers."""
-    return max(_DELIMITERS, key=lambda delimiter: _fit(first, text, delimiter))
+    fits = {}
+    for delimiter in _DELIMITERS:
+        fits[delimiter] = _fit(first, text, delimiter)
+        if fits[delimiter][0] == _BEST_FIT:
+            break  # under it all is numbers: others find no more cells than it does
+    return max(fits, key=lambda delimiter: fits[delimiter])
 
 
 def _fit(first: str, text: str, delimiter: str) -> tuple[float, int]:
@@ -184,8 +191,7 @@ def _fit(first: str, text: str, delimiter: str) -> tuple[float, int]:
         cells = [cell for cell in row if cell]
         numbers = sum(_NUMBER.fullmatch(cell) is not None for cell in cells) / max(len(cells), 1)
         same = 1.0 if len(_core(row)) == width else 0.5 * (len(row) > 1)
-        # A table of text alone still has a delimiter.
-        fits += same * (0.01 + numbers)
+        fits += same * (_FIT_OF_TEXT + numbers)
     return fits / max(len(rows), 1), width
 
 
