@@ -42,8 +42,14 @@ class Store(ABC):
         self.written: list[Path] = []
 
     @abstractmethod
-    def put(self, name: str, key: int, table: pa.Table, parts: Sequence[int] | None = None) -> None:
-        """Keep a table; `parts` are the offsets at which it may be taken apart again by :meth:`get_part`."""
+    def put(
+        self, name: str, key: int, table: pa.Table, parts: Sequence[int] | None = None, ranged: bool = False
+    ) -> None:
+        """Keep a table.
+
+        parts : the offsets at which it may be taken apart again by :meth:`get_part`
+        ranged : :meth:`get_rows` will ask for ranges of its rows, and then reads no others
+        """
 
     @abstractmethod
     def get(self, name: str, key: int, columns: Sequence[str] | None = None) -> pa.Table:
@@ -59,7 +65,7 @@ class Store(ABC):
 
     @abstractmethod
     def get_rows(self, name: str, key: int, rows: slice, columns: Sequence[str]) -> pa.Table:
-        """Successive rows of some columns of a table; only what they take is read where a column is binary."""
+        """Successive rows of some columns of a table that was put as `ranged`."""
 
     @property
     def has_outputs(self) -> bool:
@@ -86,7 +92,9 @@ class MemoryStore(Store):
         super().__init__(outputs)
         self._tables: dict[tuple[str, int], tuple[pa.Table, Sequence[int] | None]] = {}
 
-    def put(self, name: str, key: int, table: pa.Table, parts: Sequence[int] | None = None) -> None:
+    def put(
+        self, name: str, key: int, table: pa.Table, parts: Sequence[int] | None = None, ranged: bool = False
+    ) -> None:
         self._tables[name, key] = (table, parts)
 
     def get(self, name: str, key: int, columns: Sequence[str] | None = None) -> pa.Table:
@@ -119,9 +127,11 @@ class DirectoryStore(Store):
         super().__init__(outputs)
         self._root, self._scratch, self._run = root, scratch, run
 
-    def put(self, name: str, key: int, table: pa.Table, parts: Sequence[int] | None = None) -> None:
+    def put(
+        self, name: str, key: int, table: pa.Table, parts: Sequence[int] | None = None, ranged: bool = False
+    ) -> None:
         path = self._table(name, key)
-        publish(path, lambda working: _write(working, table, parts), lasting=False)
+        publish(path, lambda working: _write(working, table, parts, not ranged), lasting=False)
         self.written.append(path)
 
     def get(self, name: str, key: int, columns: Sequence[str] | None = None) -> pa.Table:
@@ -134,7 +144,7 @@ class DirectoryStore(Store):
         return _guarded(self._table(name, key), _read_filled)
 
     def get_rows(self, name: str, key: int, rows: slice, columns: Sequence[str]) -> pa.Table:
-        return _guarded(self._table(name, key), lambda path: _read(path, columns, pa.memory_map)[rows])
+        return _guarded(self._table(name, key), lambda path: _read_rows(path, rows, columns))
 
     def _table(self, name: str, key: int) -> Path:
         return self._scratch / name / f"{key // SHARD:03d}" / f"{key:06d}.arrow"
@@ -185,15 +195,11 @@ class DirectoryStore(Store):
                 shutil.rmtree(child)
 
 
-def _write(path: Path, table: pa.Table, parts: Sequence[int] | None) -> None:
-    """Write an Arrow file, a record batch a filled part.
-
-    Binary columns, which are outlines, hardly shrink; left as they are, a range of their rows is read alone.
-    """
+def _write(path: Path, table: pa.Table, parts: Sequence[int] | None, compress: bool) -> None:
+    """Write an Arrow file, a record batch a filled part; one that is not compressed is mapped, not read."""
     filled = None if parts is None else np.flatnonzero(np.diff(parts)).tolist()
     schema = table.schema if filled is None else table.schema.with_metadata({_FILLED: json.dumps(filled)})
-    wide = any(pa.types.is_binary(field.type) for field in schema)
-    options = ipc.IpcWriteOptions(compression=None if wide else "lz4")
+    options = ipc.IpcWriteOptions(compression="lz4" if compress else None)
     with ipc.new_file(path, schema, options=options) as writer:
         if parts is None or filled is None:
             writer.write_table(table.combine_chunks())
@@ -203,13 +209,19 @@ def _write(path: Path, table: pa.Table, parts: Sequence[int] | None) -> None:
             writer.write_table(rows.replace_schema_metadata(schema.metadata))
 
 
-def _read(path: Path, columns: Sequence[str] | None, source: Callable[[str], pa.NativeFile] = pa.OSFile) -> pa.Table:
-    with source(str(path)) as opened:
+def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
+    with pa.OSFile(str(path)) as opened:
         file = ipc.open_file(opened)
         if columns is None:
             return file.read_all()
         fields = [file.schema.get_field_index(name) for name in columns]
         return ipc.open_file(opened, options=ipc.IpcReadOptions(included_fields=fields)).read_all().select(columns)
+
+
+def _read_rows(path: Path, rows: slice, columns: Sequence[str]) -> pa.Table:
+    """Rows of a file that is mapped to memory for as long as they live; its other rows are not read."""
+    with pa.memory_map(str(path)) as mapped:
+        return ipc.open_file(mapped).read_all()[rows].select(columns)
 
 
 def _filled_of(file: ipc.RecordBatchFileReader) -> list[int]:

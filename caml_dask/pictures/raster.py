@@ -60,19 +60,20 @@ class Raster:
         self.shape = (max(1, round(height / self.pixel_nm)), max(1, round(width / self.pixel_nm)))
         self.x0_nm, self.y0_nm = (x0 + x1 - width) / 2, (y0 + y1 - height) / 2
         self.counts = np.zeros((classes, *self.shape), dtype=np.uint32)
-        self._occupied = 0
 
     def add(self, x_nm: FloatArray, y_nm: FloatArray, labels: npt.NDArray[np.int8] | npt.NDArray[np.bool_]) -> None:
         """Count n localizations of classes `labels`; those outside, or with coordinates not finite, are left out."""
-        self._occupied += _count(
-            np.asarray(x_nm, np.float64),
-            np.asarray(y_nm, np.float64),
-            np.asarray(labels, np.int8),
-            self.x0_nm,
-            self.y0_nm,
-            self.pixel_nm,
-            self.counts,
-        )
+        x, y = np.asarray(x_nm, np.float64), np.asarray(y_nm, np.float64)
+        _count(x, y, np.asarray(labels, np.int8), self.x0_nm, self.y0_nm, self.pixel_nm, self.counts)
+
+    def filled(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]:
+        """Places of the counts that are not 0, and the counts: what another raster of this size can add."""
+        place = np.flatnonzero(self.counts)
+        return place, self.counts.reshape(-1)[place]
+
+    def add_filled(self, place: npt.NDArray[np.int64], count: npt.NDArray[np.uint32]) -> None:
+        """Add what :meth:`filled` gave of a raster of the same bounds and size."""
+        self.counts.reshape(-1)[place] += count
 
     def merge(self, other: Self) -> None:
         """Add the counts of a raster of the same bounds and size."""
@@ -80,7 +81,6 @@ class Raster:
         if mine != its:
             raise ValueError(f"rasters of {mine} and {its} (x0, y0, pixel, shape) differ: give both the same bounds")
         self.counts += other.counts
-        self._occupied = int(np.count_nonzero(self.counts.any(axis=0)))
 
     @property
     def bounds_nm(self) -> Bounds:
@@ -100,7 +100,7 @@ class Raster:
 
     def paint(self, picture: npt.NDArray[np.uint8]) -> None:
         """Draw the counts over a (rows, columns, 3) part of a picture; empty pixels are left as they are."""
-        radius = _dot_radius(self._occupied / self.counts[0].size)
+        radius = _dot_radius(_occupied(self.counts) / self.counts[0].size)
         reach = int(np.ceil(radius))
         steps = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1).T
         weights = np.minimum(1.0, radius + 0.5 - np.hypot(*steps.T)).astype(np.float32)
@@ -183,21 +183,27 @@ def _values(counts):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _count(x_nm, y_nm, labels, x0_nm, y0_nm, pixel_nm, counts):  # type: ignore[no-untyped-def]
-    """Count n localizations; returns how many pixels none was in before."""
+def _occupied(counts):  # type: ignore[no-untyped-def]
+    """Pixels with a localization of any class."""
     classes, rows, columns = counts.shape
-    new = 0
+    found = 0
+    for i in range(rows):
+        for j in range(columns):
+            there = False
+            for c in range(classes):
+                there |= counts[c, i, j] > 0
+            found += there
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _count(x_nm, y_nm, labels, x0_nm, y0_nm, pixel_nm, counts):  # type: ignore[no-untyped-def]
+    rows, columns = counts.shape[1:]
     for k in range(len(x_nm)):
         column, row = np.floor((x_nm[k] - x0_nm) / pixel_nm), np.floor((y_nm[k] - y0_nm) / pixel_nm)
         # false for coordinates that are not finite too
         if 0 <= column < columns and 0 <= row < rows:
-            i, j = int(row), int(column)
-            there = False
-            for c in range(classes):
-                there |= counts[c, i, j] > 0
-            new += not there
-            counts[labels[k], i, j] += 1
-    return new
+            counts[labels[k], int(row), int(column)] += 1
 
 
 @njit(cache=True, nogil=True)

@@ -53,13 +53,15 @@ def points_file(chunks: int, chunk: int) -> str:
     return "points.parquet" if chunks == 1 else f"points/part-{chunk:05d}.parquet"
 
 
+def put_hull(work: Work, unit: int, points_nm: np.ndarray) -> None:
+    """Keep the corners of the convex hull of a tile's localizations, (n, 2) in nm."""
+    # a closed line takes the coordinates as they are, where a multipoint makes an object of each
+    line = shapely.linestrings(np.vstack([points_nm, points_nm[:1]]))
+    x, y = shapely.get_coordinates(shapely.convex_hull(line)).T
+    work.store.put("hull", unit, pa.table({"x_nm": x, "y_nm": y}))
+
+
 def hull_area_um2(work: Work) -> float:
     """Area of the convex hull of the image's localizations, from the hulls of its tiles."""
-    n_tiles = work.partition().n_tiles
-    hulls = []
-    for tile in range(n_tiles):
-        points = xy(work.store.get("tile", tile))
-        # a closed line takes the coordinates as they are, where a multipoint makes an object of each
-        line = shapely.linestrings(np.vstack([points, points[:1]]))
-        hulls.append(shapely.get_coordinates(shapely.convex_hull(line)))
+    hulls = [xy(work.store.get("hull", tile)) for tile in range(work.partition().n_tiles)]
     return float(shapely.MultiPoint(np.vstack(hulls)).convex_hull.area) / 1e6

@@ -38,16 +38,23 @@ def test_parts(directory: DirectoryStore, sizes: list[int]) -> None:
         assert store.get("parted", 0, ["word", "id"]).to_pylist() == table.select(["word", "id"]).to_pylist()
 
 
-@pytest.mark.parametrize("wide", [False, True])
-def test_rows(directory: DirectoryStore, wide: bool) -> None:
-    table = table_of(1000)
-    if wide:
-        table = table.append_column("outline", pa.array([bytes([i % 256]) * (i % 7) for i in range(1000)]))
+def test_rows(directory: DirectoryStore) -> None:
+    outline = pa.array([bytes([i % 256]) * (i % 7) for i in range(1000)])
+    table = table_of(1000).append_column("outline", outline)
     for store in (directory, MemoryStore()):
-        store.put("rows", int(wide), table)
+        store.put("rows", 0, table, ranged=True)
         for first, stop in ((0, 0), (0, 1), (17, 400), (990, 1000)):
             names = table.column_names[::-2]
-            assert store.get_rows("rows", int(wide), slice(first, stop), names).equals(table[first:stop].select(names))
+            assert store.get_rows("rows", 0, slice(first, stop), names).equals(table[first:stop].select(names))
+
+
+def test_a_range_of_rows_takes_no_memory_for_the_others(directory: DirectoryStore) -> None:
+    table = pa.table({"id": np.arange(2000), "outline": [bytes(5000)] * 2000})
+    directory.put("long", 0, table, ranged=True)
+    before = pa.total_allocated_bytes()
+    rows = directory.get_rows("long", 0, slice(1990, 2000), ["id", "outline"])
+    assert rows["id"].to_pylist() == list(range(1990, 2000))
+    assert pa.total_allocated_bytes() - before < 100_000
 
 
 def test_a_table_that_is_missing_or_damaged_is_named(directory: DirectoryStore) -> None:
