@@ -103,7 +103,12 @@ def main() -> None:
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @OUT
 @MODEL
-@WORKERS
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    help="Worker processes of the embedded Dask cluster; 0 runs in this process.  "
+    "[default: one a core; 0 for inputs of 2 MiB or less in all]",
+)
 @TILE
 @COLUMNS
 @NONFINITE
@@ -130,15 +135,13 @@ def run(
     Exit codes: 0 done, 2 usage, 3 some images failed, 4 all failed, 130 interrupted.
     """
     from caml_dask.params import ColumnMap, Settings
-    from caml_dask.run.deployment import cores
     from caml_dask.run.report import tell
     from caml_dask.run.session import execute
 
     if resume and overwrite:
         raise UsageError("--resume continues a run and --overwrite removes it: give one of them")
     chosen = Settings(columns=ColumnMap.parse(columns) if columns else ColumnMap(), **settings)
-    count = cores() if workers is None else workers
-    outcome = execute(inputs, out, chosen, workers=count, resume=resume, overwrite=overwrite)
+    outcome = execute(inputs, out, chosen, workers=workers, resume=resume, overwrite=overwrite)
     click.echo(tell(outcome))
     return outcome.exit_code
 

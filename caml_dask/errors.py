@@ -39,6 +39,10 @@ class InputError(CamlError, ValueError):
         return type(self), (self.message, self.path, self.row)
 
 
+class ContradictedError(CamlError):
+    """Rows further down a file do not hold what its first ones say of it: open it anew, and settled."""
+
+
 class TooFewLocalizations(InputError):
     """A field with fewer localizations than the network's window needs."""
 

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from caml_dask.errors import CamlError, ConservationError
+from caml_dask.errors import CamlError, ConservationError, ContradictedError
 from caml_dask.io.rundir import Image, Run
 from caml_dask.io.store import DirectoryStore
 from caml_dask.models.classify import load
@@ -48,7 +48,13 @@ class Stage:
 
 def read(work: Work, unit: int) -> dict[str, Any]:
     """Read an image's input into the store; an image of one tile is analysed at once, in memory (DESIGN section 5)."""
-    tables = tiles.input_tables(work)
+    try:
+        return _read(work, tiles.input_tables(work, settle=False))
+    except ContradictedError:
+        return _read(work, tiles.input_tables(work, settle=True))
+
+
+def _read(work: Work, tables: Iterator[pa.Table]) -> dict[str, Any]:
     head = list(itertools.islice(tables, 2))
     rows = sum(len(table) for table in head)
     if len(head) == 2 or rows > tile_size(work.settings, rows):

@@ -243,7 +243,7 @@ def _assert_exact(result, xy, k):
 
 def _outlines(result):
     tiles = result.work.partition().n_tiles
-    measured = [result.work.store.get("measured", t).select(["cluster_id", "outline"]) for t in range(tiles)]
+    measured = [result.work.store.get("outlines", t) for t in range(tiles)]
     return pa.concat_tables(measured).sort_by("cluster_id").combine_chunks()
 
 

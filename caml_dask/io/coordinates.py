@@ -42,7 +42,9 @@ def to_nm(
         column = _numbers(column, name, path, first_row, decimal)
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         raise InputError(f"{name!r} cannot be a coordinate: it holds {kind}, not numbers", path)
-    values = pc.fill_null(pc.cast(column, pa.float64(), safe=False), np.nan)
+    values = column if kind == pa.float64() else pc.cast(column, pa.float64(), safe=False)
+    if values.null_count:
+        values = pc.fill_null(values, np.nan)
     return values if nm_per_unit == 1.0 else pc.multiply(values, nm_per_unit)
 
 

@@ -1,8 +1,9 @@
 """Streams of tables from delimited text, in blocks cut at line ends and parsed by pyarrow.
 
-A file is never held whole. Its columns' types are those of all its rows, not of the first: every file is
-read once through for them, because a column that turns from integers to decimals, or to text, in its last row
-must neither fail the read nor change type between two tables. A column is int64, float64 or text.
+A file is never held whole. Its columns' types are those of all its rows, not of the first, because a column that
+turns from integers to decimals, or to text, in its last row must neither fail the read nor change type between two
+tables. A column is int64, float64 or text. To be settled about the types a file is read once through for them; where it
+is not, the types are those of the first block, and a later one that they do not hold is told of by an error.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from caml_dask.errors import InputError
+from caml_dask.errors import ContradictedError, InputError
 from caml_dask.io.coordinates import NULLS
 from caml_dask.io.dialect import BLANKS, HEAD_BYTES, Dialect, is_utf8, sniff, squeeze_blanks
 from caml_dask.io.headers import Header
@@ -39,12 +41,16 @@ class DelimitedReader:
     dialect : how it is written.
     header : the names of its columns, without empty ones at the end.
     types : of those columns.
+    settled : the types are those of all rows; if not, of the rows of the first block.
+    empty : positions of the columns, of all that rows have, that hold nothing in those rows.
     """
 
     path: Path
     dialect: Dialect
     header: Header
     types: tuple[pa.DataType, ...]
+    settled: bool = True
+    empty: tuple[int, ...] = ()
 
     @property
     def decimal(self) -> str:
@@ -57,42 +63,64 @@ class DelimitedReader:
         Raises
         ------
         InputError : the file has changed since it was opened, or cannot be read.
+        ContradictedError : the reader is not settled, and the types do not hold all rows of the columns.
         """
-        chosen = range(len(self.types)) if columns is None else columns
+        chosen = list(range(len(self.types)) if columns is None else columns)
         types = {i: self.types[i] for i in chosen}
         rows = 0
         for block in _blocks(self.path, self.dialect):
-            table = _parse_or_explain(self.path, block, self.dialect, types, rows)
+            if self.settled:
+                table = _parse_or_explain(self.path, block, self.dialect, types, rows)
+            else:
+                table = self._parse_unsettled(block, types, whole=columns is None)
             rows += table.num_rows
             yield table
 
+    def _parse_unsettled(self, block: bytes, types: dict[int, pa.DataType], whole: bool) -> pa.Table:
+        watched = [i for i in self.empty if whole or i in types]
+        table = None
+        if self.dialect.encoding != "utf-8" or is_utf8(block):
+            table = _parse_if_it_holds(block, self.dialect, {**types, **dict.fromkeys(watched, pa.string())})
+        if table is None or not all(pc.all(pc.is_in(table[str(i)], pa.array(NULLS))).as_py() for i in watched):
+            raise ContradictedError(f"{self.path}: the types of its first rows do not hold all")
+        return table.select([str(i) for i in types])
 
-def open_delimited(path: Path, head: bytes) -> DelimitedReader:
+
+def open_delimited(path: Path, head: bytes, settle: bool = True) -> DelimitedReader:
     """Find out how the file is written and what its columns hold.
 
     Parameters
     ----------
     head : its first `HEAD_BYTES` bytes, or all of it.
+    settle : read it once through, for types that hold all rows.
 
     Raises
     ------
     InputError : no table of text, no rows, a row of another width than the header, or a quote left open.
     """
     dialect, names, numbered = sniff(path, head, whole=len(head) < HEAD_BYTES)
-    types, dialect = _scan(path, dialect)
+    types, dialect, settled = _scan(path, dialect, settle)
+    empty = tuple(i for i, kind in enumerate(types) if kind == pa.null())
     width = dialect.width
     # Unnamed columns without content at the end are what trailing delimiters make.
     while width and not names[width - 1] and types[width - 1] == pa.null():
         width -= 1
     held = tuple(pa.string() if kind == pa.null() else kind for kind in types[:width])
-    return DelimitedReader(path, dialect, Header(path, names[:width], numbered), held)
+    return DelimitedReader(
+        path, dialect, Header(path, names[:width], numbered), held, settled, () if settled else empty
+    )
 
 
-def _scan(path: Path, dialect: Dialect) -> tuple[list[pa.DataType], Dialect]:
-    """The types that hold every cell of each column, and the dialect with the encoding of every byte."""
+def _scan(path: Path, dialect: Dialect, settle: bool) -> tuple[list[pa.DataType], Dialect, bool]:
+    """The types that hold every cell of each column, the dialect with the encoding of every byte, and whether it does.
+
+    If not to be settled, of the first block alone; a file of one block always is.
+    """
     types = [pa.null()] * dialect.width
     rows = 0
     for block in _blocks(path, dialect):
+        if rows and not settle:
+            return types, dialect, False
         if dialect.encoding == "utf-8" and not is_utf8(block):
             dialect = replace(dialect, encoding="latin-1")
         # Text stays text, so only its width is looked at; one column at least makes the parser count rows.
@@ -105,7 +133,7 @@ def _scan(path: Path, dialect: Dialect) -> tuple[list[pa.DataType], Dialect]:
         rows += table.num_rows
     if rows == 0:
         raise InputError("has a header and no localizations", path)
-    return types, dialect
+    return types, dialect, True
 
 
 def _rung(kind: pa.DataType) -> int:

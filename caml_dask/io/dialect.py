@@ -9,6 +9,7 @@ import csv
 import io
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -23,6 +24,8 @@ _DELIMITERS = (",", ";", "\t", BLANKS)
 _BOM = b"\xef\xbb\xbf"
 _WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _SAMPLE_ROWS = 200
+_FIT_OF_TEXT = 1 / 64  # a table of text alone still has a delimiter
+_BEST_FIT = 1 + _FIT_OF_TEXT
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x19\x1b-\x1f]")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _SEP = re.compile(r"sep=([,;|]?)")
@@ -83,9 +86,11 @@ def squeeze_blanks(text: bytes) -> bytes:
 
 def split_rows(text: str, delimiter: str) -> list[list[str]]:
     """The first rows of `text` as stripped cells, empty lines left out."""
+    lines: Iterable[str] = io.StringIO(text, newline="")
     if delimiter == BLANKS:
-        text = squeeze_blanks(text.encode()).decode()
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+        # only as many lines as rows are asked of
+        lines = (squeeze_blanks(line.encode()).decode() for line in lines)
+    rows = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
     return [[cell.strip() for cell in row] for row in islice(rows, _SAMPLE_ROWS) if row]
 
 
@@ -168,7 +173,12 @@ def _unwrapped(line: str) -> str:
 
 def _delimiter(first: str, text: str) -> str:
     """The delimiter under which rows are as wide as the first line, and their cells numbers."""
-    return max(_DELIMITERS, key=lambda delimiter: _fit(first, text, delimiter))
+    fits = {}
+    for delimiter in _DELIMITERS:
+        fits[delimiter] = _fit(first, text, delimiter)
+        if fits[delimiter][0] == _BEST_FIT:
+            break  # under it all is numbers: others find no more cells than it does
+    return max(fits, key=lambda delimiter: fits[delimiter])
 
 
 def _fit(first: str, text: str, delimiter: str) -> tuple[float, int]:
@@ -181,8 +191,7 @@ def _fit(first: str, text: str, delimiter: str) -> tuple[float, int]:
         cells = [cell for cell in row if cell]
         numbers = sum(_NUMBER.fullmatch(cell) is not None for cell in cells) / max(len(cells), 1)
         same = 1.0 if len(_core(row)) == width else 0.5 * (len(row) > 1)
-        # A table of text alone still has a delimiter.
-        fits += same * (0.01 + numbers)
+        fits += same * (_FIT_OF_TEXT + numbers)
     return fits / max(len(rows), 1), width
 
 

@@ -10,19 +10,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def publish(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file or a directory of files under a working name, sync it and rename it into place (DESIGN law 6)."""
+def publish(path: Path, write: Callable[[Path], object], lasting: bool = True) -> None:
+    """Write a file or a directory of files under a working name, sync it and rename it into place (DESIGN law 6).
+
+    lasting : its new name is synced too; if not, that is left to the caller, by :func:`sync` of the folder it is in
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     working = path.with_name(f".{path.name}.{uuid.uuid4().hex}.working")
     try:
         write(working)
         for file in sorted(working.rglob("*")) if working.is_dir() else ():
-            _sync(file)
-        _sync(working)
+            sync(file)
+        sync(working)
         if path.is_dir():
             shutil.rmtree(path)
         working.replace(path)
-        _sync(path.parent)
+        if lasting:
+            sync(path.parent)
     finally:
         if working.is_dir():
             shutil.rmtree(working)
@@ -50,7 +54,8 @@ def fingerprint(path: Path) -> list[int | str] | None:
     return [size, digest.hexdigest()]
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file's content, or a folder's names, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -36,6 +36,11 @@ class ParquetReader:
     rows: int
 
     @property
+    def settled(self) -> bool:
+        """The file says which types its columns have."""
+        return True
+
+    @property
     def decimal(self) -> str:
         """Decimal mark of numbers that stand in a column of text."""
         return "."

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from caml_dask.errors import InputError, UsageError
+from caml_dask.errors import ContradictedError, InputError, UsageError
 from caml_dask.io import caml_tsv, nanoimager, thunderstorm
 from caml_dask.io.coordinates import to_nm
 from caml_dask.io.delimited import DelimitedReader, open_delimited
@@ -67,6 +67,7 @@ class Source:
     own_columns : the names the file's own columns get, in file order.
     channel_column : position of the column that tells channels apart, where there is one.
     channel : only rows of this channel belong to the image ("" for an empty cell); None for all rows.
+    flat : a z left out because it is 0 or missing in the first rows, where not all were looked at.
     """
 
     path: Path
@@ -76,6 +77,7 @@ class Source:
     own_columns: tuple[str, ...]
     channel_column: int | None = None
     channel: str | None = None
+    flat: Axis | None = None
 
     @property
     def has_z(self) -> bool:
@@ -90,7 +92,8 @@ class Source:
 
         Raises
         ------
-        InputError : a coordinate that is no number, or a damaged file.
+        InputError : a coordinate that is no number, a damaged file, or one without rows of the channel.
+        ContradictedError : of a source that is not settled, see :func:`open_source`.
         UsageError : `rows` is below 1.
         """
         if rows < 1:
@@ -110,15 +113,20 @@ class Source:
 
     def _converted(self) -> Iterator[pa.Table]:
         names = ("loc_id", *COORDINATES[: len(self.axes)], *self.own_columns)
-        first_row = 0
+        first_row = of_channel = 0
         for batch in self.reader.batches():
+            if self.flat is not None and not _all_flat(self, self.flat, batch.column(self.flat.column), first_row):
+                raise ContradictedError(f"{self.path}: z is 0 in its first rows and not in all")
             columns = [self.coordinate(axis, batch.column(axis.column), first_row) for axis in self.axes]
             ids = pa.array(np.arange(first_row, first_row + batch.num_rows, dtype=np.uint64))
             table = pa.table([ids, *columns, *batch.columns], names=list(names))
             if self.channel is not None and self.channel_column is not None:
                 table = table.filter(pc.equal(_as_text(batch.column(self.channel_column)), self.channel))
             first_row += batch.num_rows
+            of_channel += table.num_rows
             yield table
+        if self.channel is not None and not of_channel:
+            raise InputError(f"channel {self.channel!r} is no longer there", self.path)
 
 
 def rechunk(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
@@ -148,12 +156,41 @@ def open_sources(path: Path | str, columns: ColumnMap = _NO_MAP) -> list[Source]
     InputError : a file that cannot be read, or whose coordinates or units are not known.
     """
     source = _open(Path(path), columns)
-    if source.channel_column is None:
-        return [source]
-    channels = _channels(source, source.channel_column)
-    if len(channels) == 1:
-        return [source]
-    return [replace(source, channel=channel) for channel in channels]
+    return [replace(source, channel=channel) for channel in _channels(source)]
+
+
+def open_source(path: Path, columns: ColumnMap, channel: str | None, settle: bool) -> Source:
+    """One of the images in a file.
+
+    Parameters
+    ----------
+    channel : as :func:`list_channels` gives it.
+    settle : a delimited file is read through once, for the types of its columns; if not, its first block is looked at,
+        and should a later one hold something else, its tables end with an error.
+
+    Raises
+    ------
+    InputError : a file that cannot be read, or whose coordinates or units are not known.
+    """
+    source = _open(path, columns, settle)
+    if channel is not None and source.channel_column is None:
+        raise InputError(f"channel {channel!r} is no longer there", path)
+    return replace(source, channel=channel)
+
+
+def list_channels(path: Path, columns: ColumnMap = _NO_MAP) -> list[str | None]:
+    """The channels in a file that are images of their own; None alone where all of it is one image.
+
+    Of a file without a column of channels only the first rows are read.
+
+    Raises
+    ------
+    InputError : a file that cannot be read, or whose coordinates or units are not known, as far as it is read.
+    """
+    try:
+        return _channels(_recognised(path, columns, settle=False))
+    except ContradictedError:
+        return _channels(_recognised(path, columns, settle=True))
 
 
 def read_localizations(path: Path | str, columns: ColumnMap = _NO_MAP) -> pa.Table:
@@ -175,13 +212,22 @@ def read_localizations(path: Path | str, columns: ColumnMap = _NO_MAP) -> pa.Tab
     return pa.concat_tables(_open(Path(path), columns).tables(_ROWS_IN_MEMORY))
 
 
-def _open(path: Path, columns: ColumnMap) -> Source:
-    reader = _reader(path)
+def _open(path: Path, columns: ColumnMap, settle: bool = True) -> Source:
+    source = _recognised(path, columns, settle)
+    # Programs write z = 0 throughout for what is 2D; a z that the map names is taken at its word.
+    if source.has_z and columns.z is None and _is_flat(source):
+        flat = None if source.reader.settled else source.axes[2]
+        return replace(source, axes=source.axes[:2], flat=flat)
+    return source
+
+
+def _recognised(path: Path, columns: ColumnMap, settle: bool) -> Source:
+    reader = _reader(path, settle)
     header = reader.header
     family = next((family for family in FAMILIES if family.recognises(header)), None)
     channel = columns.channel or (family.CHANNEL if family else None)
     kind = "Parquet" if isinstance(reader, ParquetReader) else "delimited text"
-    source = Source(
+    return Source(
         path=path,
         format=family.NAME if family else kind,
         reader=reader,
@@ -189,13 +235,9 @@ def _open(path: Path, columns: ColumnMap) -> Source:
         own_columns=name_own_columns(header.names),
         channel_column=None if channel is None else header.find(channel),
     )
-    # Programs write z = 0 throughout for what is 2D; a z that the map names is taken at its word.
-    if source.has_z and columns.z is None and _is_flat(source):
-        return replace(source, axes=source.axes[:2])
-    return source
 
 
-def _reader(path: Path) -> DelimitedReader | ParquetReader:
+def _reader(path: Path, settle: bool) -> DelimitedReader | ParquetReader:
     """Tell the format from the first bytes."""
     try:
         if not path.is_file():
@@ -213,18 +255,21 @@ def _reader(path: Path) -> DelimitedReader | ParquetReader:
             raise InputError(f"is {what}; {_READ_HERE}", path)
     if path.suffix.lower() in (".parquet", ".pq"):
         raise InputError("is named as Parquet and does not begin as Parquet: it is damaged or another format", path)
-    return open_delimited(path, head)
+    return open_delimited(path, head, settle)
 
 
-def _channels(source: Source, column: int) -> list[str]:
-    """The distinct values of a column, numbers in order and then texts; only that column is streamed."""
+def _channels(source: Source) -> list[str | None]:
+    """The distinct values of the channels' column, numbers in order and then texts; None alone for less than two."""
+    column = source.channel_column
+    if column is None:
+        return [None]
     found: set[str] = set()
     for batch in source.reader.batches([column]):
         found.update(pc.unique(_as_text(batch.column(0))).to_pylist())
         if len(found) > MAX_CHANNELS:
             name = source.reader.header.names[column]
             raise InputError(f"{name!r} tells more than {MAX_CHANNELS} channels apart: name another", source.path)
-    return sorted(found, key=_numbers_first)
+    return [None] if len(found) == 1 else [*sorted(found, key=_numbers_first)]
 
 
 def _numbers_first(text: str) -> tuple[bool, float, str]:
@@ -239,12 +284,18 @@ def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _is_flat(source: Source) -> bool:
-    """Whether z is 0 or missing in every row."""
+    """Whether z is 0 or missing in every row; of a source that is not settled, in the rows of its first block."""
     axis = source.axes[2]
     first_row = 0
     for batch in source.reader.batches([axis.column]):
-        z_nm = source.coordinate(axis, batch.column(0), first_row)
-        first_row += batch.num_rows
-        if pc.any(pc.and_(pc.not_equal(z_nm, 0.0), pc.invert(pc.is_nan(z_nm)))).as_py():
+        if not _all_flat(source, axis, batch.column(0), first_row):
             return False
+        if not source.reader.settled:
+            break
+        first_row += batch.num_rows
     return True
+
+
+def _all_flat(source: Source, axis: Axis, column: pa.ChunkedArray, first_row: int) -> bool:
+    z_nm = source.coordinate(axis, column, first_row)
+    return not pc.any(pc.and_(pc.not_equal(z_nm, 0.0), pc.invert(pc.is_nan(z_nm)))).as_py()

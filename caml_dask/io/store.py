@@ -14,20 +14,20 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.ipc as pa_ipc
-import pyarrow.parquet as pq
+from pyarrow import ipc
 
 from caml_dask.errors import StoreError
-from caml_dask.io.files import fingerprint, publish, publish_text
+from caml_dask.io.files import fingerprint, publish, publish_text, sync
 
 SHARD = 1000
-GROUP_ROWS = 1 << 14  # rows of a Parquet row group: the grain of a range read
-WIDE_GROUP_ROWS = 1 << 7  # the same where rows are wide: a measured cluster with its outline takes some kB
 _CACHE_BYTES = 64 << 20
-_FILLED = b"caml_dask.parts"  # which parts of a table have rows: each of those is one batch
+_FILLED = b"caml_dask.parts"  # which parts of a table have rows: each of those is one record batch
+
+_Read = TypeVar("_Read")
 
 
 class Store(ABC):
@@ -42,8 +42,14 @@ class Store(ABC):
         self.written: list[Path] = []
 
     @abstractmethod
-    def put(self, name: str, key: int, table: pa.Table, parts: Sequence[int] | None = None) -> None:
-        """Keep a table; `parts` are the offsets at which it may be taken apart again by :meth:`get_part`."""
+    def put(
+        self, name: str, key: int, table: pa.Table, parts: Sequence[int] | None = None, ranged: bool = False
+    ) -> None:
+        """Keep a table.
+
+        parts : the offsets at which it may be taken apart again by :meth:`get_part`
+        ranged : :meth:`get_rows` will ask for ranges of its rows, and then reads no others
+        """
 
     @abstractmethod
     def get(self, name: str, key: int, columns: Sequence[str] | None = None) -> pa.Table:
@@ -54,10 +60,12 @@ class Store(ABC):
         """One of the parts a table was put with."""
 
     @abstractmethod
-    def get_ids(
-        self, name: str, key: int, column: str, first: int, stop: int, columns: Sequence[str] | None = None
-    ) -> pa.Table:
-        """The rows of a table sorted by `column`, one of `columns`, with ``first <= column < stop``."""
+    def filled(self, name: str, key: int) -> list[int]:
+        """Which of the parts a table was put with have rows."""
+
+    @abstractmethod
+    def get_rows(self, name: str, key: int, rows: slice, columns: Sequence[str]) -> pa.Table:
+        """Successive rows of some columns of a table that was put as `ranged`."""
 
     @property
     def has_outputs(self) -> bool:
@@ -73,7 +81,7 @@ class Store(ABC):
         if self._outputs is None:
             raise StoreError(f"no output directory to write {name} to")
         path = self._outputs / name
-        publish(path, write)
+        publish(path, write, lasting=False)
         self.written.append(path)
 
 
@@ -84,7 +92,9 @@ class MemoryStore(Store):
         super().__init__(outputs)
         self._tables: dict[tuple[str, int], tuple[pa.Table, Sequence[int] | None]] = {}
 
-    def put(self, name: str, key: int, table: pa.Table, parts: Sequence[int] | None = None) -> None:
+    def put(
+        self, name: str, key: int, table: pa.Table, parts: Sequence[int] | None = None, ranged: bool = False
+    ) -> None:
         self._tables[name, key] = (table, parts)
 
     def get(self, name: str, key: int, columns: Sequence[str] | None = None) -> pa.Table:
@@ -97,14 +107,16 @@ class MemoryStore(Store):
             raise StoreError(f"{name} {key} was stored in one part; part {part} was asked for")
         return table.slice(parts[part], parts[part + 1] - parts[part])
 
-    def get_ids(
-        self, name: str, key: int, column: str, first: int, stop: int, columns: Sequence[str] | None = None
-    ) -> pa.Table:
-        return _between(self.get(name, key, columns), column, first, stop)
+    def filled(self, name: str, key: int) -> list[int]:
+        parts = self._tables[name, key][1]
+        return [] if parts is None else np.flatnonzero(np.diff(parts)).tolist()
+
+    def get_rows(self, name: str, key: int, rows: slice, columns: Sequence[str]) -> pa.Table:
+        return self.get(name, key, columns)[rows]
 
 
 class DirectoryStore(Store):
-    """Tables as Parquet files, those in parts as Arrow files, under a directory of the image's own; and done records.
+    """Tables as Arrow files under a directory of the image's own, with the done records of its units.
 
     root : the run directory, to which the paths in done records are relative
     scratch, outputs : directories of the image under it, for tables and for what users get
@@ -115,38 +127,38 @@ class DirectoryStore(Store):
         super().__init__(outputs)
         self._root, self._scratch, self._run = root, scratch, run
 
-    def put(self, name: str, key: int, table: pa.Table, parts: Sequence[int] | None = None) -> None:
-        path = self._table(name, key) if parts is None else self._parts(name, key)
-        publish(
-            path, lambda working: _write_table(working, table) if parts is None else _write_parts(working, table, parts)
-        )
+    def put(
+        self, name: str, key: int, table: pa.Table, parts: Sequence[int] | None = None, ranged: bool = False
+    ) -> None:
+        path = self._table(name, key)
+        publish(path, lambda working: _write(working, table, parts, not ranged), lasting=False)
         self.written.append(path)
 
     def get(self, name: str, key: int, columns: Sequence[str] | None = None) -> pa.Table:
         return _cached_read(self._table(name, key), None if columns is None else tuple(columns))
 
     def get_part(self, name: str, key: int, part: int) -> pa.Table:
-        return _guarded(self._parts(name, key), lambda path: _read_part(path, part))
+        return _guarded(self._table(name, key), lambda path: _read_part(path, part))
 
-    def get_ids(
-        self, name: str, key: int, column: str, first: int, stop: int, columns: Sequence[str] | None = None
-    ) -> pa.Table:
-        return _guarded(self._table(name, key), lambda path: _read_ids(path, column, first, stop, columns))
+    def filled(self, name: str, key: int) -> list[int]:
+        return _guarded(self._table(name, key), _read_filled)
+
+    def get_rows(self, name: str, key: int, rows: slice, columns: Sequence[str]) -> pa.Table:
+        return _guarded(self._table(name, key), lambda path: _read_rows(path, rows, columns))
 
     def _table(self, name: str, key: int) -> Path:
-        return self._scratch / name / f"{key // SHARD:03d}" / f"{key:06d}.parquet"
-
-    def _parts(self, name: str, key: int) -> Path:
-        return self._table(name, key).with_suffix(".arrow")
+        return self._scratch / name / f"{key // SHARD:03d}" / f"{key:06d}.arrow"
 
     def _record(self, stage: str, unit: int) -> Path:
         return self._scratch / "done" / stage / f"{unit // SHARD:03d}" / f"{unit:06d}.json"
 
     def finish(self, stage: str, unit: int, record: dict[str, Any]) -> dict[str, Any]:
-        """Record that a unit is done, with the size and digest of every file it wrote."""
+        """Record that a unit is done, with the size and digest of every file it wrote, once all have their names."""
+        for folder in {path.parent for path in self.written}:
+            sync(folder)
         files = {path.relative_to(self._root).as_posix(): fingerprint(path) for path in self.written}
         record = {**record, "run": self._run, "stage": stage, "unit": unit, "files": files}
-        publish_text(self._record(stage, unit), json.dumps(record, indent=1, sort_keys=True))
+        publish_text(self._record(stage, unit), json.dumps(record, sort_keys=True))
         self.written = []
         return record
 
@@ -183,56 +195,54 @@ class DirectoryStore(Store):
                 shutil.rmtree(child)
 
 
-def _write_table(path: Path, table: pa.Table) -> None:
-    wide = any(pa.types.is_binary(field.type) for field in table.schema)
-    rows = WIDE_GROUP_ROWS if wide else GROUP_ROWS
-    pq.write_table(table, path, row_group_size=rows, compression="lz4", use_dictionary=False)
+def _write(path: Path, table: pa.Table, parts: Sequence[int] | None, compress: bool) -> None:
+    """Write an Arrow file, a record batch a filled part; one that is not compressed is mapped, not read."""
+    filled = None if parts is None else np.flatnonzero(np.diff(parts)).tolist()
+    schema = table.schema if filled is None else table.schema.with_metadata({_FILLED: json.dumps(filled)})
+    options = ipc.IpcWriteOptions(compression="lz4" if compress else None)
+    with ipc.new_file(path, schema, options=options) as writer:
+        if parts is None or filled is None:
+            writer.write_table(table.combine_chunks())
+            return
+        for part in filled:
+            rows = table[parts[part] : parts[part + 1]].combine_chunks()
+            writer.write_table(rows.replace_schema_metadata(schema.metadata))
 
 
-def _write_parts(path: Path, table: pa.Table, parts: Sequence[int]) -> None:
-    """Each part that has rows as a batch of an Arrow file: its footer is read in no time, however many there are."""
-    filled = [i for i in range(len(parts) - 1) if parts[i + 1] > parts[i]]
-    table = table.replace_schema_metadata({_FILLED: json.dumps(filled)}).combine_chunks()
-    with pa_ipc.new_file(path, table.schema, options=pa_ipc.IpcWriteOptions(compression="lz4")) as writer:
-        for i in filled:
-            writer.write_table(table.slice(parts[i], parts[i + 1] - parts[i]))
+def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
+    with pa.OSFile(str(path)) as opened:
+        file = ipc.open_file(opened)
+        if columns is None:
+            return file.read_all()
+        fields = [file.schema.get_field_index(name) for name in columns]
+        return ipc.open_file(opened, options=ipc.IpcReadOptions(included_fields=fields)).read_all().select(columns)
 
 
-def _read(path: Path, columns: tuple[str, ...] | None) -> pa.Table:
-    with pq.ParquetFile(path, pre_buffer=False) as file:
-        return file.read(columns=None if columns is None else list(columns))
+def _read_rows(path: Path, rows: slice, columns: Sequence[str]) -> pa.Table:
+    """Rows of a file that is mapped to memory for as long as they live; its other rows are not read."""
+    with pa.memory_map(str(path)) as mapped:
+        return ipc.open_file(mapped).read_all()[rows].select(columns)
+
+
+def _filled_of(file: ipc.RecordBatchFileReader) -> list[int]:
+    filled: list[int] = json.loads(file.schema.metadata[_FILLED])
+    return filled
+
+
+def _read_filled(path: Path) -> list[int]:
+    with pa.OSFile(str(path)) as opened:
+        return _filled_of(ipc.open_file(opened))
 
 
 def _read_part(path: Path, part: int) -> pa.Table:
-    with pa.memory_map(str(path)) as file:
-        batches = pa_ipc.open_file(file)
-        filled = json.loads(batches.schema.metadata[_FILLED])
-        found = [batches.get_batch(filled.index(part))] if part in filled else []
-        return pa.Table.from_batches(found, batches.schema).replace_schema_metadata(None)
+    with pa.OSFile(str(path)) as opened:
+        file = ipc.open_file(opened)
+        filled = _filled_of(file)
+        batches = [file.get_batch(filled.index(part))] if part in filled else []
+        return pa.Table.from_batches(batches, file.schema).replace_schema_metadata(None)
 
 
-def _read_ids(path: Path, column: str, first: int, stop: int, columns: Sequence[str] | None) -> pa.Table:
-    with pq.ParquetFile(path, pre_buffer=False) as file:
-        place = file.schema_arrow.get_field_index(column)
-        groups = []
-        for group in range(file.num_row_groups):
-            statistics = file.metadata.row_group(group).column(place).statistics
-            if statistics is None or (statistics.min < stop and statistics.max >= first):
-                groups.append(group)
-        chosen = None if columns is None else list(columns)
-        table = file.read_row_groups(groups, columns=chosen)
-    # a slice would keep the whole row groups in memory for as long as it lives
-    ids = table[column].to_numpy()
-    return table.filter(pa.array((ids >= ids.dtype.type(first)) & (ids < ids.dtype.type(stop))))
-
-
-def _between(table: pa.Table, column: str, first: int, stop: int) -> pa.Table:
-    ids = table[column].to_numpy()
-    start, end = ids.searchsorted(ids.dtype.type(first)), ids.searchsorted(ids.dtype.type(stop))
-    return table.slice(start, end - start)
-
-
-def _guarded(path: Path, read: Callable[[Path], pa.Table]) -> pa.Table:
+def _guarded(path: Path, read: Callable[[Path], _Read]) -> _Read:
     try:
         return read(path)
     except (pa.ArrowException, OSError) as error:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,6 +12,8 @@ import numpy.typing as npt
 import shapely
 from PIL import Image, ImageDraw, ImageFont
 
+from caml_dask.pictures.lines import Outlines
+from caml_dask.pictures.png import Sheet, frame, paste
 from caml_dask.pictures.raster import (
     BACKGROUND,
     CLUSTERED_COLOR,
@@ -25,60 +27,58 @@ __all__ = ["Raster", "draw_overview", "zoom_bounds"]
 
 Outline: TypeAlias = shapely.Geometry | npt.NDArray[np.float64] | None
 Color: TypeAlias = tuple[int, int, int]
+Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 OUTLINE_COLOR: Color = (120, 235, 225)
 TEXT_COLOR: Color = (226, 230, 238)
 DIM_TEXT_COLOR: Color = (150, 158, 174)
+RIM_COLOR: Color = (58, 64, 78)
 MOST_OUTLINES = 50_000
 NARROWEST_PX = 14.0
 
 _PAPER: Color = tuple(int(v) for v in BACKGROUND)  # type: ignore[assignment]
-_FINE = 3
+_AT_A_TIME = 1024  # outlines held as arrays of coordinates
 _GAP = 28
 _SIDE_TEXT_PX = 420
 
 
-@dataclass
 class _Panel:
-    """A raster with the outlines that fall on it, drawn on a grid three times as fine to smooth their edges."""
+    """A raster with the outlines that fall on it."""
 
-    raster: Raster
-    crowded: bool = False
-    drawn: int = 0
-    widths_px: list[float] = field(default_factory=list)
-    mask: Image.Image | None = None
+    def __init__(self, raster: Raster, crowded: bool = False):
+        self.raster = raster
+        self.height, self.width = raster.shape
+        self._crowded = crowded
+        self._widths_px = [np.zeros(0)]
+        self._lines = Outlines(raster.shape)
 
-    def add(self, rings: list[npt.NDArray[np.float64]], bounds: npt.NDArray[np.float64]) -> None:
+    def add(self, outlines: npt.NDArray[np.object_]) -> None:
+        """Draw those of the outlines, (c,) polygons, that fall on the panel."""
         x0, y0, x1, y1 = self.raster.bounds_nm
-        if bounds[0] > x1 or bounds[1] > y1 or bounds[2] < x0 or bounds[3] < y0:
-            return
-        self.drawn += 1
-        self.widths_px.append(float(max(bounds[2] - bounds[0], bounds[3] - bounds[1])) / self.raster.pixel_nm)
-        if self.crowded:
-            return
-        if self.mask is None:
-            height, width = self.raster.shape
-            self.mask = Image.new("L", (_FINE * width, _FINE * height))
-        draw = ImageDraw.Draw(self.mask)
-        for ring in rings:
-            at = np.rint((ring - (x0, y0)) * (_FINE / self.raster.pixel_nm)).astype(np.int64)
-            at = at[np.append(True, (at[1:] != at[:-1]).any(axis=1))]
-            draw.line(at.ravel().tolist(), fill=255, width=_FINE, joint=None)
+        low, high = np.split(shapely.bounds(outlines).reshape(-1, 4), 2, axis=1)
+        seen = np.all((low <= (x1, y1)) & (high >= (x0, y0)), axis=1)
+        self._widths_px.append((high - low)[seen].max(axis=1) / self.raster.pixel_nm)
+        if not self._crowded:
+            self._lines.add(outlines[seen], x0, y0, self.raster.pixel_nm)
+
+    def drawn(self) -> bool:
+        """Whether there are outlines on the panel."""
+        return any(len(widths) for widths in self._widths_px)
 
     def hidden(self) -> str | None:
         """Why no outlines are shown, if none are."""
-        if self.crowded:
+        if self._crowded:
             return f"more than {MOST_OUTLINES:,}"
-        if self.drawn and np.median(self.widths_px) < NARROWEST_PX:
+        if self.drawn() and np.median(np.concatenate(self._widths_px)) < NARROWEST_PX:
             return "too small"
         return None
 
-    def picture(self, text_px: int) -> Image.Image:
-        picture = Image.fromarray(self.raster.colors(), "RGB")
-        if self.mask is not None and self.hidden() is None:
-            picture.paste(OUTLINE_COLOR, mask=self.mask.reduce(_FINE))
-        _scale_bar(picture, self.raster.pixel_nm, text_px)
-        return picture
+    def paint(self, pixels: Pixels, text_px: int) -> None:
+        """Fill a part of the sheet of the panel's size."""
+        self.raster.paint(pixels)
+        if self.hidden() is None:
+            self._lines.paint(pixels, OUTLINE_COLOR)
+        _scale_bar(pixels, self.raster.pixel_nm, text_px)
 
 
 def draw_overview(
@@ -110,25 +110,19 @@ def draw_overview(
     classes : names of the rasters' classes, for the legend.
     """
     panels = [_Panel(raster, crowded=n_clusters > MOST_OUTLINES), *([] if zoom is None else [_Panel(zoom)])]
-    for outline in outlines:
-        rings, bounds = _rings(outline)
-        for panel in panels if rings else ():
-            panel.add(rings, bounds)
+    for some in _batches(outlines):
+        for panel in panels:
+            panel.add(some)
     text_px = max(16, max(raster.shape) // 50)
-    pictures = [panel.picture(text_px) for panel in panels]
-    if zoom is not None:
-        _frame(pictures[0], raster, zoom)
     lines = [*_counts(raster, n_clusters), *caption]
-    _compose(pictures, title, _legend(panels, classes), lines, text_px).save(path, format="PNG")
+    _compose(panels, title, _legend(panels, classes), lines, text_px).write(path)
 
 
-def _rings(outline: Outline) -> tuple[list[npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
-    if outline is None:
-        return [], np.empty(0)
-    if isinstance(outline, np.ndarray):
-        return [outline], np.concatenate([outline.min(axis=0), outline.max(axis=0)])
-    rings = shapely.get_rings(shapely.get_parts(outline))
-    return [shapely.get_coordinates(ring) for ring in rings], shapely.bounds(outline)
+def _batches(outlines: Iterable[Outline]) -> Iterator[npt.NDArray[np.object_]]:
+    """Outlines that there are, as arrays of polygons."""
+    there = (o for o in outlines if o is not None)
+    while some := list(itertools.islice(there, _AT_A_TIME)):
+        yield np.array([shapely.polygons(o) if isinstance(o, np.ndarray) else o for o in some], dtype=object)
 
 
 def _counts(raster: Raster, n_clusters: int) -> list[str]:
@@ -147,12 +141,12 @@ def _legend(panels: list[_Panel], classes: Sequence[str]) -> list[tuple[Color, s
     non, *clustered = classes
     entries = [(_rgb(color), name) for name, color in zip(clustered, (CLUSTERED_COLOR, FIBER_COLOR), strict=False)]
     entries.append((_rgb(NON_CLUSTERED_COLOR), non))
-    if not panels[0].drawn:
+    if not panels[0].drawn():
         return entries
     whole = panels[0].hidden()
     text = "outlines of clusters"
     if whole is not None:
-        magnified = len(panels) > 1 and panels[1].drawn and panels[1].hidden() is None
+        magnified = len(panels) > 1 and panels[1].drawn() and panels[1].hidden() is None
         text += f", {'only magnified' if magnified else 'not drawn'} ({whole} in the whole image)"
     return [*entries, (OUTLINE_COLOR, text)]
 
@@ -166,35 +160,41 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _frame(picture: Image.Image, whole: Raster, part: Raster) -> None:
-    x0, y0, x1, y1 = part.bounds_nm
-    corners = np.array([[x0, y0], [x1, y1]]) - (whole.x0_nm, whole.y0_nm)
-    (left, top), (right, bottom) = np.rint(corners / whole.pixel_nm).astype(int).tolist()
-    ImageDraw.Draw(picture).rectangle((left - 1, top - 1, right, bottom), outline=TEXT_COLOR, width=2)
-
-
-def _scale_bar(picture: Image.Image, pixel_nm: float, size: int) -> None:
+def _scale_bar(pixels: Pixels, pixel_nm: float, size: int) -> None:
     """A bar of a round length, about a fifth of the picture's width, at the lower right."""
-    longest = 0.22 * picture.width * pixel_nm
+    height, width = pixels.shape[:2]
+    longest = 0.22 * width * pixel_nm
     decade = 10.0 ** np.floor(np.log10(longest))
     length = max(f * decade for f in (1, 2, 5) if f * decade <= longest)
     label = f"{length / 1000:g} um" if length >= 1000 else f"{length:g} nm"
     thick, pad = max(3, size // 5), max(8, size * 2 // 3)
-    right, bottom = picture.width - 2 * pad, picture.height - 2 * pad
+    # only the lowest rows are drawn on
+    first = max(0, height - 2 * pad - thick - 3 * size)
+    picture = Image.fromarray(pixels[first:])
+    right, bottom = width - 2 * pad, height - 2 * pad - first
     left = right - round(length / pixel_nm)
     draw = ImageDraw.Draw(picture)
     draw.rectangle((left - 2, bottom - thick - 1, right + 2, bottom + 2), fill=_PAPER)
     draw.rectangle((left, bottom - thick + 1, right, bottom), fill=TEXT_COLOR)
-    middle = min((left + right) / 2, picture.width - pad - draw.textlength(label, _font(size)) / 2)
+    middle = min((left + right) / 2, width - pad - draw.textlength(label, _font(size)) / 2)
     at = (middle, bottom - thick - size // 3)
     draw.text(at, label, fill=TEXT_COLOR, font=_font(size), anchor="ms", stroke_width=3, stroke_fill=_PAPER)
+    pixels[first:] = np.asarray(picture)
+
+
+def _frame_part(pixels: Pixels, whole: Raster, part: Raster) -> None:
+    """Frame in the picture of the whole image what is magnified beside it."""
+    x0, y0, x1, y1 = part.bounds_nm
+    corners = np.array([[x0, y0], [x1, y1]]) - (whole.x0_nm, whole.y0_nm)
+    (left, top), (right, bottom) = np.rint(corners / whole.pixel_nm).astype(int).tolist()
+    frame(pixels, (left - 1, top - 1, right, bottom), TEXT_COLOR, thick=2)
 
 
 def _compose(
-    pictures: list[Image.Image], title: str, legend: list[tuple[Color, str]], lines: Sequence[str], size: int
-) -> Image.Image:
+    panels: list[_Panel], title: str, legend: list[tuple[Color, str]], lines: Sequence[str], size: int
+) -> Sheet:
     """Panels side by side, or stacked where the image is wide; the title above, legend and caption below the zoom."""
-    main, aside = pictures[0], pictures[1:]
+    main, aside = panels[0], panels[1:]
     beside = main.width < 1.7 * main.height
     side = max([_SIDE_TEXT_PX, *(p.width for p in aside)])
     wide = side if beside else max(_SIDE_TEXT_PX, main.width - sum(p.width + _GAP for p in aside))
@@ -212,15 +212,23 @@ def _compose(
         width = max(_GAP + main.width, text_at[0] + wide) + _GAP
     ends = [top + main.height, text_at[1] + text.height]
     ends += [y + p.height for p, (_, y) in zip(aside, places, strict=True)]
-    sheet = Image.new("RGB", (width, max(ends) + _GAP), _PAPER)
-    draw = ImageDraw.Draw(sheet)
-    font = _font(size * 4 // 3)
-    draw.text((_GAP, _GAP), _shortened(title, font, width - 2 * _GAP), fill=TEXT_COLOR, font=font)
-    for picture, at in zip([main, *aside], [(_GAP, top), *places], strict=True):
-        sheet.paste(picture, at)
-        draw.rectangle((at[0] - 1, at[1] - 1, at[0] + picture.width, at[1] + picture.height), outline=(58, 64, 78))
-    sheet.paste(text, text_at)
+    sheet = Sheet(width, max(ends) + _GAP, _PAPER)
+    paste(sheet.pixels, _title(title, width, top - 1, size * 4 // 3), 0, 0)
+    for panel, (x, y) in zip(panels, [(_GAP, top), *places], strict=True):
+        part = sheet.pixels[y : y + panel.height, x : x + panel.width]
+        panel.paint(part, size)
+        if panel is main and aside:
+            _frame_part(part, main.raster, aside[0].raster)
+        frame(sheet.pixels, (x - 1, y - 1, x + panel.width, y + panel.height), RIM_COLOR)
+    paste(sheet.pixels, text, *text_at)
     return sheet
+
+
+def _title(title: str, width: int, height: int, size: int) -> Image.Image:
+    strip, font = Image.new("RGB", (width, height), _PAPER), _font(size)
+    text = _shortened(title, font, width - 2 * _GAP)
+    ImageDraw.Draw(strip).text((_GAP, _GAP), text, fill=TEXT_COLOR, font=font)
+    return strip
 
 
 def _text_block(legend: list[tuple[Color, str]], lines: Sequence[str], width: int, size: int) -> Image.Image:

@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 FloatArray = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.float32]
@@ -18,7 +19,12 @@ DENSE_COLOR = np.array([255, 238, 170], dtype=np.float64)
 FIBER_COLOR = np.array([232, 84, 196], dtype=np.float64)
 DENSE_FIBER_COLOR = np.array([255, 206, 244], dtype=np.float64)
 
-_COLORS = ((CLUSTERED_COLOR, DENSE_COLOR), (FIBER_COLOR, DENSE_FIBER_COLOR))
+# Of each class: of one localization, and of many.
+_COLORS = (
+    np.array([NON_CLUSTERED_COLOR, CLUSTERED_COLOR, FIBER_COLOR]),
+    np.array([NON_CLUSTERED_COLOR, DENSE_COLOR, DENSE_FIBER_COLOR]),
+)
+_BAND = 64  # rows of a picture painted at a time, so that what is held of them stays in the processor's cache
 _MARGIN = 0.02
 _THINNEST = 0.25
 _ONE_SPOT_NM = 1000.0
@@ -28,6 +34,7 @@ _ZOOM_CLUSTERS = 25
 _CLIP = 0.995
 # How bright a single localization is: in a sparse picture, and in one whose pixels are nearly all occupied.
 _FAINTEST = (0.55, 0.2)
+_LEAST_WEIGHT = 0.05  # of a dot's rim, below which it is left out
 
 
 class Raster:
@@ -52,17 +59,21 @@ class Raster:
         self.pixel_nm = max(width, height) / longest_px
         self.shape = (max(1, round(height / self.pixel_nm)), max(1, round(width / self.pixel_nm)))
         self.x0_nm, self.y0_nm = (x0 + x1 - width) / 2, (y0 + y1 - height) / 2
-        self.counts = np.zeros((classes, *self.shape), dtype=np.int64)
+        self.counts = np.zeros((classes, *self.shape), dtype=np.uint32)
 
     def add(self, x_nm: FloatArray, y_nm: FloatArray, labels: npt.NDArray[np.int8] | npt.NDArray[np.bool_]) -> None:
         """Count n localizations of classes `labels`; those outside, or with coordinates not finite, are left out."""
-        with np.errstate(invalid="ignore"):
-            column = np.floor((np.asarray(x_nm) - self.x0_nm) / self.pixel_nm)
-            row = np.floor((np.asarray(y_nm) - self.y0_nm) / self.pixel_nm)
-            inside = (column >= 0) & (column < self.shape[1]) & (row >= 0) & (row < self.shape[0])
-        pixel = row[inside].astype(np.int64) * self.shape[1] + column[inside].astype(np.int64)
-        pixel += np.asarray(labels, dtype=np.int64)[inside] * (self.shape[0] * self.shape[1])
-        self.counts += np.bincount(pixel, minlength=self.counts.size).reshape(self.counts.shape)
+        x, y = np.asarray(x_nm, np.float64), np.asarray(y_nm, np.float64)
+        _count(x, y, np.asarray(labels, np.int8), self.x0_nm, self.y0_nm, self.pixel_nm, self.counts)
+
+    def filled(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]:
+        """Places of the counts that are not 0, and the counts: what another raster of this size can add."""
+        place = np.flatnonzero(self.counts)
+        return place, self.counts.reshape(-1)[place]
+
+    def add_filled(self, place: npt.NDArray[np.int64], count: npt.NDArray[np.uint32]) -> None:
+        """Add what :meth:`filled` gave of a raster of the same bounds and size."""
+        self.counts.reshape(-1)[place] += count
 
     def merge(self, other: Self) -> None:
         """Add the counts of a raster of the same bounds and size."""
@@ -83,14 +94,20 @@ class Raster:
 
         Non-clustered is dim blue, clustered warm, a fiber pink; brighter where there are more.
         """
-        radius = _dot_radius(self.counts.sum(axis=0))
-        non, *clustered = (_spread(_brightness(counts), radius)[..., None] for counts in self.counts)
-        picture = BACKGROUND + non * (NON_CLUSTERED_COLOR - BACKGROUND)
-        for bright, (color, dense) in zip(clustered, _COLORS, strict=False):
-            shown = color + np.clip(2 * bright - 1, 0, 1) * (dense - color)
-            opaque = np.minimum(1.0, 1.6 * bright)
-            picture = picture * (1 - opaque) + shown * opaque
-        return np.rint(picture).astype(np.uint8)
+        picture = np.tile(BACKGROUND.astype(np.uint8), (*self.shape, 1))
+        self.paint(picture)
+        return picture
+
+    def paint(self, picture: npt.NDArray[np.uint8]) -> None:
+        """Draw the counts over a (rows, columns, 3) part of a picture; empty pixels are left as they are."""
+        radius = _dot_radius(_occupied(self.counts) / self.counts[0].size)
+        reach = int(np.ceil(radius))
+        steps = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1).T
+        weights = np.minimum(1.0, radius + 0.5 - np.hypot(*steps.T)).astype(np.float32)
+        dot, weights = steps[weights > _LEAST_WEIGHT], weights[weights > _LEAST_WEIGHT]
+        bright = [_brightness(counts) for counts in self.counts]
+        starts = np.cumsum([0, *map(len, bright)])
+        _paint(self.counts, np.concatenate(bright), starts, dot, weights, BACKGROUND, *_COLORS, picture)
 
 
 def zoom_bounds(centroids_nm: FloatArray, bounds_nm: Bounds, width_nm: float) -> Bounds:
@@ -131,33 +148,103 @@ def _square(x: float, y: float, side: float) -> Bounds:
     return x - side / 2, y - side / 2, x + side / 2, y + side / 2
 
 
-def _brightness(counts: npt.NDArray[np.int64]) -> Picture:
-    """0 for empty pixels, then from faint to 1 with the logarithm of the count; fainter where most are occupied."""
-    occupied = counts[counts > 0]
-    if len(occupied) == 0:
-        return np.zeros(counts.shape, np.float32)
-    top = np.log1p(max(np.quantile(occupied, _CLIP), 3.0))
-    scaled = np.clip((np.log1p(counts) - np.log(2.0)) / (top - np.log(2.0)), 0.0, 1.0)
-    faintest = np.interp(len(occupied) / counts.size, (0.1, 0.6), _FAINTEST)
-    return np.where(counts > 0, faintest + (1 - faintest) * scaled, 0.0).astype(np.float32)
-
-
-def _dot_radius(counts: npt.NDArray[np.int64]) -> float:
-    """Radius in pixels at which localizations are drawn: the fewer pixels are occupied, the larger."""
-    share = np.count_nonzero(counts) / counts.size
+def _dot_radius(share: float) -> float:
+    """Radius in pixels at which localizations are drawn: the smaller the share of occupied pixels, the larger."""
     return 0.5 if share > 0.1 else 1.2 if share > 0.01 else 2.2
 
 
-def _spread(bright: Picture, radius: float) -> Picture:
-    """Each pixel as a dot with a soft rim; where dots meet the brighter one shows."""
-    reach = int(np.ceil(radius))
-    height, width = bright.shape
-    padded = np.pad(bright, reach)
-    out = bright.copy()
-    for dy in range(-reach, reach + 1):
-        for dx in range(-reach, reach + 1):
-            weight = min(1.0, radius + 0.5 - float(np.hypot(dx, dy)))
-            if weight > 0.05:
-                shifted = padded[reach + dy : reach + dy + height, reach + dx : reach + dx + width]
-                np.maximum(out, np.float32(weight) * shifted, out=out)
-    return out
+def _brightness(counts: npt.NDArray[np.uint32]) -> Picture:
+    """Brightness of each count up to the highest: 0 for none, then from faint to 1 with its logarithm.
+
+    Fainter where most pixels are occupied.
+    """
+    occupied = _values(counts)
+    if len(occupied) == 0:
+        return np.zeros(1, np.float32)
+    top = np.log1p(max(np.quantile(occupied, _CLIP), 3.0))
+    count = np.arange(int(occupied.max()) + 1, dtype=np.float64)
+    scaled = np.clip((np.log1p(count) - np.log(2.0)) / (top - np.log(2.0)), 0.0, 1.0)
+    faintest = np.interp(len(occupied) / counts.size, (0.1, 0.6), _FAINTEST)
+    return np.where(count > 0, faintest + (1 - faintest) * scaled, 0.0).astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _values(counts):  # type: ignore[no-untyped-def]
+    """The counts that are not 0."""
+    rows, columns = counts.shape
+    values = np.empty(np.count_nonzero(counts), counts.dtype)
+    found = 0
+    for i in range(rows):
+        for j in range(columns):
+            if counts[i, j] > 0:
+                values[found] = counts[i, j]
+                found += 1
+    return values
+
+
+@njit(cache=True, nogil=True)
+def _occupied(counts):  # type: ignore[no-untyped-def]
+    """Pixels with a localization of any class."""
+    classes, rows, columns = counts.shape
+    found = 0
+    for i in range(rows):
+        for j in range(columns):
+            there = False
+            for c in range(classes):
+                there |= counts[c, i, j] > 0
+            found += there
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _count(x_nm, y_nm, labels, x0_nm, y0_nm, pixel_nm, counts):  # type: ignore[no-untyped-def]
+    rows, columns = counts.shape[1:]
+    for k in range(len(x_nm)):
+        column, row = np.floor((x_nm[k] - x0_nm) / pixel_nm), np.floor((y_nm[k] - y0_nm) / pixel_nm)
+        # false for coordinates that are not finite too
+        if 0 <= column < columns and 0 <= row < rows:
+            counts[labels[k], int(row), int(column)] += 1
+
+
+@njit(cache=True, nogil=True)
+def _paint(counts, bright, starts, dot, weights, background, plain, dense, picture):  # type: ignore[no-untyped-def]
+    """Draw each occupied pixel as a dot with a soft rim, the brighter where dots meet, and color what is lit.
+
+    Non-clustered lies below, each further class over it, the more opaque the brighter.
+
+    bright, starts : brightness of the counts of class c, from `starts[c]` on
+    dot, weights : (d, 2) rows and columns from a pixel, and the share of its brightness there
+    """
+    classes, rows, columns = counts.shape
+    reach = dot[-1, 0]
+    band = np.zeros((classes, _BAND, columns), np.float32)
+    for top in range(0, rows, _BAND):
+        band[:] = 0
+        height = min(_BAND, rows - top)
+        for c in range(classes):
+            for i in range(max(0, top - reach), min(rows, top + height + reach)):
+                for j in range(columns):
+                    if counts[c, i, j] > 0:
+                        own = bright[starts[c] + counts[c, i, j]]
+                        for k in range(len(weights)):
+                            y, x = i + dot[k, 0] - top, j + dot[k, 1]
+                            if 0 <= y < height and 0 <= x < columns:
+                                band[c, y, x] = max(band[c, y, x], weights[k] * own)
+        for i in range(height):
+            for j in range(columns):
+                lit = False
+                for c in range(classes):
+                    lit |= band[c, i, j] > 0
+                if lit:
+                    _color(band[:, i, j], background, plain, dense, picture[top + i, j])
+
+
+@njit(cache=True, nogil=True)
+def _color(bright, background, plain, dense, pixel):  # type: ignore[no-untyped-def]
+    for a in range(3):
+        color = background[a] + bright[0] * (plain[0, a] - background[a])
+        for c in range(1, len(bright)):
+            whiter = min(max(2 * bright[c] - 1, 0.0), 1.0)
+            opaque = min(1.0, 1.6 * bright[c])
+            color = color * (1 - opaque) + (plain[c, a] + whiter * (dense[c, a] - plain[c, a])) * opaque
+        pixel[a] = np.rint(color)

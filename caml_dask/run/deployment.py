@@ -50,6 +50,9 @@ def local_cluster(workers: int) -> Iterator[Client]:
     import dask
     from distributed import Client, LocalCluster
 
+    from caml_dask.run.watch import LostWorkers
+
+    lost = LostWorkers()
     with dask.config.set(_CONFIG):
         with _workers_spared_from_interrupts():
             cluster = LocalCluster(
@@ -60,5 +63,9 @@ def local_cluster(workers: int) -> Iterator[Client]:
                 dashboard_address="127.0.0.1:0",  # any free port: several runs share a machine
                 silence_logs=logging.ERROR,
             )
+        cluster.scheduler.add_plugin(lost)
         with cluster, Client(cluster) as client:
-            yield client
+            try:
+                yield client
+            finally:
+                lost.closing = True

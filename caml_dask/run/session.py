@@ -16,14 +16,15 @@ from caml_dask import __version__
 from caml_dask.errors import InputError
 from caml_dask.io.files import publish_text
 from caml_dask.io.rundir import Image, Run, describe, image_ids, locked, prepare, refuse_standing
-from caml_dask.io.sources import open_sources
+from caml_dask.io.sources import list_channels
 from caml_dask.models.classify import load
 from caml_dask.params import ColumnMap, Settings
 from caml_dask.pipeline import LAST, STAGES, run_serial, units_by_stage
-from caml_dask.run.deployment import local_cluster
+from caml_dask.run.deployment import cores, local_cluster
 from caml_dask.run.executor import DaskExecutor
 from caml_dask.run.progress import observer
 
+SMALL_INPUT_BYTES = 2 << 20  # some 50,000 localizations of CSV
 _PACKAGES = ("numpy", "scipy", "pyarrow", "shapely", "numba", "dask", "distributed", "scikit-learn", "zarr")
 
 
@@ -51,7 +52,7 @@ def execute(
     out: Path,
     settings: Settings,
     *,
-    workers: int,
+    workers: int | None,
     resume: bool = False,
     overwrite: bool = False,
 ) -> Outcome:
@@ -61,7 +62,8 @@ def execute(
     ----------
     inputs : files; each is an image, or one a channel.
     out : the run directory.
-    workers : worker processes of an embedded Dask cluster; 0 runs everything in this process, without Dask.
+    workers : worker processes of an embedded Dask cluster; 0 runs everything in this process, without Dask. None is one
+        a core, or 0 for inputs so small that a cluster takes longer to start than they take.
     resume, overwrite : what to do with a run that stands in `out` already; by default it is refused.
 
     Raises
@@ -75,6 +77,8 @@ def execute(
         model = {"name": classifier.name, "weights_sha256": classifier.weights_sha256}
         run = prepare(out, describe(settings, images, model, __version__), resume, overwrite)
         watch = observer(len(images))
+        if workers is None:
+            workers = 0 if _bytes(images) <= SMALL_INPUT_BYTES else cores()
         if workers == 0:
             run_serial(run, watch, resume)
         else:
@@ -84,10 +88,16 @@ def execute(
     return Outcome(run, watch.failed)
 
 
+def _bytes(images: Sequence[Image]) -> int:
+    """Size of all inputs, each counted once."""
+    paths = {image.path for image in images if image.path is not None}
+    return sum(path.stat().st_size for path in paths if path.is_file())
+
+
 def _channels(path: Path, columns: ColumnMap) -> list[tuple[Path, str | None]]:
     """The images in a file; one that cannot be read is an image too, and will fail by name."""
     try:
-        return [(path.resolve(), source.channel) for source in open_sources(path, columns)]
+        return [(path.resolve(), channel) for channel in list_channels(path, columns)]
     except InputError:
         return [(path.resolve(), None)]
 

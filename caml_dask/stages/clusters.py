@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,9 @@ from caml_dask.measure import nearest_centroid_nm
 from caml_dask.schema import arrow_schema, cluster_columns, descriptors
 from caml_dask.stages.work import COMPRESSION, Work
 
-AT_A_TIME = 10_000  # clusters held at a time: some 50 MB with their outlines
+AT_A_TIME = 10_000  # clusters held at a time with their outlines: some 50 MB
+WITHOUT_OUTLINES = 10  # times as many without
+_RAW = {"compression": "none", "use_dictionary": False}  # zstd shrinks outlines by 5 %
 _NEAREST = "nearest_cluster_nm"
 
 
@@ -30,7 +32,10 @@ class MeasuredClusters:
         self.schema = arrow_schema(columns)
         self.descriptors = descriptors(columns)
         self._tiles = range(work.partition().n_tiles)
-        ids = self._in_tile_order("cluster_id")
+        self._ids_of_tile = [
+            self._store.get("measured", t, ["cluster_id"])["cluster_id"].to_numpy() for t in self._tiles
+        ]
+        ids = np.concatenate(self._ids_of_tile)
         self._order = np.argsort(ids)
         self.ids = ids[self._order]
 
@@ -54,7 +59,8 @@ class MeasuredClusters:
     def tables(self) -> Iterator[pa.Table]:
         """The clusters as users see them, outlines left out; at least one table."""
         stop = 0
-        for table in self._ranges([name for name in self.schema.names if name != _NEAREST]):
+        names = [name for name in self.schema.names if name != _NEAREST]
+        for table in self._ranges("measured", names, WITHOUT_OUTLINES * AT_A_TIME):
             start, stop = stop, stop + len(table)
             nearest = pa.array(self.nearest_nm[start:stop], from_pandas=True)
             at = self.schema.get_field_index(_NEAREST)
@@ -62,16 +68,24 @@ class MeasuredClusters:
 
     def outlines(self) -> Iterator[pa.Table]:
         """cluster_id and outline (WKB); at least one table."""
-        return self._ranges(["cluster_id", "outline"])
+        return self._ranges("outlines", ["cluster_id", "outline"], AT_A_TIME)
 
     def _in_tile_order(self, name: str) -> np.ndarray:
-        return np.concatenate([self._store.get("measured", tile, [name])[name].to_numpy() for tile in self._tiles])
+        return np.concatenate(self._of_tiles(name))
 
-    def _ranges(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        edges = [*(self.ids[::AT_A_TIME].tolist() or [0]), np.iinfo(np.int64).max]
-        for first, stop in itertools.pairwise(edges):
-            parts = [self._store.get_ids("measured", t, "cluster_id", first, stop, columns) for t in self._tiles]
-            yield pa.concat_tables(parts).sort_by("cluster_id").combine_chunks()
+    def _of_tiles(self, name: str) -> list[np.ndarray]:
+        return [self._store.get("measured", tile, [name])[name].to_numpy() for tile in self._tiles]
+
+    def _ranges(self, name: str, columns: Sequence[str], at_a_time: int) -> Iterator[pa.Table]:
+        edges = [*(self.ids[::at_a_time].tolist() or [0]), np.iinfo(np.int64).max]
+        rows_of_tile = [np.searchsorted(ids, edges) for ids in self._ids_of_tile]
+        for step in range(len(edges) - 1):
+            parts = []
+            for tile, rows in enumerate(rows_of_tile):
+                if rows[step] < rows[step + 1] or not len(self.ids):
+                    parts.append(self._store.get_rows(name, tile, slice(rows[step], rows[step + 1]), columns))
+            table = pa.concat_tables(parts).combine_chunks()
+            yield table.take(pa.array(np.argsort(table["cluster_id"].to_numpy())))
 
 
 def write_clusters(work: Work, clusters: MeasuredClusters) -> None:
@@ -83,11 +97,13 @@ def write_clusters(work: Work, clusters: MeasuredClusters) -> None:
     geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
     fields = [pa.field("cluster_id", pa.int64()), pa.field("geometry", pa.binary())]
     schema = pa.schema(fields, metadata={"geo": json.dumps(geo)})
-    work.store.output("outlines.parquet", lambda path: _write_parquet(path, schema, clusters.outlines()))
+    work.store.output("outlines.parquet", lambda path: _write_parquet(path, schema, clusters.outlines(), _RAW))
 
 
-def _write_parquet(path: Path, schema: pa.Schema, tables: Iterator[pa.Table]) -> None:
-    with pq.ParquetWriter(path, schema, **COMPRESSION) as writer:
+def _write_parquet(
+    path: Path, schema: pa.Schema, tables: Iterator[pa.Table], options: Mapping[str, Any] = COMPRESSION
+) -> None:
+    with pq.ParquetWriter(path, schema, **options) as writer:
         for table in tables:
             writer.write_table(pa.Table.from_arrays(table.columns, schema=schema))
 

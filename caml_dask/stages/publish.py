@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
 
-from caml_dask.pictures.overview import MOST_OUTLINES, Raster, draw_overview, zoom_bounds
-from caml_dask.schema import NO_CLUSTER, NON_CLUSTERED
+from caml_dask.schema import NON_CLUSTERED
 from caml_dask.stages.advice import warnings
 from caml_dask.stages.clusters import MeasuredClusters, write_clusters
+from caml_dask.stages.picture import draw
 from caml_dask.stages.results import hull_area_um2
 from caml_dask.stages.tally import Counts, tally
-from caml_dask.stages.work import Work, xy
+from caml_dask.stages.work import Work
 from caml_dask.stats import median_iqr
 
 
@@ -28,7 +25,7 @@ def publish(work: Work, unit: int) -> dict[str, Any]:
     if work.settings.save_features:
         group = {"zarr_format": 3, "node_type": "group", "attributes": {}}
         work.store.output("features.zarr/zarr.json", lambda path: path.write_text(json.dumps(group)))
-    work.store.output("overview.png", lambda path: _draw(work, clusters, summary, path))
+    work.store.output("overview.png", lambda path: draw(work, clusters, summary, path))
     return {"rows": summary["localizations"], "summary": summary}
 
 
@@ -99,38 +96,3 @@ def _medians(clusters: MeasuredClusters, which: np.ndarray) -> dict[str, Any]:
         name: None if m.n == 0 else {"median": m.median, "q25": m.q25, "q75": m.q75, "n": m.n}
         for name, m in found.items()
     }
-
-
-def _draw(work: Work, clusters: MeasuredClusters, summary: dict[str, Any], path: Path) -> None:
-    x0, y0, x1, y1 = summary["bounds_nm"]
-    bounds = (x0, y0, x1, y1)
-    area_nm2 = clusters.column("projected_area_nm2" if work.dimensions() == 3 else "area_nm2")
-    width_nm = float(2 * np.sqrt(np.median(area_nm2) / np.pi)) if len(clusters) else 0.0
-    classes = work.classifier.classes
-    whole = Raster(bounds, classes=len(classes))
-    where = zoom_bounds(clusters.centroids_nm[:, :2], bounds, width_nm)
-    zoom = Raster(where, 800, margin=0.0, classes=len(classes))
-    for tile in range(work.partition().n_tiles):
-        table, rows = work.store.get("tile", tile), work.store.get("membership", tile)
-        points = xy(table)[np.argsort(table["loc_id"].to_numpy())]
-        # What is in no cluster is drawn as non-clustered.
-        drawn = np.where(rows["cluster_id"].to_numpy() == NO_CLUSTER, NON_CLUSTERED, rows["label"].to_numpy())
-        for raster in (whole, zoom):
-            raster.add(points[:, 0], points[:, 1], drawn)
-    rate = summary["clusters_per_um2"]
-    caption = [f"model {summary['model']}", *([f"{rate:.2f} clusters per um2"] if rate is not None else [])]
-    if work.dimensions() == 3:
-        caption.append("3D, seen along z")
-    if "by_class" in summary:
-        caption.append(
-            ", ".join(f"{found['clusters']:,} {name} clusters" for name, found in summary["by_class"].items())
-        )
-    outlines = _outlines(work, zoom if len(clusters) > MOST_OUTLINES else whole)
-    draw_overview(whole, outlines, summary["image_id"], caption, path, len(clusters), zoom, classes)
-
-
-def _outlines(work: Work, raster: Raster) -> Iterator[shapely.Geometry]:
-    """Outlines of the clusters at home in the tiles that a raster shows."""
-    x0, y0, x1, y1 = raster.bounds_nm
-    for tile in work.partition().overlapping(np.array([x0, y0]), np.array([x1, y1])):
-        yield from shapely.from_wkb(work.store.get("measured", int(tile), ["outline"])["outline"].to_numpy())

@@ -11,7 +11,7 @@ import shapely
 
 from caml_dask.errors import ConservationError
 from caml_dask.schema import POINTS, arrow_schema
-from caml_dask.stages.work import COMPRESSION, COORDINATES, Work, coordinates, xy
+from caml_dask.stages.work import COMPRESSION, COORDINATES, Work, coordinates, finite, xy
 
 POINTS_SCHEMA = arrow_schema(POINTS)
 _MEMBERSHIP = ("label", "cluster_id", "window_saturated")
@@ -21,16 +21,14 @@ def points(work: Work, unit: int) -> dict[str, Any]:
     """Join the results back to one chunk of the input, in its own row order; rows left out keep null results."""
     table = work.store.get("input", unit)
     ids = table["loc_id"].to_numpy()
-    first, stop = (int(ids[0]), int(ids[-1]) + 1) if len(ids) else (0, 0)
-    n_tiles = work.partition().n_tiles
-    pieces = [work.store.get_ids("membership", tile, "loc_id", first, stop) for tile in range(n_tiles)]
-    results = pa.concat_tables(pieces)
+    tiles = work.store.filled("scattered", unit) or [0]
+    results = pa.concat_tables([work.store.get_part("membership", tile, unit) for tile in tiles])
     found = np.searchsorted(ids, results["loc_id"].to_numpy())
-    expected = np.flatnonzero(np.isfinite(coordinates(table)).all(axis=1))
+    expected = np.flatnonzero(finite(coordinates(table)))
     order = np.argsort(results["loc_id"].to_numpy())
     if not np.array_equal(results["loc_id"].to_numpy()[order], ids[expected]):
         raise ConservationError(
-            f"{work.image.image_id}: rows {first} to {stop} of the input have {len(expected)} finite localizations, "
+            f"{work.image.image_id}: chunk {unit} of the input has {len(expected)} finite localizations, "
             f"the tiles returned {len(np.unique(found))} of them in {len(found)} rows"
         )
     place = np.full(len(table), -1, dtype=np.int64)
@@ -55,13 +53,15 @@ def points_file(chunks: int, chunk: int) -> str:
     return "points.parquet" if chunks == 1 else f"points/part-{chunk:05d}.parquet"
 
 
+def put_hull(work: Work, unit: int, points_nm: np.ndarray) -> None:
+    """Keep the corners of the convex hull of a tile's localizations, (n, 2) in nm."""
+    # a closed line takes the coordinates as they are, where a multipoint makes an object of each
+    line = shapely.linestrings(np.vstack([points_nm, points_nm[:1]]))
+    x, y = shapely.get_coordinates(shapely.convex_hull(line)).T
+    work.store.put("hull", unit, pa.table({"x_nm": x, "y_nm": y}))
+
+
 def hull_area_um2(work: Work) -> float:
     """Area of the convex hull of the image's localizations, from the hulls of its tiles."""
-    n_tiles = work.partition().n_tiles
-    hulls = []
-    for tile in range(n_tiles):
-        points = xy(work.store.get("tile", tile))
-        # a closed line takes the coordinates as they are, where a multipoint makes an object of each
-        line = shapely.linestrings(np.vstack([points, points[:1]]))
-        hulls.append(shapely.get_coordinates(shapely.convex_hull(line)))
+    hulls = [xy(work.store.get("hull", tile)) for tile in range(work.partition().n_tiles)]
     return float(shapely.MultiPoint(np.vstack(hulls)).convex_hull.area) / 1e6

@@ -9,13 +9,17 @@ import pyarrow as pa
 
 from caml_dask.measure import measure_clusters, measure_clusters_3d, touches_border
 from caml_dask.schema import NO_CLUSTER, NON_CLUSTERED, arrow_schema, cluster_columns
-from caml_dask.stages.work import Work, coordinates, lookup
+from caml_dask.stages.picture import put_pixels
+from caml_dask.stages.results import put_hull
+from caml_dask.stages.tally import put_tally
+from caml_dask.stages.work import Work, coordinates, lookup, xy
 
 
 def measure(work: Work, unit: int) -> dict[str, Any]:
     """Write down which cluster each localization of a tile belongs to, and measure the clusters at home in it."""
     cluster, b_nm = clusters_of(work, unit)
     _put_membership(work, unit, cluster)
+    _put_parts_of_summary(work, unit, cluster)
     numbers = work.store.get("numbers", unit)
     at_home = numbers["root"].to_numpy().astype(np.int64) == numbers["cluster_id"].to_numpy()
     home = np.sort(numbers["cluster_id"].to_numpy()[at_home])
@@ -33,18 +37,14 @@ def measure(work: Work, unit: int) -> dict[str, Any]:
         "image_id": [work.image.image_id] * len(first),
         "label": labels[first],
         "touches_border": touches_border(shapes.bounds_nm, work.facts()["bounds_nm"], b[first]),
-        "outline": shapes.outline_wkb(),
     }
-    schema = _measured(work.dimensions())
+    # the nearest other cluster is found once all are measured
+    schema = arrow_schema(cluster_columns(work.dimensions()), leave_out=("nearest_cluster_nm",))
     table = pa.Table.from_arrays([_column(columns[f.name], f.type) for f in schema], schema=schema)
-    work.store.put("measured", unit, table)
+    work.store.put("measured", unit, table, ranged=True)
+    outlines = {"cluster_id": table["cluster_id"], "outline": _column(shapes.outline_wkb(), pa.binary())}
+    work.store.put("outlines", unit, pa.table(outlines), ranged=True)
     return {"rows": len(cluster), "clusters": len(table)}
-
-
-def _measured(dimensions: int) -> pa.Schema:
-    """Columns of a measured cluster; the nearest other one is found once all are measured."""
-    columns = arrow_schema(cluster_columns(dimensions), leave_out=("nearest_cluster_nm",))
-    return columns.append(pa.field("outline", pa.binary()))
 
 
 def _column(values: Any, kind: pa.DataType) -> pa.Array:
@@ -76,10 +76,22 @@ def _members(
     return cluster[mine], coordinates(work.store.get("tile", unit))[mine], nearest_nm, label, b_nm[mine]
 
 
+def _put_parts_of_summary(work: Work, unit: int, cluster: np.ndarray) -> None:
+    """What the last stage, which is one unit, need not look at the tile's localizations for."""
+    points_nm = xy(work.store.get("tile", unit))
+    put_tally(work, unit, cluster, work.store.get("reach", unit)["window_saturated"].to_numpy(zero_copy_only=False))
+    put_hull(work, unit, points_nm)
+    if work.store.has_outputs:
+        put_pixels(work, unit, points_nm, work.store.get("labels", unit)["label"].to_numpy(), cluster)
+
+
 def _put_membership(work: Work, unit: int, cluster: np.ndarray) -> None:
     labels = work.store.get("labels", unit)
     table = labels.select(["loc_id", *work.classifier.score_columns, "label"])
     table = table.append_column("cluster_id", pa.array(cluster))
     table = table.append_column("window_saturated", work.store.get("reach", unit)["window_saturated"])
-    order = np.argsort(labels["loc_id"].to_numpy())
-    work.store.put("membership", unit, table.take(pa.array(order)))
+    ids = labels["loc_id"].to_numpy()
+    order = np.argsort(ids)
+    # in parts by chunk of the input, each of which brings its own together
+    starts = np.searchsorted(ids[order], work.store.get("chunks", 0)["first_id"].to_numpy())
+    work.store.put("membership", unit, table.take(pa.array(order)), [*starts.tolist(), len(ids)])

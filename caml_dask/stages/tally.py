@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from caml_dask.schema import NO_CLUSTER, NON_CLUSTERED
 from caml_dask.stages.work import Work
@@ -81,21 +82,34 @@ def _bins(distances_nm: np.ndarray) -> np.ndarray:
     return np.minimum((octave * _BINS_AN_OCTAVE).astype(np.int64), _BINS - 1)
 
 
+def put_tally(work: Work, unit: int, cluster_id: np.ndarray, window_saturated: np.ndarray) -> None:
+    """Count what the summary needs of one tile, whose localizations' clusters and windows are given, (n,) each."""
+    classes = len(work.classifier.classes)
+    found = work.store.get("labels", unit, ["label", "nearest_nm", "window_nm"])
+    label, nearest_nm, window_nm = (found[name].to_numpy() for name in ("label", "nearest_nm", "window_nm"))
+    non = label == NON_CLUSTERED
+    counts = {
+        "duplicates": [np.count_nonzero(nearest_nm == 0)],
+        "window_saturated": [np.count_nonzero(window_saturated)],
+        "labelled": np.bincount(label, minlength=classes),
+        "in_clusters": np.bincount(label[cluster_id != NO_CLUSTER], minlength=classes),
+        "nearest_non": np.bincount(_bins(nearest_nm[non]), minlength=_BINS),
+        "nearest": np.bincount(_bins(nearest_nm[~non]), minlength=_BINS),
+        "windows": np.bincount(_bins(window_nm[non]), minlength=_BINS),
+    }
+    work.store.put("tally", unit, pa.table({name: [np.asarray(c, np.int64)] for name, c in counts.items()}))
+
+
 def tally(work: Work) -> Counts:
     """Add up over all tiles what the summary counts."""
-    classes = len(work.classifier.classes)
-    duplicates = saturated = 0
-    labelled, in_clusters = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
-    nearest, windows = np.zeros((2, _BINS), np.int64), np.zeros(_BINS, np.int64)
-    for tile in range(work.partition().n_tiles):
-        rows = work.store.get("membership", tile)
-        label, member = rows["label"].to_numpy(), rows["cluster_id"].to_numpy() != NO_CLUSTER
-        saturated += int(np.count_nonzero(rows["window_saturated"].to_numpy(zero_copy_only=False)))
-        labelled += np.bincount(label, minlength=classes)
-        in_clusters += np.bincount(label[member], minlength=classes)
-        found = work.store.get("labels", tile, ["label", "nearest_nm", "window_nm"])
-        nearest_nm, non = found["nearest_nm"].to_numpy(), found["label"].to_numpy() == NON_CLUSTERED
-        duplicates += int(np.count_nonzero(nearest_nm == 0))
-        nearest += [np.bincount(_bins(nearest_nm[which]), minlength=_BINS) for which in (non, ~non)]
-        windows += np.bincount(_bins(found["window_nm"].to_numpy()[non]), minlength=_BINS)
-    return Counts(duplicates, saturated, labelled, in_clusters, nearest, windows, work.dimensions())
+    tables = [work.store.get("tally", tile) for tile in range(work.partition().n_tiles)]
+    sums = {name: sum(t[name][0].values.to_numpy() for t in tables) for name in tables[0].column_names}
+    return Counts(
+        duplicates=int(sums["duplicates"][0]),
+        window_saturated=int(sums["window_saturated"][0]),
+        labelled=sums["labelled"],
+        in_clusters=sums["in_clusters"],
+        nearest=np.stack([sums["nearest_non"], sums["nearest"]]),
+        windows=sums["windows"],
+        dimensions=work.dimensions(),
+    )

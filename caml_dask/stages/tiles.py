@@ -10,26 +10,27 @@ import pyarrow as pa
 
 from caml_dask.blocks import BlockIndex
 from caml_dask.errors import ConservationError, InputError, TooFewLocalizations
-from caml_dask.io.sources import open_sources
+from caml_dask.io.sources import open_source
 from caml_dask.models.registry import NETWORKS
 from caml_dask.params import FARTHEST_NM, LARGEST_FIELD_NM, SMALLEST_FIELD_NM
-from caml_dask.stages.work import CHUNK_ROWS, COORDINATES, Work, coordinates, tile_size, xy
+from caml_dask.stages.work import CHUNK_ROWS, COORDINATES, Work, coordinates, finite, tile_size, xy
 from caml_dask.tiling import partition
 
 
-def input_tables(work: Work) -> Iterator[pa.Table]:
+def input_tables(work: Work, settle: bool) -> Iterator[pa.Table]:
     """The image's input as tables of up to CHUNK_ROWS rows: loc_id, coordinates, the file's own columns.
+
+    settle : a delimited file is read through once before, for the types of its columns
 
     Raises
     ------
     InputError : a file that cannot be read, or that no longer holds the image's channel.
+    ContradictedError : rows further down hold what the first do not tell of; with `settle` there are none.
     """
     if work.image.path is None:
         raise InputError("an image without a file has no input to read")
-    for source in open_sources(work.image.path, work.settings.columns):
-        if source.channel == work.image.channel:
-            return source.tables(CHUNK_ROWS)
-    raise InputError(f"channel {work.image.channel!r} is no longer there", work.image.path)
+    source = open_source(work.image.path, work.settings.columns, work.image.channel, settle)
+    return source.tables(CHUNK_ROWS)
 
 
 def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
@@ -40,30 +41,33 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
     InputError : non-finite coordinates where the settings refuse them, or an image that does not fit the network.
     """
     rows = finite_rows = chunks = 0
+    first_ids = []
     lower, upper = np.full(2, np.inf), np.full(2, -np.inf)
     names = list(COORDINATES[:2])
     for table in tables:
         points = coordinates(table)
-        finite = np.isfinite(points).all(axis=1)
-        if work.settings.nonfinite == "refuse" and not finite.all():
+        whole = finite(points)
+        if work.settings.nonfinite == "refuse" and not whole.all():
             raise InputError(
-                f"{np.count_nonzero(~finite)} of the rows read so far have NaN or infinite coordinates: mend them, "
+                f"{np.count_nonzero(~whole)} of the rows read so far have NaN or infinite coordinates: mend them, "
                 "or let them be left out with --nonfinite drop",
                 work.image.path,
-                table["loc_id"][int(np.argmin(finite))].as_py(),
+                table["loc_id"][int(np.argmin(whole))].as_py(),
             )
-        if finite.any():
-            lower = np.minimum(lower, points[finite, :2].min(axis=0))
-            upper = np.maximum(upper, points[finite, :2].max(axis=0))
+        if whole.any():
+            lower = np.minimum(lower, [column[whole].min() for column in points.T[:2]])
+            upper = np.maximum(upper, [column[whole].max() for column in points.T[:2]])
         names = list(COORDINATES[: points.shape[1]])
         work.store.put("input", chunks, table)
-        rows, finite_rows, chunks = rows + len(table), finite_rows + int(finite.sum()), chunks + 1
+        first_ids.append(table["loc_id"][0].as_py() if len(table) else 0)
+        rows, finite_rows, chunks = rows + len(table), finite_rows + int(whole.sum()), chunks + 1
     facts: dict[str, Any] = {"rows": rows, "finite": finite_rows, "chunks": chunks, "coordinates": names}
     facts |= {"bounds_nm": [*lower.tolist(), *upper.tolist()]}
     check_fits(work, finite_rows, len(names))
     if not work.settings.any_extent:
         _check_extent(work, lower, upper)
     work.store.put("facts", 0, pa.Table.from_pylist([facts]))
+    work.store.put("chunks", 0, pa.table({"first_id": pa.array(first_ids, pa.uint64())}))
     return facts
 
 
@@ -113,7 +117,7 @@ def check_fits(work: Work, n: int, dimensions: int) -> None:
 def _finite(table: pa.Table) -> pa.Table:
     """loc_id and coordinates of the rows whose coordinates are finite."""
     names = ["loc_id", *(name for name in COORDINATES if name in table.column_names)]
-    return table.select(names).filter(pa.array(np.isfinite(coordinates(table)).all(axis=1)))
+    return table.select(names).filter(pa.array(finite(coordinates(table))))
 
 
 def plan(work: Work, unit: int) -> dict[str, Any]:
@@ -123,8 +127,7 @@ def plan(work: Work, unit: int) -> dict[str, Any]:
     def stream() -> Iterator[np.ndarray]:
         for chunk in range(facts["chunks"]):
             points = coordinates(work.store.get("input", chunk, facts["coordinates"]))
-            finite = np.isfinite(points).all(axis=1)
-            yield (points if finite.all() else points[finite])[:, :2]
+            yield points[:, :2] if facts["finite"] == facts["rows"] else points[finite(points)][:, :2]
 
     tiles = partition(stream, facts["finite"], facts["bounds_nm"], tile_size(work.settings, facts["finite"]))
     corners = np.hstack([tiles.lower_nm, tiles.upper_nm])

@@ -106,6 +106,11 @@ def xy(table: pa.Table) -> np.ndarray:
     return np.column_stack([table["x_nm"].to_numpy(), table["y_nm"].to_numpy()])
 
 
+def finite(points: np.ndarray) -> np.ndarray:
+    """Which of the localizations, (n, d) float64, have finite coordinates: (n,) bool."""
+    return np.logical_and.reduce([np.isfinite(column) for column in points.T])
+
+
 def lookup(ids: np.ndarray, values: Sequence[np.ndarray], wanted: np.ndarray, what: str) -> list[np.ndarray]:
     """Take `values` at the places of `wanted` in `ids`, ascending; every one of them must be there.
 

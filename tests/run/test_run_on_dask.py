@@ -128,7 +128,26 @@ def test_a_worker_killed_in_mid_run_changes_nothing(table, serial, tmp_path):
     os.kill(int(workers.pop()), signal.SIGKILL)
     output = process.communicate(timeout=200)[0].decode()
     assert process.returncode == 0, output
+    assert output.count("a worker was lost and is replaced") == 1
     assert same(result_tables(out), serial)
+
+
+def test_no_worker_is_lost_in_an_undisturbed_run(table, serial, tmp_path):
+    process = start(table, tmp_path / "out")
+    output = process.communicate(timeout=200)[0].decode()
+    assert process.returncode == 0, output
+    assert "was lost" not in output
+    assert same(result_tables(tmp_path / "out"), serial)
+
+
+def test_small_inputs_run_without_a_cluster(table, serial, tmp_path, monkeypatch):
+    """Unless a number of workers is asked for; the results are the same."""
+    monkeypatch.setattr("caml_dask.run.session.local_cluster", lambda workers: pytest.fail("a cluster was started"))
+    outcome = execute([table], tmp_path / "out", Settings(max_localizations=TILE), workers=None)
+    assert same(result_tables(outcome.run.root), serial)
+    monkeypatch.setattr("caml_dask.run.session.SMALL_INPUT_BYTES", table.stat().st_size - 1)
+    with pytest.raises(pytest.fail.Exception, match="a cluster was started"):
+        execute([table], tmp_path / "other", Settings(), workers=None)
 
 
 def test_a_second_run_in_the_same_directory_is_refused_by_name(table, tmp_path):
