@@ -1,8 +1,10 @@
-"""Neighbors beside scipy's k-d tree, the whole analysis beside DBSCAN, outlines beside GEOS: both sides in one run.
+"""Neighbors beside scipy's k-d tree, the analysis beside density clusterers, networks beside Keras, outlines beside GEOS.
 
-Points: 200 localizations per um2, clusters of 20, radius 50 nm, 50 % clustered, in random row order. Each pair is timed
-in turn, several times; medians and the ratio of the medians are reported.
+Points: 200 localizations per um2, clusters of 20, radius 50 nm, 50 % clustered, in random row order; in 3D a slab 1 um
+thick of which the same share lies in balls. Both sides of a pair run in turn in one process, several times, on all
+cores; medians and the ratio of the medians are reported. That both sides agree is checked on a small part before.
 
+    pip install ".[benchmark]"
     python benchmarks/speed.py --n 1e6 --results benchmarks/results/speed.json
 """
 
@@ -15,6 +17,8 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,10 +32,38 @@ from sklearn.cluster import DBSCAN
 from caml_dask import CAML
 from caml_dask.blocks import BlockIndex
 from caml_dask.measure import measure_clusters
+from caml_dask.models.classify import load
+from caml_dask.models.features import norm_self
+from caml_dask.models.networks import import_keras
 from caml_dask.neighbors import nearest_in_batches
+from caml_dask.run.deployment import cores
+from caml_dask.segment import LabelledIndex
 from caml_dask.simulate import Scenario, simulate_square
 
 SCENARIO = Scenario(points_per_cluster=20, r_max_nm=50.0, percent_clustered=50.0, density_per_um2=200.0)
+KERAS_BATCHES = (512, 2048, 8192)
+SLOW_S = 60.0  # a rival that takes longer than this is measured once
+LONG = ("87B144", "GAXJPR", "3TXKFS")  # networks of 1,000 neighbors
+PACKAGES = (
+    *("numpy", "scipy", "numba", "scikit-learn", "shapely", "keras", "tensorflow"),
+    *("dbscan", "hdbscan", "fast-hdbscan"),
+)
+Call = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two ways to one result.
+
+    name : what is compared, ours first
+    ours, theirs : called with nothing
+    wanted : how many times faster ours should be, where that was said beforehand
+    """
+
+    name: str
+    ours: Call
+    theirs: Call
+    wanted: float | None = None
 
 
 def field(n: int) -> np.ndarray:
@@ -41,25 +73,102 @@ def field(n: int) -> np.ndarray:
     return np.random.default_rng(1).permutation(xy)
 
 
-def neighbors(xy: np.ndarray, k: int) -> tuple[Callable[[], object], Callable[[], object]]:
-    """Building the index and all k-NN distances: ours on one core, scipy's on all."""
-
-    def ours() -> float:
-        return max(float(part.window_nm.max()) for part in nearest_in_batches(BlockIndex.build(xy), k))
-
-    def theirs() -> float:
-        tree = cKDTree(xy)
-        step = max(1, 10**8 // k)
-        blocks = range(0, len(xy), step)
-        return max(float(tree.query(xy[i : i + step], k + 1, workers=-1)[0][:, -1].max()) for i in blocks)
-
-    if ours() != theirs():
-        raise SystemExit("the two sides disagree: the comparison means nothing")
-    return ours, theirs
+def slab(n: int) -> np.ndarray:
+    """n localizations in 3D, (n, 3) float64 in nm: half uniform, half in normal clusters of 20, sigma 25 nm."""
+    rng = np.random.default_rng(3)
+    size_nm = np.array([*[1e3 * math.sqrt(n / SCENARIO.density_per_um2)] * 2, 1000.0])
+    centers = np.repeat(rng.uniform(size=(n // 40, 3)) * size_nm, 20, axis=0)
+    loose = rng.uniform(size=(n - len(centers), 3)) * size_nm
+    return rng.permutation(np.vstack([loose, centers + rng.normal(0, 25, centers.shape)]))
 
 
-def outlines(size: int, clusters: int) -> tuple[Callable[[], object], Callable[[], object]]:
-    """Outlines of clusters of `size` localizations; the measured shapes beside GEOS' outlines alone."""
+def farthest_windows(points: np.ndarray, k: int) -> float:
+    """The longest k-th distance, of all k-NN distances computed by us on all cores, the index built anew."""
+    index = BlockIndex.build(points)
+
+    def share(rows: np.ndarray) -> float:
+        return max(float(part.window_nm.max()) for part in nearest_in_batches(index, k, rows))
+
+    with ThreadPoolExecutor(cores()) as pool:
+        return max(pool.map(share, np.array_split(index.order, cores())))
+
+
+def scipys_windows(points: np.ndarray, k: int) -> float:
+    """The same by scipy's k-d tree, as users call it, on all cores."""
+    tree, step = cKDTree(points), max(1, 10**8 // k)
+    return max(
+        float(tree.query(points[i : i + step], k + 1, workers=-1)[0][:, -1].max()) for i in range(0, len(points), step)
+    )
+
+
+def neighbors(name: str, points: np.ndarray, k: int, wanted: float) -> Pair:
+    few = points[:20_000]
+    agree(farthest_windows(few, k) == scipys_windows(few, k))
+    return Pair(
+        f"{name}: k-NN distances, k={k} / cKDTree.query(workers=-1)",
+        lambda: farthest_windows(points, k),
+        lambda: scipys_windows(points, k),
+        wanted,
+    )
+
+
+def clusterers(xy: np.ndarray) -> list[Pair]:
+    """The whole of `fit_predict` with XPILJZ beside the clusterers users have."""
+    import dbscan
+    import fast_hdbscan
+    import hdbscan
+
+    def ours() -> np.ndarray:
+        return CAML().fit_predict(xy)
+
+    sklearns = DBSCAN(eps=30, min_samples=5, n_jobs=-1)
+    theirs: dict[str, tuple[Call, float | None]] = {
+        "scikit-learn's DBSCAN(eps=30, min_samples=5, n_jobs=-1)": (lambda: sklearns.fit_predict(xy), 1.0),
+        "dbscan.DBSCAN(eps=30, min_samples=5)": (lambda: dbscan.DBSCAN(xy, eps=30, min_samples=5), None),
+        "fast_hdbscan.HDBSCAN()": (lambda: fast_hdbscan.HDBSCAN(min_cluster_size=5).fit_predict(xy), None),
+        "hdbscan.HDBSCAN()": (
+            lambda: hdbscan.HDBSCAN(min_cluster_size=5, core_dist_n_jobs=-1).fit_predict(xy),
+            None,
+        ),
+    }
+    ours()
+    fast_hdbscan.HDBSCAN(min_cluster_size=5).fit_predict(xy[:2000])
+    return [
+        Pair(f"{len(xy)} localizations: CAML().fit_predict / {name}", ours, call, wanted)
+        for name, (call, wanted) in theirs.items()
+    ]
+
+
+def scoring(name: str, n: int, wanted: float | None) -> Pair:
+    """Scores of n rows on all cores beside Keras' predict at the best of some batch sizes."""
+    classifier = load(name)
+    entry = classifier.entry
+    rng = np.random.default_rng(4)
+    distances = np.sort(rng.random((n, entry.n_neighbors), dtype=np.float32), axis=1)
+    import_keras()
+    model = entry.build()
+    model.set_weights([classifier.weights[key] for key, _ in entry.shapes])
+
+    def predict(batch: int, rows: int = n) -> np.ndarray:
+        return model.predict(norm_self(distances[:rows])[:, :, None], batch_size=batch, verbose=0)
+
+    def ours() -> np.ndarray:
+        return classifier.scores(distances, threads=cores())
+
+    few = min(n, max(KERAS_BATCHES))
+    agree(np.abs(ours()[:few] - predict(KERAS_BATCHES[0], few)).max() < 1e-5)
+    taken = {}
+    for batch in KERAS_BATCHES:
+        predict(batch, few)
+        start = time.perf_counter()
+        predict(batch, few)
+        taken[batch] = time.perf_counter() - start
+    best = min(taken, key=lambda batch: taken[batch])
+    return Pair(f"{n} scores of {name} / Keras predict(batch_size={best})", ours, lambda: predict(best), wanted)
+
+
+def outlines(size: int, clusters: int) -> Pair:
+    """Outlines of clusters of `size` localizations; the measures beside GEOS' outlines alone, on one core each."""
     rng = np.random.default_rng(2)
     members = [50 * rng.normal(size=(size, 2)) for _ in range(clusters)]
     nearest_nm = [cKDTree(m).query(m, 2)[0][:, 1] for m in members]
@@ -74,21 +183,66 @@ def outlines(size: int, clusters: int) -> tuple[Callable[[], object], Callable[[
         unions = [shapely.union_all(d) for d in discs]
         return float(shapely.area(shapely.buffer(unions, -b_nm, quad_segs=segments)).sum())
 
-    if abs(ours() / theirs(64) - 1) > 1e-3:
+    agree(abs(ours() / theirs(64) - 1) < 1e-3)
+    return Pair(f"{clusters} clusters of {size}: all measures / union_all(buffer).buffer(-b)", ours, theirs, 5.0)
+
+
+def dense_disc(n: int, reached: int) -> Pair:
+    """Components of a disc of n localizations that each reach `reached`: four times as many / four times the same.
+
+    The ratio is the time of four such discs to that of one disc with four times as many: 1 is linear.
+    """
+
+    def components(count: int) -> Call:
+        rng = np.random.default_rng(5)
+        radius, angle = 1e3 * np.sqrt(rng.random(count)), rng.uniform(0, 2 * np.pi, count)
+        disc = np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])
+        index = LabelledIndex.build(disc, np.ones(count, np.int8))
+        reach_nm = np.full(count, 1e3 * math.sqrt(reached / count))
+        return lambda: index.components(reach_nm)
+
+    one, four = components(n), components(4 * n)
+    agree(not four().any())
+    return Pair(
+        f"components of a disc of {4 * n}, each reaching {reached} / of four discs of {n}",
+        four,
+        lambda: [one() for _ in range(4)],
+    )
+
+
+def agree(both: bool) -> None:
+    if not both:
         raise SystemExit("the two sides disagree: the comparison means nothing")
-    return ours, theirs
 
 
-def pair(name: str, ours: Callable[[], object], theirs: Callable[[], object], repeats: int) -> dict[str, Any]:
+def measure(pair: Pair, repeats: int) -> dict[str, Any]:
     """Time both sides in turn; seconds of each, medians and how many times faster ours is."""
     seconds: dict[str, list[float]] = {"ours_s": [], "theirs_s": []}
-    for _ in range(repeats):
-        for side, call in (("ours_s", ours), ("theirs_s", theirs)):
+    for turn in range(repeats):
+        for side, call in (("ours_s", pair.ours), ("theirs_s", pair.theirs)):
             start = time.perf_counter()
             call()
             seconds[side].append(round(time.perf_counter() - start, 4))
+        if turn == 0 and pair.wanted is None and seconds["theirs_s"][0] > SLOW_S:
+            break
     mine, other = (statistics.median(seconds[side]) for side in ("ours_s", "theirs_s"))
-    return {"pair": name, **seconds, "median_ours_s": mine, "median_theirs_s": other, "ratio": round(other / mine, 2)}
+    result = {"pair": pair.name, **seconds, "median_ours_s": mine, "median_theirs_s": other}
+    return {**result, "ratio": round(other / mine, 2), "wanted": pair.wanted}
+
+
+def pairs(n: int, smoke: bool) -> list[Callable[[], list[Pair]]]:
+    """What is compared, each made only when its turn comes: inputs are large."""
+    xy = field(n)
+    clusters, rows = max(20, n // 1000), n // 5
+    return [
+        lambda: [neighbors(f"{len(xy)} localizations", xy, 100, 6.0)],
+        lambda: clusterers(xy),
+        lambda: [scoring("XPILJZ", n, None), scoring("07VEJJ", rows, 3.0)],
+        lambda: [scoring(name, rows // (1 if smoke else 10), 4.0 if name == "87B144" else None) for name in LONG],
+        lambda: [outlines(20, clusters), outlines(200, clusters // 5), dense_disc(n // 10, 1000 if n > 10**5 else 100)],
+        lambda: [neighbors(f"{n} localizations in 3D", slab(n), 100, 3.0)],
+        lambda: [neighbors(f"{len(xy)} localizations", xy, 1000, 5.0)],
+    ]
 
 
 def main() -> None:
@@ -96,39 +250,21 @@ def main() -> None:
     parser.add_argument("--n", type=float, default=1e6)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--results", type=Path, help="JSON file to write; printed either way")
-    parser.add_argument("--smoke", action="store_true", help="20,000 localizations, once")
+    parser.add_argument("--smoke", action="store_true", help="5,000 localizations, once")
     options = parser.parse_args()
-    n, repeats = (20_000, 1) if options.smoke else (int(options.n), options.repeats)
-    xy = field(n)
-    few = xy[: max(20_000, n // 10)]
-    clusters = max(20, n // 1000)
-    CAML().fit(xy[:5000])
-    pairs = [
-        (f"{n} localizations, k=100: ours on 1 core / cKDTree on all", *neighbors(xy, 100)),
-        (f"{len(few)} localizations, k=1000: ours on 1 core / cKDTree on all", *neighbors(few, 1000)),
-        (
-            f"{n} localizations: CAML().fit_predict on 1 core / DBSCAN(eps=30, min_samples=5, n_jobs=-1)",
-            lambda: CAML().fit_predict(xy),
-            lambda: DBSCAN(eps=30, min_samples=5, n_jobs=-1).fit_predict(xy),
-        ),
-        (f"{clusters} clusters of 20: all measures / union_all(buffer).buffer(-b)", *outlines(20, clusters)),
-        (
-            f"{clusters // 5} clusters of 200: all measures / union_all(buffer).buffer(-b)",
-            *outlines(200, clusters // 5),
-        ),
-    ]
-    measured = []
-    for name, ours, theirs in pairs:
-        measured.append(pair(name, ours, theirs, repeats))
-        print(json.dumps(measured[-1]), flush=True)
-    result = {
-        "measured": measured,
+    n, repeats = (5_000, 1) if options.smoke else (int(options.n), options.repeats)
+    result: dict[str, Any] = {
+        "measured": [],
         "machine": {"cores": psutil.cpu_count(), "memory_gib": round(psutil.virtual_memory().total / 2**30, 1)},
-        "versions": {name: version(name) for name in ("numpy", "scipy", "numba", "scikit-learn", "shapely")},
+        "versions": {name: version(name) for name in PACKAGES},
         "python": platform.python_version(),
     }
-    if options.results:
-        options.results.write_text(json.dumps(result, indent=1) + "\n")
+    for make in pairs(n, options.smoke):
+        for pair in make():
+            result["measured"].append(measure(pair, repeats))
+            print(json.dumps(result["measured"][-1]), flush=True)
+            if options.results:
+                options.results.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
