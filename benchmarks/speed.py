@@ -1,4 +1,4 @@
-"""Neighbors beside scipy's k-d tree, the analysis beside density clusterers, networks beside Keras, outlines beside GEOS.
+"""Neighbors beside scipy's k-d tree, analysis beside density clusterers, networks beside Keras, outlines beside GEOS.
 
 Points: 200 localizations per um2, clusters of 20, radius 50 nm, 50 % clustered, in random row order; in 3D a slab 1 um
 thick of which the same share lies in balls. Both sides of a pair run in turn in one process, several times, on all
