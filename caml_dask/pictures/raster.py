@@ -63,17 +63,27 @@ class Raster:
 
     def add(self, x_nm: FloatArray, y_nm: FloatArray, labels: npt.NDArray[np.int8] | npt.NDArray[np.bool_]) -> None:
         """Count n localizations of classes `labels`; those outside, or with coordinates not finite, are left out."""
-        x, y = np.asarray(x_nm, np.float64), np.asarray(y_nm, np.float64)
-        _count(x, y, np.asarray(labels, np.int8), self.x0_nm, self.y0_nm, self.pixel_nm, self.counts)
+        np.add.at(self.counts.reshape(-1), self._places(x_nm, y_nm, labels), np.uint32(1))
 
-    def filled(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]:
-        """Places of the counts that are not 0, and the counts: what another raster of this size can add."""
-        place = np.flatnonzero(self.counts)
-        return place, self.counts.reshape(-1)[place]
+    def count(
+        self, x_nm: FloatArray, y_nm: FloatArray, labels: npt.NDArray[np.int8] | npt.NDArray[np.bool_]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """What :meth:`add` would add, without adding it: places among the counts, each once, and how many there."""
+        return np.unique(self._places(x_nm, y_nm, labels), return_counts=True)
 
-    def add_filled(self, place: npt.NDArray[np.int64], count: npt.NDArray[np.uint32]) -> None:
-        """Add what :meth:`filled` gave of a raster of the same bounds and size."""
-        self.counts.reshape(-1)[place] += count
+    def add_counted(self, place: npt.NDArray[np.int64], number: npt.NDArray[np.int64]) -> None:
+        """Add what :meth:`count` gave of a raster of the same bounds and size."""
+        self.counts.reshape(-1)[place] += number.astype(np.uint32)
+
+    def _places(
+        self, x_nm: FloatArray, y_nm: FloatArray, labels: npt.NDArray[np.int8] | npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.int64]:
+        with np.errstate(invalid="ignore"):
+            column = np.floor((np.asarray(x_nm) - self.x0_nm) / self.pixel_nm)
+            row = np.floor((np.asarray(y_nm) - self.y0_nm) / self.pixel_nm)
+            inside = (column >= 0) & (column < self.shape[1]) & (row >= 0) & (row < self.shape[0])
+        pixel = row[inside].astype(np.int64) * self.shape[1] + column[inside].astype(np.int64)
+        return pixel + np.asarray(labels, dtype=np.int64)[inside] * (self.shape[0] * self.shape[1])
 
     def merge(self, other: Self) -> None:
         """Add the counts of a raster of the same bounds and size."""
@@ -100,14 +110,16 @@ class Raster:
 
     def paint(self, picture: npt.NDArray[np.uint8]) -> None:
         """Draw the counts over a (rows, columns, 3) part of a picture; empty pixels are left as they are."""
-        radius = _dot_radius(_occupied(self.counts) / self.counts[0].size)
+        occupied = [_occupied(counts) for counts in self.counts]
+        radius = _dot_radius(sum(len(place) for place, _ in occupied) / self.counts[0].size)
         reach = int(np.ceil(radius))
         steps = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1).T
         weights = np.minimum(1.0, radius + 0.5 - np.hypot(*steps.T)).astype(np.float32)
         dot, weights = steps[weights > _LEAST_WEIGHT], weights[weights > _LEAST_WEIGHT]
-        bright = [_brightness(counts) for counts in self.counts]
-        starts = np.cumsum([0, *map(len, bright)])
-        _paint(self.counts, np.concatenate(bright), starts, dot, weights, BACKGROUND, *_COLORS, picture)
+        starts = np.cumsum([0, *(len(place) for place, _ in occupied)])
+        places = np.concatenate([place for place, _ in occupied])
+        bright = np.concatenate([_brightness(counts, self.counts[0].size) for _, counts in occupied])
+        _paint(places, bright, starts, dot, weights, BACKGROUND, *_COLORS, picture)
 
 
 def zoom_bounds(centroids_nm: FloatArray, bounds_nm: Bounds, width_nm: float) -> Bounds:
@@ -153,83 +165,60 @@ def _dot_radius(share: float) -> float:
     return 0.5 if share > 0.1 else 1.2 if share > 0.01 else 2.2
 
 
-def _brightness(counts: npt.NDArray[np.uint32]) -> Picture:
-    """Brightness of each count up to the highest: 0 for none, then from faint to 1 with its logarithm.
+def _brightness(counts: npt.NDArray[np.uint32], pixels: int) -> Picture:
+    """Brightness of the occupied ones of all pixels: from faint to 1 with the logarithm of their counts.
 
     Fainter where most pixels are occupied.
     """
-    occupied = _values(counts)
-    if len(occupied) == 0:
-        return np.zeros(1, np.float32)
-    top = np.log1p(max(np.quantile(occupied, _CLIP), 3.0))
-    count = np.arange(int(occupied.max()) + 1, dtype=np.float64)
-    scaled = np.clip((np.log1p(count) - np.log(2.0)) / (top - np.log(2.0)), 0.0, 1.0)
-    faintest = np.interp(len(occupied) / counts.size, (0.1, 0.6), _FAINTEST)
-    return np.where(count > 0, faintest + (1 - faintest) * scaled, 0.0).astype(np.float32)
-
-
-@njit(cache=True, nogil=True)
-def _values(counts):  # type: ignore[no-untyped-def]
-    """The counts that are not 0."""
-    rows, columns = counts.shape
-    values = np.empty(np.count_nonzero(counts), counts.dtype)
-    found = 0
-    for i in range(rows):
-        for j in range(columns):
-            if counts[i, j] > 0:
-                values[found] = counts[i, j]
-                found += 1
-    return values
+    if len(counts) == 0:
+        return np.zeros(0, np.float32)
+    top = np.log1p(max(np.quantile(counts, _CLIP), 3.0))
+    scaled = np.clip((np.log1p(counts.astype(np.float64)) - np.log(2.0)) / (top - np.log(2.0)), 0.0, 1.0)
+    faintest = np.interp(len(counts) / pixels, (0.1, 0.6), _FAINTEST)
+    return (faintest + (1 - faintest) * scaled).astype(np.float32)
 
 
 @njit(cache=True, nogil=True)
 def _occupied(counts):  # type: ignore[no-untyped-def]
-    """Pixels with a localization of any class."""
-    classes, rows, columns = counts.shape
+    """Places of the pixels that are not empty, row by row, and their counts."""
+    rows, columns = counts.shape
+    n = np.count_nonzero(counts)
+    place, count = np.empty(n, np.int64), np.empty(n, counts.dtype)
     found = 0
     for i in range(rows):
         for j in range(columns):
-            there = False
-            for c in range(classes):
-                there |= counts[c, i, j] > 0
-            found += there
-    return found
+            if counts[i, j] > 0:
+                place[found], count[found] = i * columns + j, counts[i, j]
+                found += 1
+    return place, count
 
 
 @njit(cache=True, nogil=True)
-def _count(x_nm, y_nm, labels, x0_nm, y0_nm, pixel_nm, counts):  # type: ignore[no-untyped-def]
-    rows, columns = counts.shape[1:]
-    for k in range(len(x_nm)):
-        column, row = np.floor((x_nm[k] - x0_nm) / pixel_nm), np.floor((y_nm[k] - y0_nm) / pixel_nm)
-        # false for coordinates that are not finite too
-        if 0 <= column < columns and 0 <= row < rows:
-            counts[labels[k], int(row), int(column)] += 1
-
-
-@njit(cache=True, nogil=True)
-def _paint(counts, bright, starts, dot, weights, background, plain, dense, picture):  # type: ignore[no-untyped-def]
+def _paint(places, bright, starts, dot, weights, background, plain, dense, picture):  # type: ignore[no-untyped-def]
     """Draw each occupied pixel as a dot with a soft rim, the brighter where dots meet, and color what is lit.
 
     Non-clustered lies below, each further class over it, the more opaque the brighter.
 
-    bright, starts : brightness of the counts of class c, from `starts[c]` on
+    places, bright : of the occupied pixels, row by row; those of class c from ``starts[c]`` to ``starts[c + 1]``
     dot, weights : (d, 2) rows and columns from a pixel, and the share of its brightness there
     """
-    classes, rows, columns = counts.shape
+    rows, columns = picture.shape[:2]
+    classes = len(starts) - 1
     reach = dot[-1, 0]
     band = np.zeros((classes, _BAND, columns), np.float32)
     for top in range(0, rows, _BAND):
         band[:] = 0
         height = min(_BAND, rows - top)
         for c in range(classes):
-            for i in range(max(0, top - reach), min(rows, top + height + reach)):
-                for j in range(columns):
-                    if counts[c, i, j] > 0:
-                        own = bright[starts[c] + counts[c, i, j]]
-                        for k in range(len(weights)):
-                            y, x = i + dot[k, 0] - top, j + dot[k, 1]
-                            if 0 <= y < height and 0 <= x < columns:
-                                band[c, y, x] = max(band[c, y, x], weights[k] * own)
+            mine = places[starts[c] : starts[c + 1]]
+            first = np.searchsorted(mine, (top - reach) * columns)
+            stop = np.searchsorted(mine, (top + height + reach) * columns)
+            for n in range(first, stop):
+                i, j = mine[n] // columns - top, mine[n] % columns
+                for k in range(len(weights)):
+                    y, x = i + dot[k, 0], j + dot[k, 1]
+                    if 0 <= y < height and 0 <= x < columns:
+                        band[c, y, x] = max(band[c, y, x], weights[k] * bright[starts[c] + n])
         for i in range(height):
             for j in range(columns):
                 lit = False

@@ -34,10 +34,8 @@ def _drawn_as(label: np.ndarray, cluster_id: np.ndarray) -> np.ndarray:
 
 def put_pixels(work: Work, unit: int, points_nm: np.ndarray, label: np.ndarray, cluster_id: np.ndarray) -> None:
     """Count a tile's localizations, (n, 2) in nm, on the pixels of the picture of the whole image."""
-    raster = _whole(work)
-    raster.add(points_nm[:, 0], points_nm[:, 1], _drawn_as(label, cluster_id))
-    place, count = raster.filled()
-    work.store.put("pixels", unit, pa.table({"place": place, "count": count}))
+    place, number = _whole(work).count(points_nm[:, 0], points_nm[:, 1], _drawn_as(label, cluster_id))
+    work.store.put("pixels", unit, pa.table({"place": place, "number": number}))
 
 
 def draw(work: Work, clusters: MeasuredClusters, summary: dict[str, Any], path: Path) -> None:
@@ -45,7 +43,7 @@ def draw(work: Work, clusters: MeasuredClusters, summary: dict[str, Any], path: 
     whole = _whole(work)
     for tile in range(work.partition().n_tiles):
         pixels = work.store.get("pixels", tile)
-        whole.add_filled(pixels["place"].to_numpy(), pixels["count"].to_numpy())
+        whole.add_counted(pixels["place"].to_numpy(), pixels["number"].to_numpy())
     x0, y0, x1, y1 = summary["bounds_nm"]
     area_nm2 = clusters.column("projected_area_nm2" if work.dimensions() == 3 else "area_nm2")
     width_nm = float(2 * np.sqrt(np.median(area_nm2) / np.pi)) if len(clusters) else 0.0

@@ -51,6 +51,10 @@ def test_every_localization_is_counted_once_however_it_comes() -> None:
     )
     first.merge(second)
     assert np.array_equal(first.counts, whole.counts)
+    counted = raster_of(xy[:0], clustered[:0])
+    for part in (slice(0, 250), slice(250, None)):
+        counted.add_counted(*counted.count(xy[part, 0], xy[part, 1], clustered[part]))
+    assert np.array_equal(counted.counts, whole.counts)
 
 
 def test_the_edges_belong_to_the_picture_and_what_is_not_finite_does_not() -> None:
