@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from caml_dask.blocks import BlockIndex
+from caml_dask.candidates import collect, fill, guess_radius
 from caml_dask.errors import TooFewLocalizations
 
 _ROW_BUFFER = 1 << 17  # distances held at a time while a batch is sorted: 1.5 MiB, so that they stay in the cache
-_GUESS = 1.25  # radius guessed from the local density, as a multiple of the mean radius that holds k localizations
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def nearest_in_batches(
     first = (index.n * np.arange(leaves + 1)) >> index.depth
     starts = np.searchsorted(positions, first)
     guess = np.empty(leaves)
-    _guess_radius(index.points_nm, index.lower_nm, index.upper_nm, index.depth, k, guess)
+    guess_radius(index.points_nm, index.lower_nm, index.upper_nm, index.depth, k, guess)
     buffers = _Buffers()
     leaf = 0
     while leaf < leaves:
@@ -150,7 +149,7 @@ def _ask_groups(
     done = 0
     while done < groups:
         memory = (buffers.squared, buffers.distances, buffers.found)
-        stop, needed = _fill(*tree, queries, starts, radius_nm, k, done, slots, *memory, widths, into.window_nm)
+        stop, needed = fill(*tree, queries, starts, radius_nm, k, done, slots, *memory, widths, into.window_nm)
         if stop == done:
             buffers.resize(max(needed, 2 * len(buffers.squared)), max(index.n, len(buffers.found)))
             continue
@@ -159,191 +158,5 @@ def _ask_groups(
         for width, size, end in zip(widths[done:stop].tolist(), sizes.tolist(), ends.tolist(), strict=True):
             if size:
                 buffers.distances[end - size : end].reshape(-1, width).sort(axis=1)
-        _collect(starts, slots, done, stop, k, buffers.squared, buffers.distances, widths, *into)
+        collect(starts, slots, done, stop, k, buffers.squared, buffers.distances, widths, *into)
         done = stop
-
-
-@njit(cache=True, nogil=True)
-def _guess_radius(points, lower, upper, depth, k, guess):  # type: ignore[no-untyped-def]
-    """A radius for each leaf from the density of its smallest ancestor that holds at least 2k localizations."""
-    axes, n = points.shape
-    for leaf in range(1 << depth):
-        level = depth
-        while level > 0 and n >> level < 2 * k:
-            level -= 1
-        node = (1 << level) - 1 + (leaf >> (depth - level))
-        volume, longest = 1.0, 0.0
-        for a in range(axes):
-            side = upper[node, a] - lower[node, a]
-            volume *= side
-            longest = max(longest, side)
-        share = volume * (k + 1) / max(1, n >> level)
-        if axes == 2:
-            guess[leaf] = _GUESS * np.sqrt(share / np.pi)
-        else:
-            guess[leaf] = _GUESS * np.cbrt(0.75 * share / np.pi)
-        if not guess[leaf] > 0.0:
-            guess[leaf] = longest
-
-
-@njit(cache=True, nogil=True)
-def _gather(points, lower, upper, depth, low, high, found):  # type: ignore[no-untyped-def]
-    """Positions of the localizations in the closed box low..high, ascending: as many as `found` holds, and how many."""
-    n = len(points[0])
-    stack = np.empty(depth + 2, np.int64)
-    stack[0] = 0
-    top, m = 1, 0
-    first_leaf = (1 << depth) - 1
-    while top > 0:
-        top -= 1
-        node = stack[top]
-        apart = False
-        for a in range(len(points)):
-            if lower[node, a] > high[a] or upper[node, a] < low[a]:
-                apart = True
-        if apart:
-            continue
-        if node < first_leaf:
-            stack[top] = 2 * node + 2
-            stack[top + 1] = 2 * node + 1
-            top += 2
-            continue
-        leaf = node - first_leaf
-        for i in range((n * leaf) >> depth, (n * (leaf + 1)) >> depth):
-            inside = True
-            for a in range(len(points)):
-                if points[a][i] < low[a] or points[a][i] > high[a]:
-                    inside = False
-            if inside:
-                if m < len(found):
-                    found[m] = i
-                m += 1
-    return m
-
-
-@njit(cache=True, nogil=True)
-def _squared_distances(points, query, near, m, out):  # type: ignore[no-untyped-def]
-    """Squared distances of a query to `m` candidates, summed axis by axis."""
-    if len(points) == 2:
-        x, y = points[0][query], points[1][query]
-        for j in range(m):
-            out[j] = (near[0, j] - x) ** 2 + (near[1, j] - y) ** 2
-    else:
-        x, y, z = points[0][query], points[1][query], points[2][query]
-        for j in range(m):
-            out[j] = ((near[0, j] - x) ** 2 + (near[1, j] - y) ** 2) + (near[2, j] - z) ** 2
-
-
-@njit(cache=True, nogil=True)
-def _keep(values, m, most, out):  # type: ignore[no-untyped-def]
-    """The values up to `most`, in their order; how many they are. No branch depends on them."""
-    kept = 0
-    for j in range(m):
-        out[kept] = values[j]
-        kept += values[j] <= most
-    return kept
-
-
-@njit(cache=True, nogil=True)
-def _fill(  # type: ignore[no-untyped-def]
-    points, lower, upper, depth, queries, starts, radius, k, done, slots, squared, distances, found, widths, bound
-):
-    """Distances of the queries of groups `done`.. to what lies within the group's radius, until the buffers are full.
-
-    Rows of a group are as wide as its fullest, the others end in infinities; a query with fewer than k candidates
-    within the radius has infinities only, and a bound of its k-th distance where there are k in the box.
-    Returns the first group not filled, and the buffer that group would need.
-    """
-    axes = len(points)
-    low, high = np.empty(axes), np.empty(axes)
-    near, all_squared = np.empty((axes, 0)), np.empty(0)
-    kept = np.empty(0, np.int64)
-    used = 0
-    for g in range(done, len(starts) - 1):
-        s, e = starts[g], starts[g + 1]
-        widths[g] = 0
-        if e == s:
-            continue
-        for a in range(axes):
-            low[a], high[a] = np.inf, -np.inf
-            for i in range(s, e):
-                low[a] = min(low[a], points[a][queries[i]] - radius[g])
-                high[a] = max(high[a], points[a][queries[i]] + radius[g])
-        m = _gather(points, lower, upper, depth, low, high, found)
-        if m > len(found) or used + (e - s) * m > len(squared):
-            return g, (e - s) * m
-        if near.shape[1] < m:
-            near, all_squared = np.empty((axes, 2 * m)), np.empty(2 * m)
-        if len(kept) < e - s:
-            kept = np.empty(e - s, np.int64)
-        for a in range(axes):
-            for j in range(m):
-                near[a, j] = points[a][found[j]]
-        within = (radius[g] * (1 - 1e-12)) ** 2  # a hair short: all that lies so near is in the box
-        itself = 0
-        for i in range(s, e):
-            _squared_distances(points, queries[i], near, m, all_squared)
-            if i > s and queries[i] < queries[i - 1]:
-                itself = 0
-            while found[itself] != queries[i]:
-                itself += 1
-            all_squared[itself] = np.inf
-            row = used + (i - s) * m
-            kept[i - s] = _keep(all_squared, m, within, squared[row : row + m])
-            if kept[i - s] < k:
-                kept[i - s] = 0
-                if m > k:
-                    bound[slots[i]] = np.sqrt(np.partition(all_squared[:m], k - 1)[k - 1])
-            widths[g] = max(widths[g], kept[i - s])
-        for i in range(e - s):
-            row, out = used + i * m, used + i * widths[g]
-            for j in range(kept[i]):
-                squared[out + j] = squared[row + j]
-            for j in range(kept[i], widths[g]):
-                squared[out + j] = np.inf
-        stop = used + (e - s) * widths[g]
-        for j in range(used, stop):
-            distances[j] = np.float32(np.sqrt(squared[j]))
-        used = stop
-    return len(starts) - 1, 0
-
-
-@njit(cache=True, nogil=True)
-def _exact(squared, rounded, skip):  # type: ignore[no-untyped-def]
-    """The float64 distance that stands at place `skip` among those that round to `rounded`, ascending."""
-    least = max(0.0, np.float64(rounded) * (1 - 2e-7) - 2e-45) ** 2
-    most = (np.float64(rounded) * (1 + 2e-7) + 2e-45) ** 2
-    close, last = 0, 0
-    for j in range(len(squared)):  # free of branches, so that it fills vector lanes
-        hit = (squared[j] >= least) & (squared[j] <= most)
-        close += hit
-        last = max(last, j * hit)
-    if close == 1:
-        return np.sqrt(squared[last])
-    exact = np.empty(close)
-    ties = 0
-    for j in range(len(squared)):
-        if squared[j] >= least and squared[j] <= most and np.float32(np.sqrt(squared[j])) == rounded:
-            exact[ties] = np.sqrt(squared[j])
-            ties += 1
-    return np.sort(exact[:ties])[skip]
-
-
-@njit(cache=True, nogil=True)
-def _collect(starts, slots, done, stop, k, squared, ascending, widths, distances, window, nearest, certified):  # type: ignore[no-untyped-def]
-    """Take the first k of each sorted row, and find the float64 first and k-th distance (DESIGN law 3)."""
-    used = 0
-    for g in range(done, stop):
-        for i in range(starts[g], starts[g + 1]):
-            unsorted, row = squared[used : used + widths[g]], ascending[used : used + widths[g]]
-            used += widths[g]
-            if len(row) < k or row[k - 1] == np.inf:
-                continue
-            slot = slots[i]
-            before = k - 1
-            while before > 0 and row[before - 1] == row[k - 1]:
-                before -= 1
-            window[slot] = _exact(unsorted, row[k - 1], k - 1 - before)
-            nearest[slot] = _exact(unsorted, row[0], 0)
-            distances[slot] = row[:k]
-            certified[slot] = True

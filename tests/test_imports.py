@@ -17,6 +17,8 @@ FLOORS = [
     {"schema", "params", "errors"},
     {
         "blocks",
+        "candidates",
+        "searches",
         "neighbors",
         "tiling",
         "segment",
@@ -39,7 +41,8 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # Rooms of one floor that may look into one another; blocks serve neighbors and links, an
 # outline is a part of measuring, stages make up the pipeline, which the interface calls.
 SAME_FLOOR = {
-    ("neighbors", "blocks"), ("segment", "blocks"), ("measure", "outline"), ("outline", "circles"),
+    ("neighbors", "blocks"), ("neighbors", "candidates"), ("segment", "blocks"),
+    ("segment", "searches"), ("measure", "outline"), ("outline", "circles"),
     ("measure", "volume"), ("volume", "spheres"), ("spheres", "circles"),
     ("params", "errors"), ("pipeline", "stages"), ("interface", "stages"), ("interface", "pipeline"),
     ("cli", "run"), ("__main__", "cli"),
