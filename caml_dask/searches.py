@@ -108,10 +108,14 @@ def nearest_other(points, lower, upper, depth, labels, lowest, highest, queries,
 
 
 @njit(cache=True, nogil=True)
-def count_same(points, lower, upper, depth, labels, lowest, highest, queries, query_labels, reach, most, counts):  # type: ignore[no-untyped-def]
+def within_reach(  # type: ignore[no-untyped-def]
+    points, lower, upper, depth, labels, lowest, highest, queries, query_labels, reach, most, counts, positions
+):
+    """Count the localizations of a query's class within its reach, up to `most`; `positions` takes what it holds."""
     n = len(labels)
     first_leaf = (1 << depth) - 1
     stack = np.empty(depth + 2, np.int64)
+    k = 0
     for q in range(len(query_labels)):
         if reach[q] < 0.0:
             continue
@@ -130,33 +134,9 @@ def count_same(points, lower, upper, depth, labels, lowest, highest, queries, qu
             for i in range((n * leaf) >> depth, (n * (leaf + 1)) >> depth):
                 if labels[i] == label and _distance(points, i, point) <= reach[q]:
                     counts[q] += 1
-
-
-@njit(cache=True, nogil=True)
-def pairs_same(points, lower, upper, depth, labels, lowest, highest, queries, query_labels, reach, positions):  # type: ignore[no-untyped-def]
-    n = len(labels)
-    first_leaf = (1 << depth) - 1
-    stack = np.empty(depth + 2, np.int64)
-    k = 0
-    for q in range(len(query_labels)):
-        if reach[q] < 0.0:
-            continue
-        point, label, reach2 = _at(queries, q), query_labels[q], reach[q] * reach[q]
-        stack[0] = 0
-        top = 1
-        while top > 0:
-            top -= 1
-            node = stack[top]
-            if lowest[node] > label or highest[node] < label or _box_d2(lower, upper, node, point) > reach2:
-                continue
-            if node < first_leaf:
-                top = _push_children(lower, upper, node, point, stack, top)
-                continue
-            leaf = node - first_leaf
-            for i in range((n * leaf) >> depth, (n * (leaf + 1)) >> depth):
-                if labels[i] == label and _distance(points, i, point) <= reach[q]:
-                    positions[k] = i
-                    k += 1
+                    if k < len(positions):
+                        positions[k] = i
+                        k += 1
 
 
 @njit(cache=True, nogil=True)

@@ -14,11 +14,12 @@ import numpy as np
 from numba import njit
 
 from caml_dask.blocks import BlockIndex
-from caml_dask.searches import count_same, label_ranges, nearest_other, pairs_same, unite
+from caml_dask.searches import label_ranges, nearest_other, unite, within_reach
 
 LEAST_NEIGHBORS = 3
 CUT_FACTOR = 2.0 * np.sqrt(3.0)
 OUTLINE_FACTOR = 1.2
+_ALL, _NONE = np.iinfo(np.int64).max, np.zeros(0, dtype=np.int64)
 _PAIRS = 1 << 20  # pairs held at a time: where clusters are dense a reach holds very many
 
 
@@ -81,19 +82,20 @@ class LabelledIndex:
         points_nm (m, d), labels (m,) and reach_nm (m,) to (m,) int64.
         """
         counts = np.zeros(len(points_nm), dtype=np.int64)
-        count_same(*self._arrays(), _by_axis(points_nm), labels, reach_nm, most, counts)
+        within_reach(*self._arrays(), _by_axis(points_nm), labels, reach_nm, most, counts, _NONE)
         return counts
 
     def pairs_same(
         self, points_nm: np.ndarray, labels: np.ndarray, reach_nm: np.ndarray
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Every (query, indexed row) of one class within the query's reach: two (pairs,) int64, some at a time."""
-        counts = self.count_same(points_nm, labels, reach_nm, np.iinfo(np.int64).max)
+        counts = self.count_same(points_nm, labels, reach_nm, _ALL)
         batch = np.cumsum(counts) // _PAIRS
         for some in np.split(np.arange(len(counts)), np.flatnonzero(np.diff(batch)) + 1):
             queries = np.repeat(some, counts[some])
             positions = np.empty(len(queries), dtype=np.int64)
-            pairs_same(*self._arrays(), _by_axis(points_nm[some]), labels[some], reach_nm[some], positions)
+            asked = (_by_axis(points_nm[some]), labels[some], reach_nm[some])
+            within_reach(*self._arrays(), *asked, _ALL, np.zeros_like(some), positions)
             yield queries, self.index.order[positions]
 
     def components(self, reach_nm: np.ndarray) -> np.ndarray:
