@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import subprocess
 import sys
@@ -10,6 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
+
+from caml_dask import read_localizations
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -20,6 +24,54 @@ def test_memory_smoke(tmp_path):
     measured = json.loads((tmp_path / "memory.json").read_text())["measured"]
     assert [round(m["localizations"], -4) for m in measured] == [50_000, 100_000]
     assert all(m["peak_rss_gib"] > 0.1 and m["worker_seconds_by_stage"]["classify"] > 0 for m in measured)
+
+
+def test_scale_smoke_resumed_and_plotted(tmp_path):
+    results = tmp_path / "scale.json"
+    command = [sys.executable, str(BENCHMARKS / "scale.py"), "--smoke", "--results", str(results)]
+    subprocess.run(command, check=True, capture_output=True)
+    found = json.loads(results.read_text())
+    assert [run["what"] for run in found["runs"]] == 2 * ["sizes"] + 2 * ["hot-spot"] + 2 * ["small-images"] + 2 * [
+        "workers"
+    ]
+    assert all(run["peak_rss_gib"] > 0.1 and run["workers_lost"] == 0 for run in found["runs"])
+    assert [run["images"] for run in found["runs"] if run["what"] == "small-images"] == [1, 5]
+    assert found["runs"][-1]["computing_wall_s"] > 0
+    summary = found["summary"]
+    assert all(len(summary[name]) == 1 for name in summary if name.endswith("wall"))
+    # What stands is kept: with one run taken away, that one alone is run again.
+    results.write_text(json.dumps({**found, "runs": found["runs"][1:]}))
+    subprocess.run(command, check=True, capture_output=True)
+    again = json.loads(results.read_text())["runs"]
+    assert again[:-1] == found["runs"][1:]
+    assert again[-1]["localizations"] == found["runs"][0]["localizations"]
+    subprocess.run(
+        [sys.executable, str(BENCHMARKS / "plots.py"), "--results", str(tmp_path)], check=True, capture_output=True
+    )
+    plots = {path.name: path.stat().st_size for path in tmp_path.glob("plot_*.png")}
+    assert set(plots) == {f"plot_{name}.png" for name in ("time", "memory", "stages", "ratios")}
+    assert min(plots.values()) > 5_000
+
+
+@pytest.mark.parametrize("hot_spot", [False, True])
+def test_simulated_inputs_come_in_random_order(tmp_path, monkeypatch, hot_spot):
+    spec = importlib.util.spec_from_file_location("harness", BENCHMARKS / "harness.py")
+    harness = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "harness", harness)
+    spec.loader.exec_module(harness)
+    monkeypatch.setattr(harness, "_BUCKET_ROWS", 3000)
+    n = harness.write_square(tmp_path / "square.csv", 10_000, hot_spot=hot_spot)
+    points = read_localizations(tmp_path / "square.csv")
+    assert len(points) == n == pytest.approx(10_000, rel=0.05)
+    xy = np.column_stack([points["x_nm"].to_numpy(), points["y_nm"].to_numpy()])
+    side = np.ptp(xy, axis=0).max()
+    middle = (np.abs(xy - (xy.max(axis=0) + xy.min(axis=0)) / 2) < 0.052 * side).all(axis=1)
+    assert middle.mean() == pytest.approx(0.5 if hot_spot else 0.01, abs=0.03)
+    # a tenth of the rows spans the field, and holds its share of the hot spot
+    first = slice(0, n // 10)
+    assert np.ptp(xy[first], axis=0).min() > 0.9 * side
+    assert middle[first].mean() == pytest.approx(middle.mean(), abs=0.06)
+    assert [path.name for path in tmp_path.iterdir()] == ["square.csv"]
 
 
 def test_speed_smoke(tmp_path):
