@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ from caml_dask.simulate import Scenario, simulate_square
 
 SCENARIO = Scenario(points_per_cluster=20, r_max_nm=50.0, percent_clustered=50.0, density_per_um2=200.0)
 KERAS_BATCHES = (512, 2048, 8192)
-SLOW_S = 60.0  # a rival that takes longer than this is measured once
+SLOW_S = 20.0  # a rival that takes longer than this is measured once
 LONG = ("87B144", "GAXJPR", "3TXKFS")  # networks of 1,000 neighbors
 PACKAGES = (
     *("numpy", "scipy", "numba", "scikit-learn", "shapely", "keras", "tensorflow"),
@@ -112,31 +113,31 @@ def neighbors(name: str, points: np.ndarray, k: int, wanted: float) -> Pair:
     )
 
 
-def clusterers(xy: np.ndarray) -> list[Pair]:
-    """The whole of `fit_predict` with XPILJZ beside the clusterers users have."""
+def clusterers(n: int) -> list[Pair]:
+    """The whole of `fit_predict` with XPILJZ beside the clusterers users have; those of HDBSCAN on a tenth."""
     import dbscan
     import fast_hdbscan
     import hdbscan
 
-    def ours() -> np.ndarray:
-        return CAML().fit_predict(xy)
-
+    many, few = field(n), field(n // 10)
     sklearns = DBSCAN(eps=30, min_samples=5, n_jobs=-1)
-    theirs: dict[str, tuple[Call, float | None]] = {
-        "scikit-learn's DBSCAN(eps=30, min_samples=5, n_jobs=-1)": (lambda: sklearns.fit_predict(xy), 1.0),
-        "dbscan.DBSCAN(eps=30, min_samples=5)": (lambda: dbscan.DBSCAN(xy, eps=30, min_samples=5), None),
-        "fast_hdbscan.HDBSCAN()": (lambda: fast_hdbscan.HDBSCAN(min_cluster_size=5).fit_predict(xy), None),
-        "hdbscan.HDBSCAN()": (
-            lambda: hdbscan.HDBSCAN(min_cluster_size=5, core_dist_n_jobs=-1).fit_predict(xy),
-            None,
-        ),
-    }
-    ours()
-    fast_hdbscan.HDBSCAN(min_cluster_size=5).fit_predict(xy[:2000])
-    return [
-        Pair(f"{len(xy)} localizations: CAML().fit_predict / {name}", ours, call, wanted)
-        for name, (call, wanted) in theirs.items()
+    theirs: list[tuple[str, np.ndarray, Callable[[np.ndarray], Any], float | None]] = [
+        ("scikit-learn's DBSCAN(eps=30, min_samples=5, n_jobs=-1)", many, sklearns.fit_predict, 1.0),
+        ("dbscan.DBSCAN(eps=30, min_samples=5)", many, lambda xy: dbscan.DBSCAN(xy, eps=30, min_samples=5), None),
+        ("fast_hdbscan.HDBSCAN()", few, fast_hdbscan.HDBSCAN().fit_predict, None),
+        ("hdbscan.HDBSCAN(core_dist_n_jobs=-1)", few, hdbscan.HDBSCAN(core_dist_n_jobs=-1).fit_predict, None),
     ]
+    for _, _, call, _ in theirs:
+        call(many[:2000])
+    CAML().fit(few)
+    return [
+        Pair(f"{len(xy)} localizations: CAML().fit_predict / {name}", partial(_ours, xy), partial(call, xy), wanted)
+        for name, xy, call, wanted in theirs
+    ]
+
+
+def _ours(xy: np.ndarray) -> np.ndarray:
+    return CAML().fit_predict(xy)
 
 
 def scoring(name: str, n: int, wanted: float | None) -> Pair:
@@ -230,41 +231,50 @@ def measure(pair: Pair, repeats: int) -> dict[str, Any]:
     return {**result, "ratio": round(other / mine, 2), "wanted": pair.wanted}
 
 
-def pairs(n: int, smoke: bool) -> list[Callable[[], list[Pair]]]:
-    """What is compared, each made only when its turn comes: inputs are large."""
-    xy = field(n)
+def groups(n: int) -> dict[str, Callable[[], list[Pair]]]:
+    """What is compared, by the name of `--what`; each is made only when its turn comes: inputs are large."""
     clusters, rows = max(20, n // 1000), n // 5
-    return [
-        lambda: [neighbors(f"{len(xy)} localizations", xy, 100, 6.0)],
-        lambda: clusterers(xy),
-        lambda: [scoring("XPILJZ", n, None), scoring("07VEJJ", rows, 3.0)],
-        lambda: [scoring(name, rows // (1 if smoke else 10), 4.0 if name == "87B144" else None) for name in LONG],
-        lambda: [outlines(20, clusters), outlines(200, clusters // 5), dense_disc(n // 10, 1000 if n > 10**5 else 100)],
-        lambda: [neighbors(f"{n} localizations in 3D", slab(n), 100, 3.0)],
-        lambda: [neighbors(f"{len(xy)} localizations", xy, 1000, 5.0)],
-    ]
+    return {
+        "neighbors": lambda: [neighbors(f"{n} localizations", field(n), 100, 6.0)],
+        "clusterers": lambda: clusterers(n),
+        "scoring": lambda: [
+            scoring("XPILJZ", n, None),
+            scoring("07VEJJ", rows, 3.0),
+            *(scoring(name, max(1000, rows // 10), 4.0 if name == "87B144" else None) for name in LONG),
+        ],
+        "outlines": lambda: [outlines(20, clusters), outlines(200, clusters // 5)],
+        "disc": lambda: [dense_disc(n // 10, 1000 if n > 10**5 else 100)],
+        "neighbors-3d": lambda: [neighbors(f"{n} localizations in 3D", slab(n), 100, 3.0)],
+        "neighbors-1000": lambda: [neighbors(f"{n} localizations", field(n), 1000, 5.0)],
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=float, default=1e6)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--results", type=Path, help="JSON file to write; printed either way")
+    parser.add_argument("--results", type=Path, help="JSON file that keeps the pairs; printed either way")
     parser.add_argument("--smoke", action="store_true", help="5,000 localizations, once")
+    parser.add_argument("--what", nargs="+", choices=list(groups(0)), default=list(groups(0)))
     options = parser.parse_args()
     n, repeats = (5_000, 1) if options.smoke else (int(options.n), options.repeats)
-    result: dict[str, Any] = {
-        "measured": [],
+    stands = options.results is not None and options.results.exists()
+    measured = {pair["pair"]: pair for pair in json.loads(options.results.read_text())["measured"]} if stands else {}
+    for what in options.what:
+        for pair in groups(n)[what]():
+            measured[pair.name] = measure(pair, repeats)
+            print(json.dumps(measured[pair.name]), flush=True)
+            if options.results:
+                options.results.write_text(json.dumps(_report(list(measured.values())), indent=1) + "\n")
+
+
+def _report(measured: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "measured": measured,
         "machine": {"cores": psutil.cpu_count(), "memory_gib": round(psutil.virtual_memory().total / 2**30, 1)},
         "versions": {name: version(name) for name in PACKAGES},
         "python": platform.python_version(),
     }
-    for make in pairs(n, options.smoke):
-        for pair in make():
-            result["measured"].append(measure(pair, repeats))
-            print(json.dumps(result["measured"][-1]), flush=True)
-            if options.results:
-                options.results.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

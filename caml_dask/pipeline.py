@@ -106,9 +106,10 @@ def analyse(
     names = [stage.name for stage in STAGES]
     stop = len(STAGES) - (not work.store.has_outputs) if until is None else names.index(until) + 1
     with ThreadPoolExecutor(threads) as pool:
+        each = map if threads == 1 else pool.map  # a thread of its own would cost a small image more than its analysis
         for stage in STAGES[1:stop]:
             start = time.perf_counter()
-            records = list(pool.map(partial(stage.run, work), range(units(work, stage))))
+            records = list(each(partial(stage.run, work), range(units(work, stage))))
             _check_rows(work, stage, [record.get("rows", 0) for record in records])
             record = records[-1]
             seconds[stage.name] = time.perf_counter() - start

@@ -13,6 +13,7 @@ from support import TwoThresholds, done_records, result_tables, simulated_table
 import caml_dask.pipeline as pipeline
 from caml_dask import analyze, read_localizations
 from caml_dask.errors import OutputError
+from caml_dask.io.store import DirectoryStore
 from caml_dask.params import Settings
 from caml_dask.run.session import execute
 from caml_dask.schema import CLUSTERS_3D
@@ -154,6 +155,37 @@ def test_several_chunks_of_input_come_back_in_order(table, undisturbed, tmp_path
     points = pq.read_table(parts[0].parent)
     assert points.equals(undisturbed["0001_field/points"])
     assert pq.read_table(image / "outlines.parquet").equals(undisturbed["0001_field/outlines"])
+
+
+def test_points_open_the_tiles_that_have_rows_of_their_chunk_alone(table, undisturbed, tmp_path, monkeypatch):
+    """As where an input is ordered by place: what is opened grows with it, not with its square."""
+    header, *rows = table.read_text().splitlines()
+    rows.sort(key=lambda row: float(row.split(",")[2]))
+    by_x = tmp_path / "field.csv"
+    by_x.write_text("\n".join([header, *rows]) + "\n")
+    opened = []
+    real = DirectoryStore.get_part
+
+    def get_part(store, name, key, part):
+        opened.append((name, key, part))
+        return real(store, name, key, part)
+
+    monkeypatch.setattr(DirectoryStore, "get_part", get_part)
+    monkeypatch.setattr("caml_dask.stages.tiles.CHUNK_ROWS", 200)
+    execute([by_x], tmp_path / "out", Settings(max_localizations=200), workers=0)
+    points = pq.read_table(tmp_path / "out" / "0001_field" / "points")
+    chunk, tile = points["loc_id"].to_numpy() // 200, {}
+    for name, key, part in opened:
+        if name == "membership":
+            tile.setdefault(part, []).append(key)
+    assert sorted(tile) == sorted(set(chunk.tolist()))
+    n_tiles = 1 + max(key for keys in tile.values() for key in keys)
+    assert sum(map(len, tile.values())) < 0.7 * n_tiles * len(tile)
+    own = points.column("id").to_numpy()
+    order = np.argsort(own)
+    expected = undisturbed["0001_field/points"]
+    assert np.array_equal(points["label"].to_numpy()[order], expected["label"].to_numpy())
+    assert np.array_equal(points["cluster_id"].to_numpy()[order] < 0, expected["cluster_id"].to_numpy() < 0)
 
 
 def test_features_are_the_neighbor_distances(table, tmp_path):

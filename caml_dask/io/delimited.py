@@ -13,6 +13,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -51,6 +52,7 @@ class DelimitedReader:
     types: tuple[pa.DataType, ...]
     settled: bool = True
     empty: tuple[int, ...] = ()
+    KIND: ClassVar[str] = "delimited text"
 
     @property
     def decimal(self) -> str:

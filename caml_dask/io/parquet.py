@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pyarrow as pa
 from pyarrow import parquet
@@ -34,6 +35,7 @@ class ParquetReader:
     path: Path
     header: Header
     rows: int
+    KIND: ClassVar[str] = "Parquet"
 
     @property
     def settled(self) -> bool:

@@ -226,10 +226,9 @@ def _recognised(path: Path, columns: ColumnMap, settle: bool) -> Source:
     header = reader.header
     family = next((family for family in FAMILIES if family.recognises(header)), None)
     channel = columns.channel or (family.CHANNEL if family else None)
-    kind = "Parquet" if isinstance(reader, ParquetReader) else "delimited text"
     return Source(
         path=path,
-        format=family.NAME if family else kind,
+        format=family.NAME if family else reader.KIND,
         reader=reader,
         axes=find_axes(header, columns),
         own_columns=name_own_columns(header.names),
