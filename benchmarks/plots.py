@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,8 @@ def ratios_of_speed(axes: Axes, results: dict[str, Any]) -> None:
 
 
 def _bars(axes: Axes, values: dict[str, float], label: str) -> None:
-    bars = axes.barh([name if len(name) < 60 else f"{name[:57]}..." for name in values], list(values.values()))
+    bars = axes.barh([textwrap.fill(name, 64) for name in values], list(values.values()))
+    axes.tick_params(axis="y", labelsize="x-small")
     axes.bar_label(bars, fmt="%.2f", padding=3)
     axes.axvline(1.0, color="grey", linestyle=":")
     axes.set_xlabel(label)
@@ -130,7 +132,7 @@ def main() -> None:
     for needed, name, draw in PLOTS:
         if needed not in results or name in drawn:
             continue
-        figure, axes = plt.subplots(figsize=(7.5, 4.5), layout="constrained")
+        figure, axes = plt.subplots(figsize=(8.0, 5.0), layout="constrained")
         draw(axes, results)
         path = folder / f"plot_{name}.png"
         figure.savefig(path, dpi=110, metadata={"Software": None})
