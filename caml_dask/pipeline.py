@@ -106,7 +106,7 @@ def analyse(
     names = [stage.name for stage in STAGES]
     stop = len(STAGES) - (not work.store.has_outputs) if until is None else names.index(until) + 1
     with ThreadPoolExecutor(threads) as pool:
-        each = map if threads == 1 else pool.map  # a thread of its own would cost a small image more than its analysis
+        each = map if threads == 1 else pool.map  # one thread is this one
         for stage in STAGES[1:stop]:
             start = time.perf_counter()
             records = list(each(partial(stage.run, work), range(units(work, stage))))

@@ -57,6 +57,16 @@ def test_components_join_what_is_within_reach(xy, classes, longest, seed):
     assert np.array_equal(found, [np.flatnonzero(expected == c).min() for c in expected])
 
 
+def test_a_reach_into_a_block_that_holds_none_of_it_joins_nothing():
+    """The block's two groups are one component; its box, but no localization, lies within the reach from the origin."""
+    rng = np.random.default_rng(6)
+    places = np.repeat([[-40.0, -95.0], [-95.0, -40.0], [0.0, 0.0]], [24, 24, 48], axis=0)
+    xy = places + rng.uniform(-0.1, 0.1, places.shape)
+    reach = np.repeat([80.0, 100.0], 48)
+    found = LabelledIndex.build(xy, np.ones(96, np.int8)).components(reach)
+    assert found.tolist() == [0] * 48 + [48] * 48
+
+
 @pytest.mark.parametrize("dimensions", [2, 3])
 def test_localizations_in_block_order_are_indexed_as_they_stand(dimensions):
     rng = np.random.default_rng(5)

@@ -70,6 +70,16 @@ def hull_area_nm2(xy: FloatArray) -> float:
         raise InputError(f"{len(xy)} localizations span no area: give at least three that are not on a line") from None
 
 
+def field_area_nm2(xy: FloatArray, area_um2: float | None) -> float:
+    """Area of the field in nm2: the one given, or that of the convex hull of the localizations, (n, 2).
+
+    Raises
+    ------
+    InputError : none given, and localizations on a line.
+    """
+    return hull_area_nm2(xy) if area_um2 is None else 1e6 * area_um2
+
+
 def numbered(cluster: IntArray, min_points: int) -> IntArray:
     """Clusters renumbered from 0 by their first localizations; those under `min_points` become noise.
 

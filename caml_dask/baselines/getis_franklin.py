@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from caml_dask.baselines.checks import FloatArray, IntArray, at_least, checked, hull_area_nm2, numbered, positive
+from caml_dask.baselines.checks import FloatArray, IntArray, at_least, checked, field_area_nm2, numbered, positive
 from caml_dask.baselines.graph import components_within, counts_within
 
 
@@ -73,7 +73,7 @@ def getis_franklin(xy_nm: npt.ArrayLike, settings: GetisFranklin) -> IntArray:
     InputError : not (n, 2) finite coordinates, or no area to speak of.
     """
     xy = checked(xy_nm, "Getis and Franklin's analysis", 2)
-    area = hull_area_nm2(xy) if settings.area_um2 is None else 1e6 * settings.area_um2
+    area = field_area_nm2(xy, settings.area_um2)
     kept = np.flatnonzero(local_l_nm(xy, settings.r_nm, area) >= settings.threshold_nm)
     cluster = np.full(len(xy), -1, dtype=np.int64)
     cluster[kept] = components_within(xy[kept], settings.r_nm if settings.link_nm is None else settings.link_nm)

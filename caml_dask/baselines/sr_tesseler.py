@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from caml_dask.baselines.checks import FloatArray, IntArray, at_least, checked, hull_area_nm2, numbered, positive
+from caml_dask.baselines.checks import FloatArray, IntArray, at_least, checked, field_area_nm2, numbered, positive
 from caml_dask.baselines.graph import merge
 from caml_dask.errors import InputError, UsageError
 
@@ -74,7 +74,7 @@ def sr_tesseler(xy_nm: npt.ArrayLike, settings: SRTesseler) -> IntArray:
     InputError : not (n, 2) finite coordinates, or all of them on a line.
     """
     xy = checked(xy_nm, "SR-Tesseler", 3)
-    field_nm2 = hull_area_nm2(xy) if settings.area_um2 is None else 1e6 * settings.area_um2
+    field_nm2 = field_area_nm2(xy, settings.area_um2)
     cells = voronoi_cells(xy)
     a, b = cells.neighbors.T
     n, area = cells.n.astype(np.float64), cells.area_nm2
