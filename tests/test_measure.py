@@ -10,6 +10,7 @@ import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial import cKDTree
 
 from caml_dask.measure import Shapes, measure_clusters, nearest_centroid_nm, touches_border
 
@@ -282,3 +283,13 @@ def test_what_cannot_be_measured_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=says):
         measure_clusters(np.array(xy, float), np.array(nn, float), np.array(starts), np.array(b, float))
+
+
+@pytest.mark.parametrize(("members", "apart"), [(1, 0.00161), (20, 0.0003), (200, 0.0003)])
+def test_polygons_are_as_near_to_their_arcs_as_the_readme_says(members: int, apart: float) -> None:
+    rng = np.random.default_rng(9)
+    for _ in range(100):
+        xy = rng.normal(0, 50, (members, 2))
+        nearest = cKDTree(xy).query(xy, 2)[0][:, 1] if members > 1 else np.array([10.0])
+        found = measure_clusters(xy, nearest, np.array([0, members]), np.array([1.2 * nearest.mean()]))
+        assert abs(1 - shapely.area(found.outline[0]) / found.area_nm2[0]) <= apart
