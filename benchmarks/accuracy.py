@@ -219,7 +219,7 @@ def one_for_all(searched: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarised(chosen: pd.DataFrame) -> pd.DataFrame:
-    """Means over the fields of each group, then nothing more: one row a method, choice and group."""
+    """Means over the fields of each group: one row a method, choice and group."""
     measures = chosen[chosen["reason"] == ""]
     numbers = [c for c in measures if pd.api.types.is_numeric_dtype(measures[c])]
     by = ["kind", "group", "method", "choice"]

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from caml_dask.io.rundir import Image
+from caml_dask.io.sources import Source, list_channels, open_source
 from caml_dask.io.store import MemoryStore
 from caml_dask.io.tables import as_localizations
 from caml_dask.params import ColumnMap, Settings
@@ -31,6 +32,12 @@ HAND_DRAWN = np.array(
     dtype=np.float64,
 )  # fmt: skip
 HAND_DRAWN_CLUSTERS = np.array([0] * 5 + [5] * 4 + [-1] * 7)
+
+
+def open_sources(path: Path | str, columns: ColumnMap | None = None) -> list[Source]:
+    """The images in a file, one or one a channel, opened as for the second reading of a run."""
+    path, columns = Path(path), columns or ColumnMap()
+    return [open_source(path, columns, channel, settle=True) for channel in list_channels(path, columns)]
 
 
 @dataclass(frozen=True)

@@ -146,19 +146,6 @@ def rechunk(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
         yield pa.concat_tables(held)
 
 
-def open_sources(path: Path | str, columns: ColumnMap = _NO_MAP) -> list[Source]:
-    """The images in a file: one, or one a channel where a column tells several channels apart.
-
-    A delimited file of more than one block is read through once, for the types of its columns.
-
-    Raises
-    ------
-    InputError : a file that cannot be read, or whose coordinates or units are not known.
-    """
-    source = _open(Path(path), columns)
-    return [replace(source, channel=channel) for channel in _channels(source)]
-
-
 def open_source(path: Path, columns: ColumnMap, channel: str | None, settle: bool) -> Source:
     """One of the images in a file.
 

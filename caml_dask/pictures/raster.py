@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Self
-
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -85,13 +83,6 @@ class Raster:
         pixel = row[inside].astype(np.int64) * self.shape[1] + column[inside].astype(np.int64)
         return pixel + np.asarray(labels, dtype=np.int64)[inside] * (self.shape[0] * self.shape[1])
 
-    def merge(self, other: Self) -> None:
-        """Add the counts of a raster of the same bounds and size."""
-        mine, its = ((r.x0_nm, r.y0_nm, r.pixel_nm, r.counts.shape) for r in (self, other))
-        if mine != its:
-            raise ValueError(f"rasters of {mine} and {its} (x0, y0, pixel, shape) differ: give both the same bounds")
-        self.counts += other.counts
-
     @property
     def bounds_nm(self) -> Bounds:
         """x0, y0, x1, y1 of the pixels, margin included."""
@@ -99,17 +90,11 @@ class Raster:
         x1, y1 = self.x0_nm + width * self.pixel_nm, self.y0_nm + height * self.pixel_nm
         return self.x0_nm, self.y0_nm, x1, y1
 
-    def colors(self) -> npt.NDArray[np.uint8]:
-        """The picture, (rows, columns, 3).
+    def paint(self, picture: npt.NDArray[np.uint8]) -> None:
+        """Draw the counts over a (rows, columns, 3) part of a picture; empty pixels are left as they are.
 
         Non-clustered is dim blue, clustered warm, a fiber pink; brighter where there are more.
         """
-        picture = np.tile(BACKGROUND.astype(np.uint8), (*self.shape, 1))
-        self.paint(picture)
-        return picture
-
-    def paint(self, picture: npt.NDArray[np.uint8]) -> None:
-        """Draw the counts over a (rows, columns, 3) part of a picture; empty pixels are left as they are."""
         occupied = [_occupied(counts) for counts in self.counts]
         radius = _dot_radius(sum(len(place) for place, _ in occupied) / self.counts[0].size)
         reach = int(np.ceil(radius))

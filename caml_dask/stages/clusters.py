@@ -71,10 +71,7 @@ class MeasuredClusters:
         return self._ranges("outlines", ["cluster_id", "outline"], AT_A_TIME)
 
     def _in_tile_order(self, name: str) -> np.ndarray:
-        return np.concatenate(self._of_tiles(name))
-
-    def _of_tiles(self, name: str) -> list[np.ndarray]:
-        return [self._store.get("measured", tile, [name])[name].to_numpy() for tile in self._tiles]
+        return np.concatenate([self._store.get("measured", tile, [name])[name].to_numpy() for tile in self._tiles])
 
     def _ranges(self, name: str, columns: Sequence[str], at_a_time: int) -> Iterator[pa.Table]:
         edges = [*(self.ids[::at_a_time].tolist() or [0]), np.iinfo(np.int64).max]

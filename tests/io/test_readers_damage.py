@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support import open_sources
 
 from caml_dask.errors import InputError
-from caml_dask.io.sources import open_sources
 from caml_dask.params import ColumnMap
 
 MUTANTS = 200

@@ -11,11 +11,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import open_sources
 
 from caml_dask.errors import InputError
 from caml_dask.io import delimited
 from caml_dask.io.dialect import HEAD_BYTES
-from caml_dask.io.sources import open_sources, read_localizations
+from caml_dask.io.sources import read_localizations
 from caml_dask.params import ColumnMap
 
 MAP = ColumnMap(x="x", y="y", unit="nm")

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support import open_sources
 
 from caml_dask.io import delimited
-from caml_dask.io.sources import open_sources
 
 
 def held_at_most(path: Path, rows_in_file: int, rows: int) -> tuple[int, int]:

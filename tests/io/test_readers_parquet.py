@@ -10,10 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support import open_sources
 
 from caml_dask.errors import InputError
 from caml_dask.io import parquet
-from caml_dask.io.sources import open_sources, read_localizations
+from caml_dask.io.sources import read_localizations
 from caml_dask.params import ColumnMap
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from support import open_sources
 
 from caml_dask.errors import InputError
-from caml_dask.io.sources import open_sources, read_localizations
+from caml_dask.io.sources import read_localizations
 from caml_dask.params import ColumnMap
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

@@ -10,11 +10,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import open_sources
 
 from caml_dask.errors import InputError, UsageError
 from caml_dask.io import delimited
 from caml_dask.io.headers import label_and_unit
-from caml_dask.io.sources import MAX_CHANNELS, open_sources, read_localizations, rechunk
+from caml_dask.io.sources import MAX_CHANNELS, read_localizations, rechunk
 from caml_dask.params import ColumnMap
 
 CAML_HEADER = "x (nm)\ty (nm)\tCluster UID\tClass Label\tChannel UID"

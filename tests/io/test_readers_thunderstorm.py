@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from support import open_sources
 
 from caml_dask.errors import InputError
-from caml_dask.io.sources import open_sources, read_localizations
+from caml_dask.io.sources import read_localizations
 from caml_dask.params import ColumnMap
 
 HEADER = '"id","frame","x [nm]","y [nm]","sigma [nm]","intensity [photon]","uncertainty_xy [nm]"'

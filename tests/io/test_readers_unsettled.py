@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import result_tables, simulated_table
+from support import open_sources, result_tables, simulated_table
 
 from caml_dask.errors import ContradictedError, InputError
 from caml_dask.io import delimited
-from caml_dask.io.sources import list_channels, open_source, open_sources
+from caml_dask.io.sources import list_channels, open_source
 from caml_dask.params import ColumnMap, Settings
 from caml_dask.run.session import execute
 

@@ -44,13 +44,6 @@ def test_every_localization_is_counted_once_however_it_comes() -> None:
     xy, clustered, _ = field(rng)
     whole = raster_of(xy, clustered)
     assert whole.counts.sum(axis=(1, 2)).tolist() == [300, 480]
-    order = rng.permutation(len(xy))
-    first, second = (
-        raster_of(xy[order[:100]], clustered[order[:100]]),
-        raster_of(xy[order[100:]], clustered[order[100:]]),
-    )
-    first.merge(second)
-    assert np.array_equal(first.counts, whole.counts)
     counted = raster_of(xy[:0], clustered[:0])
     for part in (slice(0, 250), slice(250, None)):
         counted.add_counted(*counted.count(xy[part, 0], xy[part, 1], clustered[part]))
@@ -68,9 +61,7 @@ def test_the_edges_belong_to_the_picture_and_what_is_not_finite_does_not() -> No
     assert with_margin.counts.sum() == 2
 
 
-def test_rasters_of_different_regions_do_not_merge() -> None:
-    with pytest.raises(ValueError, match="differ"):
-        Raster((0, 0, 1, 1), 10).merge(Raster((0, 0, 2, 1), 10))
+def test_bounds_that_are_not_finite_are_refused() -> None:
     with pytest.raises(ValueError, match="no extent"):
         Raster((0, 0, np.nan, 1))
 
@@ -92,7 +83,9 @@ def test_clustered_is_warm_and_non_clustered_is_blue_and_y_points_down(tmp_path:
 def test_a_lone_localization_covers_several_pixels_and_more_of_them_are_brighter() -> None:
     xy = np.array([[5000.0, 5000.0]] * 9 + [[1000.0, 1000.0]])
     raster = raster_of(xy, np.zeros(10, dtype=bool))
-    colors = raster.colors().astype(int)
+    colors = np.tile(BACKGROUND.astype(np.uint8), (*raster.shape, 1))
+    raster.paint(colors)
+    colors = colors.astype(int)
     row, column = pixel(raster, 1000.0, 1000.0)
     around = colors[row - 3 : row + 4, column - 3 : column + 4].sum(axis=2)
     assert (around > BACKGROUND.sum() + 60).sum() >= 4
