@@ -135,7 +135,8 @@ def run_unit(run: Run, key: Key) -> dict[str, Any]:
     record = stage.run(work_of(run, run.images[index], store), unit)
     record["seconds"] = time.perf_counter() - start
     record["worker"] = f"{socket.gethostname()}:{os.getpid()}"
-    pa.default_memory_pool().release_unused()
+    if not record.get("fused"):  # a small image leaves little, and the next one asks for it again
+        pa.default_memory_pool().release_unused()
     return store.finish(LAST.name if record.get("fused") else name, unit, record)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_LEVEL = 3
+_LEVEL = 1  # of pictures of dots higher ones take longer and make files little smaller
 
 
 class Sheet:

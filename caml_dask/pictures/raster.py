@@ -190,10 +190,10 @@ def _paint(places, bright, starts, dot, weights, background, plain, dense, pictu
     rows, columns = picture.shape[:2]
     classes = len(starts) - 1
     reach = dot[-1, 0]
-    band = np.zeros((classes, _BAND, columns), np.float32)
+    band = np.zeros((_BAND, columns, classes), np.float32)
+    lit = np.empty((_BAND * columns, 2), np.int64)
     for top in range(0, rows, _BAND):
-        band[:] = 0
-        height = min(_BAND, rows - top)
+        height, n_lit = min(_BAND, rows - top), 0
         for c in range(classes):
             mine = places[starts[c] : starts[c + 1]]
             first = np.searchsorted(mine, (top - reach) * columns)
@@ -203,14 +203,22 @@ def _paint(places, bright, starts, dot, weights, background, plain, dense, pictu
                 for k in range(len(weights)):
                     y, x = i + dot[k, 0], j + dot[k, 1]
                     if 0 <= y < height and 0 <= x < columns:
-                        band[c, y, x] = max(band[c, y, x], weights[k] * bright[starts[c] + n])
-        for i in range(height):
-            for j in range(columns):
-                lit = False
-                for c in range(classes):
-                    lit |= band[c, i, j] > 0
-                if lit:
-                    _color(band[:, i, j], background, plain, dense, picture[top + i, j])
+                        if not _any(band[y, x]):
+                            lit[n_lit, 0], lit[n_lit, 1] = y, x
+                            n_lit += 1
+                        band[y, x, c] = max(band[y, x, c], weights[k] * bright[starts[c] + n])
+        for m in range(n_lit):
+            y, x = lit[m, 0], lit[m, 1]
+            _color(band[y, x], background, plain, dense, picture[top + y, x])
+            band[y, x] = 0
+
+
+@njit(cache=True, nogil=True)
+def _any(values):  # type: ignore[no-untyped-def]
+    for value in values:  # noqa: SIM110
+        if value > 0:
+            return True
+    return False
 
 
 @njit(cache=True, nogil=True)

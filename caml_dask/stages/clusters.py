@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from caml_dask.measure import nearest_centroid_nm
 from caml_dask.schema import arrow_schema, cluster_columns, descriptors
-from caml_dask.stages.work import COMPRESSION, Work
+from caml_dask.stages.work import Work, parquet_options
 
 AT_A_TIME = 10_000  # clusters held at a time with their outlines: some 50 MB
 WITHOUT_OUTLINES = 10  # times as many without
@@ -98,9 +98,9 @@ def write_clusters(work: Work, clusters: MeasuredClusters) -> None:
 
 
 def _write_parquet(
-    path: Path, schema: pa.Schema, tables: Iterator[pa.Table], options: Mapping[str, Any] = COMPRESSION
+    path: Path, schema: pa.Schema, tables: Iterator[pa.Table], options: Mapping[str, Any] | None = None
 ) -> None:
-    with pq.ParquetWriter(path, schema, **options) as writer:
+    with pq.ParquetWriter(path, schema, **(options or parquet_options(schema))) as writer:
         for table in tables:
             writer.write_table(pa.Table.from_arrays(table.columns, schema=schema))
 

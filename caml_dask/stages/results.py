@@ -11,7 +11,7 @@ import shapely
 
 from caml_dask.errors import ConservationError
 from caml_dask.schema import POINTS, arrow_schema
-from caml_dask.stages.work import COMPRESSION, COORDINATES, Work, coordinates, finite, xy
+from caml_dask.stages.work import COORDINATES, Work, coordinates, finite, parquet_options, xy
 
 POINTS_SCHEMA = arrow_schema(POINTS)
 _MEMBERSHIP = ("label", "cluster_id", "window_saturated")
@@ -42,7 +42,7 @@ def points(work: Work, unit: int) -> dict[str, Any]:
     joined = pa.Table.from_arrays(columns, schema=pa.schema(fields))
     if work.store.has_outputs:
         name = points_file(work.facts()["chunks"], unit)
-        work.store.output(name, lambda path: pq.write_table(joined, path, **COMPRESSION))
+        work.store.output(name, lambda path: pq.write_table(joined, path, **parquet_options(joined.schema)))
     else:
         work.store.put("points", unit, joined)
     return {"rows": len(table), "finite": len(found)}

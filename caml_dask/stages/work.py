@@ -16,7 +16,6 @@ from caml_dask.params import LARGE_INPUT, LARGE_TILE_LOCALIZATIONS, TILE_LOCALIZ
 from caml_dask.tiling import Partition
 
 CHUNK_ROWS = 1_000_000  # input rows handled at a time while reading and while writing points
-COMPRESSION: dict[str, Any] = {"compression": "zstd", "compression_level": 1}  # of the Parquet files users get
 COORDINATES = ("x_nm", "y_nm", "z_nm")
 
 
@@ -87,6 +86,13 @@ class Work:
         return Partition(
             corners[:, :2], corners[:, 2:], *(cuts[c].to_numpy() for c in ("axis", "at_nm", "below", "above"))
         )
+
+
+def parquet_options(schema: pa.Schema) -> dict[str, Any]:
+    """How the Parquet files that users get are written: a dictionary of numbers that hardly repeat would cost both
+    time and room."""
+    repeated = [f.name for f in schema if not pa.types.is_floating(f.type) and f.name != "loc_id"]
+    return {"compression": "zstd", "compression_level": 1, "use_dictionary": repeated}
 
 
 def tile_size(settings: Settings, n: int) -> int:
