@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,6 +43,27 @@ def _workers_spared_from_interrupts() -> Iterator[None]:
 
 
 @contextmanager
+def _dask_silent_when_interrupted() -> Iterator[None]:
+    """Ctrl-C while Dask's event loop is waited for leaves it a callback that fails: its traceback is no news to a user."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop_log = logging.getLogger("tornado.application")
+    level = loop_log.level
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        loop_log.setLevel(logging.CRITICAL)  # before it is raised: the callback runs on another thread
+        signal.default_int_handler(number, frame)
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        loop_log.setLevel(level)
+
+
+@contextmanager
 def local_cluster(workers: int) -> Iterator[Client]:
     """An embedded cluster of single-threaded worker processes, listening on loopback alone.
 
@@ -53,7 +75,7 @@ def local_cluster(workers: int) -> Iterator[Client]:
     from caml_dask.run.watch import LostWorkers
 
     lost = LostWorkers()
-    with dask.config.set(_CONFIG):
+    with dask.config.set(_CONFIG), _dask_silent_when_interrupted():
         with _workers_spared_from_interrupts():
             cluster = LocalCluster(
                 n_workers=workers,
