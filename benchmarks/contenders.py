@@ -64,7 +64,7 @@ def _network(xy_nm: np.ndarray, settings: Network) -> np.ndarray:
     needed = load(settings.model).n_neighbors + 1
     if len(xy_nm) < needed:
         raise InputError(f"{settings.model} needs {needed} localizations; the field has {len(xy_nm)}")
-    return CAML(model=settings.model).fit_predict(xy_nm)
+    return CAML(model=settings.model, n_jobs=1).fit_predict(xy_nm)
 
 
 def _of(kind: type, *values: Sequence[Any]) -> list[Any]:
