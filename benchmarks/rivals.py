@@ -4,8 +4,8 @@ Fields: 200 localizations per um2, half of them in clusters of 20 with a radius 
 complete spatial randomness, 1,000 per um2, on which a method is to find nothing. The other methods take the parameters
 that are best on a clustered field of the smallest size with another seed, searched on its truth. Each measurement is a
 process of its own that may use one core, calls the method once on a small field first, then up to --repeats times (the
-median counts; once only where a call takes longer than 20 s), and is ended at the time limit; a method that was ended at
-one size is not tried at larger ones. The Bayesian analysis ends by itself, with its best proposal so far.
+median counts; once only where a call takes longer than 20 s), and is ended at the time limit; a method that was ended
+at one size is not tried at larger ones. The Bayesian analysis ends by itself, with its best proposal so far.
 
     python benchmarks/rivals.py --out benchmarks/results/rivals
 

@@ -44,7 +44,7 @@ def _workers_spared_from_interrupts() -> Iterator[None]:
 
 @contextmanager
 def _dask_silent_when_interrupted() -> Iterator[None]:
-    """Ctrl-C while Dask's event loop is waited for leaves it a callback that fails: its traceback is no news to a user."""
+    """Ctrl-C while Dask's event loop is waited for leaves it a callback that fails: its traceback helps no user."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

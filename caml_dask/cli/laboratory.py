@@ -1,166 +1,18 @@
-"""The command `caml-dask`: parse, call, print."""
+"""Commands of the laboratory: networks listed, fields simulated, networks trained and evaluated."""
 
 from __future__ import annotations
 
-import functools
-import logging
 import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from caml_dask import __version__
-from caml_dask.errors import CamlError, UsageError
-
-_log = logging.getLogger("caml_dask")
-DONE, USAGE, INTERRUPTED, FAILED = 0, 2, 130, 4
-
-MODEL = click.option("--model", default="XPILJZ", show_default=True, help="Network that labels the localizations.")
-WORKERS = click.option(
-    "--workers",
-    type=click.IntRange(min=0),
-    help="Worker processes of the embedded Dask cluster; 0 runs in this process.  [default: one a core]",
-)
-OUT = click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory for the results.")
-TILE = click.option(
-    "--max-localizations", type=int, help="Localizations a tile may hold: bounds memory, never changes a result."
-)
-COLUMNS = click.option(
-    "--columns", help="Coordinate columns and unit, such as x=X,y=Y,unit=nm  (also z=, pixel_nm=, channel=)."
-)
-NONFINITE = click.option(
-    "--nonfinite",
-    default="drop",
-    show_default=True,
-    type=click.Choice(["drop", "refuse"]),
-    help="Rows with NaN or infinite coordinates: leave them out, with null results, or refuse the image.",
-)
-AREA = click.option("--area-um2", type=float, help="Area analysed.  [default: convex hull of the localizations]")
-EXTENT = click.option(
-    "--any-extent", is_flag=True, help="Take coordinates that span less than 500 nm or more than 3 mm."
-)
-FEATURES = click.option("--save-features", is_flag=True, help="Also store the neighbor distances, as Zarr.")
-RESUME = click.option("--resume", is_flag=True, help="Continue a run that was stopped; finished units are kept.")
-OVERWRITE = click.option(
-    "--overwrite", is_flag=True, help="Remove the run that stands in the directory, and start anew."
-)
-SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all chance.")
-DEBUG = click.option("--debug", is_flag=True, help="Show tracebacks and debug messages.")
+from caml_dask.cli.options import DEBUG, DONE, OUT, SEED, WORKERS, guarded
+from caml_dask.errors import UsageError
 
 
-def _log_to_stderr(debug: bool) -> None:
-    """Our own lines, plain; what other packages log, only when debugging."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
-    log = logging.getLogger() if debug else _log
-    log.handlers[:] = [handler]
-    log.setLevel(logging.INFO)
-    _log.propagate = debug
-    if debug:
-        _log.setLevel(logging.DEBUG)
-
-
-def guarded(command: Callable[..., int]) -> Callable[..., None]:
-    """Turn what a command raises into a message and an exit code; a traceback only with --debug."""
-
-    @functools.wraps(command)
-    def wrapper(*, debug: bool, **options: Any) -> None:
-        _log_to_stderr(debug)
-        try:
-            code = command(**options)
-        except KeyboardInterrupt:
-            hint = "continue with --resume" if "resume" in options else "call again to go on"
-            click.echo(f"interrupted; what is done is kept: {hint}", err=True)
-            code = INTERRUPTED
-        except (CamlError, OSError) as error:
-            if debug:
-                traceback.print_exc()
-            click.echo(f"caml-dask: {error}", err=True)
-            code = USAGE if isinstance(error, UsageError) else FAILED
-        except Exception as error:
-            if debug:
-                traceback.print_exc()
-            click.echo(
-                f"caml-dask: a defect in the program ({type(error).__name__}: {error}); run with --debug and report it",
-                err=True,
-            )
-            code = FAILED
-        sys.exit(code)
-
-    return wrapper
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="caml-dask")
-def main() -> None:
-    """Cluster analysis of single-molecule localizations with neural networks (CAML)."""
-
-
-@main.command()
-@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@OUT
-@MODEL
-@click.option(
-    "--workers",
-    type=click.IntRange(min=0),
-    help="Worker processes of the embedded Dask cluster; 0 runs in this process.  "
-    "[default: one a core; 0 for inputs of 2 MiB or less in all]",
-)
-@TILE
-@COLUMNS
-@NONFINITE
-@AREA
-@EXTENT
-@FEATURES
-@RESUME
-@OVERWRITE
-@DEBUG
-@guarded
-def run(
-    inputs: tuple[Path, ...],
-    out: Path,
-    workers: int | None,
-    columns: str | None,
-    resume: bool,
-    overwrite: bool,
-    **settings: Any,
-) -> int:
-    """Label every localization of INPUTS, find their clusters, outline and measure them.
-
-    INPUTS are ThunderSTORM CSV, CAML tsv, delimited tables or Parquet; each file is an image, or one a channel.
-
-    Exit codes: 0 done, 2 usage, 3 some images failed, 4 all failed, 130 interrupted.
-    """
-    from caml_dask.params import ColumnMap, Settings
-    from caml_dask.run.report import tell
-    from caml_dask.run.session import execute
-
-    if resume and overwrite:
-        raise UsageError("--resume continues a run and --overwrite removes it: give one of them")
-    chosen = Settings(columns=ColumnMap.parse(columns) if columns else ColumnMap(), **settings)
-    outcome = execute(inputs, out, chosen, workers=workers, resume=resume, overwrite=overwrite)
-    click.echo(tell(outcome))
-    return outcome.exit_code
-
-
-@main.command()
-@click.option("--out", type=click.Path(path_type=Path), default=Path("caml_dask_demo"), show_default=True)
-@WORKERS
-@DEBUG
-@guarded
-def demo(out: Path, workers: int | None) -> int:
-    """Simulate a cell with clusters, analyse it, compare with the truth, and say where to look."""
-    from caml_dask.run.demo import demonstrate
-    from caml_dask.run.deployment import cores
-
-    click.echo(demonstrate(out, cores() if workers is None else workers))
-    return DONE
-
-
-@main.command()
+@click.command()
 @click.argument("name", required=False)
 @DEBUG
 @guarded
@@ -172,7 +24,7 @@ def models(name: str | None) -> int:
     return DONE
 
 
-@main.command(name="simulate")
+@click.command(name="simulate")
 @click.argument("names", nargs=-1)
 @click.option("--out", type=click.Path(path_type=Path), help="Directory for the tables.")
 @SEED
@@ -212,7 +64,7 @@ def simulate_tables(
     return DONE
 
 
-@main.command()
+@click.command()
 @click.argument("name")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory for the weights and the card.")
 @click.option(
@@ -285,7 +137,7 @@ def train(
     return DONE
 
 
-@main.command()
+@click.command()
 @click.argument("models", nargs=-1)
 @OUT
 @click.option("--grids", help="Grids of simulated scenarios, such as densities,csr.  [default: all]")

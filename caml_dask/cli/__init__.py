@@ -1,0 +1,25 @@
+"""The command `caml-dask`: parse, call, print."""
+
+from __future__ import annotations
+
+import click
+
+from caml_dask import __version__
+from caml_dask.cli import analysis, laboratory
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="caml-dask")
+def main() -> None:
+    """Cluster analysis of single-molecule localizations with neural networks (CAML)."""
+
+
+for command in (
+    analysis.run,
+    analysis.demo,
+    laboratory.models,
+    laboratory.simulate_tables,
+    laboratory.train,
+    laboratory.evaluate,
+):
+    main.add_command(command)

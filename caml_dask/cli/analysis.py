@@ -1,0 +1,87 @@
+"""Commands that analyse: `run` and `demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from caml_dask.cli.options import (
+    AREA,
+    COLUMNS,
+    DEBUG,
+    DONE,
+    EXTENT,
+    FEATURES,
+    MODEL,
+    NONFINITE,
+    OUT,
+    OVERWRITE,
+    RESUME,
+    TILE,
+    WORKERS,
+    guarded,
+)
+from caml_dask.errors import UsageError
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@OUT
+@MODEL
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    help="Worker processes of the embedded Dask cluster; 0 runs in this process.  "
+    "[default: one a core; 0 for inputs of 2 MiB or less in all]",
+)
+@TILE
+@COLUMNS
+@NONFINITE
+@AREA
+@EXTENT
+@FEATURES
+@RESUME
+@OVERWRITE
+@DEBUG
+@guarded
+def run(
+    inputs: tuple[Path, ...],
+    out: Path,
+    workers: int | None,
+    columns: str | None,
+    resume: bool,
+    overwrite: bool,
+    **settings: Any,
+) -> int:
+    """Label every localization of INPUTS, find their clusters, outline and measure them.
+
+    INPUTS are ThunderSTORM CSV, CAML tsv, delimited tables or Parquet; each file is an image, or one a channel.
+
+    Exit codes: 0 done, 2 usage, 3 some images failed, 4 all failed, 130 interrupted.
+    """
+    from caml_dask.params import ColumnMap, Settings
+    from caml_dask.run.report import tell
+    from caml_dask.run.session import execute
+
+    if resume and overwrite:
+        raise UsageError("--resume continues a run and --overwrite removes it: give one of them")
+    chosen = Settings(columns=ColumnMap.parse(columns) if columns else ColumnMap(), **settings)
+    outcome = execute(inputs, out, chosen, workers=workers, resume=resume, overwrite=overwrite)
+    click.echo(tell(outcome))
+    return outcome.exit_code
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("caml_dask_demo"), show_default=True)
+@WORKERS
+@DEBUG
+@guarded
+def demo(out: Path, workers: int | None) -> int:
+    """Simulate a cell with clusters, analyse it, compare with the truth, and say where to look."""
+    from caml_dask.run.demo import demonstrate
+    from caml_dask.run.deployment import cores
+
+    click.echo(demonstrate(out, cores() if workers is None else workers))
+    return DONE

@@ -1,0 +1,92 @@
+"""Options that commands share, and what turns exceptions into messages and exit codes."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from caml_dask.errors import CamlError, UsageError
+
+_log = logging.getLogger("caml_dask")
+DONE, USAGE, INTERRUPTED, FAILED = 0, 2, 130, 4
+
+MODEL = click.option("--model", default="XPILJZ", show_default=True, help="Network that labels the localizations.")
+WORKERS = click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    help="Worker processes of the embedded Dask cluster; 0 runs in this process.  [default: one a core]",
+)
+OUT = click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory for the results.")
+TILE = click.option(
+    "--max-localizations", type=int, help="Localizations a tile may hold: bounds memory, never changes a result."
+)
+COLUMNS = click.option(
+    "--columns", help="Coordinate columns and unit, such as x=X,y=Y,unit=nm  (also z=, pixel_nm=, channel=)."
+)
+NONFINITE = click.option(
+    "--nonfinite",
+    default="drop",
+    show_default=True,
+    type=click.Choice(["drop", "refuse"]),
+    help="Rows with NaN or infinite coordinates: leave them out, with null results, or refuse the image.",
+)
+AREA = click.option("--area-um2", type=float, help="Area analysed.  [default: convex hull of the localizations]")
+EXTENT = click.option(
+    "--any-extent", is_flag=True, help="Take coordinates that span less than 500 nm or more than 3 mm."
+)
+FEATURES = click.option("--save-features", is_flag=True, help="Also store the neighbor distances, as Zarr.")
+RESUME = click.option("--resume", is_flag=True, help="Continue a run that was stopped; finished units are kept.")
+OVERWRITE = click.option(
+    "--overwrite", is_flag=True, help="Remove the run that stands in the directory, and start anew."
+)
+SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all chance.")
+DEBUG = click.option("--debug", is_flag=True, help="Show tracebacks and debug messages.")
+
+
+def _log_to_stderr(debug: bool) -> None:
+    """Our own lines, plain; what other packages log, only when debugging."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    log = logging.getLogger() if debug else _log
+    log.handlers[:] = [handler]
+    log.setLevel(logging.INFO)
+    _log.propagate = debug
+    if debug:
+        _log.setLevel(logging.DEBUG)
+
+
+def guarded(command: Callable[..., int]) -> Callable[..., None]:
+    """Turn what a command raises into a message and an exit code; a traceback only with --debug."""
+
+    @functools.wraps(command)
+    def wrapper(*, debug: bool, **options: Any) -> None:
+        _log_to_stderr(debug)
+        try:
+            code = command(**options)
+        except KeyboardInterrupt:
+            hint = "continue with --resume" if "resume" in options else "call again to go on"
+            click.echo(f"interrupted; what is done is kept: {hint}", err=True)
+            code = INTERRUPTED
+        except (CamlError, OSError) as error:
+            if debug:
+                traceback.print_exc()
+            click.echo(f"caml-dask: {error}", err=True)
+            code = USAGE if isinstance(error, UsageError) else FAILED
+        except Exception as error:
+            if debug:
+                traceback.print_exc()
+            click.echo(
+                f"caml-dask: a defect in the program ({type(error).__name__}: {error}); run with --debug and report it",
+                err=True,
+            )
+            code = FAILED
+        sys.exit(code)
+
+    return wrapper
