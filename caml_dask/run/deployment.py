@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING
+
+from caml_dask.run import interrupts
 
 if TYPE_CHECKING:
     from distributed import Client
 
+_log = logging.getLogger("caml_dask")
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 _CONFIG = {
     "distributed.scheduler.allowed-failures": 3,
@@ -30,42 +30,11 @@ def cores() -> int:
 
 
 @contextmanager
-def _workers_spared_from_interrupts() -> Iterator[None]:
-    """Ctrl-C reaches all processes of a terminal; workers started in here leave it to the driver, which stops them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _dask_silent_when_interrupted() -> Iterator[None]:
-    """Ctrl-C while Dask's event loop is waited for leaves it a callback that fails: its traceback helps no user."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop_log = logging.getLogger("tornado.application")
-    level = loop_log.level
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        loop_log.setLevel(logging.CRITICAL)  # before it is raised: the callback runs on another thread
-        signal.default_int_handler(number, frame)
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        loop_log.setLevel(level)
-
-
-@contextmanager
 def local_cluster(workers: int) -> Iterator[Client]:
     """An embedded cluster of single-threaded worker processes, listening on loopback alone.
+
+    What goes wrong in a unit is returned by it, and lost workers are told of: what else Dask logs, such as the
+    connections that end with an interrupted run, is shown only when debugging.
 
     workers : number of worker processes, at least 1
     """
@@ -75,15 +44,15 @@ def local_cluster(workers: int) -> Iterator[Client]:
     from caml_dask.run.watch import LostWorkers
 
     lost = LostWorkers()
-    with dask.config.set(_CONFIG), _dask_silent_when_interrupted():
-        with _workers_spared_from_interrupts():
+    with dask.config.set(_CONFIG), interrupts.kept():
+        with interrupts.workers_spared():
             cluster = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
                 processes=True,
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",  # any free port: several runs share a machine
-                silence_logs=logging.ERROR,
+                silence_logs=logging.ERROR if _log.isEnabledFor(logging.DEBUG) else logging.CRITICAL,
             )
         cluster.scheduler.add_plugin(lost)
         with cluster, Client(cluster) as client:

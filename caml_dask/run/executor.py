@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from caml_dask.errors import CamlError
 from caml_dask.io.rundir import HIDDEN, Run
 from caml_dask.pipeline import Key, Observer, Stage, barriers, in_words, run_unit
+from caml_dask.run.interrupts import Ended
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -52,10 +53,8 @@ class DaskExecutor:
     """Runs the pending units of a run on a Dask cluster."""
 
     def __init__(self, run: Run, client: Client, observer: Observer, resumed: bool = False):
-        from distributed import as_completed
-
         self._run, self._client, self._observer, self._resumed = run, client, observer, resumed
-        self._completed = as_completed()
+        self._ended = Ended()
         self._of_future: dict[Future, _InFlight] = {}
 
     def execute(self) -> None:
@@ -67,7 +66,7 @@ class DaskExecutor:
                 index = waiting.popleft()
                 self._advance(_InFlight(index, barriers(self._run, index, self._resumed)))
             if self._of_future:
-                self._settle(next(self._completed))
+                self._settle(self._ended.next())
 
     def _advance(self, image: _InFlight) -> None:
         """Submit the next stage of an image that has units to run; or see its end."""
@@ -81,7 +80,7 @@ class DaskExecutor:
                     future = self._client.submit(unit_task, str(self._run.root), key, key=label, pure=False)
                     image.futures.add(future)
                     self._of_future[future] = image
-                    self._completed.add(future)
+                    self._ended.add(future)
         except StopIteration:
             self._observer.image_done(name)
         except Exception as error:

@@ -11,6 +11,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from caml_dask.run.deployment import local_cluster
+from caml_dask.run.interrupts import Ended
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,12 +38,12 @@ def each(function: Callable[[Item], Result], items: Sequence[Item], workers: int
     if workers == 0:
         yield from _shown((function(item) for item in items), len(items), what)
         return
-    from distributed import as_completed
-
     with local_cluster(min(workers, len(items))) as client:
+        ended = Ended()
         futures = client.map(_quietly, items, function=function, pure=False)
-        done = (result for _, result in as_completed(futures, with_results=True))
-        for result in _shown(done, len(items), what):
+        for future in futures:
+            ended.add(future)
+        for result in _shown((ended.next().result() for _ in futures), len(items), what):
             if isinstance(result, Exception):
                 raise result
             yield result

@@ -1,0 +1,93 @@
+"""Ctrl-C while Dask works: kept until the driver waits, where it does no harm."""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from distributed import Future
+
+_SECONDS_BETWEEN_LOOKS = 0.2
+_asked = threading.Event()
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """In here the first interrupt waits for `check`; a second one is raised at once.
+
+    Raised anywhere, it would end up in a callback of Dask's or of the garbage collector, which prints a traceback and
+    goes on. Elsewhere than in the main thread nothing changes: interrupts do not come there.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if _asked.is_set():
+            signal.default_int_handler(number, frame)
+        _asked.set()
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        _asked.clear()
+
+
+@contextmanager
+def workers_spared() -> Iterator[None]:
+    """Ctrl-C reaches all processes of a terminal; those started in here never see it. Here it is put off.
+
+    Threads and processes inherit what is blocked, and Dask starts its workers, later ones too, from a thread of its
+    own. The resource tracker runs before that: starting it would unblock the thread that does.
+    """
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def check() -> None:
+    """Raise the interrupt that was kept.
+
+    Raises
+    ------
+    KeyboardInterrupt
+    """
+    if _asked.is_set():
+        raise KeyboardInterrupt
+
+
+class Ended:
+    """Futures in the order in which they end; waiting for one can be interrupted."""
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[Future] = queue.Queue()
+
+    def add(self, future: Future) -> None:
+        """Wait for this one too."""
+        future.add_done_callback(self._queue.put)
+
+    def next(self) -> Future:
+        """The next that has ended: finished, failed or cancelled.
+
+        Raises
+        ------
+        KeyboardInterrupt
+        """
+        while True:
+            check()
+            try:
+                return self._queue.get(timeout=_SECONDS_BETWEEN_LOOKS)
+            except queue.Empty:
+                continue
