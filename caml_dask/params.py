@@ -81,7 +81,7 @@ class Settings:
     max_localizations : localizations a tile may hold; None chooses by the input's size. It never changes a result.
     nonfinite : "drop" keeps rows with non-finite coordinates with null results; "refuse" fails the image.
     area_um2 : area analysed; None takes the convex hull of the image's localizations.
-    min_points : smallest number of localizations in a cluster (METHOD section 6).
+    min_points : smallest number of localizations in a cluster (DESIGN section 6).
     any_extent : take coordinates that can hardly be nm (see SMALLEST_FIELD_NM).
     save_features : also store the neighbor distances, as Zarr.
     columns : which columns hold the coordinates.

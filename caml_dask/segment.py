@@ -1,4 +1,4 @@
-"""From labels to clusters: reach, links, components, all free of any order (METHOD section 6).
+"""From labels to clusters: reach, links, components, all free of any order (DESIGN section 6).
 
 For a clustered localization p, e(p) is the distance to the nearest localization of another class and w(p) the
 distance to its N-th neighbor. Its reach is the closed ball that holds what is nearer than e(p) and within w(p); where

@@ -1,4 +1,4 @@
-"""Volumes of clusters in 3D: balls of radius 2b on the members, united, then eroded by b (METHOD section 6).
+"""Volumes of clusters in 3D: balls of radius 2b on the members, united, then eroded by b (DESIGN section 6).
 
 That shape is the closing of the b-balls by a b-ball, the solvent-excluded surface of molecular graphics: a place is
 inside where its distance to what no 2b-ball covers is b or more. No closed form serves, because the reentrant patches

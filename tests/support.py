@@ -109,7 +109,7 @@ def oracle_neighbors(xy_nm: np.ndarray, k: int) -> np.ndarray:
 
 
 def oracle_clusters(xy_nm: np.ndarray, labels: np.ndarray, k: int, min_points: int = 3) -> np.ndarray:
-    """cluster_id of each localization as METHOD section 6 says it, by comparing everything with everything."""
+    """cluster_id of each localization as DESIGN section 6 says it, by comparing everything with everything."""
     n = len(xy_nm)
     d = np.sqrt(((xy_nm[:, None, :] - xy_nm[None, :, :]) ** 2).sum(axis=2))
     apart = d + np.where(np.eye(n, dtype=bool), np.inf, 0.0)

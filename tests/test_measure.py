@@ -39,7 +39,7 @@ def assert_same_bits(a: Shapes, b: Shapes) -> None:
 
 
 def grown(rng: np.random.Generator, n: int, b: float) -> FloatArray:
-    """A cluster that grows by links of at most 2 sqrt(3) b, as METHOD's cut leaves them."""
+    """A cluster that grows by links of at most 2 sqrt(3) b, as the cut leaves them."""
     xy = np.zeros((n, 2))
     for k in range(1, n):
         angle, length = rng.uniform(0, 2 * math.pi), rng.uniform(0, LONGEST_LINK * b)

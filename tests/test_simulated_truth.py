@@ -1,4 +1,4 @@
-"""Grouping by itself: true labels of simulated fields in, the simulated clusters out (METHOD section 6)."""
+"""Grouping by itself: true labels of simulated fields in, the simulated clusters out (DESIGN section 6)."""
 
 from __future__ import annotations
 

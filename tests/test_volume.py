@@ -30,7 +30,7 @@ def finely(xyz: FloatArray, halvings: int, monkeypatch: pytest.MonkeyPatch) -> f
 
 
 def grown(rng: np.random.Generator, n: int) -> FloatArray:
-    """A cluster that grows by links of at most 2 sqrt(3) b with b = 1, as METHOD's cut leaves them."""
+    """A cluster that grows by links of at most 2 sqrt(3) b with b = 1, as the cut leaves them."""
     xyz = np.zeros((n, 3))
     for k in range(1, n):
         direction = rng.normal(size=3)

@@ -1,4 +1,4 @@
-"""The run directory: its manifest, its images, its lock (DESIGN sections 4.7 and 7)."""
+"""The run directory: its manifest, its images, its lock (DESIGN law 7, section 7)."""
 
 from __future__ import annotations
 

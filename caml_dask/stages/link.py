@@ -1,4 +1,4 @@
-"""Clusters across tiles: links, stitching, cut and numbers (METHOD section 6; DESIGN laws 2, 4, 5).
+"""Clusters across tiles: links, stitching, cut and numbers (DESIGN section 6, laws 2, 4, 5).
 
 A tile hands on the distinct (local root, foreign loc_id) of its links and a count and exact sum a local root; never
 its members. A local root is the smallest loc_id of a component inside one tile.

@@ -1,4 +1,4 @@
-"""Membership of a tile's localizations, and the measured clusters whose smallest loc_id it owns (METHOD section 6)."""
+"""Membership of a tile's localizations, and the measured clusters whose smallest loc_id it owns (DESIGN section 6)."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def _check_extent(work: Work, lower_nm: np.ndarray, upper_nm: np.ndarray) -> Non
 
 
 def check_fits(work: Work, n: int, dimensions: int) -> None:
-    """Refuse an image that the network cannot take (METHOD section 1).
+    """Refuse an image that the network cannot take (DESIGN section 6).
 
     Raises
     ------
