@@ -118,7 +118,9 @@ def read_cohort(root: Path, table: Path | None = None) -> Cohort:
                 notes.append(f"{row['image_id']}: {row['path']} is not in {table}: it is in no condition")
             factors |= given
         if entry is None or row["status"] != "done":
-            failed.append(Failed(row["image_id"], row["path"], factors, row["reason"] or "not analysed"))
+            failed.append(
+                Failed(row["image_id"], row["path"], factors, row["reason"] or "summary.json knows nothing of it")
+            )
             continue
         try:
             folder = _inside(root, row["folder"])

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from caml_dask.errors import UsageError
 from caml_dask.report.cohort import Cohort, Measured
 from caml_dask.report.measures import Measure
-from caml_dask.stats.comparison import Comparison, compare, holm
+from caml_dask.stats.comparison import LEAST_VALUES, Comparison, benjamini_hochberg, compare, smallest_p
 
 FOUND_BELOW = 0.05
 ALWAYS_WITHIN = ("channel", "protein")
@@ -24,16 +24,21 @@ class Level:
 
     units : "images", "replicates" or "clusters"
     comparisons : measure to what was found
-    p_holm : measure to the p of its test, adjusted after Holm for the number of measures; NaN where there is no test
+    p_adjusted : measure to the p of its test, adjusted after Benjamini and Hochberg for the number of measures; NaN
+        where there is no test
     """
 
     units: str
     comparisons: Mapping[str, Comparison]
-    p_holm: Mapping[str, float]
+    p_adjusted: Mapping[str, float]
+
+    def count(self, condition: str) -> int:
+        """Units of a condition that any measure has a value of."""
+        return max(comparison.groups[condition].n for comparison in self.comparisons.values())
 
     def differs(self, measure: str) -> bool:
         """Whether a difference was found between any of the conditions."""
-        return bool(self.p_holm[measure] < FOUND_BELOW)
+        return bool(self.p_adjusted[measure] < FOUND_BELOW)
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,7 @@ def _family(within: Mapping[str, str], images: Sequence[Measured], by: str, meas
     for image in images:
         groups.setdefault(image.factors[by], []).append(image)
     replicates, notes = _by_replicate(groups, measures)
+    notes += _few_images([len(group) for group in groups.values()], len(measures))
     return Family(
         within,
         {name: tuple(group) for name, group in groups.items()},
@@ -118,11 +124,20 @@ def _family(within: Mapping[str, str], images: Sequence[Measured], by: str, meas
     )
 
 
+def _few_images(sizes: Sequence[int], measures: int) -> list[str]:
+    if len(sizes) != 2 or min(sizes) < LEAST_VALUES or smallest_p(*sizes) * measures < FOUND_BELOW:
+        return []
+    return [
+        f"{sizes[0]} and {sizes[1]} images are so few that a difference in one measure alone cannot be found among "
+        f"{measures} measures, however large it is."
+    ]
+
+
 def _level(
     units: str, measures: Sequence[Measure], values: Mapping[str, Mapping[str, npt.NDArray[np.float64]]]
 ) -> Level:
     comparisons = {m.name: compare(values[m.name], units) for m in measures}
-    adjusted = holm([c.p for c in comparisons.values()])
+    adjusted = benjamini_hochberg([c.p for c in comparisons.values()])
     return Level(units, comparisons, dict(zip(comparisons, adjusted)))
 
 

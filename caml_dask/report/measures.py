@@ -27,7 +27,7 @@ class Measure:
 
 _FIELD = (
     Measure("clusters_per_um2", "Clusters per area", "per µm²", False),
-    Measure("percent_clustered", "Localizations in clusters", "%", False),
+    Measure("percent_clustered", "Percent clustered", "%", False),
     Measure("n_localizations", "Points per cluster", "localizations", True),
 )
 _PLANE = (

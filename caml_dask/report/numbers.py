@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import math
 
+from caml_dask.report.families import FOUND_BELOW
 from caml_dask.stats import MedianIqr
 
-_THIN = "\u2009"
+_THIN = "\u202f"  # a narrow space at which no line breaks
 NONE = "–"
 
 
 def number(value: float | None) -> str:
-    """Three significant digits, all of the digits before the point, thousands parted: 0.0123, 4.85, 2,322."""
+    """Three significant digits, all of those before the point, thousands parted: 0.0123, 4.85, 9, 2,322."""
     if value is None or not math.isfinite(value):
         return NONE
-    if value == 0:
-        return "0"
+    if value == round(value):
+        return f"{value:,.0f}"
     decimals = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{min(decimals, 12)}f}"
+
+
+def tick(value: float) -> str:
+    """A round number on an axis."""
+    return f"{value:,.10g}"
 
 
 def median(found: MedianIqr) -> str:
@@ -31,7 +37,8 @@ def probability(p: float) -> str:
         return NONE
     if p < 0.0001:
         return f"<{_THIN}0.0001"
-    return f"{p:.4f}" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    near = p < 0.001 or abs(p - FOUND_BELOW) < 0.0005  # where three digits would not tell on which side it is
+    return f"{p:.4f}" if near else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
 def effect(value: float) -> str:
@@ -41,7 +48,7 @@ def effect(value: float) -> str:
 
 def ratio(first: float, second: float) -> str:
     """How many times the second median is the first."""
-    return f"×{_THIN}{second / first:.2f}" if first > 0 and math.isfinite(second) else NONE
+    return f"×{second / first:.2f}" if first > 0 and math.isfinite(second) else NONE
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:

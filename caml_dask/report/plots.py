@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from caml_dask.report.numbers import number, ticks
+from caml_dask.report.numbers import tick, ticks
 from caml_dask.stats import median_iqr
 
 # The colors of Okabe and Ito, told apart with any kind of color vision, without their yellow, faint on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("", "7 3", "2 3", "10 3 2 3")  # from the eighth condition on, lines differ by these
-LABEL_PX, PLOT_PX, MARGIN_PX, ROW_PX, AXIS_PX = 150.0, 250.0, 14.0, 36.0, 44.0
+LABEL_PX, PLOT_PX, MARGIN_PX, ROW_PX, AXIS_PX = 165.0, 240.0, 24.0, 36.0, 44.0
 ECDF_PX = 190.0
-_LABEL_CHARACTERS = 22
+_LABEL_CHARACTERS = 26
 _STEPS = 200  # of an ECDF
 
 
@@ -112,7 +112,7 @@ def strip_plot(title: str, unit: str, groups: Mapping[str, npt.NDArray[np.float6
         LABEL_PX + PLOT_PX + MARGIN_PX,
         8.0 + ROW_PX * len(rows) + AXIS_PX,
         tuple(rows),
-        tuple(Tick(round(LABEL_PX + scale * m, 1), number(m)) for m in marks),
+        tuple(Tick(round(LABEL_PX + scale * m, 1), tick(m)) for m in marks),
     )
 
 
@@ -151,7 +151,7 @@ def ecdf_plot(title: str, unit: str, groups: Mapping[str, npt.NDArray[np.float64
     decades = [(d, f) for d in range(math.floor(low), math.ceil(high) + 1) for f in (1, 2, 5)]
     marks = [f * 10.0**d for d, f in decades if low <= d + math.log10(f) <= high]
     marks = [m for m in marks if round(m / 10 ** math.floor(math.log10(m) + 1e-9)) == 1] if len(marks) > 6 else marks
-    places = (Tick(round(left + (math.log10(m) - low) * width / (high - low), 1), number(m)) for m in marks)
+    places = (Tick(round(left + (math.log10(m) - low) * width / (high - low), 1), tick(m)) for m in marks)
     shares = (Tick(round(top + ECDF_PX * (1 - s / 100), 1), f"{s} %") for s in (0, 25, 50, 75, 100))
     total = left + width + MARGIN_PX
     return EcdfPlot(title, unit, total, top + ECDF_PX + AXIS_PX, tuple(curves), tuple(places), tuple(shares))

@@ -14,8 +14,8 @@ from caml_dask.report.cohort import Cohort
 from caml_dask.report.families import Family, Level
 from caml_dask.stats import median_iqr
 
-_HOLM_PAIRS = "Holm over the pairs of one measure"
-_HOLM_MEASURES = "Holm over the measures of one family"
+_PAIRS = "Holm over the pairs of one measure"
+_MEASURES = "Benjamini-Hochberg over the measures of one family"
 
 
 def write_tables(folder: Path, cohort: Cohort, families: Sequence[Family], by: str) -> None:
@@ -90,11 +90,11 @@ def _tests(families: Sequence[Family]) -> Iterable[Sequence[Any]]:
                 notes = "; ".join(c.notes)
                 whole: list[Any] = [c.test or "none", "", "", sum(g.n for g in c.groups.values()), "", c.statistic, c.p]
                 effect = ["epsilon squared", c.epsilon_squared, "", ""]
-                yield [*head, *whole, level.p_holm[measure], _HOLM_MEASURES, *effect, notes]
+                yield [*head, *whole, level.p_adjusted[measure], _MEASURES, *effect, notes]
                 test = "Dunn" if c.test == "Kruskal-Wallis" else c.test
                 for p in c.pairs:
                     pair = [test, p.first, p.second, c.groups[p.first].n, c.groups[p.second].n, "", p.p, p.p_holm]
-                    yield [*head, *pair, _HOLM_PAIRS, "Cliff's delta", p.delta, p.low, p.high, ""]
+                    yield [*head, *pair, _PAIRS, "Cliff's delta", p.delta, p.low, p.high, ""]
 
 
 def _within(families: Sequence[Family]) -> list[str]:

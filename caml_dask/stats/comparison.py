@@ -21,7 +21,6 @@ from caml_dask.stats.medians import MedianIqr, median_iqr
 LEAST_VALUES = 3
 """A group of fewer values is not tested: its spread is not known."""
 _FEW_VALUES = 5
-_EXACT_UP_TO = 8  # scipy's Mann-Whitney test is exact where the smaller group has no more values, and none are tied
 
 
 @dataclass(frozen=True)
@@ -92,13 +91,35 @@ def compare(groups: Mapping[str, npt.ArrayLike], units: str) -> Comparison:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P values adjusted after Holm for being looked at together; NaN stands for a test not made and counts for none."""
-    from statsmodels.stats.multitest import multipletests
+    """P values adjusted after Holm: below a level, the chance of any false one among them is at most that level.
+
+    p_values : NaN stands for a test not made, and counts for none.
+    """
+    return _adjusted(p_values, "holm")
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """P values adjusted after Benjamini and Hochberg: of those below a level, at most that share is false on average.
+
+    Where nothing differs at all, the chance of any below the level is at most the level.
+
+    p_values : NaN stands for a test not made, and counts for none.
+    """
+    return _adjusted(p_values, "fdr_bh")
+
+
+def smallest_p(m: int, n: int) -> float:
+    """The smallest p of Mann and Whitney's exact test of m and n values: two of all the ways to deal them out."""
+    return 2 / math.comb(m + n, m)
+
+
+def _adjusted(p_values: Sequence[float], method: str) -> list[float]:
+    from statsmodels.stats.multitest import multipletests  # takes a second to load
 
     p = np.asarray(p_values, dtype=np.float64)
     known = ~np.isnan(p)
     if known.any():
-        p[known] = multipletests(p[known], method="holm")[1]
+        p[known] = multipletests(p[known], method=method)[1]
     return [float(value) for value in p]
 
 
@@ -117,7 +138,7 @@ def _tested(
     if len(names) == 2:
         found = stats.mannwhitneyu(values[1], values[0])
         raw, test = [float(found.pvalue)], "Mann-Whitney"
-        notes = [*notes, *_smallest_p(sizes, units)]
+        notes = [*notes, *_too_few(sizes, units)]
     else:
         found, raw, test = h, _dunn(values), "Kruskal-Wallis"
         if min(sizes) < _FEW_VALUES:
@@ -141,9 +162,9 @@ def _dunn(values: Sequence[npt.NDArray[np.float64]]) -> list[float]:
     return [float(p) for p in found[np.triu_indices(len(values), 1)]]
 
 
-def _smallest_p(sizes: Sequence[int], units: str) -> list[str]:
+def _too_few(sizes: Sequence[int], units: str) -> list[str]:
     """What is to be said where two groups are so small that no p below 0.05 can come out."""
-    least = 2 / math.comb(sum(sizes), sizes[0])
-    if min(sizes) > _EXACT_UP_TO or least < 0.05:
+    least = smallest_p(sizes[0], sizes[1])
+    if least < 0.05:
         return []
     return [f"{sizes[0]} and {sizes[1]} {units} cannot give a p below {least:.2f}, however much they differ"]
