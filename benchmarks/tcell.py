@@ -12,6 +12,7 @@ import csv
 import json
 import math
 import re
+import statistics
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
@@ -37,7 +39,7 @@ CELL_NM, ROUGHNESS_NM = 4_000.0, 1_500.0  # smaller than a T cell, some 70 um2, 
 SIZE_SIGMA = 0.4  # of the logarithm of points per cluster, within an image
 BETWEEN_SIGMA = {"clusters_per_um2": 0.3, "percent_clustered": 0.2, "points": 0.08, "radius_nm": 0.08}
 """How cells of one condition vary: sigma of the logarithm, of the odds for percent. Our choice, the same for all."""
-ROUNDS, SMOKE_ROUNDS = (4, 3), (1, 1)  # of calibration, and cells in each
+ROUNDS, SMOKE_ROUNDS = (4, 4), (1, 1)  # of calibration, and cells in each
 MEASURES = ("clusters_per_um2", "percent_clustered", "n_localizations", "area_nm2")
 
 
@@ -129,13 +131,17 @@ def calibrated(condition: Condition, seed: int, rounds: int, pilots: int) -> Rec
 
 
 def measured(cells: list[NDArray[np.float64]]) -> dict[str, float]:
-    """Medians over cells of what is measured of each."""
-    rows = []
-    for xy_nm in cells:
-        summary = analyze(xy_nm, n_jobs=1).summary
-        medians = {name: summary["medians"][name]["median"] for name in MEASURES[2:]}
-        rows.append([summary["clusters_per_um2"], summary["percent_clustered"], *medians.values()])
-    return dict(zip(MEASURES, np.median(rows, axis=0).tolist()))
+    """What is measured of cells: medians over cells, and over all of their clusters.
+
+    That of points per cluster is one of grouped data, which steps by less than a point.
+    """
+    found = [analyze(xy_nm, n_jobs=1) for xy_nm in cells]
+    clusters = pd.concat([analysis.clusters for analysis in found])
+    return {
+        **{name: statistics.median(analysis.summary[name] for analysis in found) for name in MEASURES[:2]},
+        "n_localizations": statistics.median_grouped(clusters["n_localizations"].tolist()),
+        "area_nm2": float(clusters["area_nm2"].median()),
+    }
 
 
 def write_cohort(folder: Path, smoke: bool) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,15 +52,15 @@ class CohortTable:
         return cls(tuple(rows))
 
     def factors(self, path: str, channel: str) -> Mapping[str, str]:
-        """The factors of an image: by its path, or by its file name where one row alone has that.
+        """The factors of an image: by its path, or by its file name where one path alone has that.
 
         channel : the image's, where its file holds several; a row that names one is of that channel alone
         """
-        wanted = Path(path)
-        mine = [row for row in self.rows if row[0] == wanted.resolve()]
+        wanted = Path(path).resolve()
+        mine = [row for row in self.rows if row[0] == wanted]
         if not mine:
-            names = Counter(row_path for row_path, _ in self.rows if row_path.name == wanted.name)
-            mine = [row for row in self.rows if row[0] in names] if len(names) == 1 else []
+            named = [row for row in self.rows if row[0].name == wanted.name]
+            mine = named if len({row_path for row_path, _ in named}) == 1 else []
         for _, factors in mine:
             if not channel or factors.get("channel", "") in ("", channel):
                 return factors

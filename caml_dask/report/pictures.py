@@ -9,14 +9,15 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageEnhance, UnidentifiedImageError
 
 from caml_dask.report.cohort import Measured
 
 MOST_PICTURES = 240
 """Pictures that a page holds: some 10 MB."""
 WIDTH_PX = 440
-_COLORS = 24  # 20 to 40 kB a picture; pictures of dots hold few colors
+_COLORS = 64  # 20 to 40 kB a picture
+_BRIGHTER = 1.6  # dots that are scaled down are dim
 
 
 def pictured(images: Sequence[Measured], by: str, most: int = MOST_PICTURES) -> set[int]:
@@ -40,9 +41,11 @@ def embedded(path: Path) -> str | None:
         with Image.open(path, formats=("PNG",)) as opened:
             width = min(WIDTH_PX, opened.width)
             size = (width, max(1, round(opened.height * width / opened.width)))
-            small = opened.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+            small = opened.convert("RGB").resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError):
         return None
     packed = io.BytesIO()
-    small.quantize(_COLORS, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
+    small = ImageEnhance.Brightness(small).enhance(_BRIGHTER)
+    # an octree keeps hues that few pixels have, as those of dots on a dark ground
+    small.quantize(_COLORS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(packed, "PNG")
     return "data:image/png;base64," + base64.b64encode(packed.getvalue()).decode("ascii")
