@@ -15,8 +15,10 @@ from cohorts import LOOSE, TIGHT, rows_of
 from scipy import stats
 
 from caml_dask.cli import main
+from caml_dask.params import Settings
 from caml_dask.report import measures, write_report
 from caml_dask.report.pictures import pictured
+from caml_dask.run.session import execute
 
 IMAGE_MEASURES = ["clusters_per_um2", "percent_clustered"]
 CLUSTER_MEASURES = ["n_localizations", "area_nm2", "density_per_um2"]
@@ -234,6 +236,20 @@ def test_damaged_results_are_named_and_in_no_figure(screened, damage, said):
     found = {item.path: item.reason for item in written.cohort.failed}
     assert said in found[row["path"]]
     assert row["path"] not in [r["path"] for r in rows_of(screened / "report" / "per_image.csv")]
+
+
+def test_images_in_3d_have_volumes(tmp_path):
+    rng = np.random.default_rng(4)
+    centers = rng.uniform(200, 3800, (40, 3)) * (1, 1, 0.2)
+    points = np.vstack([np.repeat(centers, 25, axis=0) + rng.normal(0, 25, (1000, 3)), rng.uniform(0, 4000, (300, 3))])
+    (tmp_path / "slab.csv").write_text(
+        '"x [nm]","y [nm]","z [nm]"\n' + "\n".join(f"{x},{y},{z}" for x, y, z in points.round(1).tolist()) + "\n"
+    )
+    execute([tmp_path / "slab.csv"], tmp_path / "out", Settings(model="GAXJPR"), workers=0)
+    page = write_report(tmp_path / "out").page.read_text()
+    assert "nm³" in page and "per µm³" in page
+    (row,) = rows_of(tmp_path / "out" / "report" / "per_image.csv")
+    assert float(row["volume_nm3_median"]) > 0 and "area_nm2_median" not in row
 
 
 def test_an_image_without_clusters_counts_where_it_can(screened):
