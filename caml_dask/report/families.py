@@ -93,7 +93,9 @@ def families(cohort: Cohort, by: str, within: Sequence[str]) -> tuple[list[Famil
 
 
 def _not_compared(cohort: Cohort, by: str, inner: Sequence[str], without: int) -> list[str]:
-    notes = []
+    notes: list[str] = []
+    if not cohort.images:
+        return ["No image could be analysed: there is nothing to compare."]
     if without == len(cohort.images):
         return [f"No image has a {by}: nothing is compared. Give a table with --cohort, or another factor with --by."]
     if without:
@@ -112,14 +114,15 @@ def _family(within: Mapping[str, str], images: Sequence[Measured], by: str, meas
     groups: dict[str, list[Measured]] = {}
     for image in images:
         groups.setdefault(image.factors[by], []).append(image)
-    replicates, notes = _by_replicate(groups, measures)
+    of_clusters = [m for m in measures if m.of_clusters]
+    replicates, notes = (None, []) if by == "replicate" else _by_replicate(groups, measures)
     notes += _few_images([len(group) for group in groups.values()], len(measures))
     return Family(
         within,
         {name: tuple(group) for name, group in groups.items()},
         _level("images", measures, {m.name: {g: _values(i, m.name) for g, i in groups.items()} for m in measures}),
         replicates,
-        _level("clusters", of_clusters := [m for m in measures if m.of_clusters], _pooled(groups, of_clusters)),
+        _level("clusters", of_clusters, _pooled(groups, of_clusters)),
         tuple(notes),
     )
 

@@ -146,6 +146,22 @@ def test_another_factor_is_compared_within_what_is_named(screened):
     assert not any("day" in note for note in write_report(screened, within=["day"]).notes)
 
 
+def test_replicates_themselves_can_be_compared(screened):
+    (family,) = write_report(screened, by="replicate", within=[]).families
+    assert list(family.groups) == ["r0", "r1", "r2", "r3", "r4"]
+    assert family.replicates is None and family.notes == ()
+
+
+def test_a_cohort_that_failed_altogether_is_told_of(screened):
+    rows, whole = cohorts.read(screened)
+    for row in rows:
+        row.update(status="failed", reason="lost")
+    cohorts.write(screened, rows, whole)
+    written = write_report(screened)
+    assert written.notes == ("No image could be analysed: there is nothing to compare.",)
+    assert written.page.read_text().count('<td class="path">lost</td>') == 10
+
+
 @pytest.mark.parametrize("name", ["channel", "protein"])
 def test_what_is_stained_differently_is_never_compared(screened, name):
     rows, whole = cohorts.read(screened)
