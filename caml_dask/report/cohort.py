@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -105,33 +104,43 @@ def read_cohort(root: Path, table: Path | None = None) -> Cohort:
     """
     facts = _summary(root)
     entries = facts.pop("images")
-    cohort_table = None if table is None else CohortTable.read(table)
-    images: list[Measured] = []
-    failed: list[Failed] = []
+    given = None if table is None else CohortTable.read(table)
     runs: dict[Path, Run] = {}
-    notes: list[str] = []
+    items, notes = [], []
     for row, entry in _rows(root, entries):
         factors = _factors(row, entry)
-        if cohort_table is not None:
-            given = cohort_table.factors(row["path"], factors.get("channel", ""))
-            if given is NO_FACTORS:
-                notes.append(f"{row['image_id']}: {row['path']} is not in {table}: it is in no condition")
-            factors |= given
-        if entry is None or row["status"] != "done":
-            failed.append(
-                Failed(row["image_id"], row["path"], factors, row["reason"] or "summary.json knows nothing of it")
-            )
-            continue
-        try:
-            folder = _inside(root, row["folder"])
-            clusters = read_clusters(runs, folder, entry)
-            images.append(Measured(row["image_id"], row["path"], factors, folder, entry, clusters))
-        except CamlError as error:
-            failed.append(Failed(row["image_id"], row["path"], factors, f"results cannot be used: {error}"))
-    digests = Counter(run.manifest["settings_digest"] for run in runs.values())
-    if len(digests) > 1:
-        notes.append(f"Images were analysed with {len(digests)} different settings: compare them with care")
-    return Cohort(root, tuple(images), tuple(failed), facts, tuple(notes))
+        if given is not None:
+            found = given.factors(row["path"], factors.get("channel", ""))
+            factors |= found
+            if found is NO_FACTORS:
+                notes.append(f"{row['image_id']}: {row['path']} is not in {table}: it is in no condition.")
+        items.append(_item(root, runs, row, entry, factors))
+    settings = {run.manifest["settings_digest"] for run in runs.values()}
+    if len(settings) > 1:
+        notes.append(f"Images were analysed with {len(settings)} different settings: compare them with care.")
+    images = tuple(item for item in items if isinstance(item, Measured))
+    failed = tuple(item for item in items if isinstance(item, Failed))
+    return Cohort(root, images, failed, facts, tuple(notes))
+
+
+def _item(
+    root: Path,
+    runs: dict[Path, Run],
+    row: Mapping[str, str],
+    entry: Mapping[str, Any] | None,
+    factors: Mapping[str, str],
+) -> Measured | Failed:
+    """An image with its results, or the reason why there are none."""
+    named = row["image_id"], row["path"], factors
+    if row["status"] != "done":
+        return Failed(*named, row["reason"])
+    if entry is None:
+        return Failed(*named, "summary.json knows nothing of it")
+    try:
+        folder = _inside(root, row["folder"])
+        return Measured(*named, folder, entry, read_clusters(runs, folder, entry))
+    except CamlError as error:
+        return Failed(*named, f"results cannot be used: {error}")
 
 
 def _summary(root: Path) -> dict[str, Any]:

@@ -34,9 +34,10 @@ def read_clusters(
     ------
     CamlError : files that are missing or altered, or a summary that they contradict.
     """
-    run = runs.setdefault(folder.parent, Run.open(folder.parent)) if folder.parent not in runs else runs[folder.parent]
+    if folder.parent not in runs:
+        runs[folder.parent] = Run.open(folder.parent)
     for name in ("clusters.parquet", "overview.png"):
-        _refuse_altered(run, folder, name)
+        _refuse_altered(runs[folder.parent], folder, name)
     path = folder / "clusters.parquet"
     try:
         table = pq.read_table(path, columns=[n for n in pq.read_schema(path).names if n in COLUMNS])

@@ -254,6 +254,20 @@ def test_damaged_results_are_named_and_in_no_figure(screened, damage, said):
     assert row["path"] not in [r["path"] for r in rows_of(screened / "report" / "per_image.csv")]
 
 
+def test_nights_of_different_settings_are_told_of(screened):
+    assert not any("different settings" in note for note in write_report(screened).notes)
+    path = next(screened.glob("nights/*1T*"))
+    execute([cohorts.table(screened / "x.csv", LOOSE, 99)], path, Settings(min_points=5), workers=0, overwrite=True)
+    rows, whole = cohorts.read(screened)
+    folder = f"nights/{path.name}/0001_x"
+    entry = json.loads((path / "summary.json").read_text())["images"][0]
+    row = {**rows[0], "image_id": "0001_x", "path": entry["path"], "folder": folder}
+    kept = [(r, e) for r, e in zip(rows, whole["images"]) if path.name not in r["folder"]]
+    entries = [*(e for _, e in kept), {**entry, "folder": folder, "factors": {"condition": "loose"}}]
+    cohorts.write(screened, [*(r for r, _ in kept), row], {**whole, "images": entries})
+    assert "Images were analysed with 2 different settings: compare them with care." in write_report(screened).notes
+
+
 def test_images_in_3d_have_volumes(tmp_path):
     rng = np.random.default_rng(4)
     centers = rng.uniform(200, 3800, (40, 3)) * (1, 1, 0.2)
