@@ -126,6 +126,22 @@ def test_comparison_smoke(tmp_path):
     assert (tmp_path / "out" / "times.png").stat().st_size > 1000
 
 
+def test_tcell_smoke(tmp_path):
+    """The cohort is simulated, analysed, compared and told of; a second call takes what stands."""
+    where = ["--work", str(tmp_path / "work"), "--results", str(tmp_path / "tcell.json")]
+    command = [sys.executable, str(BENCHMARKS / "tcell.py"), "--smoke", *where]
+    subprocess.run(command, check=True, capture_output=True)
+    found = json.loads((tmp_path / "tcell.json").read_text())
+    assert (found["about"]["images"], found["about"]["failed"]) == (8 * 3, 0)
+    assert len(found["medians"]) == 8 * 4
+    for row in found["medians"]:
+        assert row["median_of_images"]["median"] == pytest.approx(row["wanted"], rel=0.6), row
+    assert len(found["contrasts"]) == 2 * 2 * 4
+    assert "Kruskal-Wallis" in (tmp_path / "work" / "results" / "report.html").read_text()
+    again = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "of 24 images done" not in again.stdout and json.loads((tmp_path / "tcell.json").read_text()) == found
+
+
 def test_variants_smoke(tmp_path):
     where = ["--work", str(tmp_path / "work"), "--results", str(tmp_path / "variants.csv"), "--workers", "0"]
     subprocess.run(

@@ -34,7 +34,7 @@ FLOORS = [
     },
     {"io", "models", "pictures"},
     {"stages", "pipeline", "interface"},
-    {"evaluation"},
+    {"evaluation", "report"},
     {"run", "cli", "__main__"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -105,6 +105,8 @@ def test_imports_go_one_way(room, path):
         ("run", "from matplotlib.figure import Figure"),
         ("evaluation", "from caml_dask.run.parallel import each"),
         ("errors", "from caml_dask.schema import POINTS"),
+        ("report", "from caml_dask.run.session import execute"),
+        ("pipeline", "import caml_dask.report"),
     ],
 )
 def test_an_import_turned_round_is_seen(room, line):

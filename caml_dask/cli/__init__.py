@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from caml_dask import __version__
-from caml_dask.cli import analysis, laboratory
+from caml_dask.cli import analysis, laboratory, reporting
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,5 +21,6 @@ for command in (
     laboratory.simulate_tables,
     laboratory.train,
     laboratory.evaluate,
+    reporting.report,
 ):
     main.add_command(command)

@@ -1,0 +1,193 @@
+"""What is compared with what: families of images, and conditions within each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from caml_dask.errors import UsageError
+from caml_dask.report.cohort import Cohort, Measured
+from caml_dask.report.measures import Measure
+from caml_dask.stats.comparison import LEAST_VALUES, Comparison, benjamini_hochberg, compare, smallest_p
+
+FOUND_BELOW = 0.05
+ALWAYS_WITHIN = ("channel", "protein")
+"""Factors that split images into families by themselves: what is stained differently is not compared."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """The comparisons of all measures with one kind of unit.
+
+    units : "images", "replicates" or "clusters"
+    comparisons : measure to what was found
+    p_adjusted : measure to the p of its test, adjusted after Benjamini and Hochberg for the number of measures; NaN
+        where there is no test
+    """
+
+    units: str
+    comparisons: Mapping[str, Comparison]
+    p_adjusted: Mapping[str, float]
+
+    def count(self, condition: str) -> int:
+        """Units of a condition that any measure has a value of."""
+        return max(comparison.groups[condition].n for comparison in self.comparisons.values())
+
+    def differs(self, measure: str) -> bool:
+        """Whether a difference was found between any of the conditions."""
+        return bool(self.p_adjusted[measure] < FOUND_BELOW)
+
+
+@dataclass(frozen=True)
+class Family:
+    """Images that are compared with each other.
+
+    within : factor to the value that they share
+    groups : condition to its images
+    images : the comparison with the image as the unit
+    replicates : the same with the medians of replicates as units; None where they are not several images each
+    clusters : the same with clusters as units, as published
+    notes : what readers should know of the design
+    """
+
+    within: Mapping[str, str]
+    groups: Mapping[str, tuple[Measured, ...]]
+    images: Level
+    replicates: Level | None
+    clusters: Level
+    notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What its images share, for a heading; empty where they are all there is."""
+        return ", ".join(f"{value or 'none'}" for value in self.within.values())
+
+
+def families(cohort: Cohort, by: str, within: Sequence[str]) -> tuple[list[Family], list[str]]:
+    """The families of a cohort, and notes on what is not compared.
+
+    Parameters
+    ----------
+    cohort : the images.
+    by : the factor whose values are compared.
+    within : factors within whose combinations they are compared; channel and protein always are.
+
+    Raises
+    ------
+    UsageError : a factor that no image has.
+    """
+    for name in (*within, *([] if by == "condition" else [by])):
+        if name not in cohort.factors:
+            raise UsageError(f"no image has a factor {name!r}: use one of {', '.join(cohort.factors) or '(none)'}")
+    inner = tuple(dict.fromkeys(n for n in (*ALWAYS_WITHIN, *within) if n in cohort.factors and n != by))
+    known = [image for image in cohort.images if image.factors.get(by)]
+    notes = _not_compared(cohort, by, inner, len(cohort.images) - len(known))
+    members: dict[tuple[str, ...], list[Measured]] = {}
+    for image in known:
+        members.setdefault(tuple(image.factors.get(name, "") for name in inner), []).append(image)
+    found = [_family(dict(zip(inner, key)), images, by, cohort.measures) for key, images in members.items()]
+    return found, notes
+
+
+def _not_compared(cohort: Cohort, by: str, inner: Sequence[str], without: int) -> list[str]:
+    notes: list[str] = []
+    if not cohort.images:
+        return ["No image could be analysed: there is nothing to compare."]
+    if without == len(cohort.images):
+        return [f"No image has a {by}: nothing is compared. Give a table with --cohort, or another factor with --by."]
+    if without:
+        notes.append(f"{without} of {len(cohort.images)} images have no {by} and are not compared.")
+    for name in cohort.factors:
+        values = {image.factors.get(name, "") for image in cohort.images}
+        pooled = name not in (by, "replicate", *inner) and 1 < len(values) <= len(cohort.images) // 2
+        if pooled:
+            notes.append(
+                f"Images of every {name} are taken together ({len(values)} values): --within {name} parts them."
+            )
+    return notes
+
+
+def _family(within: Mapping[str, str], images: Sequence[Measured], by: str, measures: Sequence[Measure]) -> Family:
+    groups: dict[str, list[Measured]] = {}
+    for image in images:
+        groups.setdefault(image.factors[by], []).append(image)
+    of_clusters = [m for m in measures if m.of_clusters]
+    replicates, notes = (None, []) if by == "replicate" else _by_replicate(groups, measures)
+    notes += _few_images([len(group) for group in groups.values()], len(measures))
+    return Family(
+        within,
+        {name: tuple(group) for name, group in groups.items()},
+        _level("images", measures, {m.name: {g: _values(i, m.name) for g, i in groups.items()} for m in measures}),
+        replicates,
+        _level("clusters", of_clusters, _pooled(groups, of_clusters)),
+        tuple(notes),
+    )
+
+
+def _few_images(sizes: Sequence[int], measures: int) -> list[str]:
+    if len(sizes) != 2 or min(sizes) < LEAST_VALUES or smallest_p(*sizes) * measures < FOUND_BELOW:
+        return []
+    return [
+        f"{sizes[0]} and {sizes[1]} images are so few that a difference in one measure alone cannot be found among "
+        f"{measures} measures, however large it is."
+    ]
+
+
+def _level(
+    units: str, measures: Sequence[Measure], values: Mapping[str, Mapping[str, npt.NDArray[np.float64]]]
+) -> Level:
+    comparisons = {m.name: compare(values[m.name], units) for m in measures}
+    adjusted = benjamini_hochberg([c.p for c in comparisons.values()])
+    return Level(units, comparisons, dict(zip(comparisons, adjusted)))
+
+
+def _values(images: Sequence[Measured], measure: str) -> npt.NDArray[np.float64]:
+    return np.array([image.values[measure] for image in images])
+
+
+def _pooled(
+    groups: Mapping[str, Sequence[Measured]], measures: Sequence[Measure]
+) -> dict[str, dict[str, npt.NDArray[np.float64]]]:
+    return {
+        m.name: {name: np.concatenate([i.clusters[m.name] for i in images]) for name, images in groups.items()}
+        for m in measures
+    }
+
+
+def _by_replicate(
+    groups: Mapping[str, Sequence[Measured]], measures: Sequence[Measure]
+) -> tuple[Level | None, list[str]]:
+    """The comparison of replicates' medians, and what to say of the design."""
+    parts: dict[str, dict[str, list[Measured]]] = {}
+    for name, images in groups.items():
+        for image in images:
+            parts.setdefault(name, {}).setdefault(image.factors.get("replicate", ""), []).append(image)
+    if any("" in replicates for replicates in parts.values()):
+        return None, [
+            "Not every image names its replicate. Images of one donor, dish or day are no independent units: where "
+            "there are several, name it in a column `replicate`, and the medians of replicates are compared too."
+        ]
+    most = max(len(images) for replicates in parts.values() for images in replicates.values())
+    if most == 1:
+        return None, []
+    values = {
+        m.name: {
+            name: np.array([_median(_values(images, m.name)) for images in replicates.values()])
+            for name, replicates in parts.items()
+        }
+        for m in measures
+    }
+    counts = ", ".join(f"{name}: {len(replicates)}" for name, replicates in parts.items())
+    return _level("replicates", measures, values), [
+        f"Replicates hold up to {most} images each (replicates by condition: {counts}). Images of one replicate are "
+        "not independent of each other, so that p values with the image as the unit are too small where replicates "
+        "differ (pseudo-replication). The medians of replicates are compared beside them: trust those."
+    ]
+
+
+def _median(values: npt.NDArray[np.float64]) -> float:
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if len(known) else np.nan

@@ -1,0 +1,75 @@
+"""The result files of an image that a report reads; none is taken that differs from what its run recorded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from caml_dask.errors import StoreError
+from caml_dask.io.files import fingerprint
+from caml_dask.io.rundir import Run
+from caml_dask.pipeline import LAST
+from caml_dask.report.measures import COLUMNS, values_of
+
+
+def read_clusters(
+    runs: dict[Path, Run], folder: Path, summary: Mapping[str, Any]
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Columns of an image's clusters: name to (c,) float64, NaN for null.
+
+    Parameters
+    ----------
+    runs : the runs opened so far, by directory; the image's is added.
+    folder : where the image's results stand, in its run's directory.
+    summary : its part of summary.json.
+
+    Raises
+    ------
+    CamlError : files that are missing or altered, or a summary that they contradict.
+    """
+    if folder.parent not in runs:
+        runs[folder.parent] = Run.open(folder.parent)
+    for name in ("clusters.parquet", "overview.png"):
+        _refuse_altered(runs[folder.parent], folder, name)
+    path = folder / "clusters.parquet"
+    try:
+        table = pq.read_table(path, columns=[n for n in pq.read_schema(path).names if n in COLUMNS])
+    except (pa.ArrowException, OSError) as error:
+        raise StoreError(f"{path} cannot be read ({error})") from None
+    clusters = {n: np.asarray(table[n].to_numpy(zero_copy_only=False), dtype=np.float64) for n in table.column_names}
+    _refuse_contradiction(folder, summary, clusters)
+    return clusters
+
+
+def _refuse_altered(run: Run, folder: Path, name: str) -> None:
+    image = next((i for i in run.images if i.image_id == folder.name), None)
+    record = None if image is None else run.store(image).done(LAST.name, 0)
+    recorded = {} if record is None else record["files"]
+    path = folder / name
+    found = fingerprint(path)
+    if found is None:
+        raise StoreError(f"{path} is missing")
+    if found != recorded.get(f"{folder.name}/{name}"):
+        raise StoreError(f"{path} is not the file that its run wrote")
+
+
+def _refuse_contradiction(
+    folder: Path, summary: Mapping[str, Any], clusters: Mapping[str, npt.NDArray[np.float64]]
+) -> None:
+    try:
+        values = values_of(summary, clusters)
+        said = {name: summary[name] for name in ("clusters_per_um2", "percent_clustered")}
+        said |= {name: (summary["medians"][name] or {}).get("median") for name in clusters}
+    except (KeyError, TypeError) as error:
+        raise StoreError(f"what summary.json says of {folder.name} is damaged ({error!r})") from None
+    for name, value in values.items():
+        same = math.isnan(value) if said[name] is None else math.isclose(value, said[name], rel_tol=1e-9)
+        if not same:
+            raise StoreError(f"summary.json says {said[name]} of {folder.name}'s {name}, its clusters {value}")

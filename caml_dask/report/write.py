@@ -1,0 +1,51 @@
+"""The report of a directory: read, compare, write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from caml_dask.io.files import publish_text
+from caml_dask.report.cohort import Cohort, read_cohort
+from caml_dask.report.families import Family, families
+from caml_dask.report.page import render
+from caml_dask.report.tables import writable, write_tables
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report that was written.
+
+    page : report.html; the tables lie in the folder report/ beside it
+    cohort, families : what it tells of
+    notes : what its reader is told to know, on the whole of it
+    """
+
+    page: Path
+    cohort: Cohort
+    families: tuple[Family, ...]
+    notes: tuple[str, ...]
+
+
+def write_report(root: Path, table: Path | None = None, by: str = "condition", within: Sequence[str] = ()) -> Report:
+    """Write report.html and the tables in report/ into a directory of results.
+
+    Parameters
+    ----------
+    root : what `caml-dask run` or `caml-dask screen` left.
+    table : a cohort table that tells which image belongs to which condition; by default as screening knew it.
+    by : the factor whose values are compared.
+    within : factors within whose combinations they are compared; channel and protein always are.
+
+    Raises
+    ------
+    UsageError : a directory without results, a cohort table that cannot be used, a factor that no image has.
+    """
+    cohort = read_cohort(root, table)
+    found, notes = families(cohort, by, within)
+    notes = [*cohort.notes, *notes]
+    write_tables(root / "report", cohort, found, by)
+    page = root / "report.html"
+    publish_text(page, writable(render(cohort, found, by, notes)))
+    return Report(page, cohort, tuple(found), tuple(notes))

@@ -1,0 +1,73 @@
+"""Small cohorts for the tests of reports: real runs, laid out as a screening leaves them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from caml_dask.params import Settings
+from caml_dask.run.session import execute
+from caml_dask.simulate import Scenario, simulate_square
+
+LOOSE = Scenario(points_per_cluster=20, r_max_nm=50.0, percent_clustered=50.0, density_per_um2=100.0)
+TIGHT = Scenario(points_per_cluster=12, r_max_nm=25.0, percent_clustered=60.0, density_per_um2=100.0)
+
+
+def table(path: Path, scenario: Scenario, seed: int, side_nm: float = 2500.0) -> Path:
+    """A ThunderSTORM CSV of a simulated square."""
+    rng = np.random.default_rng(seed)
+    xy = np.vstack([chunk.xy_nm for chunk in simulate_square(scenario, side_nm, rng)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [f"{x},{y}" for x, y in xy.round(2).tolist()]
+    path.write_text('"x [nm]","y [nm]"\n' + "\n".join(lines) + "\n")
+    return path
+
+
+def screened(root: Path, items: Sequence[Mapping[str, str]], nights: int = 1, drift: Sequence[str] = ()) -> Path:
+    """Analyse a cohort over some nights and lay it out as screening does.
+
+    items : for each image its path and its factors
+    """
+    rows, entries, whole = [], [], {}
+    for night, part in enumerate(np.array_split(np.arange(len(items)), nights)):
+        folder = f"nights/2026110{night + 1}T021500"
+        execute([Path(items[k]["path"]) for k in part], root / folder, Settings(), workers=0)
+        whole = json.loads((root / folder / "summary.json").read_text())
+        for k, entry in zip(part, whole.pop("images")):
+            factors = {name: value for name, value in items[k].items() if name != "path"}
+            done = entry["status"] == "done"
+            place = f"{folder}/{entry['image_id']}" if done else ""
+            rows.append(
+                {
+                    **{"image_id": entry["image_id"], "path": entry["path"], **factors},
+                    **{"status": entry["status"], "reason": entry.get("reason", ""), "folder": place},
+                }
+            )
+            entries.append({**entry, "folder": place, "factors": factors})
+    write(root, rows, {**whole, "images": entries, "drift": list(drift), "new": []})
+    return root
+
+
+def write(root: Path, rows: Sequence[Mapping[str, str]], whole: Mapping[str, object]) -> None:
+    """Write images.csv and summary.json of a screening."""
+    with (root / "images.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    (root / "summary.json").write_text(json.dumps(whole))
+
+
+def read(root: Path) -> tuple[list[dict[str, str]], dict]:
+    """Rows of images.csv, and summary.json."""
+    with (root / "images.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file)), json.loads((root / "summary.json").read_text())
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """A table of a report."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
