@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from caml_dask.errors import ContradictedError, InputError, UsageError
+from caml_dask.errors import ContradictedError, InputError, UnreadableError, UsageError
 from caml_dask.io import caml_tsv, nanoimager, thunderstorm
 from caml_dask.io.coordinates import to_nm
 from caml_dask.io.delimited import DelimitedReader, open_delimited
@@ -233,7 +233,7 @@ def _reader(path: Path, settle: bool) -> DelimitedReader | ParquetReader:
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"cannot be read: {error}", path) from error
+        raise UnreadableError(f"cannot be read: {error}", path) from error
     if head.startswith(MAGIC):
         return open_parquet(path)
     for magic, what in _FOREIGN:
