@@ -18,6 +18,7 @@ for command in (
     analysis.run,
     analysis.demo,
     screening.screen,
+    screening.status,
     laboratory.models,
     laboratory.simulate_tables,
     laboratory.train,

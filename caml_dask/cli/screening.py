@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from caml_dask.cli.options import AREA, COLUMNS, DEBUG, EXTENT, MODEL, NONFINITE, OUT, RUN_WORKERS, TILE, guarded
+from caml_dask.cli.options import AREA, COLUMNS, DEBUG, DONE, EXTENT, MODEL, NONFINITE, OUT, RUN_WORKERS, TILE, guarded
 
 
 @click.command()
@@ -42,3 +42,19 @@ def screen(
     screened = analyse_what_is_new(cohort, out, chosen, workers=workers, retry=retry, verify=verify)
     click.echo(tell(screened))
     return screened.exit_code
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@DEBUG
+@guarded
+def status(directory: Path, as_json: bool) -> int:
+    """Say how far the run or the screening in DIRECTORY is. At any time, from any machine: it only reads files."""
+    import json
+
+    from caml_dask.run.status import in_words, status_of
+
+    found = status_of(directory)
+    click.echo(json.dumps(found, indent=1, allow_nan=False) if as_json else in_words(found))
+    return DONE

@@ -39,7 +39,8 @@ class Ledger:
 
     entries : by the digest of content and settings; of failed images by that and the path, which the reason names
     files : path to what was found in the file when it was last read (:mod:`caml_dask.run.survey`)
-    underway : the night that was begun and not ended; `done` and `failed` images of the cohort need none of it
+    underway : the `night` that was begun and not ended, with so many `images`, while so many others of the cohort
+        stand as `done` and as `failed`
     last : the nights of the last call that analysed anything
     next_number : of the next image_id
     """

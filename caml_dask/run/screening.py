@@ -111,7 +111,7 @@ class _Screening:
             images = image_ids([(item.path, item.channel) for item in new], self.ledger.next_number)
             stand = [entry for item in items if (entry := state_of(item, self.ledger)) is not None]
             failed = sum(entry.reason is not None for entry in stand)
-            self.ledger.underway = {"night": name, "done": len(stand) - failed, "failed": failed}
+            self.ledger.underway = {"night": name, "images": len(new), "done": len(stand) - failed, "failed": failed}
             self.ledger.next_number += len(images)
             self.ledger.write(self._out)
             _log.info("night %s: %d of %d images are new", name, len(new), len(items))
