@@ -126,7 +126,7 @@ class Source:
             of_channel += table.num_rows
             yield table
         if self.channel is not None and not of_channel:
-            raise InputError(f"channel {self.channel!r} is no longer there", self.path)
+            raise InputError(f"holds no channel {self.channel!r}", self.path)
 
 
 def rechunk(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
@@ -161,7 +161,7 @@ def open_source(path: Path, columns: ColumnMap, channel: str | None, settle: boo
     """
     source = _open(path, columns, settle)
     if channel is not None and source.channel_column is None:
-        raise InputError(f"channel {channel!r} is no longer there", path)
+        raise InputError(f"holds no channel {channel!r}", path)
     return replace(source, channel=channel)
 
 

@@ -178,6 +178,6 @@ def tell(screened: Screened) -> str:
         lines.append(f"... and {len(screened.failed) - _SHOWN} more, in images.csv")
     lines += [f"drift: {line}" for line in screened.drift]
     done = len(screened.images) - len(screened.failed)
-    new = f"{screened.analysed} images analysed in this call" if screened.analysed else "nothing was new"
-    lines.append(f"{done} of {len(screened.images)} images done, {new}; results in {screened.root}")
-    return "\n".join(lines)
+    new = f"{screened.analysed} image{'s'[: screened.analysed != 1]} analysed in this call"
+    lines.append(f"{done} of {len(screened.images)} images done, {new if screened.analysed else 'nothing was new'}")
+    return "\n".join([*lines, f"results in {screened.root}"])

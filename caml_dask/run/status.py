@@ -41,7 +41,10 @@ def status_of(root: Path) -> dict[str, Any]:
     """
     if (root / ledger.HIDDEN).is_dir():
         return {"kind": "screening", "directory": str(root), **_screening(root)}
-    return {"kind": "run", "directory": str(root), **_run(root)}
+    about = {"kind": "run", "directory": str(root)}
+    if (root / rundir.HIDDEN).is_dir() and rundir.read_manifest(root) is None:  # it is only just being begun
+        return about | _nothing_yet(0) | _speed([], 0, locks.holder(root, rundir.HIDDEN))
+    return about | _run(root)
 
 
 def _run(root: Path) -> dict[str, Any]:
@@ -128,7 +131,7 @@ def _screening(root: Path) -> dict[str, Any]:
         return _resting(root, listed) | about
     try:
         night = _run(Nights(root).folder(book.underway["night"]))
-    except OutputError:  # it is only just being begun
+    except OutputError:
         night = _nothing_yet(book.underway["images"])
     stand = {name: book.underway[name] for name in ("done", "failed")}
     counts = {name: night[name] + number for name, number in stand.items()}
