@@ -7,7 +7,7 @@ chance with LEAST_NIGHTS earlier nights, 0.04 % with 20.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,7 +60,7 @@ def usual(earlier: npt.ArrayLike) -> Usual | None:
     return Usual(median, median - reach, median + reach, len(known))
 
 
-def of_night(values: Sequence[float | None]) -> float:
+def of_night(values: Iterable[float | None]) -> float:
     """A night's figure: the median over its images; NaN where fewer than LEAST_IMAGES have a value."""
     known = [value for value in values if value is not None]
     return float(np.median(known)) if len(known) >= LEAST_IMAGES else float("nan")

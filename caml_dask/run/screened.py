@@ -86,7 +86,7 @@ def conclude(
     Parameters
     ----------
     factors : names of the factors, condition and replicate first.
-    items : all images of the cohort; each stands in the ledger.
+    items : all images of the cohort.
     manifest : of a run with tonight's settings and weights.
     analysed : images run in this call.
     """
@@ -154,21 +154,28 @@ def _strict(value: Any) -> Any:
 
 def _drift_of(night: str, images: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Figures of a night outside the range of the earlier ones, by condition, in words."""
-    done = [image for image in images if image["status"] == "done" and str(_night(image)) <= night]
-    for condition in sorted({image["factors"]["condition"] for image in done if _night(image) == night}):
-        of_nights: dict[str, list[Mapping[str, Any]]] = {}
-        for image in done:
-            if image["factors"]["condition"] == condition:
-                of_nights.setdefault(str(_night(image)), []).append(image)
-        *earlier, last = (of_nights[name] for name in sorted(of_nights))
+    for condition, nights in sorted(_by_condition(images).items()):
+        if night not in nights:
+            continue
+        earlier = [nights[name] for name in sorted(nights) if name < night]
         for figure, value_of in WATCHED.items():
-            value = of_night([value_of(image) for image in last])
-            range_ = usual([of_night([value_of(image) for image in images_]) for images_ in earlier])
-            if range_ is not None and math.isfinite(value) and not range_.holds(value):
+            now = of_night(map(value_of, nights[night]))
+            expected = usual([of_night(map(value_of, before)) for before in earlier])
+            if expected is not None and math.isfinite(now) and not expected.holds(now):
                 yield (
-                    f"{condition}, night {night}: {figure} {value:,.4g}, outside the usual {range_.low:,.4g} to "
-                    f"{range_.high:,.4g} (median of {range_.nights} nights before: {range_.median:,.4g})"
+                    f"{condition}, night {night}: {figure} {now:,.4g}, outside the usual {expected.low:,.4g} to "
+                    f"{expected.high:,.4g} (median of {expected.nights} nights before: {expected.median:,.4g})"
                 )
+
+
+def _by_condition(images: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[Mapping[str, Any]]]]:
+    """The images that are done, by condition and night."""
+    found: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
+    for image in images:
+        night = _night(image)
+        if night is not None:
+            found.setdefault(image["factors"]["condition"], {}).setdefault(night, []).append(image)
+    return found
 
 
 def tell(screened: Screened) -> str:

@@ -7,7 +7,6 @@ again: an image is known by its content and all that decides its result, not by 
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from caml_dask.params import Settings
 from caml_dask.run.nights import Nights
 from caml_dask.run.screened import Screened, conclude, state_of
 from caml_dask.run.session import analyse_images, describe_run, write_summary
-from caml_dask.run.survey import Item, item_key, survey
+from caml_dask.run.survey import Item, failed_key, item_key, survey
 
 _log = logging.getLogger("caml_dask")
 
@@ -76,12 +75,11 @@ class _Screening:
             return
         name = self.ledger.underway["night"]
         folder = self._nights.folder(name)
+        if not (folder / rundir.HIDDEN).is_dir():  # it was not begun yet, or has been removed since
+            self._end()
+            return
+        _log.info("night %s was interrupted: it is resumed", name)
         with rundir.locked(folder):
-            if rundir.read_manifest(folder) is None:
-                shutil.rmtree(folder)
-                self._end()
-                return
-            _log.info("night %s was interrupted: it is resumed", name)
             try:
                 self._run(name, Run.open(folder).images, resume=True)
             except OutputError as error:
@@ -132,7 +130,7 @@ class _Screening:
         """End a night that cannot be resumed, with what it finished."""
         try:
             run = Run.open(self._nights.folder(name))
-        except OutputError:  # a damaged manifest: nothing can be said of what is there
+        except OutputError:  # without its manifest nothing can be said of what is there
             self._end()
             return
         left = {
@@ -151,11 +149,12 @@ class _Screening:
     def _enter(self, run: Run, failed: Mapping[str, BaseException], leave_out: Container[str] = ()) -> None:
         """Enter what became of the images of a night, by the content its manifest says they had."""
         for image in run.images:
-            key = item_key(run.manifest, run.manifest["inputs"][str(image.path)], image.channel)
-            entry = Entry(run.root.name, image.image_id, str(image.path))
+            path = str(image.path)
+            key = item_key(run.manifest, run.manifest["inputs"][path], image.channel)
+            entry = Entry(run.root.name, image.image_id, path)
             error = failed.get(image.image_id)
             if error is not None:
                 again = not isinstance(error, InputError) or isinstance(error, UnreadableError)
-                self.ledger.entries[f"{key} {image.path}"] = replace(entry, reason=str(error), again=again)
+                self.ledger.entries[failed_key(key, path)] = replace(entry, reason=str(error), again=again)
             elif image.image_id not in leave_out:
                 self.ledger.entries.setdefault(key, entry)

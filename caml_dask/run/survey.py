@@ -35,7 +35,7 @@ class Item:
     @property
     def failed_key(self) -> str:
         """Under which its failure stands in the ledger."""
-        return f"{self.key} {self.path}"
+        return failed_key(self.key, str(self.path))
 
 
 def survey(cohort: Cohort, manifest: Mapping[str, Any], columns: ColumnMap, ledger: Ledger, verify: bool) -> list[Item]:
@@ -66,6 +66,11 @@ def item_key(manifest: Mapping[str, Any], content: Any, channel: str | None) -> 
     made_with = [manifest[name] for name in ("model", "version", "machine")]
     text = json.dumps([content, channel, settings, made_with], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def failed_key(key: str, path: str) -> str:
+    """Key of a failure: its reason names the path, so that it holds for this one alone."""
+    return f"{key} {path}"
 
 
 def _look(path: Path, columns: ColumnMap, known: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from support import done_records, result_tables, simulated_table
 from caml_dask.cli import main
 from caml_dask.errors import OutputError
 from caml_dask.io.files import fingerprint
+from caml_dask.io.ledger import Ledger
 from caml_dask.params import Settings
 from caml_dask.run.screening import screen
 from caml_dask.run.status import in_words, status_of
@@ -131,15 +133,28 @@ def test_a_changed_file_is_the_only_one_done_again(folder):
     assert len({i["image_id"] for i in summary(folder)["images"]}) == IMAGES
 
 
-def test_a_file_of_the_old_size_and_time_is_read_again_where_asked_or_where_its_record_is_young(folder):
-    """Two seconds must lie between writing a file and reading it, before its size and times are trusted."""
+@pytest.mark.parametrize(("young", "options"), [(False, ["--verify"]), (True, [])])
+def test_a_change_that_size_and_times_do_not_tell(folder, monkeypatch, young, options):
+    """It is found where all is to be read, and where a file was so young that its times could not tell."""
+    time_ns = time.time_ns() + (60 if young else -60) * 10**9
+    monkeypatch.setattr(
+        "caml_dask.run.survey._stat", lambda path: [path.exists() and path.stat().st_size, time_ns, time_ns]
+    )
     call(folder)
     path = folder / "cell_4.csv"
-    was = path.stat()
     text = path.read_text()
-    path.write_text(text[:-4] + ("7" if text[-4] != "7" else "8") + text[-3:])
-    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
-    assert "1 image analysed" in call(folder, "--verify").stdout
+    path.write_text(text[:-2] + ("7" if text[-2] != "7" else "8") + text[-1:])
+    if not young:
+        assert "nothing was new" in call(folder).stdout
+    assert "10 of 12 images done, 1 image analysed" in call(folder, *options).stdout
+
+
+def test_files_that_have_not_changed_are_not_read(folder, monkeypatch):
+    call(folder)
+    time.sleep(2.1)
+    call(folder)  # the files are no longer young
+    monkeypatch.setattr("caml_dask.run.survey.content_of", lambda path: path.exists() and pytest.fail(f"read {path}"))
+    assert "nothing was new" in call(folder).stdout
 
 
 def test_new_rows_are_added_and_factors_changed_without_doing_anything_again(folder):
@@ -394,6 +409,7 @@ def test_what_an_interrupted_night_finished_is_kept_when_it_cannot_be_resumed(ma
     again = call(tmp_path, "--max-localizations", "200")
     assert again.exit_code == 3 and "10 of 12 images done" in again.stdout
     assert "it differs in inputs" in again.stderr and "what it finished is kept" in again.stderr
+    assert "is missing or altered" not in again.stderr
     first = nights(tmp_path)[0]
     kept = [i for i in summary(tmp_path)["images"] if i["folder"].startswith(f"nights/{first}/")]
     assert len(kept) >= 2 and kept[0]["image_id"] == "0001_cell_0"
@@ -403,6 +419,24 @@ def test_what_an_interrupted_night_finished_is_kept_when_it_cannot_be_resumed(ma
     closed = json.loads((tmp_path / "out" / "nights" / first / "summary.json").read_text())["images"]
     assert {i["reason"] for i in closed if i["status"] == "failed"} == {"not finished on this night; see a later one"}
     assert "nothing was new" in call(tmp_path).stdout
+
+
+@pytest.mark.parametrize("lost", ["the night", "its manifest", "the text of its manifest"])
+def test_a_night_that_was_interrupted_and_lost_is_made_again(folder, lost):
+    call(folder)
+    ledger = Ledger.read(folder / "out")
+    ledger.underway = {"night": nights(folder)[0], "images": 12, "done": 0, "failed": 0}
+    ledger.write(folder / "out")
+    night = folder / "out" / "nights" / nights(folder)[0]
+    if lost == "the night":
+        shutil.rmtree(night)
+    elif lost == "its manifest":
+        (night / ".run" / "manifest.json").unlink()
+    else:
+        (night / ".run" / "manifest.json").write_text("{")
+    status_of(folder / "out")
+    assert "10 of 12 images done, 10 images analysed" in call(folder).stdout
+    assert "nothing was new" in call(folder).stdout
 
 
 def test_status_of_a_run(made, tmp_path):
@@ -418,3 +452,22 @@ def test_status_of_a_run(made, tmp_path):
     assert "0 images" in in_words(status_of(out)), "as of one that is only just being begun"
     with pytest.raises(OutputError, match="holds no run"):
         status_of(tmp_path)
+
+
+def test_time_left_is_told_at_the_rate_of_who_works_now(made, tmp_path):
+    """One image was done long before, one in 10 s since the present process began; one is left."""
+    out = tmp_path / "run"
+    inputs = [str(made[0] / f"cell_{i}.csv") for i in range(3)]
+    CliRunner().invoke(main, ["run", *inputs, "--out", str(out), "--workers", "0"])
+    records = sorted(done_records(out))
+    since = time.time() - 60
+    for record, at in zip(records, (since - 1000, since + 10)):
+        os.utime(record, (at, at))
+    records[2].unlink()
+    lock = out / ".run" / "lock"
+    lock.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+    os.utime(lock, (since, since))
+    found = status_of(out)
+    assert (found["done"], found["waiting"], found["last_unit_s"]) == (2, 1, pytest.approx(since + 10))
+    assert (found["seconds_an_image"], found["seconds_left"]) == (pytest.approx(10), pytest.approx(10))
+    assert "6 images a minute, about 1 min left" in in_words(found)
