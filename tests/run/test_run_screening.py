@@ -153,7 +153,11 @@ def test_files_that_have_not_changed_are_not_read(folder, monkeypatch):
     call(folder)
     time.sleep(2.1)
     call(folder)  # the files are no longer young
-    monkeypatch.setattr("caml_dask.run.survey.content_of", lambda path: path.exists() and pytest.fail(f"read {path}"))
+
+    def unread(path):
+        assert not path.exists(), f"{path} was read"
+
+    monkeypatch.setattr("caml_dask.run.survey.content_of", unread)
     assert "nothing was new" in call(folder).stdout
 
 
