@@ -42,9 +42,13 @@ def status_of(root: Path) -> dict[str, Any]:
     if (root / ledger.HIDDEN).is_dir():
         return {"kind": "screening", "directory": str(root), **_screening(root)}
     about = {"kind": "run", "directory": str(root)}
-    if (root / rundir.HIDDEN).is_dir() and rundir.read_manifest(root) is None:  # it is only just being begun
+    try:
+        return about | _run(root)
+    except OutputError:
+        if not (root / rundir.HIDDEN).is_dir() or rundir.read_manifest(root) is not None:
+            raise
+        # It is only just being begun.
         return about | _nothing_yet(0) | _speed([], 0, locks.holder(root, rundir.HIDDEN))
-    return about | _run(root)
 
 
 def _run(root: Path) -> dict[str, Any]:

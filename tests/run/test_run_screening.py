@@ -425,7 +425,7 @@ def test_what_an_interrupted_night_finished_is_kept_when_it_cannot_be_resumed(ma
     assert "nothing was new" in call(tmp_path).stdout
 
 
-@pytest.mark.parametrize("lost", ["the night", "its manifest", "the text of its manifest"])
+@pytest.mark.parametrize("lost", ["the night", "its records", "its manifest", "the text of its manifest"])
 def test_a_night_that_was_interrupted_and_lost_is_made_again(folder, lost):
     call(folder)
     ledger = Ledger.read(folder / "out")
@@ -434,6 +434,8 @@ def test_a_night_that_was_interrupted_and_lost_is_made_again(folder, lost):
     night = folder / "out" / "nights" / nights(folder)[0]
     if lost == "the night":
         shutil.rmtree(night)
+    elif lost == "its records":
+        shutil.rmtree(night / ".run")
     elif lost == "its manifest":
         (night / ".run" / "manifest.json").unlink()
     else:
