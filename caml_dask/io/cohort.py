@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import glob
+import io
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -83,7 +84,7 @@ def _distinct(where: str, factors: tuple[str, ...], members: Iterator[Member]) -
         others[member.channel] = member.place
         found.append(member)
     if not found:
-        raise UsageError(f"{where}: the cohort holds no images")
+        raise UsageError(f"{where}: the cohort holds no images: give it rows, or a pattern that matches files")
     return Cohort(tuple(found), factors)
 
 
@@ -126,7 +127,7 @@ def _rows(table: Path) -> tuple[tuple[str, ...], Iterator[Member]]:
         raise UsageError(
             f"{table} cannot be read ({error}): name a CSV table of the cohort, or a pattern such as {_EXAMPLE}"
         ) from None
-    lines = csv.reader(text.splitlines(), strict=True)
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [name.strip() for name in next(lines, [])]
         rows = [(lines.line_num, [cell.strip() for cell in row]) for row in lines]

@@ -31,6 +31,12 @@ def test_a_table(table, tmp_path):
     assert dict(second.factors) == {"condition": "naive", "replicate": "2", "day": "2", "dose, nM": "1,5"}
 
 
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_line_ends_of_other_systems(table, end):
+    cohort = read_cohort(table(HEADER.replace("\n", end) + f'a.csv,"two{end}lines",1{end}b.csv,b,1{end}'))
+    assert [m.factors["condition"] for m in cohort.members] == ["two\nlines", "b"]
+
+
 def test_channels_of_one_file_are_members_of_their_own(table):
     cohort = read_cohort(table("path,channel,condition,replicate\na.csv,1,Csk,1\na.csv,2,PAG,1\n"))
     assert [(m.channel, m.factors["condition"]) for m in cohort.members] == [("1", "Csk"), ("2", "PAG")]
