@@ -208,7 +208,7 @@ class DirectoryStore(Store):
         """Remove the image's working tables; its outputs and the done records stand."""
         for child in self._scratch.iterdir() if self._scratch.exists() else ():
             if child.name != "done":
-                shutil.rmtree(child)
+                shutil.rmtree(child) if child.is_dir() else child.unlink()
 
 
 def _untouched(path: Path, stated: list[int | str], since_ns: int) -> bool:

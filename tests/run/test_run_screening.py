@@ -22,7 +22,10 @@ from caml_dask.cli import main
 from caml_dask.errors import OutputError
 from caml_dask.io.files import fingerprint
 from caml_dask.io.ledger import Ledger
+from caml_dask.io.rundir import Run
 from caml_dask.params import Settings
+from caml_dask.pipeline import run_serial
+from caml_dask.run.progress import Lines
 from caml_dask.run.screening import screen
 from caml_dask.run.status import in_words, status_of
 
@@ -458,6 +461,21 @@ def test_status_of_a_run(made, tmp_path):
     assert "0 images" in in_words(status_of(out)), "as of one that is only just being begun"
     with pytest.raises(OutputError, match="holds no run"):
         status_of(tmp_path)
+
+
+def test_a_failure_is_noted_until_the_image_is_done(made, tmp_path, monkeypatch):
+    def no_room(run, key):
+        raise OSError(28, "No space left on device")
+
+    command = ["run", str(made[0] / "cell_0.csv"), "--out", str(tmp_path / "run"), "--workers", "0"]
+    with monkeypatch.context() as patched:
+        patched.setattr("caml_dask.pipeline.run_unit", no_room)
+        assert CliRunner().invoke(main, command).exit_code == 4
+    assert status_of(tmp_path / "run")["failures"] == {"0001_cell_0": "OSError: [Errno 28] No space left on device"}
+    run = Run.open(tmp_path / "run")
+    run_serial(run, Lines(1, run.note_failure))
+    assert status_of(tmp_path / "run")["done"] == 1
+    assert [path.name for path in (tmp_path / "run" / ".run" / "0001_cell_0").iterdir()] == ["done"]
 
 
 def test_time_left_is_told_at_the_rate_of_who_works_now(made, tmp_path):
