@@ -39,6 +39,10 @@ class InputError(CamlError, ValueError):
         return type(self), (self.message, self.path, self.row)
 
 
+class UnreadableError(InputError):
+    """A file that the system does not hand out: it may another time."""
+
+
 class ContradictedError(CamlError):
     """Rows further down a file do not hold what its first ones say of it: open it anew, and settled."""
 

@@ -182,6 +182,21 @@ def units_by_stage(record: dict[str, Any]) -> Iterator[tuple[str, int]]:
             yield stage.name, unit
 
 
+def altered_results(store: DirectoryStore, untouched_since_ns: int | None = None) -> list[str]:
+    """What of the results of an image that was finished is missing or altered, each in words.
+
+    untouched_since_ns : see :meth:`caml_dask.io.store.DirectoryStore.altered`
+    """
+    last = store.done(LAST.name, 0)
+    if last is None:
+        return ["its done record"]
+    found = []
+    for stage, unit in units_by_stage(last):
+        record = store.done(stage, unit)
+        found += [f"{stage} {unit}"] if record is None else store.altered(record, True, untouched_since_ns)
+    return found
+
+
 def _complete(store: DirectoryStore, check_files: bool) -> bool:
     """Whether all results of an image stand; its working tables need not."""
     last = store.done(LAST.name, 0)

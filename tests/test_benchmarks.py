@@ -142,6 +142,24 @@ def test_tcell_smoke(tmp_path):
     assert "of 24 images done" not in again.stdout and json.loads((tmp_path / "tcell.json").read_text()) == found
 
 
+def test_screening_smoke(tmp_path):
+    """Six images broken in six ways are named; nothing new is done by a second call, and one image by a third."""
+    command = [
+        sys.executable,
+        str(BENCHMARKS / "screening.py"),
+        "--smoke",
+        "--results",
+        str(tmp_path / "screening.json"),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    found = json.loads((tmp_path / "screening.json").read_text())
+    assert (found["images"], found["analysed"], found["first_call"]["exit_code"]) == (20, 14, 3)
+    assert len({image["broken"] for image in found["failed"].values()} - {None}) == 6
+    assert found["result_files_changed_by_second_call"] == 0 and found["result_files"] > 14 * 5
+    assert found["redone"] == ["0021_control_00"]
+    assert found["result_files_changed_by_third_call"] == ["images.csv", "summary.json"]
+
+
 def test_variants_smoke(tmp_path):
     where = ["--work", str(tmp_path / "work"), "--results", str(tmp_path / "variants.csv"), "--workers", "0"]
     subprocess.run(

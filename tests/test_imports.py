@@ -28,6 +28,7 @@ FLOORS = [
         "volume",
         "spheres",
         "stats",
+        "drift",
         "evaluate",
         "simulate",
         "baselines",
@@ -115,7 +116,7 @@ def test_an_import_turned_round_is_seen(room, line):
 
 def test_kernels_do_not_need_each_other_or_heavy_packages():
     """Each kernel can be imported by itself, without Dask, Keras or readers."""
-    for kernel in ("tiling", "neighbors", "segment", "measure", "stats", "evaluate", "simulate", "baselines"):
+    for kernel in ("tiling", "neighbors", "segment", "measure", "stats", "drift", "evaluate", "simulate", "baselines"):
         loaded = run(f"import sys, caml_dask.{kernel}; print(*sys.modules)").split()
         assert not {"dask", "distributed", "keras", "tensorflow", "caml_dask.io", "caml_dask.models"} & set(loaded)
 

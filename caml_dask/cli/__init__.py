@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from caml_dask import __version__
-from caml_dask.cli import analysis, laboratory, reporting
+from caml_dask.cli import analysis, laboratory, reporting, screening
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -17,6 +17,8 @@ def main() -> None:
 for command in (
     analysis.run,
     analysis.demo,
+    screening.screen,
+    screening.status,
     laboratory.models,
     laboratory.simulate_tables,
     laboratory.train,

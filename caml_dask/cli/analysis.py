@@ -19,6 +19,7 @@ from caml_dask.cli.options import (
     OUT,
     OVERWRITE,
     RESUME,
+    RUN_WORKERS,
     TILE,
     WORKERS,
     guarded,
@@ -30,12 +31,7 @@ from caml_dask.errors import UsageError
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @OUT
 @MODEL
-@click.option(
-    "--workers",
-    type=click.IntRange(min=0),
-    help="Worker processes of the embedded Dask cluster; 0 runs in this process.  "
-    "[default: one a core; 0 for inputs of 2 MiB or less in all]",
-)
+@RUN_WORKERS
 @TILE
 @COLUMNS
 @NONFINITE

@@ -23,6 +23,12 @@ WORKERS = click.option(
     type=click.IntRange(min=0),
     help="Worker processes of the embedded Dask cluster; 0 runs in this process.  [default: one a core]",
 )
+RUN_WORKERS = click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    help="Worker processes of the embedded Dask cluster; 0 runs in this process.  "
+    "[default: one a core; 0 for inputs of 2 MiB or less in all]",
+)
 OUT = click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory for the results.")
 TILE = click.option(
     "--max-localizations", type=int, help="Localizations a tile may hold: bounds memory, never changes a result."

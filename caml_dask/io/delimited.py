@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from caml_dask.errors import ContradictedError, InputError
+from caml_dask.errors import ContradictedError, InputError, UnreadableError
 from caml_dask.io.coordinates import NULLS
 from caml_dask.io.dialect import BLANKS, HEAD_BYTES, Dialect, is_utf8, sniff, squeeze_blanks
 from caml_dask.io.headers import Header
@@ -159,7 +159,7 @@ def _blocks(path: Path, dialect: Dialect) -> Iterator[bytes]:
                 if block[:cut].strip():
                     yield block[:cut]
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", path) from error
+        raise UnreadableError(f"cannot be read: {error.strerror or error}", path) from error
     if rest.count(b'"') % 2:
         raise InputError("a quote is opened and not closed: correct or remove it", path)
     if rest.strip():

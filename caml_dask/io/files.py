@@ -39,6 +39,16 @@ def publish_text(path: Path, text: str) -> None:
     publish(path, lambda working: working.write_text(text, encoding="utf-8"))
 
 
+def publish_if_new(path: Path, text: str) -> None:
+    """Publish a text file unless it holds just that."""
+    try:
+        stands = path.read_text(encoding="utf-8") == text
+    except (OSError, ValueError):
+        stands = False
+    if not stands:
+        publish_text(path, text)
+
+
 def fingerprint(path: Path) -> list[int | str] | None:
     """Size in bytes and BLAKE2b of a file, or of all files of a directory; None where there is none."""
     if not path.exists():

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import platform
 import re
 import shutil
-import socket
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from caml_dask.errors import OutputError
+from caml_dask.io import locks
 from caml_dask.io.files import fingerprint, publish_text
 from caml_dask.io.store import DirectoryStore
 from caml_dask.params import ColumnMap, Settings
@@ -72,6 +70,25 @@ class Run:
         scratch = self.root / HIDDEN / image.image_id
         return DirectoryStore(self.root, scratch, self.outputs(image.image_id), self.digest)
 
+    def note_failure(self, image: Image, error: BaseException) -> None:
+        """Write down why an image failed, for who asks while the run goes on; that it failed does not depend on it."""
+        with suppress(OSError):
+            publish_text(self._failure(image), json.dumps({"reason": str(error)}))
+
+    def forget_failure(self, image: Image) -> None:
+        """Remove what :meth:`note_failure` wrote: the image is tried again."""
+        self._failure(image).unlink(missing_ok=True)
+
+    def failure(self, image: Image) -> str | None:
+        """Why an image failed; None where it did not."""
+        try:
+            return str(json.loads(self._failure(image).read_text(encoding="utf-8"))["reason"])
+        except FileNotFoundError:
+            return None
+
+    def _failure(self, image: Image) -> Path:
+        return self.root / HIDDEN / image.image_id / "failed.json"
+
     @classmethod
     def open(cls, root: Path) -> Run:
         """Read a run directory's manifest.
@@ -119,10 +136,10 @@ def _safe(image_id: str) -> str:
     return image_id
 
 
-def image_ids(sources: Sequence[tuple[Path, str | None]]) -> tuple[Image, ...]:
-    """Number the images and name them after their files; nothing of a name can leave the output directory."""
+def image_ids(sources: Sequence[tuple[Path, str | None]], first: int = 1) -> tuple[Image, ...]:
+    """Number the images from `first` on and name them after their files; no name can leave the output directory."""
     images = []
-    for number, (path, channel) in enumerate(sources, start=1):
+    for number, (path, channel) in enumerate(sources, start=first):
         stem = re.sub(r"[^A-Za-z0-9_-]+", "_", path.stem).strip("_")[:60] or "image"
         suffix = "" if channel is None else "_ch" + (re.sub(r"[^A-Za-z0-9_-]+", "_", channel)[:20] or "none")
         images.append(Image(f"{number:04d}_{stem}{suffix}", path, channel))
@@ -134,7 +151,7 @@ def describe(settings: Settings, images: Sequence[Image], model: Mapping[str, An
 
     model : name and weights_sha256 of the network
     """
-    contents = {image.path: _content(image.path) for image in images if image.path is not None}
+    contents = {image.path: content_of(image.path) for image in images if image.path is not None}
     return {
         "settings": settings.as_dict(),
         "settings_digest": settings.digest(),
@@ -146,7 +163,7 @@ def describe(settings: Settings, images: Sequence[Image], model: Mapping[str, An
     }
 
 
-def _content(path: Path) -> list[int | str] | None:
+def content_of(path: Path) -> list[int | str] | None:
     """Size and digest of an input file; None for what is no file or cannot be read: its image will fail by name."""
     try:
         return fingerprint(path) if path.is_file() else None
@@ -224,32 +241,6 @@ def _remove_run(root: Path) -> None:
         (root / name).unlink(missing_ok=True)
 
 
-@contextmanager
-def locked(root: Path) -> Iterator[None]:
-    """Hold the run directory for this process; the lock of a process that died is free again.
-
-    Raises
-    ------
-    OutputError : another process holds it, named; or the directory cannot be made, or holds something else.
-    """
-    if root.is_dir() and not (root / HIDDEN).exists() and any(root.iterdir()):
-        names = ", ".join(sorted(entry.name for entry in root.iterdir())[:3])
-        raise OutputError(f"{root} is not empty ({names}) and holds no run: name a new directory")
-    try:
-        (root / HIDDEN).mkdir(parents=True, exist_ok=True)
-        handle = os.open(root / HIDDEN / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise OutputError(f"{root} cannot be written to ({error.strerror}): name another directory") from None
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(handle, 200).decode(errors="replace").strip() or "another process"
-            raise OutputError(f"{root} is in use by {holder}: wait for it, or name another directory") from None
-        except OSError as error:
-            raise OutputError(f"{root} cannot be locked ({error.strerror}): name a directory elsewhere") from None
-        os.truncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-        yield
-    finally:
-        os.close(handle)
+def locked(root: Path) -> AbstractContextManager[None]:
+    """Hold the run directory for this process (:func:`caml_dask.io.locks.locked`)."""
+    return locks.locked(root, HIDDEN, "run")

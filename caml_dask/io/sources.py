@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from caml_dask.errors import ContradictedError, InputError, UsageError
+from caml_dask.errors import ContradictedError, InputError, UnreadableError, UsageError
 from caml_dask.io import caml_tsv, nanoimager, thunderstorm
 from caml_dask.io.coordinates import to_nm
 from caml_dask.io.delimited import DelimitedReader, open_delimited
@@ -126,7 +126,7 @@ class Source:
             of_channel += table.num_rows
             yield table
         if self.channel is not None and not of_channel:
-            raise InputError(f"channel {self.channel!r} is no longer there", self.path)
+            raise InputError(f"holds no channel {self.channel!r}", self.path)
 
 
 def rechunk(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
@@ -161,7 +161,7 @@ def open_source(path: Path, columns: ColumnMap, channel: str | None, settle: boo
     """
     source = _open(path, columns, settle)
     if channel is not None and source.channel_column is None:
-        raise InputError(f"channel {channel!r} is no longer there", path)
+        raise InputError(f"holds no channel {channel!r}", path)
     return replace(source, channel=channel)
 
 
@@ -233,7 +233,7 @@ def _reader(path: Path, settle: bool) -> DelimitedReader | ParquetReader:
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"cannot be read: {error}", path) from error
+        raise UnreadableError(f"cannot be read: {error}", path) from error
     if head.startswith(MAGIC):
         return open_parquet(path)
     for magic, what in _FOREIGN:

@@ -173,10 +173,26 @@ class DirectoryStore(Store):
             raise StoreError(f"{path}: the done record cannot be read ({error}); run again with --overwrite") from None
         return record if record.get("run") == self._run else None
 
-    def altered(self, record: dict[str, Any], outputs_only: bool = False) -> list[str]:
-        """Files of a done record that are missing or do not match the size and digest it states."""
+    def finished(self, stage: str) -> list[float]:
+        """When each finished unit of a stage was recorded as done, in seconds since the epoch; for who only watches."""
+        try:
+            return [record.stat().st_mtime for record in self._record(stage, 0).parents[1].glob("*/*.json")]
+        except OSError:  # the run is removed meanwhile
+            return []
+
+    def altered(
+        self, record: dict[str, Any], outputs_only: bool = False, untouched_since_ns: int | None = None
+    ) -> list[str]:
+        """Files of a done record that are missing or do not match the size and digest it states.
+
+        untouched_since_ns : a file of the stated size that was last written before, in ns since the epoch, is taken to
+            match and not read
+        """
         names = [n for n in record["files"] if not outputs_only or (self._root / n).is_relative_to(self._outputs)]
-        return [name for name in names if fingerprint(self._root / name) != record["files"][name]]
+        stated = {self._root / name: record["files"][name] for name in names}
+        if untouched_since_ns is not None:
+            stated = {p: s for p, s in stated.items() if not _untouched(p, s, untouched_since_ns)}
+        return [path.relative_to(self._root).as_posix() for path, s in stated.items() if fingerprint(path) != s]
 
     def forget(self, stage: str, unit: int) -> None:
         """Withdraw a done record, so that its unit runs again."""
@@ -192,7 +208,15 @@ class DirectoryStore(Store):
         """Remove the image's working tables; its outputs and the done records stand."""
         for child in self._scratch.iterdir() if self._scratch.exists() else ():
             if child.name != "done":
-                shutil.rmtree(child)
+                shutil.rmtree(child) if child.is_dir() else child.unlink()
+
+
+def _untouched(path: Path, stated: list[int | str], since_ns: int) -> bool:
+    try:
+        now = path.stat()
+    except OSError:
+        return False
+    return now.st_size == stated[0] and now.st_mtime_ns <= since_ns
 
 
 def _write(path: Path, table: pa.Table, parts: Sequence[int] | None, compress: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, TextIO
 
 from tqdm import tqdm
@@ -16,16 +17,20 @@ _log = logging.getLogger("caml_dask")
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-def observer(images: int, stream: TextIO = sys.stderr) -> Failures:
+Note = Callable[[Image, BaseException], None]
+"""What is done with the reason of a failure."""
+
+
+def observer(images: int, note: Note, stream: TextIO = sys.stderr) -> Failures:
     """The right observer for a stream: bars where it is a terminal."""
-    return Bars(images, stream) if stream.isatty() else Lines(images)
+    return Bars(images, note, stream) if stream.isatty() else Lines(images, note)
 
 
 class Failures:
     """Keeps what went wrong, image by image; the base of both observers."""
 
-    def __init__(self, images: int) -> None:
-        self.images = images
+    def __init__(self, images: int, note: Note) -> None:
+        self.images, self._note = images, note
         self.failed: dict[str, BaseException] = {}
         self.ended = 0
 
@@ -43,6 +48,7 @@ class Failures:
         """An image cannot be analysed; its reason is kept."""
         self.ended += 1
         self.failed[image.image_id] = error
+        self._note(image, error)
         for note in getattr(error, "__notes__", ()):
             _log.debug("%s", note)
 
@@ -50,8 +56,8 @@ class Failures:
 class Lines(Failures):
     """Log lines: one a stage for few images, one an image for many, and progress in between when it takes long."""
 
-    def __init__(self, images: int) -> None:
-        super().__init__(images)
+    def __init__(self, images: int, note: Note) -> None:
+        super().__init__(images, note)
         self._left: dict[tuple[str, str], int] = {}
         self._said = time.monotonic()
 
@@ -82,8 +88,8 @@ class Lines(Failures):
 class Bars(Failures):
     """A bar a stage, with the time left; and one of the images where there are several."""
 
-    def __init__(self, images: int, stream: TextIO) -> None:
-        super().__init__(images)
+    def __init__(self, images: int, note: Note, stream: TextIO) -> None:
+        super().__init__(images, note)
         self._stream = stream
         self._bars: dict[str, tqdm] = {}
         self._whole = self._bar("images", images) if images > 1 else None

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -70,39 +70,60 @@ def execute(
     ------
     UsageError : settings, model or output directory that cannot be used.
     """
-    classifier = load(settings.model)
+    load(settings.model)  # refused before anything is written
     with locked(out):
         refuse_standing(out, resume, overwrite)
-        images = image_ids([s for path in inputs for s in _channels(path, settings.columns)])
-        model = {"name": classifier.name, "weights_sha256": classifier.weights_sha256}
-        run = prepare(out, describe(settings, images, model, __version__), resume, overwrite)
-        watch = observer(len(images))
-        if workers is None:
-            workers = 0 if _bytes(images) <= SMALL_INPUT_BYTES else cores()
-        if workers == 0:
-            run_serial(run, watch, resume)
-        else:
-            with local_cluster(workers) as client:
-                DaskExecutor(run, client, watch, resume).execute()
-        write_summary(run, watch.failed)
+        images = image_ids([(path.resolve(), c) for path in inputs for c in channels_of(path, settings.columns)])
+        return analyse_images(images, out, settings, workers=workers, resume=resume, overwrite=overwrite)
+
+
+def analyse_images(
+    images: Sequence[Image],
+    out: Path,
+    settings: Settings,
+    *,
+    workers: int | None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Outcome:
+    """Analyse images into a run directory that the caller holds; parameters and errors as of :func:`execute`."""
+    run = prepare(out, describe_run(settings, images), resume, overwrite)
+    if resume:
+        for image in images:
+            run.forget_failure(image)
+    watch = observer(len(images), run.note_failure)
+    if workers is None:
+        workers = 0 if _bytes(run) <= SMALL_INPUT_BYTES else cores()
+    if workers == 0:
+        run_serial(run, watch, resume)
+    else:
+        with local_cluster(workers) as client:
+            DaskExecutor(run, client, watch, resume).execute()
+    write_summary(run, watch.failed)
     return Outcome(run, watch.failed)
 
 
-def _bytes(images: Sequence[Image]) -> int:
+def describe_run(settings: Settings, images: Sequence[Image]) -> dict[str, Any]:
+    """The manifest of a run of this version and its weights, as :func:`caml_dask.io.rundir.describe` has it."""
+    classifier = load(settings.model)
+    model = {"name": classifier.name, "weights_sha256": classifier.weights_sha256}
+    return describe(settings, images, model, __version__)
+
+
+def _bytes(run: Run) -> int:
     """Size of all inputs, each counted once."""
-    paths = {image.path for image in images if image.path is not None}
-    return sum(path.stat().st_size for path in paths if path.is_file())
+    return sum(content[0] for content in run.manifest["inputs"].values() if content is not None)
 
 
-def _channels(path: Path, columns: ColumnMap) -> list[tuple[Path, str | None]]:
-    """The images in a file; one that cannot be read is an image too, and will fail by name."""
+def channels_of(path: Path, columns: ColumnMap) -> list[str | None]:
+    """The channels in a file; one that cannot be read is an image too, and will fail by name."""
     try:
-        return [(path.resolve(), channel) for channel in list_channels(path, columns)]
+        return list_channels(path, columns)
     except InputError:
-        return [(path.resolve(), None)]
+        return [None]
 
 
-def write_summary(run: Run, failed: dict[str, BaseException]) -> None:
+def write_summary(run: Run, failed: Mapping[str, BaseException]) -> None:
     """Write images.csv and summary.json."""
     rows = io.StringIO()
     table = csv.writer(rows, lineterminator="\n")
@@ -111,29 +132,33 @@ def write_summary(run: Run, failed: dict[str, BaseException]) -> None:
     for image in run.images:
         error = failed.get(image.image_id)
         status = "done" if error is None else "failed"
-        table.writerow([image.image_id, _cell(str(image.path)), status, "" if error is None else _cell(str(error))])
+        table.writerow([image.image_id, cell(str(image.path)), status, "" if error is None else cell(str(error))])
         entry: dict[str, Any] = {"image_id": image.image_id, "path": str(image.path), "channel": image.channel}
         entry["status"] = status
-        images.append(entry | ({"reason": str(error)} if error is not None else _summary_of(run, image)))
-    whole = {
-        "caml_dask": run.manifest["version"],
-        "digest": run.manifest["settings_digest"],
-        "settings": run.manifest["settings"],
-        "model": run.manifest["model"],
-        "machine": run.manifest["machine"],
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
-        "images": images,
-    }
+        images.append(entry | ({"reason": str(error)} if error is not None else summary_of(run, image)))
     publish_text(run.root / "images.csv", rows.getvalue())
-    publish_text(run.root / "summary.json", json.dumps(whole, indent=1))
+    publish_text(run.root / "summary.json", json.dumps({**made_with(run.manifest), "images": images}, indent=1))
 
 
-def _cell(text: str) -> str:
+def made_with(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a summary says of how its images were made, from the manifest."""
+    return {
+        "caml_dask": manifest["version"],
+        "digest": manifest["settings_digest"],
+        "settings": manifest["settings"],
+        "model": manifest["model"],
+        "machine": manifest["machine"],
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+    }
+
+
+def cell(text: str) -> str:
     """A text cell that a spreadsheet would take for a formula is quoted."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-def _summary_of(run: Run, image: Image) -> dict[str, Any]:
+def summary_of(run: Run, image: Image) -> dict[str, Any]:
+    """What the summary says of an image that is done."""
     store = run.store(image)
     record = store.done(LAST.name, 0) or {}
     summary: dict[str, Any] = record["summary"]

@@ -97,7 +97,7 @@ def test_channels_are_listed_as_they_are_opened(tmp_path: Path, monkeypatch: pyt
         assert listed == [source.channel for source in open_sources(path, columns)]
         rows = [table.num_rows for c in listed for table in open_source(path, columns, c, settle=True).tables(100)]
         assert sum(rows) == len(cells)
-    with pytest.raises(InputError, match="channel 'blue' is no longer there"):
+    with pytest.raises(InputError, match="holds no channel 'blue'"):
         list(open_source(path, columns, "blue", settle=True).tables(100))
-    with pytest.raises(InputError, match="channel 'blue' is no longer there"):
+    with pytest.raises(InputError, match="holds no channel 'blue'"):
         open_source(path, ColumnMap(), "blue", settle=True)

@@ -1,0 +1,60 @@
+"""Commands of the nightly screening: `screen` and `status`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from caml_dask.cli.options import AREA, COLUMNS, DEBUG, DONE, EXTENT, MODEL, NONFINITE, OUT, RUN_WORKERS, TILE, guarded
+
+
+@click.command()
+@click.argument("cohort")
+@OUT
+@MODEL
+@RUN_WORKERS
+@TILE
+@COLUMNS
+@NONFINITE
+@AREA
+@EXTENT
+@click.option("--retry", is_flag=True, help="Try every failed image again, not only those that the machine failed.")
+@click.option("--verify", is_flag=True, help="Read all inputs and results again, whatever their sizes and times say.")
+@DEBUG
+@guarded
+def screen(
+    cohort: str, out: Path, workers: int | None, columns: str | None, retry: bool, verify: bool, **settings: Any
+) -> int:
+    """Analyse what is new in COHORT since the last call; for a scheduler to call every night.
+
+    COHORT is a CSV table with the columns path, condition and replicate, with channel where wanted and any other
+    factor; or a pattern of paths in quotes, such as 'FOLDER/{condition}/{replicate}/*.csv'.
+
+    Exit codes: 0 all images of the cohort are done, 2 usage, 3 some failed, 4 all failed, 130 interrupted.
+    """
+    from caml_dask.params import ColumnMap, Settings
+    from caml_dask.run.screened import tell
+    from caml_dask.run.screening import screen as analyse_what_is_new
+
+    chosen = Settings(columns=ColumnMap.parse(columns) if columns else ColumnMap(), **settings)
+    screened = analyse_what_is_new(cohort, out, chosen, workers=workers, retry=retry, verify=verify)
+    click.echo(tell(screened))
+    return screened.exit_code
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@DEBUG
+@guarded
+def status(directory: Path, as_json: bool) -> int:
+    """Say how far the run or the screening in DIRECTORY is. At any time, from any machine: it only reads files."""
+    import json
+
+    from caml_dask.run.status import in_words, status_of
+
+    found = status_of(directory)
+    click.echo(json.dumps(found, indent=1, allow_nan=False) if as_json else in_words(found))
+    return DONE

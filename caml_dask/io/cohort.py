@@ -1,0 +1,180 @@
+"""Cohorts: which images belong to a screening, and the factors of each; from a table, or from the names of folders."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import io
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from caml_dask.errors import UsageError
+
+PATH, CHANNEL = "path", "channel"
+FACTORS = ("condition", "replicate")
+"""The factors that every cohort has; every other column but path and channel is one more."""
+RESERVED = ("image_id", "status", "reason", "folder")
+"""Columns that a screening adds in its images.csv."""
+
+_EXAMPLE = "'FOLDER/{condition}/{replicate}/*.csv'"
+_PIECES = re.compile(r"(\{[^{}]*\}|\*\*/|\*|\?)")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One row of a cohort.
+
+    path : the file, absolute, links followed
+    channel : only the localizations of this channel; None for all that the file holds, each channel an image
+    factors : name to value, condition and replicate first
+    place : where it stands, for messages: "line 3", or the file's name
+    """
+
+    path: Path
+    channel: str | None
+    factors: Mapping[str, str]
+    place: str
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The members of a cohort in their order, and the names of their factors, condition and replicate first."""
+
+    members: tuple[Member, ...]
+    factors: tuple[str, ...]
+
+
+def read_cohort(where: str, leave_out: Path | None = None) -> Cohort:
+    """A cohort from a table, or from a pattern of paths.
+
+    Parameters
+    ----------
+    where : the path of a CSV table with a header, in UTF-8: path (absolute, or from the table's folder), condition,
+        replicate, channel where wanted, and any other column as a factor; or a pattern such as
+        ``FOLDER/{condition}/{replicate}/*.csv``, whose names in braces are columns. ``*`` and ``?`` stand for
+        any characters of a name, and ``**/`` for any folders.
+    leave_out : a folder whose files do not match a pattern.
+
+    Raises
+    ------
+    UsageError : neither; a table that is no UTF-8 or no CSV, lacks a column or holds no rows; a row of another length,
+        without path or condition, or that takes localizations another one takes. A path where there is no file is none:
+        its image fails.
+    """
+    if "{" in where and not Path(where).is_file():
+        return _distinct(where, *_matches(where, leave_out))
+    return _distinct(where, *_rows(Path(where)))
+
+
+def _distinct(where: str, factors: tuple[str, ...], members: Iterator[Member]) -> Cohort:
+    """Collect the members; each localization belongs to one of them at most."""
+    found: list[Member] = []
+    taken: dict[Path, dict[str | None, str]] = {}
+    for member in members:
+        others = taken.setdefault(member.path, {})
+        other = others.get(member.channel) or others.get(None) or (next(iter(others.values()), None))
+        if other is not None and (member.channel is None or None in others or member.channel in others):
+            raise UsageError(
+                f"{where}, {member.place}: {member.path} stands in {other} already: list every image once, or each "
+                f"channel of it by the column {CHANNEL}"
+            )
+        others[member.channel] = member.place
+        found.append(member)
+    if not found:
+        raise UsageError(f"{where}: the cohort holds no images: give it rows, or a pattern that matches files")
+    return Cohort(tuple(found), factors)
+
+
+def _member(where: str, place: str, folder: Path, cells: Mapping[str, str], factors: tuple[str, ...]) -> Member:
+    for name in (PATH, FACTORS[0]):
+        if not cells[name]:
+            raise UsageError(f"{where}, {place}: the {name} is empty: give one to every image")
+    try:
+        path = Path(os.path.realpath(folder / cells[PATH]))
+    except ValueError as error:
+        raise UsageError(f"{where}, {place}: {cells[PATH]!r} is not a path ({error})") from None
+    return Member(path, cells.get(CHANNEL) or None, {name: cells[name] for name in factors}, place)
+
+
+def _factors(where: str, names: list[str], missing: Callable[[str], str]) -> tuple[str, ...]:
+    """The factors among the columns of a cohort.
+
+    missing : what to say where a column is missing, of its name
+    """
+    for name in (PATH, *FACTORS):
+        if name not in names:
+            raise UsageError(f"{where}: {missing(name)}")
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"{where}: there are {names.count(name)} columns {name!r}: name each one once")
+        if name in RESERVED or not name:
+            raise UsageError(
+                f"{where}: a column cannot be called {name!r}: rename it (not {', '.join(RESERVED)}, nor nothing)"
+            )
+    return (*FACTORS, *(name for name in names if name not in (PATH, CHANNEL, *FACTORS)))
+
+
+def _rows(table: Path) -> tuple[tuple[str, ...], Iterator[Member]]:
+    """Factors and members from a table."""
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{table} is not UTF-8 (byte {error.start}): save it as CSV in UTF-8") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{table} cannot be read ({error}): name a CSV table of the cohort, or a pattern such as {_EXAMPLE}"
+        ) from None
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = [name.strip() for name in next(lines, [])]
+        rows = [(lines.line_num, [cell.strip() for cell in row]) for row in lines]
+    except csv.Error as error:
+        raise UsageError(f"{table}, line {lines.line_num}: not CSV ({error}): mend it, or save it anew") from None
+    seen = ", ".join(header) or "nothing"
+    factors = _factors(
+        str(table),
+        header,
+        lambda name: f"there is no column {name!r}; its first line holds {seen}: give it a header, separated by commas",
+    )
+
+    def members() -> Iterator[Member]:
+        for line, row in rows:
+            if not any(row):
+                continue
+            if len(row) != len(header):
+                raise UsageError(
+                    f"{table}, line {line}: {len(row)} cells, the header has {len(header)}: put quotes around commas"
+                )
+            yield _member(str(table), f"line {line}", table.parent, dict(zip(header, row)), factors)
+
+    return factors, members()
+
+
+def _matches(pattern: str, leave_out: Path | None) -> tuple[tuple[str, ...], Iterator[Member]]:
+    """Factors and members from the paths that match a pattern, in the order of their names."""
+    pieces = [piece for piece in _PIECES.split(pattern) if piece]
+    names = [piece[1:-1].strip() for piece in pieces if piece.startswith("{")]
+    factors = _factors(pattern, [PATH, *names], lambda name: f"there is no {{{name}}}: name it, as in {_EXAMPLE}")
+    wildcards = {"**/": "(?:[^/]+/)*", "*": "[^/]*", "?": "[^/]"}
+    globbed, regular, number = "", "", iter(range(len(names)))
+    for piece in pieces:
+        globbed += piece if piece in wildcards else "*" if piece.startswith("{") else glob.escape(piece)
+        regular += wildcards.get(piece) or (f"(?P<n{next(number)}>[^/]+)" if piece[0] == "{" else re.escape(piece))
+    spared = None if leave_out is None else Path(os.path.realpath(leave_out))
+
+    def members() -> Iterator[Member]:
+        for path in sorted(glob.glob(globbed, recursive=True)):  # noqa: PTH207 - unlike Path's, it spares hidden files
+            found = re.fullmatch(regular, path, flags=re.DOTALL)
+            if found is None or not Path(path).is_file() or _inside(path, spared):
+                continue
+            cells = {PATH: path, **{name: found[f"n{i}"] for i, name in enumerate(names)}}
+            yield _member(pattern, path, Path(), cells, factors)
+
+    return factors, members()
+
+
+def _inside(path: str, folder: Path | None) -> bool:
+    return folder is not None and Path(os.path.realpath(path)).is_relative_to(folder)

@@ -1,0 +1,82 @@
+"""The ledger of a screening: which contents were analysed under which settings, where, and what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from caml_dask.io.files import publish_if_new
+
+HIDDEN = ".screen"
+_log = logging.getLogger("caml_dask")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What became of an image.
+
+    night : the folder of nights/ whose run has it
+    image_id : its name there, and in the whole screening
+    path : the file it was read from
+    reason : why it failed; None where it is done
+    again : it failed by trouble of the machine, and is tried again on the next night
+    """
+
+    night: str
+    image_id: str
+    path: str
+    reason: str | None = None
+    again: bool = False
+
+
+@dataclass
+class Ledger:
+    """What a screening knows of the nights before.
+
+    entries : by the digest of content and settings; of failed images by that and the path, which the reason names
+    files : path to what was found in the file when it was last read (:mod:`caml_dask.run.survey`)
+    underway : the `night` that was begun and not ended, with so many `images`, while so many others of the cohort
+        stand as `done` and as `failed`
+    last : the nights of the last call that analysed anything
+    next_number : of the next image_id
+    """
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    underway: dict[str, Any] | None = None
+    last: list[str] = field(default_factory=list)
+    next_number: int = 1
+
+    @classmethod
+    def read(cls, root: Path) -> Ledger:
+        """The ledger of a screening; an empty one, with a warning, where it is damaged: all is analysed anew."""
+        path = _path(root)
+        try:
+            whole = json.loads(path.read_text(encoding="utf-8"))
+            if whole["digest"] != _digest(whole["ledger"]):
+                raise ValueError("its digest does not match")
+            found = whole["ledger"]
+            return cls(**{**found, "entries": {key: Entry(**entry) for key, entry in found["entries"].items()}})
+        except FileNotFoundError:
+            return cls()
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            _log.warning("%s is damaged (%s): everything is analysed anew", path, error)
+            return cls()
+
+    def write(self, root: Path) -> None:
+        """Publish the ledger, where it says anything new."""
+        found = asdict(self)
+        text = json.dumps({"digest": _digest(found), "ledger": found}, sort_keys=True)
+        publish_if_new(_path(root), text)
+
+
+def _path(root: Path) -> Path:
+    return root / HIDDEN / "ledger.json"
+
+
+def _digest(ledger: dict[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(ledger, sort_keys=True).encode(), digest_size=16).hexdigest()
