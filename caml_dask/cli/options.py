@@ -23,6 +23,11 @@ WORKERS = click.option(
     type=click.IntRange(min=0),
     help="Worker processes of the embedded Dask cluster; 0 runs in this process.  [default: one a core]",
 )
+DEPLOY = click.option(
+    "--deploy",
+    type=click.Path(path_type=Path),
+    help="TOML file that says where the workers come from: this machine, a scheduler, a batch system.",
+)
 OUT = click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory for the results.")
 TILE = click.option(
     "--max-localizations", type=int, help="Localizations a tile may hold: bounds memory, never changes a result."

@@ -1,4 +1,4 @@
-"""Where the units run: for now an embedded Dask cluster on this machine."""
+"""Where the units run: worker processes of this machine, a scheduler that stands, or jobs of a batch system."""
 
 from __future__ import annotations
 
@@ -8,20 +8,34 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
+
+from caml_dask.errors import WorkersError
+from caml_dask.run.settings import Batch, Deployment, Existing, Local
 
 if TYPE_CHECKING:
     from distributed import Client
 
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+# Workers are processes of one thread; so are the libraries in them.
+ONE_THREAD = dict.fromkeys(
+    (
+        *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"),
+        *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
+    ),
+    "1",
+)
 _CONFIG = {
-    "distributed.scheduler.allowed-failures": 3,
+    "distributed.scheduler.allowed-failures": 2,  # then a unit is tried again with nothing beside it (DaskExecutor)
     "distributed.scheduler.no-workers-timeout": "60s",
     "distributed.worker.multiprocessing-method": "spawn",
-    "distributed.nanny.pre-spawn-environ": _ONE_THREAD,
+    "distributed.nanny.pre-spawn-environ": ONE_THREAD,
     "distributed.comm.timeouts.connect": "30s",
 }
+
+
+_log = logging.getLogger("caml_dask")
 
 
 def cores() -> int:
@@ -64,10 +78,35 @@ def _dask_silent_when_interrupted() -> Iterator[None]:
 
 
 @contextmanager
-def local_cluster(workers: int) -> Iterator[Client]:
+def deployed(deployment: Deployment, scratch: Path) -> Iterator[Client]:
+    """The client of a deployment, for as long as its workers are needed, with a worker at hand.
+
+    Parameters
+    ----------
+    scratch : a folder of the run that all workers see.
+
+    Raises
+    ------
+    UsageError : a deployment that cannot be used.
+    WorkersError : a scheduler that does not answer, jobs that are refused, or no worker within the time stated.
+    """
+    if isinstance(deployment, Local):
+        with local_cluster(deployment.workers or cores(), deployment.memory) as client:
+            yield client
+    elif isinstance(deployment, Existing):
+        with _existing(deployment) as client:
+            yield client
+    else:
+        with _batch(deployment, scratch) as client:
+            yield client
+
+
+@contextmanager
+def local_cluster(workers: int, memory: str | None = None) -> Iterator[Client]:
     """An embedded cluster of single-threaded worker processes, listening on loopback alone.
 
     workers : number of worker processes, at least 1
+    memory : what each may use, such as "4GiB"; None shares the machine's memory evenly
     """
     import dask
     from distributed import Client, LocalCluster
@@ -84,6 +123,7 @@ def local_cluster(workers: int) -> Iterator[Client]:
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",  # any free port: several runs share a machine
                 silence_logs=logging.ERROR,
+                memory_limit=memory or "auto",
             )
         cluster.scheduler.add_plugin(lost)
         with cluster, Client(cluster) as client:
@@ -91,3 +131,60 @@ def local_cluster(workers: int) -> Iterator[Client]:
                 yield client
             finally:
                 lost.closing = True
+
+
+@contextmanager
+def _existing(deployment: Existing) -> Iterator[Client]:
+    import dask
+    from distributed import Client, Security
+
+    from caml_dask.run.watch import OneThread
+
+    names = {
+        "tls_ca_file": deployment.tls_ca,
+        "tls_client_cert": deployment.tls_cert,
+        "tls_client_key": deployment.tls_key,
+    }
+    security = Security(require_encryption=True, **names) if deployment.tls_ca else None
+    with dask.config.set(_CONFIG), _dask_silent_when_interrupted():
+        try:
+            client = Client(deployment.address, scheduler_file=deployment.scheduler_file, security=security)
+        except (OSError, ValueError) as error:
+            where = deployment.address or deployment.scheduler_file
+            raise WorkersError(f"no scheduler answers at {where}: {error}") from None
+        with client:
+            client.register_plugin(OneThread(ONE_THREAD))
+            _wait_for_a_worker(client, deployment.wait_s)
+            yield client
+
+
+@contextmanager
+def _batch(deployment: Batch, scratch: Path) -> Iterator[Client]:
+    import dask
+    from distributed import Client
+
+    from caml_dask.run.batch import batch_cluster
+    from caml_dask.run.watch import LostWorkers
+
+    lost = LostWorkers()
+    waits = {"distributed.scheduler.no-workers-timeout": f"{deployment.wait_s}s"}
+    with (
+        dask.config.set(_CONFIG | waits),
+        _dask_silent_when_interrupted(),
+        batch_cluster(deployment, scratch, ONE_THREAD) as cluster,
+        Client(cluster) as client,
+    ):
+        _log.info("%d jobs submitted to %s; waiting for the first worker", deployment.jobs, deployment.kind)
+        _wait_for_a_worker(client, deployment.wait_s)
+        cluster.scheduler.add_plugin(lost)
+        try:
+            yield client
+        finally:
+            lost.closing = True
+
+
+def _wait_for_a_worker(client: Client, wait_s: float) -> None:
+    try:
+        client.wait_for_workers(1, timeout=wait_s)
+    except TimeoutError:
+        raise WorkersError(f"no worker came within {wait_s:g} s: look at the queue, or raise wait_s") from None

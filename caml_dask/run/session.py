@@ -15,14 +15,15 @@ from typing import Any
 from caml_dask import __version__
 from caml_dask.errors import InputError
 from caml_dask.io.files import publish_text
-from caml_dask.io.rundir import Image, Run, describe, image_ids, locked, prepare, refuse_standing
+from caml_dask.io.rundir import HIDDEN, Image, Run, describe, image_ids, locked, prepare, refuse_standing
 from caml_dask.io.sources import list_channels
 from caml_dask.models.classify import load
 from caml_dask.params import ColumnMap, Settings
 from caml_dask.pipeline import LAST, STAGES, run_serial, units_by_stage
-from caml_dask.run.deployment import cores, local_cluster
+from caml_dask.run.deployment import cores, deployed
 from caml_dask.run.executor import DaskExecutor
 from caml_dask.run.progress import observer
+from caml_dask.run.settings import Deployment, Local
 
 SMALL_INPUT_BYTES = 2 << 20  # some 50,000 localizations of CSV
 _PACKAGES = ("numpy", "scipy", "pyarrow", "shapely", "numba", "dask", "distributed", "scikit-learn", "zarr")
@@ -52,7 +53,8 @@ def execute(
     out: Path,
     settings: Settings,
     *,
-    workers: int | None,
+    workers: int | None = None,
+    deployment: Deployment | None = None,
     resume: bool = False,
     overwrite: bool = False,
 ) -> Outcome:
@@ -64,11 +66,13 @@ def execute(
     out : the run directory.
     workers : worker processes of an embedded Dask cluster; 0 runs everything in this process, without Dask. None is one
         a core, or 0 for inputs so small that a cluster takes longer to start than they take.
+    deployment : where the units run in place of such a cluster.
     resume, overwrite : what to do with a run that stands in `out` already; by default it is refused.
 
     Raises
     ------
-    UsageError : settings, model or output directory that cannot be used.
+    UsageError : settings, model, deployment or output directory that cannot be used.
+    WorkersError : the scheduler, or for too long every worker, is lost; the run can be resumed.
     """
     classifier = load(settings.model)
     with locked(out):
@@ -79,11 +83,12 @@ def execute(
         watch = observer(len(images))
         if workers is None:
             workers = 0 if _bytes(images) <= SMALL_INPUT_BYTES else cores()
-        if workers == 0:
+        if deployment is None and workers == 0:
             run_serial(run, watch, resume)
         else:
-            with local_cluster(workers) as client:
-                DaskExecutor(run, client, watch, resume).execute()
+            chosen = deployment or Local(workers)
+            with deployed(chosen, run.root / HIDDEN) as client:
+                DaskExecutor(run, client, watch, resume, chosen.wait_s).execute()
         write_summary(run, watch.failed)
     return Outcome(run, watch.failed)
 
