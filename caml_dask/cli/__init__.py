@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from caml_dask import __version__
-from caml_dask.cli import analysis, laboratory
+from caml_dask.cli import analysis, cluster, laboratory
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -17,6 +17,9 @@ def main() -> None:
 for command in (
     analysis.run,
     analysis.demo,
+    cluster.plan,
+    cluster.unit,
+    cluster.finish,
     laboratory.models,
     laboratory.simulate_tables,
     laboratory.train,

@@ -15,7 +15,7 @@ import click
 from caml_dask.errors import CamlError, UsageError
 
 _log = logging.getLogger("caml_dask")
-DONE, USAGE, INTERRUPTED, FAILED = 0, 2, 130, 4
+DONE, USAGE, SOME_FAILED, FAILED, INTERRUPTED = 0, 2, 3, 4, 130
 
 MODEL = click.option("--model", default="XPILJZ", show_default=True, help="Network that labels the localizations.")
 WORKERS = click.option(

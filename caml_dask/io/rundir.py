@@ -225,8 +225,10 @@ def _remove_run(root: Path) -> None:
 
 
 @contextmanager
-def locked(root: Path) -> Iterator[None]:
+def locked(root: Path, shared: bool = False) -> Iterator[None]:
     """Hold the run directory for this process; the lock of a process that died is free again.
+
+    shared : together with others that hold it so, and with no one else
 
     Raises
     ------
@@ -242,14 +244,15 @@ def locked(root: Path) -> Iterator[None]:
         raise OutputError(f"{root} cannot be written to ({error.strerror}): name another directory") from None
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.read(handle, 200).decode(errors="replace").strip() or "another process"
             raise OutputError(f"{root} is in use by {holder}: wait for it, or name another directory") from None
         except OSError as error:
             raise OutputError(f"{root} cannot be locked ({error.strerror}): name a directory elsewhere") from None
-        os.truncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        if not shared:
+            os.truncate(handle, 0)
+            os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
         yield
     finally:
         os.close(handle)

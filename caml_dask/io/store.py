@@ -7,12 +7,14 @@ directory.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -181,6 +183,32 @@ class DirectoryStore(Store):
     def forget(self, stage: str, unit: int) -> None:
         """Withdraw a done record, so that its unit runs again."""
         self._record(stage, unit).unlink(missing_ok=True)
+
+    @contextmanager
+    def claimed(self, stage: str, unit: int) -> Iterator[bool]:
+        """Whether the unit is this process' to run while the context lasts; the claim of one that died is free again."""
+        path = self._scratch / "claims" / f"{stage}-{unit:06d}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+    def fail(self, stage: str, unit: int, reason: str | None) -> None:
+        """Note why a unit failed, for who has not seen it; None withdraws the note."""
+        path = self._scratch / "failed" / f"{stage}-{unit:06d}.txt"
+        if reason is None:
+            path.unlink(missing_ok=True)
+        else:
+            publish_text(path, reason)
+
+    def failures(self, stage: str, units: Iterable[int]) -> list[str]:
+        """The notes of :meth:`fail` on some units of a stage."""
+        paths = [self._scratch / "failed" / f"{stage}-{unit:06d}.txt" for unit in units]
+        return [path.read_text(encoding="utf-8") for path in paths if path.exists()]
 
     def sweep(self) -> None:
         """Remove working files that units left behind when they were killed. Only for who holds the run's lock."""

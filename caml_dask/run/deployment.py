@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -26,12 +26,13 @@ ONE_THREAD = dict.fromkeys(
     ),
     "1",
 )
+_CONNECT_S = 30
 _CONFIG = {
     "distributed.scheduler.allowed-failures": 2,  # then a unit is tried again with nothing beside it (DaskExecutor)
     "distributed.scheduler.no-workers-timeout": "60s",
     "distributed.worker.multiprocessing-method": "spawn",
     "distributed.nanny.pre-spawn-environ": ONE_THREAD,
-    "distributed.comm.timeouts.connect": "30s",
+    "distributed.comm.timeouts.connect": f"{_CONNECT_S}s",
 }
 
 
@@ -75,6 +76,15 @@ def _dask_silent_when_interrupted() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGINT, before)
         loop_log.setLevel(level)
+
+
+@contextmanager
+def _dask_silent_when_lost() -> Iterator[None]:
+    """A client that loses its scheduler prints tracebacks, which the run's own message makes needless."""
+    from distributed.utils import silence_logging_cmgr
+
+    with nullcontext() if _log.isEnabledFor(logging.DEBUG) else silence_logging_cmgr(logging.CRITICAL):
+        yield
 
 
 @contextmanager
@@ -146,12 +156,13 @@ def _existing(deployment: Existing) -> Iterator[Client]:
         "tls_client_key": deployment.tls_key,
     }
     security = Security(require_encryption=True, **names) if deployment.tls_ca else None
-    with dask.config.set(_CONFIG), _dask_silent_when_interrupted():
+    where = {"address": deployment.address, "scheduler_file": deployment.scheduler_file}
+    with dask.config.set(_CONFIG), _dask_silent_when_interrupted(), _dask_silent_when_lost():
         try:
-            client = Client(deployment.address, scheduler_file=deployment.scheduler_file, security=security)
+            client = Client(**where, security=security, timeout=min(deployment.wait_s, _CONNECT_S))
         except (OSError, ValueError) as error:
-            where = deployment.address or deployment.scheduler_file
-            raise WorkersError(f"no scheduler answers at {where}: {error}") from None
+            named = deployment.address or deployment.scheduler_file
+            raise WorkersError(f"no scheduler answers at {named}: {error}") from None
         with client:
             client.register_plugin(OneThread(ONE_THREAD))
             _wait_for_a_worker(client, deployment.wait_s)

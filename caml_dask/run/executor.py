@@ -5,11 +5,13 @@ Dask carries keys to the workers and small records back, never tables.
 
 from __future__ import annotations
 
+import itertools
 import queue
 import socket
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 _IN_FLIGHT = 2  # units in flight a worker before the next image is begun
 _LOOK_S = 5.0  # between two looks at the workers
+_MOST_LOST = 10  # records of a unit that may be lost with the worker that made them
+_KILLED = CamlError("the unit's workers died")
 
 
 @lru_cache(maxsize=4)
@@ -79,6 +83,8 @@ class DaskExecutor:
         self._in_flight: dict[Future, tuple[_InFlight, Key]] = {}
         self._suspects: deque[tuple[_InFlight, Key]] = deque()
         self._alone = False
+        self._numbers = itertools.count()
+        self._lost: Counter[Key] = Counter()
         self._looked = self._seen = time.monotonic()
         self._workers = self._count_workers()
 
@@ -141,9 +147,9 @@ class DaskExecutor:
             self._fail(image, in_words(error))
 
     def _submit(self, image: _InFlight, key: Key) -> None:
-        label = f"{key[1]}-{self._run.images[image.index].image_id}-{key[2]}{'-alone' if self._alone else ''}"
         if self._client.status != "running":
             raise _scheduler_lost()
+        label = f"{key[1]}-{self._run.images[image.index].image_id}-{key[2]}-{next(self._numbers)}"
         future = self._client.submit(unit_task, str(self._run.root), key, key=label, pure=False)
         image.units.add(key)
         self._in_flight[future] = image, key
@@ -153,20 +159,27 @@ class DaskExecutor:
         if future not in self._in_flight:
             return
         image, key = self._in_flight.pop(future)
-        if future.status == "finished":
-            result = future.result()
+        outcome = _outcome(future)
+        if outcome is None and self._lost[key] < _MOST_LOST:
+            self._lost[key] += 1
+            self._submit(image, key)
+        elif outcome is None:
+            self._fail(image, CamlError(f"the record of {key[1]} {key[2]} was lost {_MOST_LOST} times on its way here"))
+        elif outcome is _KILLED and not self._alone:
+            self._suspects.append((image, key))
+        elif isinstance(outcome, BaseException):
+            self._fail(image, outcome if outcome is not _KILLED else self._poison(key))
         else:
-            result = self._reason(future)
-            if result is None:
-                self._suspects.append((image, key))
-                return
-        image.units.discard(key)
-        if isinstance(result, BaseException):
-            self._fail(image, result)
-            return
-        self._observer.unit_done(self._run.images[image.index], result)
-        if not image.units:
-            self._advance(image)
+            image.units.discard(key)
+            self._observer.unit_done(self._run.images[image.index], outcome)
+            if not image.units:
+                self._advance(image)
+
+    def _poison(self, key: Key) -> CamlError:
+        return CamlError(
+            f"{key[1]}-{self._run.images[key[0]].image_id}-{key[2]} ended its worker each time it was tried: most "
+            "likely it needs more memory; use fewer --workers or a smaller --max-localizations"
+        )
 
     def _fail(self, image: _InFlight, error: BaseException) -> None:
         for future in [future for future, (other, _) in self._in_flight.items() if other is image]:
@@ -175,29 +188,27 @@ class DaskExecutor:
         self._suspects = deque(suspect for suspect in self._suspects if suspect[0] is not image)
         self._observer.image_failed(self._run.images[image.index], error)
 
-    def _reason(self, future: Future) -> BaseException | None:
-        """What made a unit fail, in words a user can act on; None of one that is to be tried again, alone.
 
-        Raises
-        ------
-        WorkersError : what failed is not the unit.
-        """
-        from distributed import KilledWorker
-        from distributed.scheduler import NoWorkerError
+def _outcome(future: Future) -> dict[str, Any] | BaseException | None:
+    """What became of a unit: its record, what it found wrong, or _KILLED; None where its result went with its worker.
 
-        if future.status != "error":
-            raise _scheduler_lost()
-        error = future.exception()
-        if isinstance(error, NoWorkerError):
-            raise WorkersError(f"no worker is left ({error}); what is done is kept: continue with --resume")
-        if not isinstance(error, KilledWorker):
-            return in_words(error)
-        if not self._alone:
-            return None
-        return CamlError(
-            f"{future.key.removesuffix('-alone')} ended its worker each time it was tried: most likely it needs more "
-            "memory; use fewer --workers or a smaller --max-localizations"
-        )
+    Raises
+    ------
+    WorkersError : what failed is not the unit.
+    """
+    from distributed import KilledWorker
+    from distributed.scheduler import NoWorkerError
+
+    if future.status == "finished":
+        with suppress(Exception):  # its worker may end before the result is fetched: the status then says so
+            result: dict[str, Any] | CamlError = future.result()
+            return result
+    error = future.exception() if future.status == "error" else None
+    if isinstance(error, NoWorkerError):
+        raise WorkersError(f"no worker is left ({error}); what is done is kept: continue with --resume")
+    if isinstance(error, KilledWorker):
+        return _KILLED
+    return None if error is None else in_words(error)
 
 
 def _scheduler_lost() -> WorkersError:

@@ -74,15 +74,11 @@ def execute(
     UsageError : settings, model, deployment or output directory that cannot be used.
     WorkersError : the scheduler, or for too long every worker, is lost; the run can be resumed.
     """
-    classifier = load(settings.model)
     with locked(out):
-        refuse_standing(out, resume, overwrite)
-        images = image_ids([s for path in inputs for s in _channels(path, settings.columns)])
-        model = {"name": classifier.name, "weights_sha256": classifier.weights_sha256}
-        run = prepare(out, describe(settings, images, model, __version__), resume, overwrite)
-        watch = observer(len(images))
+        run = begin(inputs, out, settings, resume, overwrite)
+        watch = observer(len(run.images))
         if workers is None:
-            workers = 0 if _bytes(images) <= SMALL_INPUT_BYTES else cores()
+            workers = 0 if _bytes(run.images) <= SMALL_INPUT_BYTES else cores()
         if deployment is None and workers == 0:
             run_serial(run, watch, resume)
         else:
@@ -91,6 +87,15 @@ def execute(
                 DaskExecutor(run, client, watch, resume, chosen.wait_s).execute()
         write_summary(run, watch.failed)
     return Outcome(run, watch.failed)
+
+
+def begin(inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, overwrite: bool) -> Run:
+    """Start a run, or take up the one that stands, without running anything; the caller holds its lock."""
+    classifier = load(settings.model)
+    refuse_standing(out, resume, overwrite)
+    images = image_ids([s for path in inputs for s in _channels(path, settings.columns)])
+    model = {"name": classifier.name, "weights_sha256": classifier.weights_sha256}
+    return prepare(out, describe(settings, images, model, __version__), resume, overwrite)
 
 
 def _bytes(images: Sequence[Image]) -> int:

@@ -13,7 +13,7 @@ from distributed import WorkerPlugin
 from support import done_records, result_tables, simulated_table
 
 from caml_dask import __version__
-from caml_dask.io.rundir import describe, image_ids, prepare
+from caml_dask.io.rundir import describe, image_ids, locked, prepare
 from caml_dask.params import Settings
 from caml_dask.run.deployment import local_cluster
 from caml_dask.run.executor import DaskExecutor
@@ -67,9 +67,9 @@ def test_a_unit_that_kills_its_worker_fails_its_image_alone(table, serial, tmp_p
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
     images = image_ids([(table, None)] * 3)
-    run = prepare(
-        tmp_path / "out", describe(Settings(max_localizations=TILE), images, MODEL, __version__), False, False
-    )
+    manifest = describe(Settings(max_localizations=TILE), images, MODEL, __version__)
+    with locked(tmp_path / "out"):
+        run = prepare(tmp_path / "out", manifest, resume=False, overwrite=False)
     poisoned, told = (1, "classify", 2), tmp_path / "told"
     watch = Lines(len(images))
     with local_cluster(2) as client:

@@ -1,0 +1,92 @@
+"""Commands for clusters: a run as a chain of job arrays, and what is to be known before anything is queued."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from caml_dask.cli.options import (
+    AREA,
+    COLUMNS,
+    DEBUG,
+    DONE,
+    EXTENT,
+    FEATURES,
+    MODEL,
+    NONFINITE,
+    OUT,
+    OVERWRITE,
+    RESUME,
+    SOME_FAILED,
+    TILE,
+    guarded,
+)
+from caml_dask.errors import UsageError
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@OUT
+@MODEL
+@TILE
+@COLUMNS
+@NONFINITE
+@AREA
+@EXTENT
+@FEATURES
+@RESUME
+@OVERWRITE
+@DEBUG
+@guarded
+def plan(
+    inputs: tuple[Path, ...], out: Path, columns: str | None, resume: bool, overwrite: bool, **settings: Any
+) -> int:
+    """Prepare a run of INPUTS for job arrays, and print the names of its stages, one a line.
+
+    Each stage is then an array: `caml-dask unit STAGE INDEX --of N --out DIR` for INDEX 0 to N-1, begun when the one
+    before it has ended; `caml-dask finish --out DIR` comes last. deploy/slurm_array.sh submits them all.
+    """
+    from caml_dask.params import ColumnMap, Settings
+    from caml_dask.run.array import plan as plan_arrays
+
+    if resume and overwrite:
+        raise UsageError("--resume continues a run and --overwrite removes it: give one of them")
+    chosen = Settings(columns=ColumnMap.parse(columns) if columns else ColumnMap(), **settings)
+    click.echo("\n".join(plan_arrays(inputs, out, chosen, resume, overwrite)))
+    return DONE
+
+
+@click.command()
+@click.argument("stage")
+@click.argument("index", type=int)
+@click.option("--of", type=click.IntRange(min=1), required=True, help="Tasks of the array.")
+@OUT
+@DEBUG
+@guarded
+def unit(stage: str, index: int, of: int, out: Path) -> int:
+    """Run what falls to task INDEX (from 0) of an array over the units of STAGE, in a run that `plan` prepared.
+
+    Exit codes: 0 done, 2 usage, 3 some units failed or wait for an earlier stage; `finish` names them.
+    """
+    from caml_dask.run.array import run_share
+
+    return SOME_FAILED if run_share(out, stage, index, of) else DONE
+
+
+@click.command()
+@OUT
+@DEBUG
+@guarded
+def finish(out: Path) -> int:
+    """Write the summary of a run whose arrays have ended, naming what is not done.
+
+    Exit codes: 0 done, 2 usage, 3 some images failed, 4 all failed.
+    """
+    from caml_dask.run.array import finish as finish_arrays
+    from caml_dask.run.report import tell
+
+    outcome = finish_arrays(out)
+    click.echo(tell(outcome))
+    return outcome.exit_code
