@@ -68,7 +68,7 @@ def plan(
 def unit(stage: str, index: int, of: int, out: Path) -> int:
     """Run what falls to task INDEX (from 0) of an array over the units of STAGE, in a run that `plan` prepared.
 
-    Exit codes: 0 done, 2 usage, 3 some units failed or wait for an earlier stage; `finish` names them.
+    Exit codes: 0 done, 2 usage, 3 some units failed; `finish` names what is not done.
     """
     from caml_dask.run.array import run_share
 

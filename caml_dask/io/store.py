@@ -186,7 +186,7 @@ class DirectoryStore(Store):
 
     @contextmanager
     def claimed(self, stage: str, unit: int) -> Iterator[bool]:
-        """Whether the unit is this process' to run while the context lasts; the claim of one that died is free again."""
+        """Whether the unit is this process' to run while the context lasts; one that died claims nothing."""
         path = self._scratch / "claims" / f"{stage}-{unit:06d}"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as handle:

@@ -16,16 +16,15 @@ from caml_dask.io.rundir import Run, locked
 from caml_dask.params import Settings
 from caml_dask.pipeline import STAGES, Key, barriers, in_words, run_unit
 from caml_dask.run.progress import observer
-from caml_dask.run.session import Outcome, begin, write_summary
+from caml_dask.run.session import Outcome, begun, write_summary
 
 _log = logging.getLogger("caml_dask")
 
 
 def plan(inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, overwrite: bool) -> list[str]:
     """Start a run, or take up the one that stands; the stages to be run, in their order."""
-    with locked(out):
-        run = begin(inputs, out, settings, resume, overwrite)
-    _log.info("%d images planned in %s", len(run.images), run.root)
+    with begun(inputs, out, settings, resume, overwrite) as run:
+        _log.info("%d images planned in %s", len(run.images), run.root)
     return [stage.name for stage in STAGES]
 
 
@@ -38,7 +37,7 @@ def run_share(out: Path, stage: str, index: int, of: int) -> int:
 
     Returns
     -------
-    How many units failed, or could not run because an earlier stage is not done; each is told of.
+    How many units failed. They are told of, and images of which an earlier stage is not done.
 
     Raises
     ------
@@ -51,18 +50,17 @@ def run_share(out: Path, stage: str, index: int, of: int) -> int:
     if not 0 <= index < of:
         raise UsageError(f"task {index} of {of}: tasks are numbered from 0 to {of - 1}")
     failed = 0
+    run = Run.open(out)
+    if run.manifest["version"] != __version__:
+        raise UsageError(f"{out} is a run of caml_dask {run.manifest['version']}; this is {__version__}")
     with locked(out, shared=True):
-        run = Run.open(out)
-        if run.manifest["version"] != __version__:
-            raise UsageError(f"{out} is a run of caml_dask {run.manifest['version']}; this is {__version__}")
         for number in range(len(run.images)):
             try:
-                failed += sum(
-                    not _done(run, key) for key in _due(run, number, stage) if (number + key[2]) % of == index
-                )
+                keys = _due(run, number, stage)
             except CamlError as error:
-                _log.error("%s", error)
-                failed += 1
+                _log.warning("%s", error)
+                continue
+            failed += sum(not _done(run, key) for key in keys if (number + key[2]) % of == index)
     return failed
 
 
@@ -103,8 +101,8 @@ def _done(run: Run, key: Key) -> bool:
 
 def finish(out: Path) -> Outcome:
     """Write the summary of a run whose arrays have ended; an image with units that are not done has failed."""
+    run = Run.open(out)
     with locked(out):
-        run = Run.open(out)
         watch = observer(len(run.images))
         for number, image in enumerate(run.images):
             try:

@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -74,8 +75,7 @@ def execute(
     UsageError : settings, model, deployment or output directory that cannot be used.
     WorkersError : the scheduler, or for too long every worker, is lost; the run can be resumed.
     """
-    with locked(out):
-        run = begin(inputs, out, settings, resume, overwrite)
+    with begun(inputs, out, settings, resume, overwrite) as run:
         watch = observer(len(run.images))
         if workers is None:
             workers = 0 if _bytes(run.images) <= SMALL_INPUT_BYTES else cores()
@@ -89,13 +89,15 @@ def execute(
     return Outcome(run, watch.failed)
 
 
-def begin(inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, overwrite: bool) -> Run:
-    """Start a run, or take up the one that stands, without running anything; the caller holds its lock."""
+@contextmanager
+def begun(inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, overwrite: bool) -> Iterator[Run]:
+    """A run started, or the one that stands taken up; its directory is held while the context lasts."""
     classifier = load(settings.model)
-    refuse_standing(out, resume, overwrite)
-    images = image_ids([s for path in inputs for s in _channels(path, settings.columns)])
-    model = {"name": classifier.name, "weights_sha256": classifier.weights_sha256}
-    return prepare(out, describe(settings, images, model, __version__), resume, overwrite)
+    with locked(out):
+        refuse_standing(out, resume, overwrite)
+        images = image_ids([s for path in inputs for s in _channels(path, settings.columns)])
+        model = {"name": classifier.name, "weights_sha256": classifier.weights_sha256}
+        yield prepare(out, describe(settings, images, model, __version__), resume, overwrite)
 
 
 def _bytes(images: Sequence[Image]) -> int:

@@ -45,6 +45,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 ReturnToService=2
 MpiDefault=none
+SchedulerParameters=sched_min_interval=0,batch_sched_delay=0,sched_interval=1
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 KillWait=5
 SlurmctldPidFile=$state/slurmctld.pid

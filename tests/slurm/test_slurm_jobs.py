@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import shutil
 import socket
 import ssl
@@ -168,3 +170,41 @@ def test_jobs_that_never_start_end_the_run_in_bounded_time(table, tmp_path):
     assert process.returncode == 4
     assert "no worker came within 5 s" in output
     assert shell("squeue", "--me", "--noheader") == ""
+
+
+def submit_arrays(table, out):
+    environment = {
+        **os.environ,
+        "TASKS": "2",
+        "OPTIONS": f"--max-localizations {TILE}",
+        "SBATCH_MEM_PER_NODE": "1G",
+        "CAML_DASK": shlex.join([sys.executable, "-m", "caml_dask"]),
+    }
+    subprocess.run([DEPLOY / "slurm_array.sh", out, table], env=environment, timeout=120, check=True)
+
+
+def wait_for_an_empty_queue():
+    end = time.monotonic() + 500
+    while shell("squeue", "--me", "--noheader"):
+        assert time.monotonic() < end
+        time.sleep(0.5)
+
+
+def test_job_arrays_do_the_same_without_a_scheduler_though_a_task_is_cancelled(table, serial, tmp_path):
+    out = tmp_path / "out"
+    submit_arrays(table, out)
+    end = time.monotonic() + 200
+    while not (running := shell("squeue", "--me", "--noheader", "--states=R", "--name=caml-classify", "--format=%i")):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    shell("scancel", running.split()[0])
+    wait_for_an_empty_queue()
+    told = (out / ".run" / "caml-finish.log").read_text()
+    assert "units of classify are not done: submit its array again" in told
+    before = done_records(out)
+    submit_arrays(table, out)
+    wait_for_an_empty_queue()
+    assert "1 of 1 images done" in (out / ".run" / "caml-finish.log").read_text()
+    assert same(result_tables(out), serial)
+    after = done_records(out)
+    assert {path: after[path] for path in before} == before
