@@ -17,6 +17,7 @@ def main() -> None:
 for command in (
     analysis.run,
     analysis.demo,
+    cluster.doctor,
     cluster.plan,
     cluster.unit,
     cluster.finish,

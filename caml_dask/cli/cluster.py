@@ -21,9 +21,41 @@ from caml_dask.cli.options import (
     RESUME,
     SOME_FAILED,
     TILE,
+    USAGE,
     guarded,
 )
 from caml_dask.errors import UsageError
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--deploy", type=click.Path(path_type=Path), required=True, help="TOML file of the deployment to be looked at."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path(), help="Directory meant for the results.  [default: here]"
+)
+@TILE
+@click.option("--ask", is_flag=True, help="Also submit one job, wait for it, and ask its worker.")
+@DEBUG
+@guarded
+def doctor(inputs: tuple[Path, ...], deploy: Path, out: Path, max_localizations: int | None, ask: bool) -> int:
+    """Check a deployment before anything is queued: what would be submitted, memory, paths, versions, ports.
+
+    INPUTS are those of the run that is meant.
+
+    Exit codes: 0 no problem, 2 a problem, or usage.
+    """
+    from caml_dask.params import Settings
+    from caml_dask.run.doctor import PROBLEM, examine, job_script
+    from caml_dask.run.settings import Batch, load_deployment
+
+    deployment = load_deployment(deploy)
+    findings = examine(deployment, inputs, out, Settings(max_localizations=max_localizations), ask)
+    if isinstance(deployment, Batch):
+        click.echo(f"What would be submitted:\n\n{job_script(deployment, out)}")
+    click.echo("\n".join(map(str, findings)))
+    return USAGE if any(finding.grade == PROBLEM for finding in findings) else DONE
 
 
 @click.command()

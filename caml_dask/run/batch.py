@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,13 +106,7 @@ def keywords(batch: Batch, threads: Mapping[str, str], security: Security) -> di
 
     Every worker process has one thread, unless `processes` is named; libraries in it have one as well.
     """
-    named = batch.cluster
-    section = f"jobqueue.{named.get('config_name', batch.kind)}"
-
-    def of(key: str, default: Any) -> Any:
-        value = named.get(key, dask.config.get(f"{section}.{key.replace('_', '-')}", None))
-        return default if value is None else value
-
+    of = partial(site_setting, batch)
     lifetime = ["--lifetime", batch.lifetime, "--lifetime-stagger", _STAGGER] if batch.lifetime else []
     added = {
         "processes": of("processes", of("cores", None)),
@@ -121,7 +116,15 @@ def keywords(batch: Batch, threads: Mapping[str, str], security: Security) -> di
         "security": security,
         "silence_logs": logging.ERROR,
     }
-    return {**named, **{key: value for key, value in added.items() if value is not None}}
+    return {**batch.cluster, **{key: value for key, value in added.items() if value is not None}}
+
+
+def site_setting(batch: Batch, key: str, default: Any = None) -> Any:
+    """What dask-jobqueue will take for a keyword: the deployment's, or that of the site's YAML."""
+    _class(batch)  # which reads the YAML
+    section = f"jobqueue.{batch.cluster.get('config_name', batch.kind)}"
+    value = batch.cluster.get(key, dask.config.get(f"{section}.{key.replace('_', '-')}", None))
+    return default if value is None else value
 
 
 async def _submit(cluster: JobQueueCluster, jobs: int) -> str | None:

@@ -172,6 +172,16 @@ def test_jobs_that_never_start_end_the_run_in_bounded_time(table, tmp_path):
     assert shell("squeue", "--me", "--noheader") == ""
 
 
+def test_the_doctor_asks_a_worker(table, tmp_path):
+    deploy = deployment(tmp_path, memory='"2GB"')
+    command = [sys.executable, "-m", "caml_dask", "doctor", str(table), "--deploy", str(deploy), "--ask"]
+    done = subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"ok       {socket.gethostname()} has caml_dask" in done.stdout
+    assert "ok       packages are the same on both sides" in done.stdout
+    assert shell("squeue", "--me", "--noheader", "--states=PD,R") == ""
+
+
 def submit_arrays(table, out):
     environment = {
         **os.environ,
