@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dask
+from dask.utils import parse_timedelta
 from distributed import Status
 
 from caml_dask.errors import UsageError, WorkersError
@@ -31,7 +32,7 @@ _CLASSES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "
 _NOT_OF_THE_JOB = ("scheduler_options", "scheduler_cls", "shared_temp_directory", "silence_logs")
 _LOST_S = 20.0  # after its last worker was seen, a job counts as lost
 _LOOK_S = 5.0
-_STAGGER = "2m"  # so that workers do not all end at once
+STAGGER_S = 120.0  # workers end by so much sooner or later than their lifetime, so that not all end at once
 _PRIVATE = ".tls-"  # folder of the key that a run's workers read
 
 
@@ -80,9 +81,9 @@ def build(batch: Batch, threads: Mapping[str, str], security: Security) -> JobQu
 def job_of(batch: Batch, threads: Mapping[str, str], scratch: Path) -> Job:
     """A job as it will be submitted, but for the scheduler's address and the name of the key's folder."""
     security = reading(scratch / f"{_PRIVATE}of-this-run")
-    given = keywords(batch, threads, security)
-    of_the_job = {key: value for key, value in given.items() if key not in _NOT_OF_THE_JOB}
     with _said_plainly():
+        given = keywords(batch, threads, security)
+        of_the_job = {key: value for key, value in given.items() if key not in _NOT_OF_THE_JOB}
         return _class(batch).job_cls("tls://ADDRESS-OF-THE-SCHEDULER", name="NAME", protocol="tls://", **of_the_job)
 
 
@@ -107,7 +108,10 @@ def keywords(batch: Batch, threads: Mapping[str, str], security: Security) -> di
     Every worker process has one thread, unless `processes` is named; libraries in it have one as well.
     """
     of = partial(site_setting, batch)
-    lifetime = ["--lifetime", batch.lifetime, "--lifetime-stagger", _STAGGER] if batch.lifetime else []
+    lifetime = []
+    if batch.lifetime is not None:
+        stagger_s = min(STAGGER_S, parse_timedelta(batch.lifetime) / 10)
+        lifetime = ["--lifetime", batch.lifetime, "--lifetime-stagger", f"{stagger_s:g}s"]
     added = {
         "processes": of("processes", of("cores", None)),
         "worker_extra_args": [*of("worker_extra_args", []), "--dashboard-address", "127.0.0.1:0", *lifetime],

@@ -166,14 +166,14 @@ def _batch(deployment: Batch, out: Path, need: int) -> Iterator[Finding]:
 def _lifetime(deployment: Batch) -> Iterator[Finding]:
     from dask.utils import parse_timedelta
 
-    from caml_dask.run.batch import site_setting
+    from caml_dask.run.batch import STAGGER_S, site_setting
 
     walltime = _seconds(str(site_setting(deployment, "walltime", "")))
     if deployment.lifetime is None:
         yield Finding(
             WARNING, "no lifetime: at the walltime workers are killed in the middle of a unit, which runs again"
         )
-    elif walltime is not None and parse_timedelta(deployment.lifetime) + 120 >= walltime:
+    elif walltime is not None and parse_timedelta(deployment.lifetime) + STAGGER_S >= walltime:
         yield Finding(WARNING, f"lifetime = {deployment.lifetime!r} is not two minutes below the walltime: shorten it")
     else:
         yield Finding(OK, f"workers end of themselves after {deployment.lifetime}")
@@ -236,7 +236,10 @@ def _asked(deployment: Deployment, paths: Sequence[Path], out: Path, need: int) 
     standing = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
     one = replace(deployment, jobs=1) if isinstance(deployment, Batch) else deployment
     try:
-        with deployed(one, standing) as client:
+        with (
+            tempfile.TemporaryDirectory(prefix=".caml_dask-", dir=standing) as scratch,
+            deployed(one, Path(scratch)) as client,
+        ):
             yield from _of_workers(client, [path.absolute() for path in paths if path != out] + [standing], need)
     except CamlError as error:
         yield Finding(PROBLEM, str(error))

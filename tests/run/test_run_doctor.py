@@ -52,6 +52,7 @@ def test_a_sound_deployment_has_no_problem(queued, tmp_path):
         (with_(processes=1), WARNING, "a worker has 2 cores and uses one"),
         (replace(SLURM, lifetime=None), WARNING, "no lifetime"),
         (replace(SLURM, lifetime="59m"), WARNING, "is not two minutes below the walltime"),
+        (replace(SLURM, lifetime="soon"), PROBLEM, "soon"),
         (replace(SLURM, lifetime="50m"), OK, "workers end of themselves after 50m"),
         (replace(SLURM, shared=["/nowhere"]), PROBLEM, "/nowhere does not exist"),
         (replace(SLURM, shared=["/"]), WARNING, "make sure that all nodes see it"),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from distributed import WorkerPlugin
+from distributed import Client, WorkerPlugin
 from support import done_records, result_tables, simulated_table
 
 from caml_dask import __version__
@@ -94,20 +98,30 @@ def as_image(tables, image):
     return named
 
 
+class Outside(NamedTuple):
+    """A scheduler and a worker that others started, a deployment that names them, and what starts further ones."""
+
+    scheduler: subprocess.Popen
+    worker: subprocess.Popen
+    deploy: Path
+    begin: Callable
+
+
 @pytest.fixture
 def outside(tmp_path):
-    """A scheduler and a worker that others started: their processes, and a deployment that names them."""
     (tmp_path / "deploy.toml").write_text('kind = "scheduler"\nscheduler_file = "scheduler.json"\nwait_s = 30\n')
     common = ["--scheduler-file", str(tmp_path / "scheduler.json"), "--dashboard-address", "127.0.0.1:0"]
     started = []
 
     def begin(module, *options):
+        """Start one of Dask's programs."""
         with (tmp_path / f"{module}.log").open("w") as log:
             command = [sys.executable, "-m", f"distributed.cli.{module}", *common, "--host", "127.0.0.1", *options]
             started.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
         return started[-1]
 
-    yield begin("dask_scheduler", "--port", "0"), begin("dask_worker", "--nthreads", "1"), tmp_path / "deploy.toml"
+    scheduler, worker = begin("dask_scheduler", "--port", "0"), begin("dask_worker", "--nthreads", "1")
+    yield Outside(scheduler, worker, tmp_path / "deploy.toml", begin)
     for process in started:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -126,18 +140,16 @@ def wait_for_records(process, out, count):
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize(
-    ("dies", "said"), [(0, "the scheduler is lost"), (1, "no worker for 3 s")], ids=["scheduler", "worker"]
-)
+@pytest.mark.parametrize(("dies", "said"), [("scheduler", "the scheduler is lost"), ("worker", "no worker for 3 s")])
 def test_a_scheduler_or_all_workers_lost_end_the_run_soon_and_it_can_be_resumed(
     outside, table, serial, tmp_path, dies, said
 ):
-    deploy, out = outside[2], tmp_path / "out"
-    if dies == 1:
+    deploy, out = outside.deploy, tmp_path / "out"
+    if dies == "worker":
         deploy.write_text(deploy.read_text().replace("wait_s = 30", "wait_s = 3"))
     process = start(table, out, "--deploy", str(deploy))
     wait_for_records(process, out, 6)
-    os.killpg(outside[dies].pid, signal.SIGKILL)
+    os.killpg(getattr(outside, dies).pid, signal.SIGKILL)
     killed = time.monotonic()
     output = process.communicate(timeout=100)[0].decode()
     assert time.monotonic() - killed < 60
@@ -149,6 +161,22 @@ def test_a_scheduler_or_all_workers_lost_end_the_run_soon_and_it_can_be_resumed(
     after = done_records(out)
     assert {path: after[path] for path in before} == before
     assert same(result_tables(out), serial)
+
+
+def test_a_worker_that_retires_in_mid_run_changes_nothing(outside, table, serial, tmp_path):
+    """As a worker does at the end of its --lifetime."""
+    out = tmp_path / "out"
+    process = start(table, out, "--deploy", str(outside.deploy))
+    wait_for_records(process, out, 6)
+    with Client(scheduler_file=tmp_path / "scheduler.json") as client:
+        first = list(client.scheduler_info()["workers"])
+        outside.begin("dask_worker", "--nthreads", "1")
+        client.retire_workers(first, close_workers=True)
+    output = process.communicate(timeout=200)[0].decode()
+    assert process.returncode == 0, output
+    assert same(result_tables(out), serial)
+    workers = {json.loads(path.read_text())["worker"] for path in done_records(out)}
+    assert len(workers) == 2
 
 
 def test_a_scheduler_that_is_not_there_is_named(table, tmp_path):
