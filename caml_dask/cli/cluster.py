@@ -52,9 +52,9 @@ def doctor(inputs: tuple[Path, ...], deploy: Path, out: Path, max_localizations:
 
     deployment = load_deployment(deploy)
     findings = examine(deployment, inputs, out, Settings(max_localizations=max_localizations), ask)
-    if isinstance(deployment, Batch):
-        click.echo(f"What would be submitted:\n\n{job_script(deployment, out)}")
     click.echo("\n".join(map(str, findings)))
+    if isinstance(deployment, Batch):
+        click.echo(f"\nWhat would be submitted:\n\n{job_script(deployment, out)}")
     return USAGE if any(finding.grade == PROBLEM for finding in findings) else DONE
 
 

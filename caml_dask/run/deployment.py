@@ -59,7 +59,10 @@ def _workers_spared_from_interrupts() -> Iterator[None]:
 
 @contextmanager
 def _dask_silent_when_interrupted() -> Iterator[None]:
-    """Ctrl-C while Dask's event loop is waited for leaves it a callback that fails: its traceback helps no user."""
+    """Ctrl-C while Dask's event loop is waited for leaves it a callback that fails: its traceback helps no user.
+
+    SIGTERM, as batch systems and systemd send it, is taken for the same: workers and queued jobs are then withdrawn.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -70,11 +73,12 @@ def _dask_silent_when_interrupted() -> Iterator[None]:
         loop_log.setLevel(logging.CRITICAL)  # before it is raised: the callback runs on another thread
         signal.default_int_handler(number, frame)
 
-    before = signal.signal(signal.SIGINT, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         loop_log.setLevel(level)
 
 

@@ -6,13 +6,18 @@ from pathlib import Path
 
 from distributed import Security
 
+from caml_dask.errors import UsageError
+
 
 def identity(folder: Path) -> Security:
     """A fresh self-signed certificate for mutual TLS, written to `folder` as PEM files for this user alone.
 
     folder : removed by the caller when the run ends; workers read the files there
     """
-    made = Security.temporary()
+    try:
+        made = Security.temporary()
+    except ImportError:
+        raise UsageError('a key for the run needs the package cryptography: pip install "caml_dask[hpc]"') from None
     for name, pem in (("ca", made.tls_ca_file), ("cert", made.tls_worker_cert), ("key", made.tls_worker_key)):
         path = folder / f"{name}.pem"
         path.touch(mode=0o600)

@@ -153,6 +153,19 @@ def test_a_job_cancelled_in_the_middle_changes_nothing(table, serial, tmp_path):
     assert {path: after[path] for path in before} == before
 
 
+def test_a_driver_that_is_told_to_end_leaves_nothing_in_the_queue(table, tmp_path):
+    """As systemd, or Slurm for a driver that is a job itself, tells it."""
+    out = tmp_path / "out"
+    process = start(table, out, deployment(tmp_path, jobs=20))
+    wait_for_records(process, out, 1)
+    process.terminate()
+    output = process.communicate(timeout=120)[0].decode()
+    assert process.returncode == 130
+    assert "continue with --resume" in output and "Traceback" not in output
+    assert shell("squeue", "--me", "--noheader", "--states=PD,R") == ""
+    assert not list((out / ".run").glob(".tls-*"))
+
+
 def test_a_job_that_slurm_refuses_is_told_of(table, tmp_path):
     process = start(table, tmp_path / "out", deployment(tmp_path, queue='"nowhere"'))
     output = process.communicate(timeout=120)[0].decode()
