@@ -103,11 +103,9 @@ def test_the_command_shows_the_job_and_says_by_its_exit_code_whether_it_may_be_q
     sound = 'kind = "slurm"\n[cluster]\nqueue = "night"\ncores = 1\nmemory = "4GB"\n'
     told = call(sound)
     assert told.exit_code == 0, told.output
-    assert (
-        "#SBATCH -p night" in told.output
-        and "--tls-key" in told.output
-        and "\nok       " in told.output.split("What would be submitted")[0]
-    )
+    findings, script = told.output.split("What would be submitted")
+    assert "\nok       " in findings
+    assert "#SBATCH -p night" in script and "--tls-key" in script
     assert call(sound + 'interface = "nowhere0"\n').exit_code == 2
     incomplete = call('kind = "slurm"\n')
     assert incomplete.exit_code == 2 and "problem  dask-jobqueue cannot use the deployment" in incomplete.output

@@ -156,7 +156,7 @@ def test_a_job_cancelled_in_the_middle_changes_nothing(table, serial, tmp_path):
 def test_a_driver_that_is_told_to_end_leaves_nothing_in_the_queue(table, tmp_path):
     """As systemd, or Slurm for a driver that is a job itself, tells it."""
     out = tmp_path / "out"
-    process = start(table, out, deployment(tmp_path, jobs=20))
+    process = start(table, out, deployment(tmp_path, jobs=10))
     wait_for_records(process, out, 1)
     process.terminate()
     output = process.communicate(timeout=120)[0].decode()
