@@ -7,14 +7,13 @@ directory.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +22,7 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from caml_dask.errors import StoreError
-from caml_dask.io.files import fingerprint, publish, publish_text, sync
+from caml_dask.io.files import claimed, fingerprint, publish, publish_text, sync
 
 SHARD = 1000
 _CACHE_BYTES = 64 << 20
@@ -184,18 +183,9 @@ class DirectoryStore(Store):
         """Withdraw a done record, so that its unit runs again."""
         self._record(stage, unit).unlink(missing_ok=True)
 
-    @contextmanager
-    def claimed(self, stage: str, unit: int) -> Iterator[bool]:
+    def claimed(self, stage: str, unit: int) -> AbstractContextManager[bool]:
         """Whether the unit is this process' to run while the context lasts; one that died claims nothing."""
-        path = self._scratch / "claims" / f"{stage}-{unit:06d}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+        return claimed(self._scratch / "claims" / f"{stage}-{unit:06d}")
 
     def fail(self, stage: str, unit: int, reason: str | None) -> None:
         """Note why a unit failed, for who has not seen it; None withdraws the note."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from click.testing import CliRunner
-from support import done_records, result_tables, simulated_table
+from support import done_records, result_tables, same, simulated_table
 
 from caml_dask.cli import main
 from caml_dask.errors import OutputError, UsageError
@@ -27,10 +27,6 @@ def serial(table, tmp_path_factory):
     out = tmp_path_factory.mktemp("serial") / "out"
     execute([table], out, Settings(), workers=0)
     return result_tables(out)
-
-
-def same(tables, others):
-    return tables.keys() == others.keys() and all(tables[k].equals(others[k]) for k in tables)
 
 
 def arrays(out, stages, tasks=3):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 from distributed import Client, WorkerPlugin
-from support import done_records, result_tables, simulated_table
+from support import done_records, result_tables, same, simulated_table
 
 from caml_dask import __version__
 from caml_dask.io.rundir import describe, image_ids, locked, prepare
@@ -38,10 +38,6 @@ def serial(table, tmp_path_factory):
     out = tmp_path_factory.mktemp("serial") / "out"
     execute([table], out, Settings(), workers=0)
     return result_tables(out)
-
-
-def same(tables, others):
-    return tables.keys() == others.keys() and all(tables[k].equals(others[k]) for k in tables)
 
 
 class Poison(WorkerPlugin):

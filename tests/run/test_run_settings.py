@@ -6,7 +6,9 @@ from pathlib import Path
 
 import dask
 import pytest
+from click.testing import CliRunner
 
+from caml_dask.cli import main
 from caml_dask.errors import UsageError
 from caml_dask.run.batch import job_of, keywords
 from caml_dask.run.deployment import ONE_THREAD
@@ -84,3 +86,10 @@ def test_each_run_has_a_key_of_its_own_for_this_user_alone(tmp_path):
     assert security.require_encryption
     assert (tmp_path / "a" / "key.pem").read_text() != (tmp_path / "b" / "key.pem").read_text()
     assert all(path.stat().st_mode & 0o177 == 0 for path in (tmp_path / "a").iterdir())
+
+
+def test_workers_are_said_to_be_in_one_place(tmp_path):
+    where = ["--workers", "1", "--deploy", str(DEPLOY / "local.toml")]
+    refused = CliRunner().invoke(main, ["run", "x.csv", "--out", str(tmp_path / "out"), *where])
+    assert refused.exit_code == 2 and "give one of them" in refused.output
+    assert not (tmp_path / "out").exists()
