@@ -61,3 +61,7 @@ class ConservationError(CamlError):
 
 class StoreError(CamlError):
     """A result file that is missing, truncated or altered."""
+
+
+class WorkersError(CamlError):
+    """No worker, or no scheduler, is left to run units on: the run stops, and can be resumed."""

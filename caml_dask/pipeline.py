@@ -122,7 +122,8 @@ def work_of(run: Run, image: Image, store: DirectoryStore) -> Work:
 
 
 def run_unit(run: Run, key: Key) -> dict[str, Any]:
-    """Do one unit and record it as done.
+    """Do one unit and record it as done; one that is done already, by a worker that died before it could say so, is not
+    done again.
 
     Raises
     ------
@@ -131,6 +132,9 @@ def run_unit(run: Run, key: Key) -> dict[str, Any]:
     index, name, unit = key
     stage = next(stage for stage in STAGES if stage.name == name)
     store = run.store(run.images[index])
+    done = store.done(name, unit) or (store.done(LAST.name, 0) if stage is FIRST else None)
+    if done is not None:
+        return done
     start = time.perf_counter()
     record = stage.run(work_of(run, run.images[index], store), unit)
     record["seconds"] = time.perf_counter() - start
@@ -140,11 +144,13 @@ def run_unit(run: Run, key: Key) -> dict[str, Any]:
     return store.finish(LAST.name if record.get("fused") else name, unit, record)
 
 
-def barriers(run: Run, index: int, resumed: bool = False) -> Iterator[tuple[Stage, list[Key], int]]:
+def barriers(run: Run, index: int, resumed: bool = False, alone: bool = True) -> Iterator[tuple[Stage, list[Key], int]]:
     """The stages of an image one after another, with the units still to run and how many there are in all.
 
     Ask for the next stage only when all units of the last one are done. A unit is pending where no done record stands
     for it, or, in a resumed run, where a file of its record is missing or altered.
+
+    alone : nobody else works on the image, so that what killed units left, and at the end its working tables, may go
 
     Raises
     ------
@@ -158,9 +164,8 @@ def barriers(run: Run, index: int, resumed: bool = False) -> Iterator[tuple[Stag
     owned: list[int] = []
     for stage in STAGES:
         if _complete(store, resumed):
-            store.clear_tables()
-            return
-        if stage is LAST:
+            break
+        if stage is LAST and alone:
             store.sweep()
         count = units(work, stage)
         pending = [unit for unit in range(count) if not _intact(store, stage.name, unit, resumed)]
@@ -168,7 +173,8 @@ def barriers(run: Run, index: int, resumed: bool = False) -> Iterator[tuple[Stag
         if stage is FIRST and store.done(LAST.name, 0):
             continue
         owned = _conserved(work, store, stage, count, owned)
-    store.clear_tables()
+    if alone:
+        store.clear_tables()
 
 
 def units_by_stage(record: dict[str, Any]) -> Iterator[tuple[str, int]]:

@@ -174,3 +174,8 @@ def result_tables(directory: Path) -> dict[str, pa.Table]:
 def done_records(directory: Path) -> dict[Path, int]:
     """Done records of a run with the time each was written."""
     return {path: path.stat().st_mtime_ns for path in (directory / ".run").rglob("done/*/*/*.json")}
+
+
+def same(tables: dict[str, pa.Table], others: dict[str, pa.Table]) -> bool:
+    """Whether two runs left the same tables, value by value."""
+    return tables.keys() == others.keys() and all(tables[name].equals(others[name]) for name in tables)

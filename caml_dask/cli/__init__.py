@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from caml_dask import __version__
-from caml_dask.cli import analysis, laboratory, reporting, screening
+from caml_dask.cli import analysis, cluster, laboratory, reporting, screening
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,6 +19,10 @@ for command in (
     analysis.demo,
     screening.screen,
     screening.status,
+    cluster.doctor,
+    cluster.plan,
+    cluster.unit,
+    cluster.finish,
     laboratory.models,
     laboratory.simulate_tables,
     laboratory.train,

@@ -11,6 +11,7 @@ from caml_dask.cli.options import (
     AREA,
     COLUMNS,
     DEBUG,
+    DEPLOY,
     DONE,
     EXTENT,
     FEATURES,
@@ -32,6 +33,7 @@ from caml_dask.errors import UsageError
 @OUT
 @MODEL
 @RUN_WORKERS
+@DEPLOY
 @TILE
 @COLUMNS
 @NONFINITE
@@ -46,6 +48,7 @@ def run(
     inputs: tuple[Path, ...],
     out: Path,
     workers: int | None,
+    deploy: Path | None,
     columns: str | None,
     resume: bool,
     overwrite: bool,
@@ -60,11 +63,15 @@ def run(
     from caml_dask.params import ColumnMap, Settings
     from caml_dask.run.report import tell
     from caml_dask.run.session import execute
+    from caml_dask.run.settings import load_deployment
 
+    if deploy is not None and workers is not None:
+        raise UsageError("--workers and --deploy both say where the run's workers are: give one of them")
     if resume and overwrite:
         raise UsageError("--resume continues a run and --overwrite removes it: give one of them")
     chosen = Settings(columns=ColumnMap.parse(columns) if columns else ColumnMap(), **settings)
-    outcome = execute(inputs, out, chosen, workers=workers, resume=resume, overwrite=overwrite)
+    where = None if deploy is None else load_deployment(deploy)
+    outcome = execute(inputs, out, chosen, workers=workers, deployment=where, resume=resume, overwrite=overwrite)
     click.echo(tell(outcome))
     return outcome.exit_code
 

@@ -15,7 +15,7 @@ import click
 from caml_dask.errors import CamlError, UsageError
 
 _log = logging.getLogger("caml_dask")
-DONE, USAGE, INTERRUPTED, FAILED = 0, 2, 130, 4
+DONE, USAGE, SOME_FAILED, FAILED, INTERRUPTED = 0, 2, 3, 4, 130
 
 MODEL = click.option("--model", default="XPILJZ", show_default=True, help="Network that labels the localizations.")
 WORKERS = click.option(
@@ -28,6 +28,11 @@ RUN_WORKERS = click.option(
     type=click.IntRange(min=0),
     help="Worker processes of the embedded Dask cluster; 0 runs in this process.  "
     "[default: one a core; 0 for inputs of 2 MiB or less in all]",
+)
+DEPLOY = click.option(
+    "--deploy",
+    type=click.Path(path_type=Path),
+    help="TOML file that says where the workers come from: this machine, a scheduler, a batch system.",
 )
 OUT = click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory for the results.")
 TILE = click.option(

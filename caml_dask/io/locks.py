@@ -49,7 +49,7 @@ class Holder:
 
 
 @contextmanager
-def locked(root: Path, hidden: str, what: str) -> Iterator[None]:
+def locked(root: Path, hidden: str, what: str, shared: bool = False) -> Iterator[None]:
     """Hold a directory for this process; the lock of a process that died is free again.
 
     Parameters
@@ -57,6 +57,7 @@ def locked(root: Path, hidden: str, what: str) -> Iterator[None]:
     root : the directory; it is made where there is none.
     hidden : the folder in it that holds the lock, and by which it is known.
     what : what the directory holds, in a word.
+    shared : together with others that hold it so, and with no one else; who holds it so is not named.
 
     Raises
     ------
@@ -72,17 +73,19 @@ def locked(root: Path, hidden: str, what: str) -> Iterator[None]:
         raise OutputError(f"{root} cannot be written to ({error.strerror}): name another directory") from None
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             raise OutputError(f"{root} is in use by {_named(handle)}: wait for it, or name another directory") from None
         except OSError as error:
             raise OutputError(f"{root} cannot be locked ({error.strerror}): name a directory elsewhere") from None
-        os.truncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        if not shared:
+            os.truncate(handle, 0)
+            os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
         try:
             yield
         finally:
-            os.truncate(handle, 0)
+            if not shared:
+                os.truncate(handle, 0)
     finally:
         os.close(handle)
 

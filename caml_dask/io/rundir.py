@@ -241,6 +241,6 @@ def _remove_run(root: Path) -> None:
         (root / name).unlink(missing_ok=True)
 
 
-def locked(root: Path) -> AbstractContextManager[None]:
+def locked(root: Path, shared: bool = False) -> AbstractContextManager[None]:
     """Hold the run directory for this process (:func:`caml_dask.io.locks.locked`)."""
-    return locks.locked(root, HIDDEN, "run")
+    return locks.locked(root, HIDDEN, "run", shared)

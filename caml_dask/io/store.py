@@ -12,7 +12,8 @@ import shutil
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from caml_dask.errors import StoreError
-from caml_dask.io.files import fingerprint, publish, publish_text, sync
+from caml_dask.io.files import claimed, fingerprint, publish, publish_text, sync
 
 SHARD = 1000
 _CACHE_BYTES = 64 << 20
@@ -197,6 +198,23 @@ class DirectoryStore(Store):
     def forget(self, stage: str, unit: int) -> None:
         """Withdraw a done record, so that its unit runs again."""
         self._record(stage, unit).unlink(missing_ok=True)
+
+    def claimed(self, stage: str, unit: int) -> AbstractContextManager[bool]:
+        """Whether the unit is this process' to run while the context lasts; one that died claims nothing."""
+        return claimed(self._scratch / "claims" / f"{stage}-{unit:06d}")
+
+    def fail(self, stage: str, unit: int, reason: str | None) -> None:
+        """Note why a unit failed, for who has not seen it; None withdraws the note."""
+        path = self._scratch / "failed" / f"{stage}-{unit:06d}.txt"
+        if reason is None:
+            path.unlink(missing_ok=True)
+        else:
+            publish_text(path, reason)
+
+    def failures(self, stage: str, units: Iterable[int]) -> list[str]:
+        """The notes of :meth:`fail` on some units of a stage."""
+        paths = [self._scratch / "failed" / f"{stage}-{unit:06d}.txt" for unit in units]
+        return [path.read_text(encoding="utf-8") for path in paths if path.exists()]
 
     def sweep(self) -> None:
         """Remove working files that units left behind when they were killed. Only for who holds the run's lock."""

@@ -5,14 +5,19 @@ Dask carries keys to the workers and small records back, never tables.
 
 from __future__ import annotations
 
-from collections import deque
+import itertools
+import socket
+import time
+from collections import Counter, deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caml_dask.errors import CamlError
+from caml_dask import __version__
+from caml_dask.errors import CamlError, OutputError, WorkersError
 from caml_dask.io.rundir import HIDDEN, Run
 from caml_dask.pipeline import Key, Observer, Stage, barriers, in_words, run_unit
 from caml_dask.run.interrupts import Ended
@@ -21,11 +26,20 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 _IN_FLIGHT = 2  # units in flight a worker before the next image is begun
+_LOOK_S = 5.0  # between two looks at the workers
+_MOST_LOST = 10  # records of a unit that may be lost with the worker that made them
+_KILLED = CamlError("the unit's workers died")
 
 
 @lru_cache(maxsize=4)
 def _open(root: str, modified_ns: int) -> Run:
-    return Run.open(Path(root))
+    run = Run.open(Path(root))
+    if run.manifest["version"] != __version__:
+        raise OutputError(
+            f"the worker on {socket.gethostname()} has caml_dask {__version__}, and the run is one of "
+            f"{run.manifest['version']}: install the same on both sides"
+        )
+    return run
 
 
 def unit_task(root: str, key: Key) -> dict[str, Any] | CamlError:
@@ -35,6 +49,10 @@ def unit_task(root: str, key: Key) -> dict[str, Any] | CamlError:
     """
     try:
         manifest = Path(root) / HIDDEN / "manifest.json"
+        if not manifest.exists():
+            return OutputError(
+                f"the worker on {socket.gethostname()} does not see {root}: name a directory that all see"
+            )
         return run_unit(_open(root, manifest.stat().st_mtime_ns), key)
     except Exception as error:
         return in_words(error)
@@ -42,79 +60,154 @@ def unit_task(root: str, key: Key) -> dict[str, Any] | CamlError:
 
 @dataclass
 class _InFlight:
-    """An image under way: the rest of its stages, and the units submitted of the present one."""
+    """An image under way: the rest of its stages, and the units submitted of the present one, suspects among them."""
 
     index: int
     stages: Iterator[tuple[Stage, list[Key], int]]
-    futures: set[Future] = field(default_factory=set)
+    units: set[Key] = field(default_factory=set)
 
 
 class DaskExecutor:
-    """Runs the pending units of a run on a Dask cluster."""
+    """Runs the pending units of a run on a Dask cluster.
 
-    def __init__(self, run: Run, client: Client, observer: Observer, resumed: bool = False):
+    A unit under which workers died again and again is a suspect: Dask counts the deaths against every unit that a
+    worker held. It is tried again with nothing else in flight, and only if it kills its workers then, its image fails.
+
+    wait_s : seconds without any worker after which the run is given up
+    """
+
+    def __init__(self, run: Run, client: Client, observer: Observer, resumed: bool = False, wait_s: float = 60.0):
         self._run, self._client, self._observer, self._resumed = run, client, observer, resumed
+        self._wait_s = wait_s
         self._ended = Ended()
-        self._of_future: dict[Future, _InFlight] = {}
+        self._in_flight: dict[Future, tuple[_InFlight, Key]] = {}
+        self._suspects: deque[tuple[_InFlight, Key]] = deque()
+        self._alone = False
+        self._numbers = itertools.count()
+        self._lost: Counter[Key] = Counter()
+        self._looked = self._seen = time.monotonic()
+        self._workers = self._count_workers()
 
     def execute(self) -> None:
-        """Run everything; images that fail are told to the observer and do not stop the others."""
+        """Run everything; images that fail are told to the observer and do not stop the others.
+
+        Raises
+        ------
+        WorkersError : the scheduler, or for too long every worker, is lost.
+        """
         waiting = deque(range(len(self._run.images)))
-        most = _IN_FLIGHT * max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
-        while waiting or self._of_future:
-            while waiting and len(self._of_future) < most:
+        while waiting or self._in_flight or self._suspects:
+            while waiting and not self._suspects and len(self._in_flight) < _IN_FLIGHT * max(1, self._workers):
                 index = waiting.popleft()
                 self._advance(_InFlight(index, barriers(self._run, index, self._resumed)))
-            if self._of_future:
-                self._settle(self._ended.next())
+            self._alone = bool(self._suspects) and not self._in_flight
+            if self._alone:
+                self._submit(*self._suspects.popleft())
+            if self._in_flight:
+                self._settle(self._next())
+
+    def _next(self) -> Future:
+        """The next unit that ended, whatever became of it; meanwhile the workers are looked after."""
+        while True:
+            if time.monotonic() - self._looked > _LOOK_S:
+                self._look()
+            with suppress(TimeoutError):
+                return self._ended.next(_LOOK_S)
+
+    def _look(self) -> None:
+        self._workers = self._count_workers()
+        self._looked = time.monotonic()
+        if self._workers:
+            self._seen = self._looked
+        elif self._looked - self._seen > self._wait_s:
+            raise WorkersError(f"no worker for {self._wait_s:g} s; what is done is kept: continue with --resume")
+
+    def _count_workers(self) -> int:
+        try:
+            return len(self._client.scheduler_info(n_workers=-1)["workers"])
+        except Exception as error:  # of many kinds, by the moment in which the connection broke
+            raise _scheduler_lost() from error
 
     def _advance(self, image: _InFlight) -> None:
         """Submit the next stage of an image that has units to run; or see its end."""
         name = self._run.images[image.index]
         try:
-            while not image.futures:
+            while not image.units:
                 stage, keys, total = next(image.stages)
                 self._observer.stage_started(name, stage.name, total, len(keys))
                 for key in keys:
-                    label = f"{stage.name}-{name.image_id}-{key[2]}"
-                    future = self._client.submit(unit_task, str(self._run.root), key, key=label, pure=False)
-                    image.futures.add(future)
-                    self._of_future[future] = image
-                    self._ended.add(future)
+                    self._submit(image, key)
         except StopIteration:
             self._observer.image_done(name)
+        except WorkersError:
+            raise
         except Exception as error:
             self._fail(image, in_words(error))
 
+    def _submit(self, image: _InFlight, key: Key) -> None:
+        if self._client.status != "running":
+            raise _scheduler_lost()
+        label = f"{key[1]}-{self._run.images[image.index].image_id}-{key[2]}-{next(self._numbers)}"
+        future = self._client.submit(unit_task, str(self._run.root), key, key=label, pure=False)
+        image.units.add(key)
+        self._in_flight[future] = image, key
+        self._ended.add(future)
+
     def _settle(self, future: Future) -> None:
-        image = self._of_future.pop(future, None)
-        if image is None:
+        if future not in self._in_flight:
             return
-        image.futures.discard(future)
-        result = future.result() if future.status == "finished" else _reason(future)
-        if isinstance(result, BaseException):
-            self._fail(image, result)
-            return
-        self._observer.unit_done(self._run.images[image.index], result)
-        if not image.futures:
-            self._advance(image)
+        image, key = self._in_flight.pop(future)
+        outcome = _outcome(future)
+        if outcome is None and self._lost[key] < _MOST_LOST:
+            self._lost[key] += 1
+            self._submit(image, key)
+        elif outcome is None:
+            self._fail(image, CamlError(f"the record of {key[1]} {key[2]} was lost {_MOST_LOST} times on its way here"))
+        elif outcome is _KILLED and not self._alone:
+            self._suspects.append((image, key))
+        elif isinstance(outcome, BaseException):
+            self._fail(image, outcome if outcome is not _KILLED else self._poison(key))
+        else:
+            image.units.discard(key)
+            self._observer.unit_done(self._run.images[image.index], outcome)
+            if not image.units:
+                self._advance(image)
+
+    def _poison(self, key: Key) -> CamlError:
+        return CamlError(
+            f"{key[1]}-{self._run.images[key[0]].image_id}-{key[2]} ended its worker each time it was tried: most "
+            "likely it needs more memory; use fewer --workers or a smaller --max-localizations"
+        )
 
     def _fail(self, image: _InFlight, error: BaseException) -> None:
-        for future in image.futures:
-            self._of_future.pop(future, None)
+        for future in [future for future, (other, _) in self._in_flight.items() if other is image]:
+            del self._in_flight[future]
             future.cancel()
-        image.futures.clear()
+        self._suspects = deque(suspect for suspect in self._suspects if suspect[0] is not image)
         self._observer.image_failed(self._run.images[image.index], error)
 
 
-def _reason(future: Future) -> BaseException:
-    """What made a unit fail, in words a user can act on."""
-    from distributed import KilledWorker
+def _outcome(future: Future) -> dict[str, Any] | BaseException | None:
+    """What became of a unit: its record, what it found wrong, or _KILLED; None where its result went with its worker.
 
-    error: BaseException | None = future.exception() if future.status == "error" else None
+    Raises
+    ------
+    WorkersError : what failed is not the unit.
+    """
+    from distributed import KilledWorker
+    from distributed.scheduler import NoWorkerError
+
+    if future.status == "finished":
+        with suppress(Exception):  # its worker may end before the result is fetched: the status then says so
+            result: dict[str, Any] | CamlError = future.result()
+            return result
+    error = future.exception() if future.status == "error" else None
+    if isinstance(error, NoWorkerError):
+        raise WorkersError(f"no worker is left ({error}); what is done is kept: continue with --resume")
     if isinstance(error, KilledWorker):
-        return CamlError(
-            f"{future.key} ended its worker each time it was tried: most likely it needs more memory; "
-            "use fewer --workers or a smaller --max-localizations"
-        )
-    return in_words(error or CamlError(f"{future.key} was {future.status}: continue with --resume"))
+        return _KILLED
+    return None if error is None else in_words(error)
+
+
+def _scheduler_lost() -> WorkersError:
+    return WorkersError("the scheduler is lost; what is done is kept: continue with --resume")

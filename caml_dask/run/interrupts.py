@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
@@ -22,6 +24,7 @@ _asked = threading.Event()
 def kept() -> Iterator[None]:
     """In here the first interrupt waits for `check`; a second one is raised at once.
 
+    SIGTERM, as batch systems and systemd send it, is taken for the same: workers and queued jobs are then withdrawn.
     Raised anywhere, it would end up in a callback of Dask's or of the garbage collector, which prints a traceback and
     goes on. Elsewhere than in the main thread nothing changes: interrupts do not come there.
     """
@@ -34,11 +37,12 @@ def kept() -> Iterator[None]:
             signal.default_int_handler(number, frame)
         _asked.set()
 
-    before = signal.signal(signal.SIGINT, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         _asked.clear()
 
 
@@ -78,16 +82,19 @@ class Ended:
         """Wait for this one too."""
         future.add_done_callback(self._queue.put)
 
-    def next(self) -> Future:
+    def next(self, timeout_s: float = math.inf) -> Future:
         """The next that has ended: finished, failed or cancelled.
 
         Raises
         ------
+        TimeoutError : none has ended in that time.
         KeyboardInterrupt
         """
+        until = time.monotonic() + timeout_s
         while True:
             check()
             try:
-                return self._queue.get(timeout=_SECONDS_BETWEEN_LOOKS)
+                return self._queue.get(timeout=max(0.0, min(_SECONDS_BETWEEN_LOOKS, until - time.monotonic())))
             except queue.Empty:
-                continue
+                if time.monotonic() > until:
+                    raise TimeoutError from None

@@ -15,12 +15,12 @@ from caml_dask.errors import CamlError, InputError, OutputError, UnreadableError
 from caml_dask.io import locks, rundir
 from caml_dask.io.cohort import read_cohort
 from caml_dask.io.ledger import HIDDEN, Entry, Ledger
-from caml_dask.io.rundir import Image, Run, image_ids
+from caml_dask.io.rundir import Image, Run, image_ids, prepare
 from caml_dask.models.classify import load
 from caml_dask.params import Settings
 from caml_dask.run.nights import Nights
 from caml_dask.run.screened import Screened, conclude, state_of
-from caml_dask.run.session import analyse_images, describe_run, write_summary
+from caml_dask.run.session import analyse, describe_run, write_summary
 from caml_dask.run.survey import Item, failed_key, item_key, survey
 
 _log = logging.getLogger("caml_dask")
@@ -119,7 +119,8 @@ class _Screening:
 
     def _run(self, name: str, images: Sequence[Image], resume: bool) -> None:
         folder = self._nights.folder(name)
-        outcome = analyse_images(images, folder, self._settings, workers=self._workers, resume=resume)
+        run = prepare(folder, describe_run(self._settings, images), resume, overwrite=False)
+        outcome = analyse(run, workers=self._workers, resume=resume)
         self._enter(outcome.run, outcome.failed)
         self._ended.append(name)
         self.analysed += len(images)

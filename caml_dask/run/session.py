@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,14 +16,15 @@ from typing import Any
 from caml_dask import __version__
 from caml_dask.errors import InputError
 from caml_dask.io.files import publish_text
-from caml_dask.io.rundir import Image, Run, describe, image_ids, locked, prepare, refuse_standing
+from caml_dask.io.rundir import HIDDEN, Image, Run, describe, image_ids, locked, prepare, refuse_standing
 from caml_dask.io.sources import list_channels
 from caml_dask.models.classify import load
 from caml_dask.params import ColumnMap, Settings
 from caml_dask.pipeline import LAST, STAGES, run_serial, units_by_stage
-from caml_dask.run.deployment import cores, local_cluster
+from caml_dask.run.deployment import cores, deployed
 from caml_dask.run.executor import DaskExecutor
 from caml_dask.run.progress import observer
+from caml_dask.run.settings import Deployment, Local
 
 SMALL_INPUT_BYTES = 2 << 20  # some 50,000 localizations of CSV
 _PACKAGES = ("numpy", "scipy", "pyarrow", "shapely", "numba", "dask", "distributed", "scikit-learn", "zarr")
@@ -52,7 +54,8 @@ def execute(
     out: Path,
     settings: Settings,
     *,
-    workers: int | None,
+    workers: int | None = None,
+    deployment: Deployment | None = None,
     resume: bool = False,
     overwrite: bool = False,
 ) -> Outcome:
@@ -64,41 +67,44 @@ def execute(
     out : the run directory.
     workers : worker processes of an embedded Dask cluster; 0 runs everything in this process, without Dask. None is one
         a core, or 0 for inputs so small that a cluster takes longer to start than they take.
+    deployment : where the units run in place of such a cluster.
     resume, overwrite : what to do with a run that stands in `out` already; by default it is refused.
 
     Raises
     ------
-    UsageError : settings, model or output directory that cannot be used.
+    UsageError : settings, model, deployment or output directory that cannot be used.
+    WorkersError : the scheduler, or for too long every worker, is lost; the run can be resumed.
     """
+    with begun(inputs, out, settings, resume, overwrite) as run:
+        return analyse(run, workers=workers, deployment=deployment, resume=resume)
+
+
+@contextmanager
+def begun(inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, overwrite: bool) -> Iterator[Run]:
+    """A run started, or the one that stands taken up; its directory is held while the context lasts."""
     load(settings.model)  # refused before anything is written
     with locked(out):
         refuse_standing(out, resume, overwrite)
         images = image_ids([(path.resolve(), c) for path in inputs for c in channels_of(path, settings.columns)])
-        return analyse_images(images, out, settings, workers=workers, resume=resume, overwrite=overwrite)
+        yield prepare(out, describe_run(settings, images), resume, overwrite)
 
 
-def analyse_images(
-    images: Sequence[Image],
-    out: Path,
-    settings: Settings,
-    *,
-    workers: int | None,
-    resume: bool = False,
-    overwrite: bool = False,
+def analyse(
+    run: Run, *, workers: int | None = None, deployment: Deployment | None = None, resume: bool = False
 ) -> Outcome:
-    """Analyse images into a run directory that the caller holds; parameters and errors as of :func:`execute`."""
-    run = prepare(out, describe_run(settings, images), resume, overwrite)
+    """Run what is pending of a run whose directory the caller holds; parameters and errors as of :func:`execute`."""
     if resume:
-        for image in images:
+        for image in run.images:
             run.forget_failure(image)
-    watch = observer(len(images), run.note_failure)
+    watch = observer(len(run.images), run.note_failure)
     if workers is None:
         workers = 0 if _bytes(run) <= SMALL_INPUT_BYTES else cores()
-    if workers == 0:
+    if deployment is None and workers == 0:
         run_serial(run, watch, resume)
     else:
-        with local_cluster(workers) as client:
-            DaskExecutor(run, client, watch, resume).execute()
+        chosen = deployment or Local(workers)
+        with deployed(chosen, run.root / HIDDEN) as client:
+            DaskExecutor(run, client, watch, resume, chosen.wait_s).execute()
     write_summary(run, watch.failed)
     return Outcome(run, watch.failed)
 

@@ -142,7 +142,7 @@ def test_no_worker_is_lost_in_an_undisturbed_run(table, serial, tmp_path):
 
 def test_small_inputs_run_without_a_cluster(table, serial, tmp_path, monkeypatch):
     """Unless a number of workers is asked for; the results are the same."""
-    monkeypatch.setattr("caml_dask.run.session.local_cluster", lambda workers: pytest.fail("a cluster was started"))
+    monkeypatch.setattr("caml_dask.run.session.deployed", lambda *_: pytest.fail("a cluster was started"))
     outcome = execute([table], tmp_path / "out", Settings(max_localizations=TILE), workers=None)
     assert same(result_tables(outcome.run.root), serial)
     monkeypatch.setattr("caml_dask.run.session.SMALL_INPUT_BYTES", table.stat().st_size - 1)

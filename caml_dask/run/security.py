@@ -1,0 +1,35 @@
+"""A key of its own for each run on a cluster: who does not hold it cannot speak to the run's processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from distributed import Security
+
+from caml_dask.errors import UsageError
+
+
+def identity(folder: Path) -> Security:
+    """A fresh self-signed certificate for mutual TLS, written to `folder` as PEM files for this user alone.
+
+    folder : removed by the caller when the run ends; workers read the files there
+    """
+    try:
+        made = Security.temporary()
+    except ImportError:
+        raise UsageError('a key for the run needs the package cryptography: pip install "caml_dask[hpc]"') from None
+    for name, pem in (("ca", made.tls_ca_file), ("cert", made.tls_worker_cert), ("key", made.tls_worker_key)):
+        path = folder / f"{name}.pem"
+        path.touch(mode=0o600)
+        path.write_text(pem, encoding="ascii")
+    return reading(folder)
+
+
+def reading(folder: Path) -> Security:
+    """What is demanded of all that speak to each other: encryption, and the certificate in `folder`."""
+    pem = {
+        f"tls_{role}_{part}": str(folder / f"{part}.pem")
+        for role in ("scheduler", "worker", "client")
+        for part in ("cert", "key")
+    }
+    return Security(require_encryption=True, tls_ca_file=str(folder / "ca.pem"), **pem)

@@ -1,0 +1,183 @@
+"""Units that kill their worker, schedulers and workers that die: real processes, real kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from distributed import Client, WorkerPlugin
+from support import done_records, result_tables, same, simulated_table
+
+from caml_dask import __version__
+from caml_dask.io.rundir import describe, image_ids, locked, prepare
+from caml_dask.params import Settings
+from caml_dask.run.deployment import local_cluster
+from caml_dask.run.executor import DaskExecutor
+from caml_dask.run.progress import Lines
+from caml_dask.run.session import execute
+
+TILE = 300
+MODEL = {"name": "XPILJZ", "weights_sha256": ""}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return simulated_table(tmp_path_factory.mktemp("input") / "field.csv", side_nm=4000.0)
+
+
+@pytest.fixture(scope="module")
+def serial(table, tmp_path_factory):
+    out = tmp_path_factory.mktemp("serial") / "out"
+    execute([table], out, Settings(), workers=0)
+    return result_tables(out)
+
+
+class Poison(WorkerPlugin):
+    """In every worker, one unit ends the process that runs it; each attempt at any unit leaves a line."""
+
+    def __init__(self, key, told):
+        self.key, self.told = key, str(told)
+
+    def setup(self, worker):
+        import caml_dask.run.executor as executor
+
+        sound, poisoned, told = executor.run_unit, self.key, self.told
+
+        def run_unit(run, key):
+            with open(told, "a") as file:  # noqa: PTH123
+                file.write(f"{key}\n")
+            if key == poisoned:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return sound(run, key)
+
+        executor.run_unit = run_unit
+
+
+def test_a_unit_that_kills_its_worker_fails_its_image_alone(table, serial, tmp_path):
+    """The units that wait in the same workers lose them too, and are not blamed for it."""
+    import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
+    images = image_ids([(table, None)] * 3)
+    manifest = describe(Settings(max_localizations=TILE), images, MODEL, __version__)
+    with locked(tmp_path / "out"):
+        run = prepare(tmp_path / "out", manifest, resume=False, overwrite=False)
+    poisoned, told = (1, "classify", 2), tmp_path / "told"
+    watch = Lines(len(images))
+    with local_cluster(2) as client:
+        client.register_plugin(Poison(poisoned, told))
+        DaskExecutor(run, client, watch).execute()
+    assert list(watch.failed) == ["0002_field"]
+    assert "classify-0002_field-2 ended its worker each time it was tried" in str(watch.failed["0002_field"])
+    for image in ("0001_field", "0003_field"):
+        assert same({k: v for k, v in result_tables(run.root).items() if k.startswith(image)}, as_image(serial, image))
+    attempts = told.read_text().splitlines().count(str(poisoned))
+    assert attempts == 6, "three among others, three alone"
+
+
+def as_image(tables, image):
+    """The serial run's tables under another image's name."""
+    named = {f"{image}/{key.split('/')[1]}": value for key, value in tables.items()}
+    clusters = named[f"{image}/clusters"]
+    place = clusters.column_names.index("image_id")
+    column = clusters["image_id"].combine_chunks()
+    field = clusters.schema.field("image_id")
+    named[f"{image}/clusters"] = clusters.set_column(place, field, type(column).from_pandas([image] * len(column)))
+    return named
+
+
+class Outside(NamedTuple):
+    """A scheduler and a worker that others started, a deployment that names them, and what starts further ones."""
+
+    scheduler: subprocess.Popen
+    worker: subprocess.Popen
+    deploy: Path
+    begin: Callable
+
+
+@pytest.fixture
+def outside(tmp_path):
+    (tmp_path / "deploy.toml").write_text('kind = "scheduler"\nscheduler_file = "scheduler.json"\nwait_s = 30\n')
+    common = ["--scheduler-file", str(tmp_path / "scheduler.json"), "--dashboard-address", "127.0.0.1:0"]
+    started = []
+
+    def begin(module, *options):
+        """Start one of Dask's programs."""
+        with (tmp_path / f"{module}.log").open("w") as log:
+            command = [sys.executable, "-m", f"distributed.cli.{module}", *common, "--host", "127.0.0.1", *options]
+            started.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
+        return started[-1]
+
+    scheduler, worker = begin("dask_scheduler", "--port", "0"), begin("dask_worker", "--nthreads", "1")
+    yield Outside(scheduler, worker, tmp_path / "deploy.toml", begin)
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def start(table, out, *options):
+    command = [sys.executable, "-m", "caml_dask", "run", str(table), "--out", str(out)]
+    command += ["--max-localizations", str(TILE), *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def wait_for_records(process, out, count):
+    while len(done_records(out)) < count:
+        assert process.poll() is None, process.stdout.read().decode()
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize(("dies", "said"), [("scheduler", "the scheduler is lost"), ("worker", "no worker for 3 s")])
+def test_a_scheduler_or_all_workers_lost_end_the_run_soon_and_it_can_be_resumed(
+    outside, table, serial, tmp_path, dies, said
+):
+    deploy, out = outside.deploy, tmp_path / "out"
+    if dies == "worker":
+        deploy.write_text(deploy.read_text().replace("wait_s = 30", "wait_s = 3"))
+    process = start(table, out, "--deploy", str(deploy))
+    wait_for_records(process, out, 6)
+    os.killpg(getattr(outside, dies).pid, signal.SIGKILL)
+    killed = time.monotonic()
+    output = process.communicate(timeout=100)[0].decode()
+    assert time.monotonic() - killed < 60
+    assert process.returncode == 4
+    assert said in output and "continue with --resume" in output and "Traceback" not in output
+    before = done_records(out)
+    resumed = start(table, out, "--workers", "0", "--resume")
+    assert resumed.wait(timeout=200) == 0
+    after = done_records(out)
+    assert {path: after[path] for path in before} == before
+    assert same(result_tables(out), serial)
+
+
+def test_a_worker_that_retires_in_mid_run_changes_nothing(outside, table, serial, tmp_path):
+    """As a worker does at the end of its --lifetime."""
+    out = tmp_path / "out"
+    process = start(table, out, "--deploy", str(outside.deploy))
+    wait_for_records(process, out, 6)
+    with Client(scheduler_file=tmp_path / "scheduler.json") as client:
+        first = list(client.scheduler_info()["workers"])
+        outside.begin("dask_worker", "--nthreads", "1")
+        client.retire_workers(first, close_workers=True)
+    output = process.communicate(timeout=200)[0].decode()
+    assert process.returncode == 0, output
+    assert same(result_tables(out), serial)
+    workers = {json.loads(path.read_text())["worker"] for path in done_records(out)}
+    assert len(workers) == 2
+
+
+def test_a_scheduler_that_is_not_there_is_named(table, tmp_path):
+    (tmp_path / "deploy.toml").write_text('kind = "scheduler"\naddress = "tcp://127.0.0.1:9"\nwait_s = 3\n')
+    process = start(table, tmp_path / "out", "--deploy", str(tmp_path / "deploy.toml"))
+    output = process.communicate(timeout=100)[0].decode()
+    assert process.returncode == 4
+    assert "no scheduler answers at tcp://127.0.0.1:9" in output and "Traceback" not in output

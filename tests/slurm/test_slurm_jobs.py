@@ -1,0 +1,229 @@
+"""Runs on a real Slurm: the tables of a run in one process, jobs that end in the middle, and closed doors."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from support import done_records, result_tables, same, simulated_table
+
+from caml_dask.params import Settings
+from caml_dask.run.session import execute
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+TILE = 300
+
+
+def shell(*command):
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+@pytest.fixture(scope="module", autouse=True)
+def slurm():
+    if shutil.which("sbatch") is None:
+        pytest.skip("no Slurm here: install slurm-wlm and munge, then tests/slurm/start_slurm.sh starts one")
+    try:
+        shell("sinfo", "--noheader")
+    except (subprocess.SubprocessError, OSError):
+        pytest.skip("Slurm does not answer: tests/slurm/start_slurm.sh starts it")
+    yield
+    shell("scancel", "--me")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return simulated_table(tmp_path_factory.mktemp("input") / "field.csv", side_nm=4000.0)
+
+
+@pytest.fixture(scope="module")
+def serial(table, tmp_path_factory):
+    out = tmp_path_factory.mktemp("serial") / "out"
+    execute([table], out, Settings(), workers=0)
+    return result_tables(out)
+
+
+def interface():
+    """A network of this machine other than loopback, where there is one: jobs then listen as on a real cluster."""
+    for name, addresses in psutil.net_if_addrs().items():
+        for address in addresses:
+            if address.family == socket.AF_INET and not address.address.startswith("127."):
+                return name, address.address
+    return "lo", "127.0.0.1"
+
+
+def deployment(tmp_path, **changes):
+    """deploy/slurm.toml as it is, but for one job, a shorter wait, and the network of this machine."""
+    text = (DEPLOY / "slurm.toml").read_text()
+    for key, value in {"jobs": 1, "wait_s": 240, "cores": 1, "memory": '"1GB"', **changes}.items():
+        text, found = re.subn(rf"(?m)^{key} = .*$", f"{key} = {value}", text)
+        assert found == 1
+    path = tmp_path / "slurm.toml"
+    path.write_text(text + f'interface = "{interface()[0]}"\nlog_directory = "{tmp_path / "logs"}"\n')
+    return path
+
+
+def start(table, out, deploy):
+    command = [sys.executable, "-m", "caml_dask", "run", str(table), "--out", str(out), "--deploy", str(deploy)]
+    command += ["--max-localizations", str(TILE)]
+    return subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def wait_for_records(process, out, count):
+    while len(done_records(out)) < count:
+        assert process.poll() is None, process.stdout.read().decode()
+        time.sleep(0.02)
+
+
+def finished(process):
+    output = process.communicate(timeout=300)[0].decode()
+    assert process.returncode == 0, output
+    return output
+
+
+def test_jobs_give_the_tables_of_a_local_run_and_open_no_doors(table, serial, tmp_path):
+    out = tmp_path / "out"
+    process = start(table, out, deployment(tmp_path))
+    wait_for_records(process, out, 3)
+    key = str(out / ".run" / ".tls-")
+    workers = [p for p in psutil.process_iter(["cmdline"]) if key in " ".join(p.info["cmdline"] or ())]
+    family = [psutil.Process(process.pid), *workers, *(child for p in workers for child in p.children(recursive=True))]
+    doors = {c.laddr[:2] for p in family for c in p.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+    address = interface()[1]
+    assert {ip for ip, _ in doors} <= {"127.0.0.1", address}
+    comms = {door for door in doors if door[0] == address}
+    certificates = next((out / ".run").glob(".tls-*"))
+    assert certificates.stat().st_mode & 0o077 == 0
+    for door in comms if address != "127.0.0.1" else ():
+        assert refuses(door, certificates / "ca.pem")
+        assert not answers_plainly(door)
+    finished(process)
+    assert workers
+    assert same(result_tables(out), serial)
+    assert not list((out / ".run").glob(".tls-*"))
+
+
+def refuses(door, ca):
+    """Whether a connection that knows the run's certificate but does not hold its key is closed by the other side."""
+    context = ssl.create_default_context(cafile=ca)
+    context.check_hostname = False
+    try:
+        with socket.create_connection(door, timeout=20) as plain, context.wrap_socket(plain) as encrypted:
+            return encrypted.recv(1) == b""
+    except (ssl.SSLError, ConnectionResetError):
+        return True
+
+
+def answers_plainly(door):
+    """Whether anything is served without encryption: a dashboard would."""
+    with socket.create_connection(door, timeout=20) as plain:
+        plain.settimeout(20)
+        plain.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        try:
+            return b"HTTP/" in plain.recv(100)
+        except ConnectionResetError:
+            return False
+
+
+def test_a_job_cancelled_in_the_middle_changes_nothing(table, serial, tmp_path):
+    out = tmp_path / "out"
+    process = start(table, out, deployment(tmp_path))
+    wait_for_records(process, out, 8)
+    before = done_records(out)
+    jobs = shell("squeue", "--me", "--noheader", "--format=%i").split()
+    assert len(jobs) == 1
+    shell("scancel", *jobs)
+    output = finished(process)
+    assert "a worker was lost and is replaced" in output
+    assert same(result_tables(out), serial)
+    after = done_records(out)
+    assert {path: after[path] for path in before} == before
+
+
+def test_a_driver_that_is_told_to_end_leaves_nothing_in_the_queue(table, tmp_path):
+    """As systemd, or Slurm for a driver that is a job itself, tells it."""
+    out = tmp_path / "out"
+    process = start(table, out, deployment(tmp_path, jobs=10))
+    wait_for_records(process, out, 1)
+    process.terminate()
+    output = process.communicate(timeout=120)[0].decode()
+    assert process.returncode == 130
+    assert "continue with --resume" in output and "Traceback" not in output
+    assert shell("squeue", "--me", "--noheader", "--states=PD,R") == ""
+    assert not list((out / ".run").glob(".tls-*"))
+
+
+def test_a_job_that_slurm_refuses_is_told_of(table, tmp_path):
+    process = start(table, tmp_path / "out", deployment(tmp_path, queue='"nowhere"'))
+    output = process.communicate(timeout=120)[0].decode()
+    assert process.returncode == 4
+    assert "slurm refuses the job" in output and "nvalid partition" in output
+    assert "Traceback" not in output
+
+
+def test_jobs_that_never_start_end_the_run_in_bounded_time(table, tmp_path):
+    deploy = deployment(tmp_path, wait_s=5)
+    held = deploy.read_text() + 'job_extra_directives = ["--hold"]\n'
+    deploy.write_text(held)
+    process = start(table, tmp_path / "out", deploy)
+    output = process.communicate(timeout=120)[0].decode()
+    assert process.returncode == 4
+    assert "no worker came within 5 s" in output
+    assert shell("squeue", "--me", "--noheader") == ""
+
+
+def test_the_doctor_asks_a_worker(table, tmp_path):
+    deploy = deployment(tmp_path, memory='"2GB"')
+    command = [sys.executable, "-m", "caml_dask", "doctor", str(table), "--deploy", str(deploy), "--ask"]
+    done = subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"ok       {socket.gethostname()} has caml_dask" in done.stdout
+    assert "ok       packages are the same on both sides" in done.stdout
+    assert shell("squeue", "--me", "--noheader", "--states=PD,R") == ""
+
+
+def submit_arrays(table, out):
+    environment = {
+        **os.environ,
+        "TASKS": "2",
+        "OPTIONS": f"--max-localizations {TILE}",
+        "SBATCH_MEM_PER_NODE": "1G",
+        "CAML_DASK": shlex.join([sys.executable, "-m", "caml_dask"]),
+    }
+    subprocess.run([DEPLOY / "slurm_array.sh", out, table], env=environment, timeout=120, check=True)
+
+
+def wait_for_an_empty_queue():
+    end = time.monotonic() + 500
+    while shell("squeue", "--me", "--noheader"):
+        assert time.monotonic() < end
+        time.sleep(0.5)
+
+
+def test_job_arrays_do_the_same_without_a_scheduler_though_a_task_is_cancelled(table, serial, tmp_path):
+    out = tmp_path / "out"
+    submit_arrays(table, out)
+    end = time.monotonic() + 200
+    while not (running := shell("squeue", "--me", "--noheader", "--states=R", "--name=caml-classify", "--format=%i")):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    shell("scancel", running.split()[0])
+    wait_for_an_empty_queue()
+    told = (out / ".run" / "caml-finish.log").read_text()
+    assert "units of classify are not done: submit its array again" in told
+    before = done_records(out)
+    submit_arrays(table, out)
+    wait_for_an_empty_queue()
+    assert "1 of 1 images done" in (out / ".run" / "caml-finish.log").read_text()
+    assert same(result_tables(out), serial)
+    after = done_records(out)
+    assert {path: after[path] for path in before} == before
