@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from support import simulated_table
 
 from caml_dask.cli import main
+from caml_dask.io.files import publish_json, read_json
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +259,7 @@ def test_a_manifest_that_points_elsewhere_is_not_followed(command, table, tmp_pa
     command(table)
     (tmp_path / "precious").mkdir()
     manifest = tmp_path / "out" / ".run" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace("0001_cell_a", "../precious"))
+    publish_json(manifest, json.loads(json.dumps(read_json(manifest)).replace("0001_cell_a", "../precious")))
     command(table, "--overwrite")
     assert (tmp_path / "precious").exists()
 

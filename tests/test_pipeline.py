@@ -13,6 +13,7 @@ from support import TwoThresholds, done_records, result_tables, simulated_table
 import caml_dask.pipeline as pipeline
 from caml_dask import analyze, read_localizations
 from caml_dask.errors import OutputError
+from caml_dask.io.files import publish_json, read_json
 from caml_dask.io.store import DirectoryStore
 from caml_dask.params import Settings
 from caml_dask.run.session import execute
@@ -210,9 +211,9 @@ def test_a_run_that_cannot_be_read_is_replaced_whole(table, tmp_path):
     out = tmp_path / "out"
     execute([table], out, Settings(max_localizations=700), workers=0)
     manifest = out / ".run" / "manifest.json"
-    changed = json.loads(manifest.read_text())
+    changed = read_json(manifest)
     changed["settings"]["of_another_version"] = 1
-    manifest.write_text(json.dumps(changed))
+    publish_json(manifest, changed)
     with pytest.raises(OutputError, match=r"settings\.of_another_version: 1 -> None"):
         execute([table], out, Settings(max_localizations=700), workers=0, resume=True)
     small = tmp_path / "field.csv"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import platform
 import re
@@ -18,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from caml_dask.errors import OutputError
-from caml_dask.io.files import fingerprint, publish_text
+from caml_dask.io.files import fingerprint, publish_json, read_json
 from caml_dask.io.store import DirectoryStore
 from caml_dask.params import ColumnMap, Settings
 
 HIDDEN = ".run"
+_log = logging.getLogger("caml_dask")
 _COMPARED = ("settings", "inputs", "model", "version", "machine")
 
 
@@ -64,8 +66,7 @@ class Run:
     @cached_property
     def digest(self) -> str:
         """BLAKE2b of the manifest, 32 hexadecimal digits: what tells done records of one run from another's."""
-        text = json.dumps(self.manifest, sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return _digest(self.manifest)
 
     def store(self, image: Image) -> DirectoryStore:
         """The tables of an image."""
@@ -104,12 +105,17 @@ def read_manifest(root: Path) -> dict[str, Any] | None:
     """
     path = Path(root) / HIDDEN / "manifest.json"
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return manifest
+        return read_json(path)
     except FileNotFoundError:
         return None
     except (ValueError, OSError) as error:
-        raise OutputError(f"{path} is damaged ({error}): start anew with --overwrite") from None
+        raise OutputError(
+            f"{path} is damaged ({error}): run again with --resume, or start anew with --overwrite"
+        ) from None
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(manifest, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def _safe(image_id: str) -> str:
@@ -200,15 +206,30 @@ def prepare(root: Path, manifest: dict[str, Any], resume: bool, overwrite: bool)
         inputs, weights or version is to be resumed: the message names what differs.
     """
     refuse_standing(root, resume, overwrite)
-    stands = read_manifest(root) if resume else None
+    stands = _taken_up(root, manifest) if resume else None
     if stands is not None:
         found = differences(stands, json.loads(json.dumps(manifest)))
         if found:
             raise OutputError(f"{root} holds another run and cannot be resumed; it differs in " + "; ".join(found))
         return Run.open(root)
     _remove_run(root)
-    publish_text(root / HIDDEN / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True))
+    publish_json(root / HIDDEN / "manifest.json", manifest, indent=1)
     return Run.open(root)
+
+
+def _taken_up(root: Path, manifest: dict[str, Any]) -> dict[str, Any] | None:
+    """The manifest of the run that stands; a damaged one is written anew where done records tell that it was this."""
+    try:
+        return read_manifest(root)
+    except OutputError:
+        path, digest = root / HIDDEN / "manifest.json", _digest(manifest)
+        for record in (root / HIDDEN).glob("*/done/*/*/*.json"):
+            with suppress(OSError, ValueError):
+                if read_json(record).get("run") == digest:
+                    _log.warning("%s is damaged and written anew: finished units are of this very run", path)
+                    publish_json(path, manifest, indent=1)
+                    return manifest
+        raise
 
 
 def _remove_run(root: Path) -> None:

@@ -8,6 +8,7 @@ directory.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import threading
 from abc import ABC, abstractmethod
@@ -21,10 +22,11 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from caml_dask.errors import StoreError
-from caml_dask.io.files import fingerprint, publish, publish_text, sync
+from caml_dask.io.files import fingerprint, publish, publish_json, read_json, room_for, sync
 
 SHARD = 1000
 _CACHE_BYTES = 64 << 20
+_log = logging.getLogger("caml_dask")
 _FILLED = b"caml_dask.parts"  # which parts of a table have rows: each of those is one record batch
 
 _Read = TypeVar("_Read")
@@ -155,28 +157,34 @@ class DirectoryStore(Store):
     def finish(self, stage: str, unit: int, record: dict[str, Any]) -> dict[str, Any]:
         """Record that a unit is done, with the size and digest of every file it wrote, once all have their names."""
         for folder in {path.parent for path in self.written}:
-            sync(folder)
+            with room_for(folder):
+                sync(folder)
         files = {path.relative_to(self._root).as_posix(): fingerprint(path) for path in self.written}
         record = {**record, "run": self._run, "stage": stage, "unit": unit, "files": files}
-        publish_text(self._record(stage, unit), json.dumps(record, sort_keys=True))
+        publish_json(self._record(stage, unit), record)
         self.written = []
         return record
 
     def done(self, stage: str, unit: int) -> dict[str, Any] | None:
-        """The done record of a unit, or None where it is not finished."""
+        """The done record of a unit, or None where it is not finished; a damaged record is none, and is named."""
         path = self._record(stage, unit)
         try:
-            record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            record = read_json(path)
         except FileNotFoundError:
             return None
         except (ValueError, OSError) as error:
-            raise StoreError(f"{path}: the done record cannot be read ({error}); run again with --overwrite") from None
+            _log.warning("%s is damaged (%s): its unit counts as not done", path, error)
+            return None
         return record if record.get("run") == self._run else None
 
     def altered(self, record: dict[str, Any], outputs_only: bool = False) -> list[str]:
         """Files of a done record that are missing or do not match the size and digest it states."""
         names = [n for n in record["files"] if not outputs_only or (self._root / n).is_relative_to(self._outputs)]
         return [name for name in names if fingerprint(self._root / name) != record["files"][name]]
+
+    def stands(self, name: str) -> bool:
+        """Whether there is a file of this name, as done records say it."""
+        return (self._root / name).exists()
 
     def forget(self, stage: str, unit: int) -> None:
         """Withdraw a done record, so that its unit runs again."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 
 from caml_dask import __version__
 from caml_dask.errors import InputError
-from caml_dask.io.files import publish_text
+from caml_dask.io.files import publish_json, publish_text
 from caml_dask.io.rundir import Image, Run, describe, image_ids, locked, prepare, refuse_standing
 from caml_dask.io.sources import list_channels
 from caml_dask.models.classify import load
@@ -125,7 +124,7 @@ def write_summary(run: Run, failed: dict[str, BaseException]) -> None:
         "images": images,
     }
     publish_text(run.root / "images.csv", rows.getvalue())
-    publish_text(run.root / "summary.json", json.dumps(whole, indent=1))
+    publish_json(run.root / "summary.json", whole, indent=1)
 
 
 def _cell(text: str) -> str:
