@@ -100,6 +100,7 @@ def disturb() -> None:
     DirectoryStore.finish = finish
 
 
-disturb()
+if __name__ in ("__main__", "__mp_main__"):  # the driver, and its workers
+    disturb()
 if __name__ == "__main__":
     main()

@@ -78,7 +78,7 @@ def kill(event: str, path: str, read: bool) -> None:
 
 
 def fill(event: str, path: str, read: bool) -> None:
-    """Fail as on a full disk; what is removed or read takes no room, but a file just written may turn out not to fit."""
+    """Fail as on a full disk: what is removed or read takes no room; a file just written may turn out not to fit."""
     if event not in REMOVING and (not read or path.endswith(".working")):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -203,6 +203,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="try only every so many-th operation")
     parser.add_argument("--smoke", action="store_true", help="a smaller image")
     options = parser.parse_args()
+    disturbed.disturb()
     found = json.loads(options.results.read_text()) if options.results.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         table, out = Path(folder) / "cell.csv", Path(folder) / "undisturbed"
