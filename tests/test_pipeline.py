@@ -98,6 +98,52 @@ def test_stopped_anywhere_and_resumed(table, undisturbed, place, after_write, tm
     assert list((tmp_path / "out").rglob("*.working")) == []
 
 
+@pytest.mark.parametrize("tile", [None, 700])
+def test_a_unit_recorded_but_not_reported_is_not_done_again(table, tile, tmp_path):
+    """As where its worker is lost in between, and Dask gives the unit to another."""
+    run = execute([table], tmp_path / "out", Settings(max_localizations=tile), workers=0).run
+    before = done_records(tmp_path / "out")
+    for path in before:
+        stage, unit = path.parts[-3], int(path.stem)
+        record = pipeline.run_unit(run, (0, stage if tile else "read", unit))
+        assert (record["stage"], record["unit"]) == (stage, unit)
+    assert done_records(tmp_path / "out") == before
+
+
+def flip(path, place=0.5):
+    data = bytearray(path.read_bytes())
+    data[int(place * len(data))] ^= 4
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "0001_field/done/points/000/000000.json"])
+def test_a_damaged_record_or_manifest_is_named_and_mended(table, undisturbed, name, tmp_path, caplog):
+    out, settings = tmp_path / "out", Settings(max_localizations=700)
+    execute([table], out, settings, workers=0)
+    before = done_records(out)
+    flip(out / ".run" / name)
+    assert execute([table], out, settings, workers=0, resume=True).exit_code == 0
+    assert f".run/{name} is damaged" in caplog.text
+    assert same(result_tables(out), undisturbed)
+    if name == "manifest.json":
+        assert done_records(out) == before
+        # of other settings it cannot be told what stood there
+        flip(out / ".run" / name)
+        with pytest.raises(OutputError, match="is damaged"):
+            execute([table], out, Settings(min_points=5), workers=0, resume=True)
+
+
+def test_a_damaged_working_table_is_named_and_made_again(table, undisturbed, tmp_path, monkeypatch, caplog):
+    out, settings = tmp_path / "out", Settings(max_localizations=700)
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        stop_at(patch, 26, after_write=False)
+        execute([table], out, settings, workers=0)
+    flip(out / ".run" / "0001_field" / "labels" / "000" / "000001.arrow")
+    assert execute([table], out, settings, workers=0, resume=True).exit_code == 0
+    assert caplog.text.count("is missing or altered") == 1 and "labels/000/000001.arrow" in caplog.text
+    assert same(result_tables(out), undisturbed)
+
+
 def test_resuming_a_finished_run_runs_nothing(table, undisturbed, tmp_path, monkeypatch):
     execute([table], tmp_path / "out", Settings(), workers=0)
     monkeypatch.setattr(pipeline, "run_unit", lambda *_: pytest.fail("a finished unit ran again"))

@@ -69,9 +69,17 @@ class Run:
         return _digest(self.manifest)
 
     def store(self, image: Image) -> DirectoryStore:
-        """The tables of an image."""
-        scratch = self.root / HIDDEN / image.image_id
-        return DirectoryStore(self.root, scratch, self.outputs(image.image_id), self.digest)
+        """The tables of an image.
+
+        Raises
+        ------
+        OutputError : a link stands where a folder of the image should: what is written stays under the root.
+        """
+        scratch, outputs = self.root / HIDDEN / image.image_id, self.outputs(image.image_id)
+        for folder in (scratch, outputs):
+            if folder.is_symlink():
+                raise OutputError(f"{folder} is a link, which a run does not follow: remove it")
+        return DirectoryStore(self.root, scratch, outputs, self.digest)
 
     @classmethod
     def open(cls, root: Path) -> Run:
@@ -239,7 +247,9 @@ def _remove_run(root: Path) -> None:
         images |= {image.image_id for image in Run.open(root).images}
     for name in sorted(images):
         for directory in (root / HIDDEN / name, root / name):
-            if directory.is_dir():
+            if directory.is_symlink():
+                directory.unlink()
+            elif directory.is_dir():
                 shutil.rmtree(directory)
     for name in ("summary.json", "images.csv", f"{HIDDEN}/manifest.json"):
         (root / name).unlink(missing_ok=True)
