@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +16,9 @@ import caml_dask.pipeline as pipeline
 from caml_dask import analyze, read_localizations
 from caml_dask.errors import OutputError
 from caml_dask.io.files import publish_json, read_json
+from caml_dask.io.rundir import Run
 from caml_dask.io.store import DirectoryStore
-from caml_dask.params import Settings
+from caml_dask.params import ColumnMap, Settings
 from caml_dask.run.session import execute
 from caml_dask.schema import CLUSTERS_3D
 
@@ -177,6 +180,52 @@ def test_another_run_is_refused_and_what_differs_named(table, tmp_path):
     table_copy.write_text(table.read_text().replace("1", "2", 1))
     with pytest.raises(OutputError, match=r"inputs\..*field\.csv"):
         execute([table_copy], tmp_path / "other", Settings(), workers=0, resume=True)
+
+
+OTHER = {
+    "model": "07VEJJ",
+    "max_localizations": 300,
+    "nonfinite": "refuse",
+    "area_um2": 7.0,
+    "min_points": 4,
+    "any_extent": True,
+    "save_features": True,
+    "columns": ColumnMap(unit="nm"),
+}
+
+
+@pytest.fixture(scope="module")
+def standing(table, tmp_path_factory):
+    out = tmp_path_factory.mktemp("standing") / "out"
+    execute([table], out, Settings(max_localizations=700), workers=0)
+    return out
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Settings)])
+def test_each_changed_setting_is_refused_by_name(table, standing, name):
+    """Also those that change no result: a run is one of one digest of settings."""
+    before = done_records(standing)
+    changed = Settings(**{"max_localizations": 700, name: OTHER[name]})
+    with pytest.raises(OutputError, match=rf"it differs in .*settings\.{name}: .* -> "):
+        execute([table], standing, changed, workers=0, resume=True)
+    assert done_records(standing) == before
+
+
+@pytest.mark.parametrize(
+    ("part", "key"), [("model", "weights_sha256"), ("model", "name"), ("version", None), ("machine", "processor")]
+)
+def test_a_run_of_other_weights_version_or_machine_is_refused_by_name(table, standing, part, key, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(standing, out)
+    manifest = out / ".run" / "manifest.json"
+    changed = read_json(manifest)
+    changed[part] = "other" if key is None else {**changed[part], key: "other"}
+    publish_json(manifest, changed)
+    with pytest.raises(OutputError, match=rf"differs in {part}{'' if key is None else '.' + key}: other -> "):
+        execute([table], out, Settings(max_localizations=700), workers=0, resume=True)
+    # Its done records are those of the manifest they were made under, and of no other.
+    run = Run.open(out)
+    assert run.store(run.images[0]).done(pipeline.LAST.name, 0) is None
 
 
 def test_overwriting_removes_the_run_and_nothing_else(table, tmp_path):
