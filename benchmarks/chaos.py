@@ -4,7 +4,7 @@
 
 Trials go on until so many SIGKILLs were sent:
 
-workers        to a worker at a time, while the run goes on
+workers        to one of the workers that are at work, while the run goes on
 driver         to the driver with all its workers; the run is resumed, the resumed one killed too, until one ends
 XPILJZ         both in turn, with a network in place of the threshold rule
 after-record   by workers to themselves, between the record of a unit and its report
@@ -61,12 +61,20 @@ class Subject:
         command = [sys.executable, str(DISTURBED), "run", *map(str, self._inputs), "--out", str(self.out)]
         command += ["--model", self._model, "--workers", str(workers), "--resume"]
         command += [] if tile is None else ["--max-localizations", str(tile)]
-        journal = self._folder / f"journal.{self.calls:03d}"
+        journal = self._journal(self.calls)
         self.calls += 1
         known = {**os.environ, "CAML_JOURNAL": str(journal), "TMPDIR": str(self._folder), **environment}
         log = (self._folder / "log").open("ab")
         with log:
             return subprocess.Popen(command, env=known, start_new_session=True, stdout=log, stderr=log)
+
+    def at_work(self) -> set[int]:
+        """Processes that have begun a unit in the last call; one that is killed before is not replaced by Dask."""
+        journal = self._journal(self.calls - 1)
+        return {int(line.split()[0]) for line in journal.read_text().splitlines()} if journal.exists() else set()
+
+    def _journal(self, call: int) -> Path:
+        return self._folder / f"journal.{call:03d}"
 
     def said(self) -> str:
         """What the calls wrote to the terminal."""
@@ -109,7 +117,7 @@ def kill_workers(subject: Subject, rng: np.random.Generator, most: int) -> int:
         wait = rng.uniform(*BETWEEN_S["workers"])
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(wait)
-        alive = workers_of(process)
+        alive = [worker for worker in workers_of(process) if worker.pid in subject.at_work()]
         if kills < most and alive:
             with contextlib.suppress(psutil.NoSuchProcess):
                 alive[rng.integers(len(alive))].kill()

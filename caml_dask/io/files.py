@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from caml_dask.errors import DiskFullError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+WORKING = ".*.working"  # names that files have until they are published
 _SEAL = "seal"
 
 
@@ -64,6 +65,12 @@ def room_for(path: Path) -> Iterator[None]:
         raise DiskFullError(
             f"no room is left on the disk of {path}: make room and run again with --resume; what is done is kept"
         ) from error
+
+
+def sweep(working: Iterable[Path]) -> None:
+    """Remove working files that were left behind by who was killed. Only for who holds the directory's lock."""
+    for path in sorted(working):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def publish_text(path: Path, text: str) -> None:

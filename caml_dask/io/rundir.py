@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from caml_dask.errors import OutputError
-from caml_dask.io.files import fingerprint, publish_json, read_json
+from caml_dask.io.files import WORKING, fingerprint, publish_json, read_json, sweep
 from caml_dask.io.store import DirectoryStore
 from caml_dask.params import ColumnMap, Settings
 
@@ -214,6 +214,7 @@ def prepare(root: Path, manifest: dict[str, Any], resume: bool, overwrite: bool)
         inputs, weights or version is to be resumed: the message names what differs.
     """
     refuse_standing(root, resume, overwrite)
+    sweep([*root.glob(WORKING), *(root / HIDDEN).glob(WORKING)])
     stands = _taken_up(root, manifest) if resume else None
     if stands is not None:
         found = differences(stands, json.loads(json.dumps(manifest)))

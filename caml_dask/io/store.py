@@ -22,7 +22,7 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from caml_dask.errors import StoreError
-from caml_dask.io.files import fingerprint, publish, publish_json, read_json, room_for, sync
+from caml_dask.io.files import WORKING, fingerprint, publish, publish_json, read_json, room_for, sweep, sync
 
 SHARD = 1000
 _CACHE_BYTES = 64 << 20
@@ -193,8 +193,7 @@ class DirectoryStore(Store):
     def sweep(self) -> None:
         """Remove working files that units left behind when they were killed. Only for who holds the run's lock."""
         for directory in (self._scratch, self._outputs):
-            for path in sorted(directory.rglob(".*.working")) if directory is not None else ():
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            sweep(directory.rglob(WORKING) if directory is not None else ())
 
     def clear_tables(self) -> None:
         """Remove the image's working tables; its outputs and the done records stand."""
