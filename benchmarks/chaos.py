@@ -20,6 +20,7 @@ import collections
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -40,6 +41,7 @@ TILE = 300
 WORKERS = 2
 BETWEEN_S = {"workers": (0.2, 2.5), "driver": (0.5, 12.0)}  # the shortest and the longest time before a kill
 AFTER_RECORD_SHARE = 0.08
+FAILED = re.compile(r"\d{4,}_\w+: failed: ")  # as the command's last lines have it
 LONGEST_S = 600  # of one call of the command; one that takes longer hangs
 
 
@@ -184,7 +186,7 @@ def trial(
             "kills": kills,
             "calls": subject.calls,
             **subject.told(),
-            "images_failed": subject.said().count(": failed: "),
+            "images_failed": sorted({line for line in subject.said().splitlines() if FAILED.match(line)}),
             "tables_that_differ": sorted(k for k in {*found, *expected} if found.get(k) != expected.get(k)),
             "working_files_left": len(list(subject.out.rglob("*.working"))),
             "seconds": round(time.monotonic() - start, 1),
@@ -199,6 +201,7 @@ def summary(trials: list[dict[str, Any]]) -> dict[str, Any]:
         found[what] = {
             "runs": len(of),
             "tables_that_differ": sum(len(t["tables_that_differ"]) for t in of),
+            "images_failed_before_being_resumed": sum(len(t["images_failed"]) for t in of),
             "most_attempts_at_a_unit_in_one_call": max(t["most_attempts_at_a_unit_in_one_call"] for t in of),
             **{
                 name: sum(t[name] for t in of)
@@ -207,7 +210,6 @@ def summary(trials: list[dict[str, Any]]) -> dict[str, Any]:
                     "units",
                     "begun_more_than_once",
                     "finished_units_run_again",
-                    "images_failed",
                     "working_files_left",
                 )
             },

@@ -12,9 +12,10 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+_REPLACING_S = 5.0  # between two looks for workers that are gone for good
 _CONFIG = {
     "distributed.scheduler.allowed-failures": 3,
     "distributed.scheduler.no-workers-timeout": "60s",
@@ -64,6 +65,19 @@ def _dask_silent_when_interrupted() -> Iterator[None]:
 
 
 @contextmanager
+def _replacing(cluster: LocalCluster, workers: int) -> Iterator[None]:
+    """Dask gives a worker up that died while it started, or that needs long to start again: then begin another."""
+    from tornado.ioloop import PeriodicCallback
+
+    keeper = PeriodicCallback(lambda: cluster.scale(workers), 1e3 * _REPLACING_S)
+    cluster.loop.add_callback(keeper.start)
+    try:
+        yield
+    finally:
+        cluster.loop.add_callback(keeper.stop)
+
+
+@contextmanager
 def local_cluster(workers: int) -> Iterator[Client]:
     """An embedded cluster of single-threaded worker processes, listening on loopback alone.
 
@@ -86,7 +100,7 @@ def local_cluster(workers: int) -> Iterator[Client]:
                 silence_logs=logging.ERROR,
             )
         cluster.scheduler.add_plugin(lost)
-        with cluster, Client(cluster) as client:
+        with cluster, _replacing(cluster, workers), Client(cluster) as client:
             try:
                 yield client
             finally:
