@@ -39,7 +39,11 @@ KILLS = {"workers": 300, "driver": 100, "XPILJZ": 20, "after-record": 50}
 SMOKE_KILLS = {"workers": 0, "driver": 1, "XPILJZ": 0, "after-record": 1}
 TILE = 300
 WORKERS = 2
-BETWEEN_S = {"workers": (0.2, 2.5), "driver": (0.5, 12.0)}  # the shortest and the longest time before a kill
+# Kills come by how far a run is, so that they fall into all of it on slow machines too: so many units an image, at most,
+# are begun before the next one, which then comes within so many seconds. Some drivers are killed as they start.
+UNITS_BETWEEN = {"workers": 8, "driver": 35}
+WITHIN_S = 0.3
+AT_START_SHARE, AT_START_S = 0.2, 4.0
 AFTER_RECORD_SHARE = 0.08
 FAILED = re.compile(r"\d{4,}_\w+: failed: ")  # as the command's last lines have it
 LONGEST_S = 600  # of one call of the command; one that takes longer hangs
@@ -70,13 +74,18 @@ class Subject:
         with log:
             return subprocess.Popen(command, env=known, start_new_session=True, stdout=log, stderr=log)
 
-    def at_work(self) -> set[int]:
-        """Processes that have begun a unit in the last call; one that is killed before is not replaced by Dask."""
+    def begun(self) -> list[list[str]]:
+        """What the journal of the last call says of units begun: process, time, "begin" and unit."""
         journal = self._journal(self.calls - 1)
-        return {int(line.split()[0]) for line in journal.read_text().splitlines()} if journal.exists() else set()
+        lines = journal.read_text().splitlines() if journal.exists() else []
+        return [words for line in lines if (words := line.split())[2:3] == ["begin"]]
 
     def _journal(self, call: int) -> Path:
         return self._folder / f"journal.{call:03d}"
+
+    def units(self, what: str, rng: np.random.Generator) -> int:
+        """How many units to wait for before a kill."""
+        return int(rng.integers(1, UNITS_BETWEEN[what] * len(self._inputs)))
 
     def said(self) -> str:
         """What the calls wrote to the terminal."""
@@ -116,16 +125,24 @@ def kill_workers(subject: Subject, rng: np.random.Generator, most: int) -> int:
     process, kills = subject.start(), 0
     end = time.monotonic() + LONGEST_S
     while process.poll() is None:
-        wait = rng.uniform(*BETWEEN_S["workers"])
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(wait)
-        alive = [worker for worker in workers_of(process) if worker.pid in subject.at_work()]
+        wait_for_units(process, subject, len(subject.begun()) + subject.units("workers", rng), end)
+        time.sleep(rng.uniform(0, WITHIN_S))
+        at_work = {int(line[0]) for line in subject.begun()}  # Dask gives up one that dies before
+        alive = [worker for worker in workers_of(process) if worker.pid in at_work]
         if kills < most and alive:
             with contextlib.suppress(psutil.NoSuchProcess):
                 alive[rng.integers(len(alive))].kill()
                 kills += 1
-        _within(end, process, subject)
     return kills
+
+
+def wait_for_units(process: subprocess.Popen[bytes], subject: Subject, units: int, end: float) -> None:
+    """Wait until so many units were begun in the last call, or it has ended."""
+    while process.poll() is None and len(subject.begun()) < units:
+        time.sleep(0.02)
+        if time.monotonic() > end:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise SystemExit(f"a run takes longer than {LONGEST_S} s:\n{subject.said()[-2000:]}")
 
 
 def kill_driver(subject: Subject, rng: np.random.Generator, most: int) -> int:
@@ -133,8 +150,12 @@ def kill_driver(subject: Subject, rng: np.random.Generator, most: int) -> int:
     kills = 0
     while kills < most:
         process = subject.start()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(rng.uniform(*BETWEEN_S["driver"]))
+        if rng.random() < AT_START_SHARE:
+            time.sleep(rng.uniform(0, AT_START_S))
+        else:
+            wait_for_units(process, subject, subject.units("driver", rng), time.monotonic() + LONGEST_S)
+            time.sleep(rng.uniform(0, WITHIN_S))
+        if process.poll() is not None:
             return kills
         family = [*psutil.Process(process.pid).children(recursive=True), process]
         os.killpg(process.pid, signal.SIGKILL)
@@ -151,17 +172,8 @@ def kill_after_record(subject: Subject, rng: np.random.Generator, most: int) -> 
     seed = str(rng.integers(1 << 30))
     known = {"CAML_DIE_AFTER": str(died), "CAML_DIE_SEED": seed, "CAML_DIE_SHARE": str(AFTER_RECORD_SHARE)}
     process = subject.start(**known)
-    end = time.monotonic() + LONGEST_S
-    while process.poll() is None:
-        time.sleep(0.1)
-        _within(end, process, subject)
+    wait_for_units(process, subject, sys.maxsize, time.monotonic() + LONGEST_S)
     return len(list(died.iterdir()))
-
-
-def _within(end: float, process: subprocess.Popen[bytes], subject: Subject) -> None:
-    if time.monotonic() > end:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise SystemExit(f"a run takes longer than {LONGEST_S} s:\n{subject.said()[-2000:]}")
 
 
 def trial(
