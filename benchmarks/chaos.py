@@ -39,8 +39,8 @@ KILLS = {"workers": 300, "driver": 100, "XPILJZ": 20, "after-record": 50}
 SMOKE_KILLS = {"workers": 0, "driver": 1, "XPILJZ": 0, "after-record": 1}
 TILE = 300
 WORKERS = 2
-# Kills come by how far a run is, so that they fall into all of it on slow machines too: so many units an image, at most,
-# are begun before the next one, which then comes within so many seconds. Some drivers are killed as they start.
+# Kills come by how far a run is, so that they fall into all of it on slow machines too: so many units an image, at
+# most, are begun before the next one, which then comes within so many seconds. Some drivers are killed as they start.
 UNITS_BETWEEN = {"workers": 8, "driver": 35}
 WITHIN_S = 0.3
 AT_START_SHARE, AT_START_S = 0.2, 4.0
