@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import math
 import platform
@@ -19,12 +20,14 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 
 from caml_dask.simulate import Scenario, simulate_square
 
 SCENARIO = Scenario(points_per_cluster=20, r_max_nm=50.0, percent_clustered=50.0, density_per_um2=200.0)
 HOT_SHARE, HOT_AREA = 0.5, 0.01  # of the localizations, and of the area they lie in
 SAMPLE_S = 0.25
+SORTED_BY = {"points": "loc_id", "clusters": "cluster_id", "outlines": "cluster_id"}
 
 _BUCKET_ROWS = 1_000_000
 _PER_FRAME = 50
@@ -147,6 +150,17 @@ def stage_walls(out: Path, image_id: str) -> dict[str, float]:
     }
     order = sorted(ends, key=lambda stage: ends[stage])
     return {stage: round(ends[stage] - ends[before], 2) for before, stage in itertools.pairwise(order)}
+
+
+def tables_of(out: Path) -> dict[str, str]:
+    """A digest of each sorted result table of each image of a run."""
+    found = {}
+    for image in sorted(entry for entry in out.iterdir() if entry.is_dir() and entry.name != ".run"):
+        for name, key in SORTED_BY.items():
+            table = pq.read_table(image / f"{name}.parquet").sort_by(key)
+            content = repr((table.schema, table.to_pylist()))
+            found[f"{image.name}/{name}"] = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+    return found
 
 
 def machine() -> dict[str, Any]:

@@ -17,6 +17,10 @@ class OutputError(UsageError):
     """An output directory that is in use, or that holds another run."""
 
 
+class DiskFullError(CamlError):
+    """A file that does not fit on its disk any more; what was published before stands, and the run can be resumed."""
+
+
 class InputError(CamlError, ValueError):
     """An input that cannot be analysed; the image fails and the others go on.
 

@@ -5,8 +5,7 @@ All three use the kernels and stages of the command.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,13 +20,14 @@ from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_array
 
-from caml_dask.errors import CamlError, ConservationError, OutputError, UsageError
+from caml_dask.errors import ConservationError, OutputError, StoreError, UsageError
+from caml_dask.io.files import fingerprint, read_json
 from caml_dask.io.rundir import Image, Run
-from caml_dask.io.store import MemoryStore
+from caml_dask.io.store import DirectoryStore, MemoryStore
 from caml_dask.io.tables import as_localizations
 from caml_dask.models.classify import load
 from caml_dask.params import ColumnMap, Settings
-from caml_dask.pipeline import analyse
+from caml_dask.pipeline import LAST, analyse, units_by_stage
 from caml_dask.schema import NO_CLUSTER
 from caml_dask.stages.clusters import MeasuredClusters
 from caml_dask.stages.publish import summarise
@@ -184,16 +184,18 @@ class CAML(ClusterMixin, BaseEstimator):
 
 @dataclass(frozen=True)
 class ImageResult:
-    """The results of one image of a run.
+    """The results of one image of a run; a file that is not as the run left it is refused when it is read.
 
     image_id : its name in the run
     directory : where its files stand
     summary : its part of summary.json
+    store : its done records
     """
 
     image_id: str
     directory: Path
     summary: Mapping[str, Any]
+    store: DirectoryStore
 
     def points_in_batches(self, rows: int = 1 << 20) -> Iterator[pa.RecordBatch]:
         """Points in input order, at most `rows` at a time: for images larger than memory."""
@@ -207,18 +209,38 @@ class ImageResult:
     @cached_property
     def clusters(self) -> pd.DataFrame:
         """The measured clusters, by cluster_id."""
-        return pa_dataset.dataset(self.directory / "clusters.parquet").to_table().to_pandas()
+        return self._dataset([self.directory / "clusters.parquet"]).to_table().to_pandas()
 
     @cached_property
     def outlines(self) -> np.ndarray:
         """(clusters,) shapely geometries in nm, in the order of `clusters`; None where a cluster spans no area."""
-        table = pa_dataset.dataset(self.directory / "outlines.parquet").to_table()
+        table = self._dataset([self.directory / "outlines.parquet"]).to_table()
         return shapely.from_wkb(table["geometry"].to_numpy())
 
     def _points(self) -> pa_dataset.Dataset:
         parts = self.directory / "points"
-        files = sorted(parts.glob("part-*.parquet")) if parts.is_dir() else [self.directory / "points.parquet"]
-        return pa_dataset.dataset(files)
+        files = [parts / Path(name).name for name in self._stated if Path(name).parent.name == "points"]
+        return self._dataset(sorted(files) or [self.directory / "points.parquet"])
+
+    @cached_property
+    def _stated(self) -> dict[str, list[int | str]]:
+        """Size and digest of each file, as the done records state them."""
+        last = self.store.done(LAST.name, 0)
+        records = [self.store.done(stage, unit) for stage, unit in units_by_stage(last)] if last else []
+        return {name: file for record in records if record for name, file in record["files"].items()}
+
+    def _dataset(self, files: Sequence[Path]) -> pa_dataset.Dataset:
+        """Files as the run left them.
+
+        Raises
+        ------
+        StoreError : one that is missing, truncated or altered.
+        """
+        for path in files:
+            name = f"{self.image_id}/{path.relative_to(self.directory).as_posix()}"
+            if self._stated.get(name) != (found := fingerprint(path)) or found is None:
+                raise StoreError(f"{path} is missing or altered: make it again with --resume")
+        return pa_dataset.dataset(list(files))
 
 
 @dataclass(frozen=True)
@@ -246,15 +268,21 @@ def open_run(directory: Path | str) -> RunResult:
     """
     run = Run.open(Path(directory))
     try:
-        summary = json.loads((run.root / "summary.json").read_text(encoding="utf-8"))
+        summary = read_json(run.root / "summary.json")
     except FileNotFoundError:
         raise OutputError(f"{directory} holds a run that is not finished: continue it with --resume") from None
     except ValueError as error:
-        raise CamlError(f"{run.root / 'summary.json'} is damaged ({error}): run again with --resume") from None
+        raise StoreError(f"{run.root / 'summary.json'} is damaged ({error}): make it again with --resume") from None
     done = {i["image_id"]: i for i in summary["images"] if i["status"] == "done"}
     return RunResult(
         run.root,
         summary,
-        {name: ImageResult(name, run.outputs(name), entry) for name, entry in done.items()},
+        {
+            image.image_id: ImageResult(
+                image.image_id, run.outputs(image.image_id), done[image.image_id], run.store(image)
+            )
+            for image in run.images
+            if image.image_id in done
+        },
         {i["image_id"]: i["reason"] for i in summary["images"] if i["status"] == "failed"},
     )

@@ -122,8 +122,7 @@ def work_of(run: Run, image: Image, store: DirectoryStore) -> Work:
 
 
 def run_unit(run: Run, key: Key) -> dict[str, Any]:
-    """Do one unit and record it as done; one that is done already, by a worker that died before it could say so, is not
-    done again.
+    """Do one unit and record it as done; of one that is done already, return the record.
 
     Raises
     ------
@@ -132,9 +131,8 @@ def run_unit(run: Run, key: Key) -> dict[str, Any]:
     index, name, unit = key
     stage = next(stage for stage in STAGES if stage.name == name)
     store = run.store(run.images[index])
-    done = store.done(name, unit) or (store.done(LAST.name, 0) if stage is FIRST else None)
-    if done is not None:
-        return done
+    if (standing := _standing(store, stage, unit)) is not None:
+        return standing  # its worker was lost between the record and its report
     start = time.perf_counter()
     record = stage.run(work_of(run, run.images[index], store), unit)
     record["seconds"] = time.perf_counter() - start
@@ -142,6 +140,15 @@ def run_unit(run: Run, key: Key) -> dict[str, Any]:
     if not record.get("fused"):  # a small image leaves little, and the next one asks for it again
         pa.default_memory_pool().release_unused()
     return store.finish(LAST.name if record.get("fused") else name, unit, record)
+
+
+def _standing(store: DirectoryStore, stage: Stage, unit: int) -> dict[str, Any] | None:
+    """The done record of a unit; of a fused image the last one, which is its only one."""
+    record = store.done(stage.name, unit)
+    if record is None and stage is FIRST:
+        last = store.done(LAST.name, 0)
+        return last if last is not None and last.get("fused") else None
+    return record
 
 
 def barriers(run: Run, index: int, resumed: bool = False, alone: bool = True) -> Iterator[tuple[Stage, list[Key], int]]:
@@ -207,6 +214,7 @@ def _complete(store: DirectoryStore, check_files: bool) -> bool:
     """Whether all results of an image stand; its working tables need not."""
     last = store.done(LAST.name, 0)
     if last is None:
+        store.forget(LAST.name, 0)
         return False
     broken = False
     for stage, unit in units_by_stage(last) if check_files else ():
@@ -223,10 +231,11 @@ def _intact(store: DirectoryStore, stage: str, unit: int, check_files: bool) -> 
     record = store.done(stage, unit)
     if record is None:
         return False
-    if check_files and store.altered(record):
+    altered = store.altered(record) if check_files else []
+    if altered:
+        _told([name for name in altered if store.stands(name)])  # tables may have been cleared away
         store.forget(stage, unit)
-        return False
-    return True
+    return not altered
 
 
 def _told(altered: list[str]) -> bool:

@@ -6,6 +6,8 @@ import fcntl
 import json
 import os
 import pty
+import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from click.testing import CliRunner
 from support import simulated_table
 
 from caml_dask.cli import main
+from caml_dask.io.files import publish_json, read_json
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +102,13 @@ def rows(n, x="x [nm]", y="y [nm]", extra="", factor=1, offset=0):
         (rows(200, factor=0.01), [], 4, "fields span 500 to 3,000,000 nm"),
         (rows(200, factor=1000), [], 4, "accept them with --any-extent"),
         (rows(200, offset=1e9), [], 4, "from the origin"),
+        (rows(200, factor=8 / 160), [], 4, "fields span 500 to 3,000,000 nm"),  # 40 um in pixels of 160 nm
+        (rows(200, factor=8 / 100), [], 4, "are these pixels or um?"),
+        (rows(200, factor=8 * 100), [], 4, "--any-extent"),
+        (rows(200, factor=8 * 160), [], 4, "--any-extent"),
+        (rows(2), [], 4, "there are 2: no network takes so small a field"),
+        (rows(99), [], 4, "XPILJZ needs 101 localizations; there are 99"),
+        (rows(100, extra="nan,3\ninf,4\n"), [], 4, "there are 100"),
         (rows(100), [], 4, "XPILJZ needs 101 localizations; there are 100"),
         (rows(200) + "1,2,3\n", [], 4, "(row 200)"),
     ],
@@ -177,6 +187,58 @@ def test_names_of_files_cannot_leave_the_output_directory(command, tmp_path):
     assert result.exit_code == 0, result.output
     made = [p.name for p in (tmp_path / "out").iterdir() if p.is_dir() and p.name != ".run"]
     assert made == ["0001_rm_-rf_x_cmd"]
+
+
+@pytest.mark.parametrize("channel", ["../../up", "/etc/passwd", "a" * 4000, "", "..", "=cmd"])
+def test_names_of_channels_cannot_either(command, tmp_path, channel):
+    lines = rows(150).splitlines()[1:]
+    text = "\n".join(["x_nm,y_nm,dye", *(f"{line},{dye}" for dye in (channel, "b") for line in lines)]) + "\n"
+    (tmp_path / "in.csv").write_text(text)
+    before = set(tmp_path.parent.iterdir())
+    result = command(tmp_path / "in.csv", "--columns", "x=x_nm,y=y_nm,unit=nm,channel=dye")
+    assert result.exit_code == 0, result.output
+    made = [p.name for p in (tmp_path / "out").iterdir() if p.is_dir() and p.name != ".run"]
+    assert len(made) == 2 and all(re.fullmatch(r"000[12]_in_ch[A-Za-z0-9_-]{1,20}", name) for name in made)
+    assert {p.name for p in tmp_path.iterdir()} == {"in.csv", "out"} and set(tmp_path.parent.iterdir()) == before
+
+
+def test_inputs_named_with_dots_links_and_long_paths(command, table, tmp_path):
+    """Whatever the path that leads to it, an image is named after its file, and what is written stays under --out."""
+    deep = tmp_path.joinpath(*["d" * 200] * 15)
+    deep.mkdir(parents=True)
+    (deep / ("n" * 240 + ".csv")).symlink_to(table)
+    (tmp_path / "link.csv").symlink_to(table)
+    dotted = deep / ".." / ".." / "d" / ".." / ".." / "link.csv"
+    for path, exit_code in (((deep / ("n" * 240 + ".csv")), 0), (tmp_path / "link.csv", 0), (dotted, 4)):
+        result = command(path, out=f"out{len(path.parts)}")
+        assert result.exit_code == exit_code, result.output
+        out = tmp_path / f"out{len(path.parts)}"
+        assert all(len(p.name) <= 65 for p in out.iterdir())
+        assert all(p.resolve().is_relative_to(out.resolve()) for p in out.rglob("*"))
+    too_long = command("x" * 4096 + ".csv", out="long")
+    assert too_long.exit_code == 4 and "Traceback" not in too_long.output and "defect" not in too_long.output
+
+
+@pytest.mark.parametrize("out", ["o" * 4096, "o" * 300])
+def test_an_output_directory_that_cannot_be_made_is_refused(command, table, out):
+    result = command(table, out=out)
+    assert result.exit_code in (2, 4) and "File name too long" in result.output
+
+
+def test_an_image_directory_that_is_a_link_is_not_followed(command, table, tmp_path):
+    """Overwriting removes what a run made, never what a link in its place leads to."""
+    command(table)
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "notes.txt").write_text("mine")
+    image = tmp_path / "out" / "0001_cell_a"
+    shutil.rmtree(image)
+    image.symlink_to(precious)
+    refused = command(table, "--resume")
+    assert refused.exit_code == 4 and "is a link, which a run does not follow" in refused.output
+    assert command(table, "--overwrite").exit_code == 0
+    assert (image / "points.parquet").exists() and not image.is_symlink()
+    assert [p.name for p in precious.iterdir()] == ["notes.txt"]
 
 
 def test_channels_are_images(command, tmp_path):
@@ -258,7 +320,7 @@ def test_a_manifest_that_points_elsewhere_is_not_followed(command, table, tmp_pa
     command(table)
     (tmp_path / "precious").mkdir()
     manifest = tmp_path / "out" / ".run" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace("0001_cell_a", "../precious"))
+    publish_json(manifest, json.loads(json.dumps(read_json(manifest)).replace("0001_cell_a", "../precious")))
     command(table, "--overwrite")
     assert (tmp_path / "precious").exists()
 

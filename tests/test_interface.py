@@ -9,7 +9,7 @@ from sklearn.cluster import DBSCAN
 from support import Threshold, TwoThresholds, simulated_table
 
 from caml_dask import CAML, analyze, open_run, read_localizations
-from caml_dask.errors import InputError, OutputError, TooFewLocalizations, UsageError
+from caml_dask.errors import InputError, OutputError, StoreError, TooFewLocalizations, UsageError
 from caml_dask.params import Settings
 from caml_dask.run.session import execute
 from caml_dask.schema import CLUSTERS, CLUSTERS_3D
@@ -126,6 +126,31 @@ def test_a_run_is_read_back(table, tmp_path):
     assert sum(len(batch) for batch in image.points_in_batches(300)) == len(image.points)
     with pytest.raises(OutputError, match="holds no run"):
         open_run(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["points", "clusters", "outlines"])
+def test_a_damaged_result_is_refused_and_named(table, name, tmp_path):
+    """And the others are read all the same; the summary is damaged last."""
+    execute([table], tmp_path / "out", Settings(), workers=0)
+    path = tmp_path / "out" / "0001_field" / f"{name}.parquet"
+    damage(path)
+    image = open_run(tmp_path / "out").images["0001_field"]
+    with pytest.raises(StoreError, match=rf"{name}\.parquet is missing or altered: make it again with --resume"):
+        getattr(image, name)
+    assert len(image.clusters if name != "clusters" else image.points) > 10
+    path.unlink()
+    with pytest.raises(StoreError, match=f"{name}.parquet is missing"):
+        getattr(open_run(tmp_path / "out").images["0001_field"], name)
+    damage(tmp_path / "out" / "summary.json")
+    with pytest.raises(StoreError, match=r"summary\.json is damaged"):
+        open_run(tmp_path / "out")
+
+
+def damage(path):
+    """Flip one bit."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 1
+    path.write_bytes(content)
 
 
 def blobs(dimensions):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +15,10 @@ from support import TwoThresholds, done_records, result_tables, simulated_table
 import caml_dask.pipeline as pipeline
 from caml_dask import analyze, read_localizations
 from caml_dask.errors import OutputError
+from caml_dask.io.files import publish_json, read_json
+from caml_dask.io.rundir import Run
 from caml_dask.io.store import DirectoryStore
-from caml_dask.params import Settings
+from caml_dask.params import ColumnMap, Settings
 from caml_dask.run.session import execute
 from caml_dask.schema import CLUSTERS_3D
 
@@ -97,6 +101,52 @@ def test_stopped_anywhere_and_resumed(table, undisturbed, place, after_write, tm
     assert list((tmp_path / "out").rglob("*.working")) == []
 
 
+@pytest.mark.parametrize("tile", [None, 700])
+def test_a_unit_recorded_but_not_reported_is_not_done_again(table, tile, tmp_path):
+    """As where its worker is lost in between, and Dask gives the unit to another."""
+    run = execute([table], tmp_path / "out", Settings(max_localizations=tile), workers=0).run
+    before = done_records(tmp_path / "out")
+    for path in before:
+        stage, unit = path.parts[-3], int(path.stem)
+        record = pipeline.run_unit(run, (0, stage if tile else "read", unit))
+        assert (record["stage"], record["unit"]) == (stage, unit)
+    assert done_records(tmp_path / "out") == before
+
+
+def flip(path, place=0.5):
+    data = bytearray(path.read_bytes())
+    data[int(place * len(data))] ^= 4
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "0001_field/done/points/000/000000.json"])
+def test_a_damaged_record_or_manifest_is_named_and_mended(table, undisturbed, name, tmp_path, caplog):
+    out, settings = tmp_path / "out", Settings(max_localizations=700)
+    execute([table], out, settings, workers=0)
+    before = done_records(out)
+    flip(out / ".run" / name)
+    assert execute([table], out, settings, workers=0, resume=True).exit_code == 0
+    assert f".run/{name} is damaged" in caplog.text
+    assert same(result_tables(out), undisturbed)
+    if name == "manifest.json":
+        assert done_records(out) == before
+        # of other settings it cannot be told what stood there
+        flip(out / ".run" / name)
+        with pytest.raises(OutputError, match="is damaged"):
+            execute([table], out, Settings(min_points=5), workers=0, resume=True)
+
+
+def test_a_damaged_working_table_is_named_and_made_again(table, undisturbed, tmp_path, monkeypatch, caplog):
+    out, settings = tmp_path / "out", Settings(max_localizations=700)
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        stop_at(patch, 26, after_write=False)
+        execute([table], out, settings, workers=0)
+    flip(out / ".run" / "0001_field" / "labels" / "000" / "000001.arrow")
+    assert execute([table], out, settings, workers=0, resume=True).exit_code == 0
+    assert caplog.text.count("is missing or altered") == 1 and "labels/000/000001.arrow" in caplog.text
+    assert same(result_tables(out), undisturbed)
+
+
 def test_resuming_a_finished_run_runs_nothing(table, undisturbed, tmp_path, monkeypatch):
     execute([table], tmp_path / "out", Settings(), workers=0)
     monkeypatch.setattr(pipeline, "run_unit", lambda *_: pytest.fail("a finished unit ran again"))
@@ -130,6 +180,52 @@ def test_another_run_is_refused_and_what_differs_named(table, tmp_path):
     table_copy.write_text(table.read_text().replace("1", "2", 1))
     with pytest.raises(OutputError, match=r"inputs\..*field\.csv"):
         execute([table_copy], tmp_path / "other", Settings(), workers=0, resume=True)
+
+
+OTHER = {
+    "model": "07VEJJ",
+    "max_localizations": 300,
+    "nonfinite": "refuse",
+    "area_um2": 7.0,
+    "min_points": 4,
+    "any_extent": True,
+    "save_features": True,
+    "columns": ColumnMap(unit="nm"),
+}
+
+
+@pytest.fixture(scope="module")
+def standing(table, tmp_path_factory):
+    out = tmp_path_factory.mktemp("standing") / "out"
+    execute([table], out, Settings(max_localizations=700), workers=0)
+    return out
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Settings)])
+def test_each_changed_setting_is_refused_by_name(table, standing, name):
+    """Also those that change no result: a run is one of one digest of settings."""
+    before = done_records(standing)
+    changed = Settings(**{"max_localizations": 700, name: OTHER[name]})
+    with pytest.raises(OutputError, match=rf"it differs in .*settings\.{name}: .* -> "):
+        execute([table], standing, changed, workers=0, resume=True)
+    assert done_records(standing) == before
+
+
+@pytest.mark.parametrize(
+    ("part", "key"), [("model", "weights_sha256"), ("model", "name"), ("version", None), ("machine", "processor")]
+)
+def test_a_run_of_other_weights_version_or_machine_is_refused_by_name(table, standing, part, key, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(standing, out)
+    manifest = out / ".run" / "manifest.json"
+    changed = read_json(manifest)
+    changed[part] = "other" if key is None else {**changed[part], key: "other"}
+    publish_json(manifest, changed)
+    with pytest.raises(OutputError, match=rf"differs in {part}{'' if key is None else '.' + key}: other -> "):
+        execute([table], out, Settings(max_localizations=700), workers=0, resume=True)
+    # Its done records are those of the manifest they were made under, and of no other.
+    run = Run.open(out)
+    assert run.store(run.images[0]).done(pipeline.LAST.name, 0) is None
 
 
 def test_overwriting_removes_the_run_and_nothing_else(table, tmp_path):
@@ -210,9 +306,9 @@ def test_a_run_that_cannot_be_read_is_replaced_whole(table, tmp_path):
     out = tmp_path / "out"
     execute([table], out, Settings(max_localizations=700), workers=0)
     manifest = out / ".run" / "manifest.json"
-    changed = json.loads(manifest.read_text())
+    changed = read_json(manifest)
     changed["settings"]["of_another_version"] = 1
-    manifest.write_text(json.dumps(changed))
+    publish_json(manifest, changed)
     with pytest.raises(OutputError, match=r"settings\.of_another_version: 1 -> None"):
         execute([table], out, Settings(max_localizations=700), workers=0, resume=True)
     small = tmp_path / "field.csv"

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from caml_dask.errors import CamlError, UsageError
+from caml_dask.io.files import FULL
 
 _log = logging.getLogger("caml_dask")
 DONE, USAGE, SOME_FAILED, FAILED, INTERRUPTED = 0, 2, 3, 4, 130
@@ -88,7 +89,9 @@ def guarded(command: Callable[..., int]) -> Callable[..., None]:
         except (CamlError, OSError) as error:
             if debug:
                 traceback.print_exc()
-            click.echo(f"caml-dask: {error}", err=True)
+            full = isinstance(error, OSError) and error.errno in FULL
+            hint = ": no room is left on the disk; make room and call again" if full else ""
+            click.echo(f"caml-dask: {error}{hint}", err=True)
             code = USAGE if isinstance(error, UsageError) else FAILED
         except Exception as error:
             if debug:

@@ -72,7 +72,10 @@ class ParquetReader:
 
     def _next(self, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
         try:
-            return next(batches, None)
+            batch = next(batches, None)
+            if batch is not None:
+                batch.validate(full=True)  # text of a file without checksums may be no UTF-8
+            return batch
         except _FAULTS as error:
             raise _damaged(self.path, error) from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import platform
 import re
 import shutil
@@ -16,11 +17,12 @@ from typing import Any
 
 from caml_dask.errors import OutputError
 from caml_dask.io import locks
-from caml_dask.io.files import fingerprint, publish_text
+from caml_dask.io.files import WORKING, fingerprint, publish_json, publish_text, read_json, sweep
 from caml_dask.io.store import DirectoryStore
 from caml_dask.params import ColumnMap, Settings
 
 HIDDEN = ".run"
+_log = logging.getLogger("caml_dask")
 _COMPARED = ("settings", "inputs", "model", "version", "machine")
 
 
@@ -62,13 +64,20 @@ class Run:
     @cached_property
     def digest(self) -> str:
         """BLAKE2b of the manifest, 32 hexadecimal digits: what tells done records of one run from another's."""
-        text = json.dumps(self.manifest, sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return _digest(self.manifest)
 
     def store(self, image: Image) -> DirectoryStore:
-        """The tables of an image."""
-        scratch = self.root / HIDDEN / image.image_id
-        return DirectoryStore(self.root, scratch, self.outputs(image.image_id), self.digest)
+        """The tables of an image.
+
+        Raises
+        ------
+        OutputError : a link stands where a folder of the image should: what is written stays under the root.
+        """
+        scratch, outputs = self.root / HIDDEN / image.image_id, self.outputs(image.image_id)
+        for folder in (scratch, outputs):
+            if folder.is_symlink():
+                raise OutputError(f"{folder} is a link, which a run does not follow: remove it")
+        return DirectoryStore(self.root, scratch, outputs, self.digest)
 
     def note_failure(self, image: Image, error: BaseException) -> None:
         """Write down why an image failed, for who asks while the run goes on; that it failed does not depend on it."""
@@ -121,12 +130,17 @@ def read_manifest(root: Path) -> dict[str, Any] | None:
     """
     path = Path(root) / HIDDEN / "manifest.json"
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return manifest
+        return read_json(path)
     except FileNotFoundError:
         return None
     except (ValueError, OSError) as error:
-        raise OutputError(f"{path} is damaged ({error}): start anew with --overwrite") from None
+        raise OutputError(
+            f"{path} is damaged ({error}): run again with --resume, or start anew with --overwrite"
+        ) from None
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(manifest, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def _safe(image_id: str) -> str:
@@ -217,15 +231,31 @@ def prepare(root: Path, manifest: dict[str, Any], resume: bool, overwrite: bool)
         inputs, weights or version is to be resumed: the message names what differs.
     """
     refuse_standing(root, resume, overwrite)
-    stands = read_manifest(root) if resume else None
+    sweep([*root.glob(WORKING), *(root / HIDDEN).glob(WORKING)])
+    stands = _taken_up(root, manifest) if resume else None
     if stands is not None:
         found = differences(stands, json.loads(json.dumps(manifest)))
         if found:
             raise OutputError(f"{root} holds another run and cannot be resumed; it differs in " + "; ".join(found))
         return Run.open(root)
     _remove_run(root)
-    publish_text(root / HIDDEN / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True))
+    publish_json(root / HIDDEN / "manifest.json", manifest, indent=1)
     return Run.open(root)
+
+
+def _taken_up(root: Path, manifest: dict[str, Any]) -> dict[str, Any] | None:
+    """The manifest of the run that stands; a damaged one is written anew where done records tell that it was this."""
+    try:
+        return read_manifest(root)
+    except OutputError:
+        path, digest = root / HIDDEN / "manifest.json", _digest(manifest)
+        for record in (root / HIDDEN).glob("*/done/*/*/*.json"):
+            with suppress(OSError, ValueError):
+                if read_json(record).get("run") == digest:
+                    _log.warning("%s is damaged and written anew: finished units are of this very run", path)
+                    publish_json(path, manifest, indent=1)
+                    return manifest
+        raise
 
 
 def _remove_run(root: Path) -> None:
@@ -235,7 +265,9 @@ def _remove_run(root: Path) -> None:
         images |= {image.image_id for image in Run.open(root).images}
     for name in sorted(images):
         for directory in (root / HIDDEN / name, root / name):
-            if directory.is_dir():
+            if directory.is_symlink():
+                directory.unlink()
+            elif directory.is_dir():
                 shutil.rmtree(directory)
     for name in ("summary.json", "images.csv", f"{HIDDEN}/manifest.json"):
         (root / name).unlink(missing_ok=True)

@@ -8,6 +8,7 @@ directory.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import threading
 from abc import ABC, abstractmethod
@@ -22,10 +23,22 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from caml_dask.errors import StoreError
-from caml_dask.io.files import claimed, fingerprint, publish, publish_text, sync
+from caml_dask.io.files import (
+    WORKING,
+    claimed,
+    fingerprint,
+    publish,
+    publish_json,
+    publish_text,
+    read_json,
+    room_for,
+    sweep,
+    sync,
+)
 
 SHARD = 1000
 _CACHE_BYTES = 64 << 20
+_log = logging.getLogger("caml_dask")
 _FILLED = b"caml_dask.parts"  # which parts of a table have rows: each of those is one record batch
 
 _Read = TypeVar("_Read")
@@ -156,22 +169,24 @@ class DirectoryStore(Store):
     def finish(self, stage: str, unit: int, record: dict[str, Any]) -> dict[str, Any]:
         """Record that a unit is done, with the size and digest of every file it wrote, once all have their names."""
         for folder in {path.parent for path in self.written}:
-            sync(folder)
+            with room_for(folder):
+                sync(folder)
         files = {path.relative_to(self._root).as_posix(): fingerprint(path) for path in self.written}
         record = {**record, "run": self._run, "stage": stage, "unit": unit, "files": files}
-        publish_text(self._record(stage, unit), json.dumps(record, sort_keys=True))
+        publish_json(self._record(stage, unit), record)
         self.written = []
         return record
 
     def done(self, stage: str, unit: int) -> dict[str, Any] | None:
-        """The done record of a unit, or None where it is not finished."""
+        """The done record of a unit, or None where it is not finished; a damaged record is none, and is named."""
         path = self._record(stage, unit)
         try:
-            record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            record = read_json(path)
         except FileNotFoundError:
             return None
         except (ValueError, OSError) as error:
-            raise StoreError(f"{path}: the done record cannot be read ({error}); run again with --overwrite") from None
+            _log.warning("%s is damaged (%s): its unit counts as not done", path, error)
+            return None
         return record if record.get("run") == self._run else None
 
     def finished(self, stage: str) -> list[float]:
@@ -194,6 +209,10 @@ class DirectoryStore(Store):
         if untouched_since_ns is not None:
             stated = {p: s for p, s in stated.items() if not _untouched(p, s, untouched_since_ns)}
         return [path.relative_to(self._root).as_posix() for path, s in stated.items() if fingerprint(path) != s]
+
+    def stands(self, name: str) -> bool:
+        """Whether there is a file of this name, as done records say it."""
+        return (self._root / name).exists()
 
     def forget(self, stage: str, unit: int) -> None:
         """Withdraw a done record, so that its unit runs again."""
@@ -219,8 +238,7 @@ class DirectoryStore(Store):
     def sweep(self) -> None:
         """Remove working files that units left behind when they were killed. Only for who holds the run's lock."""
         for directory in (self._scratch, self._outputs):
-            for path in sorted(directory.rglob(".*.working")) if directory is not None else ():
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            sweep(directory.rglob(WORKING) if directory is not None else ())
 
     def clear_tables(self) -> None:
         """Remove the image's working tables; its outputs and the done records stand."""

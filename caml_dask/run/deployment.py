@@ -15,7 +15,7 @@ from caml_dask.run import interrupts
 from caml_dask.run.settings import Batch, Deployment, Existing, Local
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 # Workers are processes of one thread; so are the libraries in them.
 ONE_THREAD = dict.fromkeys(
@@ -27,6 +27,7 @@ ONE_THREAD = dict.fromkeys(
 )
 _CONNECT_S = 30
 _LOOK_S = 1.0  # between two looks at whether the user has had enough of waiting
+_REPLACING_S = 5.0  # between two looks for workers that are gone for good
 _CONFIG = {
     "distributed.scheduler.allowed-failures": 2,  # then a unit is tried again with nothing beside it (DaskExecutor)
     "distributed.scheduler.no-workers-timeout": "60s",
@@ -78,6 +79,19 @@ def deployed(deployment: Deployment, scratch: Path) -> Iterator[Client]:
 
 
 @contextmanager
+def _replacing(cluster: LocalCluster, workers: int) -> Iterator[None]:
+    """Dask gives a worker up that died while it started, or that needs long to start again: then begin another."""
+    from tornado.ioloop import PeriodicCallback
+
+    keeper = PeriodicCallback(lambda: cluster.scale(workers), 1e3 * _REPLACING_S)
+    cluster.loop.add_callback(keeper.start)
+    try:
+        yield
+    finally:
+        cluster.loop.add_callback(keeper.stop)
+
+
+@contextmanager
 def local_cluster(workers: int, memory: str | None = None) -> Iterator[Client]:
     """An embedded cluster of single-threaded worker processes, listening on loopback alone.
 
@@ -105,7 +119,7 @@ def local_cluster(workers: int, memory: str | None = None) -> Iterator[Client]:
                 memory_limit=memory or "auto",
             )
         cluster.scheduler.add_plugin(lost)
-        with cluster, Client(cluster) as client:
+        with cluster, _replacing(cluster, workers), Client(cluster) as client:
             try:
                 yield client
             finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from typing import Any
 
 from caml_dask import __version__
 from caml_dask.errors import InputError
-from caml_dask.io.files import publish_text
+from caml_dask.io.files import publish_json, publish_text
 from caml_dask.io.rundir import HIDDEN, Image, Run, describe, image_ids, locked, prepare, refuse_standing
 from caml_dask.io.sources import list_channels
 from caml_dask.models.classify import load
@@ -143,7 +142,7 @@ def write_summary(run: Run, failed: Mapping[str, BaseException]) -> None:
         entry["status"] = status
         images.append(entry | ({"reason": str(error)} if error is not None else summary_of(run, image)))
     publish_text(run.root / "images.csv", rows.getvalue())
-    publish_text(run.root / "summary.json", json.dumps({**made_with(run.manifest), "images": images}, indent=1))
+    publish_json(run.root / "summary.json", {**made_with(run.manifest), "images": images}, indent=1)
 
 
 def made_with(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -132,6 +132,23 @@ def test_a_worker_killed_in_mid_run_changes_nothing(table, serial, tmp_path):
     assert same(result_tables(out), serial)
 
 
+def test_workers_killed_while_they_start_again_are_replaced(table, serial, tmp_path):
+    """Dask itself gives them up, and so would the run have none left."""
+    out = tmp_path / "out"
+    process = start(table, out)
+    wait_for_records(process, out, 12)
+    killed = set()
+    while len(killed) < 6 and process.poll() is None:
+        for child in psutil.Process(process.pid).children():
+            if child.pid not in killed and any("spawn_main" in word for word in child.cmdline()):
+                killed.add(child.pid)
+                child.kill()
+        time.sleep(0.3)
+    output = process.communicate(timeout=300)[0].decode()
+    assert process.returncode == 0, output
+    assert same(result_tables(out), serial)
+
+
 def test_no_worker_is_lost_in_an_undisturbed_run(table, serial, tmp_path):
     process = start(table, tmp_path / "out")
     output = process.communicate(timeout=200)[0].decode()
