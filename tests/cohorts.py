@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from caml_dask.io.files import publish_json, read_json
 from caml_dask.params import Settings
 from caml_dask.run.session import execute
 from caml_dask.simulate import Scenario, simulate_square
@@ -36,7 +36,7 @@ def screened(root: Path, items: Sequence[Mapping[str, str]], nights: int = 1, dr
     for night, part in enumerate(np.array_split(np.arange(len(items)), nights)):
         folder = f"nights/2026110{night + 1}T021500"
         execute([Path(items[k]["path"]) for k in part], root / folder, Settings(), workers=0)
-        whole = json.loads((root / folder / "summary.json").read_text())
+        whole = read_json(root / folder / "summary.json")
         for k, entry in zip(part, whole.pop("images")):
             factors = {name: value for name, value in items[k].items() if name != "path"}
             done = entry["status"] == "done"
@@ -58,13 +58,13 @@ def write(root: Path, rows: Sequence[Mapping[str, str]], whole: Mapping[str, obj
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    (root / "summary.json").write_text(json.dumps(whole))
+    publish_json(root / "summary.json", whole)
 
 
 def read(root: Path) -> tuple[list[dict[str, str]], dict]:
     """Rows of images.csv, and summary.json."""
     with (root / "images.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file)), json.loads((root / "summary.json").read_text())
+        return list(csv.DictReader(file)), read_json(root / "summary.json")
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

@@ -104,7 +104,12 @@ def claimed(path: Path) -> Iterator[bool]:
 
 def publish_json(path: Path, content: Mapping[str, Any], indent: int | None = None) -> None:
     """Publish a mapping as JSON under a seal, a digest of itself, by which :func:`read_json` tells damage."""
-    publish_text(path, json.dumps({**content, _SEAL: _seal_of(content)}, indent=indent))
+    publish_text(path, sealed(content, indent))
+
+
+def sealed(content: Mapping[str, Any], indent: int | None = None) -> str:
+    """A mapping as JSON under its seal."""
+    return json.dumps({**content, _SEAL: _seal_of(content)}, indent=indent)
 
 
 def read_json(path: Path) -> dict[str, Any]:

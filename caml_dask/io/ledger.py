@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from caml_dask.io.files import publish_if_new
+from caml_dask.io.files import publish_if_new, read_json, sealed
 
 HIDDEN = ".screen"
 _log = logging.getLogger("caml_dask")
@@ -56,10 +54,7 @@ class Ledger:
         """The ledger of a screening; an empty one, with a warning, where it is damaged: all is analysed anew."""
         path = _path(root)
         try:
-            whole = json.loads(path.read_text(encoding="utf-8"))
-            if whole["digest"] != _digest(whole["ledger"]):
-                raise ValueError("its digest does not match")
-            found = whole["ledger"]
+            found = read_json(path)
             return cls(**{**found, "entries": {key: Entry(**entry) for key, entry in found["entries"].items()}})
         except FileNotFoundError:
             return cls()
@@ -69,14 +64,8 @@ class Ledger:
 
     def write(self, root: Path) -> None:
         """Publish the ledger, where it says anything new."""
-        found = asdict(self)
-        text = json.dumps({"digest": _digest(found), "ledger": found}, sort_keys=True)
-        publish_if_new(_path(root), text)
+        publish_if_new(_path(root), sealed(asdict(self)))
 
 
 def _path(root: Path) -> Path:
     return root / HIDDEN / "ledger.json"
-
-
-def _digest(ledger: dict[str, Any]) -> str:
-    return hashlib.blake2b(json.dumps(ledger, sort_keys=True).encode(), digest_size=16).hexdigest()

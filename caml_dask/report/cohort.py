@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from caml_dask.errors import CamlError, OutputError
+from caml_dask.io.files import read_json
 from caml_dask.io.rundir import Run
 from caml_dask.report.factors import NO_FACTORS, CohortTable
 from caml_dask.report.images import read_clusters
@@ -146,7 +146,7 @@ def _item(
 def _summary(root: Path) -> dict[str, Any]:
     path = root / "summary.json"
     try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        facts = read_json(path)
         if not isinstance(facts["images"], list):
             raise ValueError("its images are no list")
     except FileNotFoundError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 
 from caml_dask.drift import of_night, usual
 from caml_dask.io.cohort import CHANNEL, FACTORS
-from caml_dask.io.files import publish_if_new
+from caml_dask.io.files import publish_if_new, sealed
 from caml_dask.io.ledger import Entry, Ledger
 from caml_dask.io.rundir import Image
 from caml_dask.run.nights import NIGHTS, Nights
@@ -95,7 +94,7 @@ def conclude(
     drift = [line for night in ledger.last for line in _drift_of(night, images)]
     publish_if_new(root / "images.csv", _table(factors, images))
     whole = _strict({**made_with(manifest), "images": images, "drift": drift, "new": new})
-    publish_if_new(root / "summary.json", json.dumps(whole, indent=1, allow_nan=False))
+    publish_if_new(root / "summary.json", sealed(whole, indent=1))
     return Screened(root, images, new, drift, analysed)
 
 

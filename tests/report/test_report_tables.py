@@ -15,6 +15,7 @@ from cohorts import LOOSE, TIGHT, rows_of
 from scipy import stats
 
 from caml_dask.cli import main
+from caml_dask.io.files import publish_json, read_json
 from caml_dask.params import Settings
 from caml_dask.report import measures, write_report
 from caml_dask.report.pictures import pictured
@@ -215,22 +216,25 @@ def lose_file(root, row):
 
 def alter_summary(root, row):
     path = root / "summary.json"
-    whole = json.loads(path.read_text())
+    whole = read_json(path)
     next(e for e in whole["images"] if e["folder"] == row["folder"])["area_um2"] *= 2
-    path.write_text(json.dumps(whole))
+    publish_json(path, whole)
 
 
 def point_outside(root, row):
     shutil.copytree((root / row["folder"]).parent, root.parent / "elsewhere")
-    for path in (root / "images.csv", root / "summary.json"):
-        path.write_text(path.read_text().replace(row["folder"], f"../elsewhere/{row['image_id']}"))
+    elsewhere = f"../elsewhere/{row['image_id']}"
+    path = root / "images.csv"
+    path.write_text(path.read_text().replace(row["folder"], elsewhere))
+    whole = json.dumps(read_json(root / "summary.json"))
+    publish_json(root / "summary.json", json.loads(whole.replace(row["folder"], elsewhere)))
 
 
 def forget(root, row):
     path = root / "summary.json"
-    whole = json.loads(path.read_text())
+    whole = read_json(path)
     whole["images"] = [entry for entry in whole["images"] if entry["folder"] != row["folder"]]
-    path.write_text(json.dumps(whole))
+    publish_json(path, whole)
 
 
 @pytest.mark.parametrize(

@@ -242,7 +242,7 @@ def test_a_damaged_ledger_is_never_believed(folder):
     ledger.write_text(ledger.read_text().replace("0003_cell_2", "0004_cell_3"))
     again = call(folder)
     assert "10 of 12 images done, 12 images analysed" in again.stdout
-    assert "ledger.json is damaged (its digest does not match)" in again.stderr
+    assert "ledger.json is damaged (its content does not fit the digest in it)" in again.stderr
 
 
 def test_one_content_counts_once(folder):
