@@ -254,8 +254,8 @@ def main() -> None:
         for pair in CONTRASTS
         for measure in MEASURES
     ]
-    about = {"images": len(report.cohort.images), "failed": len(report.cohort.failed), "between_sigma": BETWEEN_SIGMA}
-    whole = {"about": about, "versions": report.cohort.facts["versions"], "medians": rows, "contrasts": contrasts}
+    about = {"images": len(report.results.images), "failed": len(report.results.failed), "between_sigma": BETWEEN_SIGMA}
+    whole = {"about": about, "versions": report.results.facts["versions"], "medians": rows, "contrasts": contrasts}
     options.results.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     print(told(rows, contrasts))
     print(f"the report is {report.page}")

@@ -31,7 +31,7 @@ def report(directory: Path, by: str, within: tuple[str, ...], cohort: Path | Non
     written = write_report(directory, cohort, by, within)
     for note in written.notes:
         click.echo(f"note: {note}", err=True)
-    images, failed = len(written.cohort.images), len(written.cohort.failed)
+    images, failed = len(written.results.images), len(written.results.failed)
     compared = sum(len(group) for family in written.families for group in family.groups.values())
     click.echo(f"{images} images, {compared} of them compared by {by}, {failed} failed; the report is {written.page}")
     return DONE

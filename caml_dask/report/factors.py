@@ -1,67 +1,25 @@
-"""The cohort table: which image belongs to which condition, replicate, channel or other factor."""
+"""The factors of an image of a run, which knows none, from the cohort it belongs to."""
 
 from __future__ import annotations
 
-import csv
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from caml_dask.errors import UsageError
-
-NO_FACTORS: dict[str, str] = {}
-"""What :meth:`CohortTable.factors` returns of an image that is not in the table."""
+from caml_dask.io.cohort import CHANNEL, Cohort
 
 
-@dataclass(frozen=True)
-class CohortTable:
-    """Rows of a cohort table.
+def factors_of(path: str, channel: str, cohort: Cohort) -> Mapping[str, str] | None:
+    """The factors of an image: by its path, or by its file name where one member alone has that; None for no member.
 
-    rows : (path, factors), the path resolved against the table's folder
+    channel : the image's, where its file holds several; a member that names one is of that channel alone
     """
-
-    rows: tuple[tuple[Path, Mapping[str, str]], ...]
-
-    @classmethod
-    def read(cls, path: Path) -> CohortTable:
-        """Read a table: UTF-8, comma, a header with `path`; every other column is a factor.
-
-        Raises
-        ------
-        UsageError : a table that is missing, is no such table, or has no rows.
-        """
-        try:
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                reader = csv.DictReader(file, strict=True)
-                names = [name.strip() for name in reader.fieldnames or ()]
-                reader.fieldnames = names
-                listed = list(reader)
-        except (OSError, ValueError, csv.Error) as error:
-            raise UsageError(f"{path}: no cohort table ({error}): give a CSV, UTF-8, with a header") from None
-        if "path" not in names or not listed:
-            raise UsageError(
-                f"{path}: a cohort table has a column `path` and a row an image; this has the columns "
-                f"{', '.join(names) or '(none)'} and {len(listed)} rows"
-            )
-        rows = []
-        for number, row in enumerate(listed):
-            if None in row or None in row.values():
-                raise UsageError(f"{path}: row {number} does not have {len(names)} cells")
-            factors = {name: row[name].strip() for name in names if name and name != "path"}
-            rows.append(((path.parent / row["path"].strip()).resolve(), factors))
-        return cls(tuple(rows))
-
-    def factors(self, path: str, channel: str) -> Mapping[str, str]:
-        """The factors of an image: by its path, or by its file name where one path alone has that.
-
-        channel : the image's, where its file holds several; a row that names one is of that channel alone
-        """
-        wanted = Path(path).resolve()
-        mine = [row for row in self.rows if row[0] == wanted]
-        if not mine:
-            named = [row for row in self.rows if row[0].name == wanted.name]
-            mine = named if len({row_path for row_path, _ in named}) == 1 else []
-        for _, factors in mine:
-            if not channel or factors.get("channel", "") in ("", channel):
-                return factors
-        return NO_FACTORS
+    wanted = Path(os.path.realpath(path))
+    mine = [member for member in cohort.members if member.path == wanted]
+    if not mine:
+        named = [member for member in cohort.members if member.path.name == wanted.name]
+        mine = named if len({member.path for member in named}) == 1 else []
+    for member in mine:
+        if not channel or member.channel in (None, channel):
+            return {**member.factors, **({CHANNEL: member.channel} if member.channel else {})}
+    return None

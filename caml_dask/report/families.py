@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from caml_dask.errors import UsageError
-from caml_dask.report.cohort import Cohort, Measured
 from caml_dask.report.measures import Measure
+from caml_dask.report.results import Measured, Results
 from caml_dask.stats.comparison import LEAST_VALUES, Comparison, benjamini_hochberg, compare, smallest_p
 
 FOUND_BELOW = 0.05
@@ -66,12 +66,12 @@ class Family:
         return ", ".join(f"{value or 'none'}" for value in self.within.values())
 
 
-def families(cohort: Cohort, by: str, within: Sequence[str]) -> tuple[list[Family], list[str]]:
+def families(results: Results, by: str, within: Sequence[str]) -> tuple[list[Family], list[str]]:
     """The families of a cohort, and notes on what is not compared.
 
     Parameters
     ----------
-    cohort : the images.
+    results : the images.
     by : the factor whose values are compared.
     within : factors within whose combinations they are compared; channel and protein always are.
 
@@ -80,29 +80,29 @@ def families(cohort: Cohort, by: str, within: Sequence[str]) -> tuple[list[Famil
     UsageError : a factor that no image has.
     """
     for name in (*within, *([] if by == "condition" else [by])):
-        if name not in cohort.factors:
-            raise UsageError(f"no image has a factor {name!r}: use one of {', '.join(cohort.factors) or '(none)'}")
-    inner = tuple(dict.fromkeys(n for n in (*ALWAYS_WITHIN, *within) if n in cohort.factors and n != by))
-    known = [image for image in cohort.images if image.factors.get(by)]
-    notes = _not_compared(cohort, by, inner, len(cohort.images) - len(known))
+        if name not in results.factors:
+            raise UsageError(f"no image has a factor {name!r}: use one of {', '.join(results.factors) or '(none)'}")
+    inner = tuple(dict.fromkeys(n for n in (*ALWAYS_WITHIN, *within) if n in results.factors and n != by))
+    known = [image for image in results.images if image.factors.get(by)]
+    notes = _not_compared(results, by, inner, len(results.images) - len(known))
     members: dict[tuple[str, ...], list[Measured]] = {}
     for image in known:
         members.setdefault(tuple(image.factors.get(name, "") for name in inner), []).append(image)
-    found = [_family(dict(zip(inner, key)), images, by, cohort.measures) for key, images in members.items()]
+    found = [_family(dict(zip(inner, key)), images, by, results.measures) for key, images in members.items()]
     return found, notes
 
 
-def _not_compared(cohort: Cohort, by: str, inner: Sequence[str], without: int) -> list[str]:
+def _not_compared(results: Results, by: str, inner: Sequence[str], without: int) -> list[str]:
     notes: list[str] = []
-    if not cohort.images:
+    if not results.images:
         return ["No image could be analysed: there is nothing to compare."]
-    if without == len(cohort.images):
+    if without == len(results.images):
         return [f"No image has a {by}: nothing is compared. Give a table with --cohort, or another factor with --by."]
     if without:
-        notes.append(f"{without} of {len(cohort.images)} images have no {by} and are not compared.")
-    for name in cohort.factors:
-        values = {image.factors.get(name, "") for image in cohort.images}
-        pooled = name not in (by, "replicate", *inner) and 1 < len(values) <= len(cohort.images) // 2
+        notes.append(f"{without} of {len(results.images)} images have no {by} and are not compared.")
+    for name in results.factors:
+        values = {image.factors.get(name, "") for image in results.images}
+        pooled = name not in (by, "replicate", *inner) and 1 < len(values) <= len(results.images) // 2
         if pooled:
             notes.append(
                 f"Images of every {name} are taken together ({len(values)} values): --within {name} parts them."

@@ -17,11 +17,11 @@ import numpy as np
 from markupsafe import Markup
 
 from caml_dask.report import numbers
-from caml_dask.report.cohort import Cohort, Measured
 from caml_dask.report.families import FOUND_BELOW, Family, Level
 from caml_dask.report.measures import Measure
 from caml_dask.report.pictures import embedded, pictured
 from caml_dask.report.plots import EcdfPlot, StripPlot, ecdf_plot, legend, strip_plot
+from caml_dask.report.results import Measured, Results
 from caml_dask.stats import MedianIqr, median_iqr
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -58,12 +58,12 @@ class Section:
     n_clusters: Mapping[str, int]
 
 
-def render(cohort: Cohort, families: Sequence[Family], by: str, notes: Sequence[str]) -> str:
+def render(results: Results, families: Sequence[Family], by: str, notes: Sequence[str]) -> str:
     """The page as text.
 
     Parameters
     ----------
-    cohort, families : what it tells of.
+    results, families : what it tells of.
     by : the factor whose values are compared.
     notes : what its reader should know first.
     """
@@ -73,16 +73,16 @@ def render(cohort: Cohort, families: Sequence[Family], by: str, notes: Sequence[
         _environment()
         .get_template("report.html")
         .render(
-            cohort=cohort,
-            measures={m.name: m for m in cohort.measures},
-            sections=[_section(family, cohort.measures) for family in families],
-            cards=_cards(cohort, by),
+            results=results,
+            measures={m.name: m for m in results.measures},
+            sections=[_section(family, results.measures) for family in families],
+            cards=_cards(results, by),
             by=by,
             notes=notes,
-            drift=[str(line) for line in cohort.facts.get("drift", ())],
+            drift=[str(line) for line in results.facts.get("drift", ())],
             conditions=list(dict.fromkeys(name for family in families for name in family.groups)),
-            settings=_settings(cohort.facts),
-            versions=dict(cohort.facts.get("versions", {})),
+            settings=_settings(results.facts),
+            versions=dict(results.facts.get("versions", {})),
             statistics={name: version(name) for name in _STATISTICS},
             found_below=FOUND_BELOW,
             css=Markup(css),
@@ -132,17 +132,17 @@ def _section(family: Family, measures: Sequence[Measure]) -> Section:
     )
 
 
-def _cards(cohort: Cohort, by: str) -> Iterator[Card]:
-    chosen = pictured(cohort.images, by)
-    for place, image in enumerate(cohort.images):
+def _cards(results: Results, by: str) -> Iterator[Card]:
+    chosen = pictured(results.images, by)
+    for place, image in enumerate(results.images):
         overview = image.folder / "overview.png"
         yield Card(
             image,
             embedded(overview) if place in chosen else None,
-            "./" + quote(overview.relative_to(cohort.root).as_posix().encode("utf-8", "surrogateescape")),
+            "./" + quote(overview.relative_to(results.root).as_posix().encode("utf-8", "surrogateescape")),
             image.factors.get(by, ""),
             {name: value for name, value in image.factors.items() if name != by and value},
-            tuple((m, _figure(image, m)) for m in cohort.measures),
+            tuple((m, _figure(image, m)) for m in results.measures),
         )
 
 

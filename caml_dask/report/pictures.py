@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image, ImageEnhance, UnidentifiedImageError
 
-from caml_dask.report.cohort import Measured
+from caml_dask.report.results import Measured
 
 MOST_PICTURES = 240
 """Pictures that a page holds: some 10 MB."""

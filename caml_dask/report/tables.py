@@ -2,57 +2,33 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from caml_dask.io.files import publish_text
-from caml_dask.report.cohort import Cohort
+from caml_dask.io.sheets import csv_text
 from caml_dask.report.families import Family, Level
+from caml_dask.report.results import Results
 from caml_dask.stats import median_iqr
 
 _PAIRS = "Holm over the pairs of one measure"
 _MEASURES = "Benjamini-Hochberg over the measures of one family"
 
 
-def write_tables(folder: Path, cohort: Cohort, families: Sequence[Family], by: str) -> None:
+def write_tables(folder: Path, results: Results, families: Sequence[Family], by: str) -> None:
     """Write the three tables."""
-    _write(folder / "per_image.csv", _per_image(cohort))
-    _write(folder / "per_condition.csv", _per_condition(families, by))
-    _write(folder / "tests.csv", _tests(families))
+    publish_text(folder / "per_image.csv", csv_text(_per_image(results)))
+    publish_text(folder / "per_condition.csv", csv_text(_per_condition(families, by)))
+    publish_text(folder / "tests.csv", csv_text(_tests(families)))
 
 
-def _write(path: Path, rows: Iterable[Sequence[Any]]) -> None:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    for row in rows:
-        table.writerow([_cell(value) for value in row])
-    publish_text(path, writable(text.getvalue()))
-
-
-def writable(text: str) -> str:
-    """Text as UTF-8 can hold it: of a path that is no UTF-8, the bytes that are none are spelled out."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _cell(value: Any) -> Any:
-    """A cell: nothing for what is not known, and no text that a spreadsheet would take for a formula."""
-    if isinstance(value, float):
-        return "" if math.isnan(value) else repr(value)
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return value
-
-
-def _per_image(cohort: Cohort) -> Iterable[Sequence[Any]]:
-    measures = cohort.measures
+def _per_image(results: Results) -> Iterable[Sequence[Any]]:
+    measures = results.measures
     columns = [c for m in measures for c in ([m.name] if not m.of_clusters else [f"{m.name}_{q}" for q in _QUARTILES])]
-    yield ["image_id", "path", *cohort.factors, "localizations", "area_um2", "clusters", *columns]
-    for image in cohort.images:
-        row: list[Any] = [image.image_id, image.path, *(image.factors.get(name, "") for name in cohort.factors)]
+    yield ["image_id", "path", *results.factors, "localizations", "area_um2", "clusters", *columns]
+    for image in results.images:
+        row: list[Any] = [image.image_id, image.path, *(image.factors.get(name, "") for name in results.factors)]
         row += [image.summary["localizations"], image.summary["area_um2"], len(image.clusters["n_localizations"])]
         for m in measures:
             if m.of_clusters:

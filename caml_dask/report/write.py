@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caml_dask.io.files import publish_text
-from caml_dask.report.cohort import Cohort, read_cohort
+from caml_dask.io.sheets import writable
 from caml_dask.report.families import Family, families
 from caml_dask.report.page import render
-from caml_dask.report.tables import writable, write_tables
+from caml_dask.report.results import Results, read_results
+from caml_dask.report.tables import write_tables
 
 
 @dataclass(frozen=True)
@@ -18,12 +19,12 @@ class Report:
     """A report that was written.
 
     page : report.html; the tables lie in the folder report/ beside it
-    cohort, families : what it tells of
+    results, families : what it tells of
     notes : what its reader is told to know, on the whole of it
     """
 
     page: Path
-    cohort: Cohort
+    results: Results
     families: tuple[Family, ...]
     notes: tuple[str, ...]
 
@@ -42,10 +43,10 @@ def write_report(root: Path, table: Path | None = None, by: str = "condition", w
     ------
     UsageError : a directory without results, a cohort table that cannot be used, a factor that no image has.
     """
-    cohort = read_cohort(root, table)
-    found, notes = families(cohort, by, within)
-    notes = [*cohort.notes, *notes]
-    write_tables(root / "report", cohort, found, by)
+    results = read_results(root, table)
+    found, notes = families(results, by, within)
+    notes = [*results.notes, *notes]
+    write_tables(root / "report", results, found, by)
     page = root / "report.html"
-    publish_text(page, writable(render(cohort, found, by, notes)))
-    return Report(page, cohort, tuple(found), tuple(notes))
+    publish_text(page, writable(render(results, found, by, notes)))
+    return Report(page, results, tuple(found), tuple(notes))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +13,9 @@ from caml_dask.io.cohort import CHANNEL, FACTORS
 from caml_dask.io.files import publish_if_new, sealed
 from caml_dask.io.ledger import Entry, Ledger
 from caml_dask.io.rundir import Image
+from caml_dask.io.sheets import csv_text
 from caml_dask.run.nights import NIGHTS, Nights
-from caml_dask.run.session import cell, made_with, summary_of
+from caml_dask.run.session import made_with, summary_of
 from caml_dask.run.survey import Item
 
 _SHOWN = 20
@@ -92,7 +91,7 @@ def conclude(
     images = list(_entries(items, ledger, Nights(root)))
     new = [image["image_id"] for image in images if _night(image) in ledger.last]
     drift = [line for night in ledger.last for line in _drift_of(night, images)]
-    publish_if_new(root / "images.csv", _table(factors, images))
+    publish_if_new(root / "images.csv", csv_text(_rows(factors, images)))
     whole = _strict({**made_with(manifest), "images": images, "drift": drift, "new": new})
     publish_if_new(root / "summary.json", sealed(whole, indent=1))
     return Screened(root, images, new, drift, analysed)
@@ -129,17 +128,13 @@ def _night(image: Mapping[str, Any]) -> str | None:
     return image["folder"].split("/")[1] if image["folder"] else None
 
 
-def _table(factors: Sequence[str], images: Sequence[Mapping[str, Any]]) -> str:
-    rows = io.StringIO()
-    table = csv.writer(rows, lineterminator="\n")
+def _rows(factors: Sequence[str], images: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
     others = [name for name in factors if name not in FACTORS]
-    table.writerow(["image_id", "path", *FACTORS, CHANNEL, *others, "status", "reason", "folder"])
+    yield ["image_id", "path", *FACTORS, CHANNEL, *others, "status", "reason", "folder"]
     for image in images:
         of = image["factors"]
         about = [image["image_id"], image["path"], *(of[name] for name in FACTORS), image["channel"] or ""]
-        about += [*(of[name] for name in others), image["status"], image.get("reason", ""), image["folder"]]
-        table.writerow([cell(text) for text in about])
-    return rows.getvalue()
+        yield [*about, *(of[name] for name in others), image["status"], image.get("reason", ""), image["folder"]]
 
 
 def _strict(value: Any) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from caml_dask import __version__
 from caml_dask.errors import InputError
 from caml_dask.io.files import publish_json, publish_text
 from caml_dask.io.rundir import HIDDEN, Image, Run, describe, image_ids, locked, prepare, refuse_standing
+from caml_dask.io.sheets import csv_text
 from caml_dask.io.sources import list_channels
 from caml_dask.models.classify import load
 from caml_dask.params import ColumnMap, Settings
@@ -130,18 +129,16 @@ def channels_of(path: Path, columns: ColumnMap) -> list[str | None]:
 
 def write_summary(run: Run, failed: Mapping[str, BaseException]) -> None:
     """Write images.csv and summary.json."""
-    rows = io.StringIO()
-    table = csv.writer(rows, lineterminator="\n")
-    table.writerow(["image_id", "path", "status", "reason"])
+    rows = [["image_id", "path", "status", "reason"]]
     images: list[dict[str, Any]] = []
     for image in run.images:
         error = failed.get(image.image_id)
         status = "done" if error is None else "failed"
-        table.writerow([image.image_id, cell(str(image.path)), status, "" if error is None else cell(str(error))])
+        rows.append([image.image_id, str(image.path), status, "" if error is None else str(error)])
         entry: dict[str, Any] = {"image_id": image.image_id, "path": str(image.path), "channel": image.channel}
         entry["status"] = status
         images.append(entry | ({"reason": str(error)} if error is not None else summary_of(run, image)))
-    publish_text(run.root / "images.csv", rows.getvalue())
+    publish_text(run.root / "images.csv", csv_text(rows))
     publish_json(run.root / "summary.json", {**made_with(run.manifest), "images": images}, indent=1)
 
 
@@ -155,11 +152,6 @@ def made_with(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "machine": manifest["machine"],
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
     }
-
-
-def cell(text: str) -> str:
-    """A text cell that a spreadsheet would take for a formula is quoted."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def summary_of(run: Run, image: Image) -> dict[str, Any]:

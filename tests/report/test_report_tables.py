@@ -179,7 +179,7 @@ def test_a_run_gets_its_factors_from_a_cohort_table(screened, tmp_path):
     listed = rows_of(run / "images.csv")
     table = tmp_path / "cohort.csv"
     elsewhere = "/data/of/old/" + listed[1]["path"].rsplit("/", 1)[1]
-    table.write_text(f"path,condition\n{listed[0]['path']},a\n{elsewhere},b\n", encoding="utf-8-sig")
+    table.write_text(f"path,condition,replicate\n{listed[0]['path']},a,\n{elsewhere},b,\n", encoding="utf-8-sig")
     written = write_report(run, table)
     (family,) = written.families
     assert {name: [i.path for i in images] for name, images in family.groups.items()} == {
@@ -252,8 +252,8 @@ def test_damaged_results_are_named_and_in_no_figure(screened, damage, said):
     row = rows_of(screened / "images.csv")[2]
     damage(screened, row)
     written = write_report(screened)
-    assert len(written.cohort.images) == 8
-    found = {item.path: item.reason for item in written.cohort.failed}
+    assert len(written.results.images) == 8
+    found = {item.path: item.reason for item in written.results.failed}
     assert said in found[row["path"]]
     assert row["path"] not in [r["path"] for r in rows_of(screened / "report" / "per_image.csv")]
 
@@ -288,7 +288,7 @@ def test_images_in_3d_have_volumes(tmp_path):
 
 def test_an_image_without_clusters_counts_where_it_can(screened):
     """It has no clusters per area, 0 of them, and no median area."""
-    image = write_report(screened).cohort.images[0]
+    image = write_report(screened).results.images[0]
     values = measures.values_of(image.summary, {name: column[:0] for name, column in image.clusters.items()})
     assert values["clusters_per_um2"] == values["percent_clustered"] == 0
     assert math.isnan(values["area_nm2"]) and math.isnan(values["n_localizations"])
@@ -299,7 +299,7 @@ def test_an_image_without_clusters_counts_where_it_can(screened):
     [
         (["--by", "dose"], "no image has a factor 'dose': use one of condition, replicate, day"),
         (["--within", "dose"], "no image has a factor 'dose'"),
-        (["--cohort", "absent.csv"], "no cohort table"),
+        (["--cohort", "absent.csv"], "cannot be read"),
     ],
 )
 def test_what_cannot_be_compared_is_a_usage_error(screened, arguments, said):
@@ -311,12 +311,11 @@ def test_what_cannot_be_compared_is_a_usage_error(screened, arguments, said):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("path;condition\na;b\n", "a cohort table has a column `path`"),
-        ("condition\na\n", "a cohort table has a column `path`"),
-        ("path,condition\n", "0 rows"),
-        ("path,condition\na.csv\n", "row 0 does not have 2 cells"),
-        ("path,condition\na.csv,b,c\n", "row 0 does not have 2 cells"),
-        ('path,condition\n"a.csv,b\n', "no cohort table"),
+        ("path;condition\na;b\n", "there is no column 'path'"),
+        ("path,condition\na.csv,a\n", "there is no column 'replicate'"),
+        ("path,condition,replicate\n", "holds no images"),
+        ("path,condition,replicate\na.csv,b\n", "2 cells, the header has 3"),
+        ('path,condition,replicate\n"a.csv,b,1\n', "not CSV"),
     ],
 )
 def test_a_cohort_table_that_is_none_is_refused(screened, tmp_path, content, said):
@@ -334,6 +333,6 @@ def test_a_directory_without_results_is_refused(tmp_path):
 
 
 def test_pictures_of_many_images_are_shared_out_over_conditions(screened):
-    images = write_report(screened).cohort.images
+    images = write_report(screened).results.images
     assert pictured(images, "condition") == set(range(9))
     assert pictured(images, "condition", most=5) == {0, 1, 4, 5}

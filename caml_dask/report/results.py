@@ -1,4 +1,4 @@
-"""A cohort read back: what a run or a screening left in a directory, and which image belongs to which condition."""
+"""Results read back: what a run or a screening left in a directory, and which image belongs to which condition."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from caml_dask.errors import CamlError, OutputError
+from caml_dask.io.cohort import read_cohort
 from caml_dask.io.files import read_json
 from caml_dask.io.rundir import Run
-from caml_dask.report.factors import NO_FACTORS, CohortTable
+from caml_dask.report.factors import factors_of
 from caml_dask.report.images import read_clusters
 from caml_dask.report.measures import Measure, measures_of, values_of
 
@@ -62,7 +63,7 @@ class Measured(Item):
 
 
 @dataclass(frozen=True)
-class Cohort:
+class Results:
     """All that a report is made from.
 
     root : the directory
@@ -90,7 +91,7 @@ class Cohort:
         return tuple(dict.fromkeys(known))
 
 
-def read_cohort(root: Path, table: Path | None = None) -> Cohort:
+def read_results(root: Path, table: Path | None = None) -> Results:
     """Read what `caml-dask run` or `caml-dask screen` left in a directory.
 
     Parameters
@@ -104,15 +105,15 @@ def read_cohort(root: Path, table: Path | None = None) -> Cohort:
     """
     facts = _summary(root)
     entries = facts.pop("images")
-    given = None if table is None else CohortTable.read(table)
+    listed = None if table is None else read_cohort(str(table))
     runs: dict[Path, Run] = {}
     items, notes = [], []
     for row, entry in _rows(root, entries):
         factors = _factors(row, entry)
-        if given is not None:
-            found = given.factors(row["path"], factors.get("channel", ""))
-            factors |= found
-            if found is NO_FACTORS:
+        if listed is not None:
+            found = factors_of(row["path"], factors.get("channel", ""), listed)
+            factors |= found or {}
+            if found is None:
                 notes.append(f"{row['image_id']}: {row['path']} is not in {table}: it is in no condition.")
         items.append(_item(root, runs, row, entry, factors))
     settings = {run.manifest["settings_digest"] for run in runs.values()}
@@ -120,7 +121,7 @@ def read_cohort(root: Path, table: Path | None = None) -> Cohort:
         notes.append(f"Images were analysed with {len(settings)} different settings: compare them with care.")
     images = tuple(item for item in items if isinstance(item, Measured))
     failed = tuple(item for item in items if isinstance(item, Failed))
-    return Cohort(root, images, failed, facts, tuple(notes))
+    return Results(root, images, failed, facts, tuple(notes))
 
 
 def _item(
