@@ -124,6 +124,8 @@ def work_of(run: Run, image: Image, store: DirectoryStore) -> Work:
 def run_unit(run: Run, key: Key) -> dict[str, Any]:
     """Do one unit and record it as done; of one that is done already, return the record.
 
+    Executors may give a unit to a second process where they lost sight of the first: that one is waited for.
+
     Raises
     ------
     CamlError : what the unit found wrong.
@@ -131,15 +133,16 @@ def run_unit(run: Run, key: Key) -> dict[str, Any]:
     index, name, unit = key
     stage = next(stage for stage in STAGES if stage.name == name)
     store = run.store(run.images[index])
-    if (standing := _standing(store, stage, unit)) is not None:
-        return standing  # its worker was lost between the record and its report
-    start = time.perf_counter()
-    record = stage.run(work_of(run, run.images[index], store), unit)
-    record["seconds"] = time.perf_counter() - start
-    record["worker"] = f"{socket.gethostname()}:{os.getpid()}"
-    if not record.get("fused"):  # a small image leaves little, and the next one asks for it again
-        pa.default_memory_pool().release_unused()
-    return store.finish(LAST.name if record.get("fused") else name, unit, record)
+    with store.claimed(name, unit):
+        if (standing := _standing(store, stage, unit)) is not None:
+            return standing  # its worker was lost between the record and its report
+        start = time.perf_counter()
+        record = stage.run(work_of(run, run.images[index], store), unit)
+        record["seconds"] = time.perf_counter() - start
+        record["worker"] = f"{socket.gethostname()}:{os.getpid()}"
+        if not record.get("fused"):  # a small image leaves little, and the next one asks for it again
+            pa.default_memory_pool().release_unused()
+        return store.finish(LAST.name if record.get("fused") else name, unit, record)
 
 
 def _standing(store: DirectoryStore, stage: Stage, unit: int) -> dict[str, Any] | None:

@@ -63,14 +63,12 @@ def run(
     from caml_dask.params import ColumnMap, Settings
     from caml_dask.run.report import tell
     from caml_dask.run.session import execute
-    from caml_dask.run.settings import load_deployment
+    from caml_dask.run.settings import chosen_deployment
 
-    if deploy is not None and workers is not None:
-        raise UsageError("--workers and --deploy both say where the run's workers are: give one of them")
     if resume and overwrite:
         raise UsageError("--resume continues a run and --overwrite removes it: give one of them")
     chosen = Settings(columns=ColumnMap.parse(columns) if columns else ColumnMap(), **settings)
-    where = None if deploy is None else load_deployment(deploy)
+    where = chosen_deployment(deploy, workers)
     outcome = execute(inputs, out, chosen, workers=workers, deployment=where, resume=resume, overwrite=overwrite)
     click.echo(tell(outcome))
     return outcome.exit_code

@@ -7,7 +7,20 @@ from typing import Any
 
 import click
 
-from caml_dask.cli.options import AREA, COLUMNS, DEBUG, DONE, EXTENT, MODEL, NONFINITE, OUT, RUN_WORKERS, TILE, guarded
+from caml_dask.cli.options import (
+    AREA,
+    COLUMNS,
+    DEBUG,
+    DEPLOY,
+    DONE,
+    EXTENT,
+    MODEL,
+    NONFINITE,
+    OUT,
+    RUN_WORKERS,
+    TILE,
+    guarded,
+)
 
 
 @click.command()
@@ -15,6 +28,7 @@ from caml_dask.cli.options import AREA, COLUMNS, DEBUG, DONE, EXTENT, MODEL, NON
 @OUT
 @MODEL
 @RUN_WORKERS
+@DEPLOY
 @TILE
 @COLUMNS
 @NONFINITE
@@ -25,7 +39,14 @@ from caml_dask.cli.options import AREA, COLUMNS, DEBUG, DONE, EXTENT, MODEL, NON
 @DEBUG
 @guarded
 def screen(
-    cohort: str, out: Path, workers: int | None, columns: str | None, retry: bool, verify: bool, **settings: Any
+    cohort: str,
+    out: Path,
+    workers: int | None,
+    deploy: Path | None,
+    columns: str | None,
+    retry: bool,
+    verify: bool,
+    **settings: Any,
 ) -> int:
     """Analyse what is new in COHORT since the last call; for a scheduler to call every night.
 
@@ -37,9 +58,11 @@ def screen(
     from caml_dask.params import ColumnMap, Settings
     from caml_dask.run.screened import tell
     from caml_dask.run.screening import screen as analyse_what_is_new
+    from caml_dask.run.settings import chosen_deployment
 
     chosen = Settings(columns=ColumnMap.parse(columns) if columns else ColumnMap(), **settings)
-    screened = analyse_what_is_new(cohort, out, chosen, workers=workers, retry=retry, verify=verify)
+    where = chosen_deployment(deploy, workers)
+    screened = analyse_what_is_new(cohort, out, chosen, workers=workers, deployment=where, retry=retry, verify=verify)
     click.echo(tell(screened))
     return screened.exit_code
 

@@ -90,16 +90,12 @@ def publish_if_new(path: Path, text: str) -> None:
 
 
 @contextmanager
-def claimed(path: Path) -> Iterator[bool]:
-    """Whether this process alone holds the file while the context lasts; a process that died holds nothing."""
+def held(path: Path) -> Iterator[None]:
+    """Hold a file alone while the context lasts; who holds it is waited for, and a process that died holds nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def publish_json(path: Path, content: Mapping[str, Any], indent: int | None = None) -> None:

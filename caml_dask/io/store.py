@@ -13,8 +13,8 @@ import shutil
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,8 +25,8 @@ from pyarrow import ipc
 from caml_dask.errors import StoreError
 from caml_dask.io.files import (
     WORKING,
-    claimed,
     fingerprint,
+    held,
     publish,
     publish_json,
     publish_text,
@@ -218,9 +218,13 @@ class DirectoryStore(Store):
         """Withdraw a done record, so that its unit runs again."""
         self._record(stage, unit).unlink(missing_ok=True)
 
-    def claimed(self, stage: str, unit: int) -> AbstractContextManager[bool]:
-        """Whether the unit is this process' to run while the context lasts; one that died claims nothing."""
-        return claimed(self._scratch / "claims" / f"{stage}-{unit:06d}")
+    @contextmanager
+    def claimed(self, stage: str, unit: int) -> Iterator[None]:
+        """The unit is this process' to run while the context lasts; another one that runs it is waited for."""
+        path = self._record(stage, unit).with_suffix(".claim")
+        with room_for(path), held(path):
+            yield
+            path.unlink(missing_ok=True)  # it is done: who comes later finds the record
 
     def fail(self, stage: str, unit: int, reason: str | None) -> None:
         """Note why a unit failed, for who has not seen it; None withdraws the note."""

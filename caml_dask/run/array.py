@@ -83,20 +83,17 @@ def _waits(run: Run, number: int, stage: str, keys: list[Key]) -> str:
 
 
 def _done(run: Run, key: Key) -> bool:
-    """Run a unit, unless another task has claimed it; whether nothing went wrong."""
+    """Run a unit; whether nothing went wrong."""
     store = run.store(run.images[key[0]])
-    with store.claimed(key[1], key[2]) as mine:
-        if not mine:
-            return True
-        try:
-            run_unit(run, key)
-        except Exception as error:
-            told = in_words(error)
-            store.fail(key[1], key[2], str(told))
-            _log.error("%s: %s %d failed: %s", run.images[key[0]].image_id, key[1], key[2], told)
-            return False
-        store.fail(key[1], key[2], None)
-        return True
+    try:
+        run_unit(run, key)
+    except Exception as error:
+        told = in_words(error)
+        store.fail(key[1], key[2], str(told))
+        _log.error("%s: %s %d failed: %s", run.images[key[0]].image_id, key[1], key[2], told)
+        return False
+    store.fail(key[1], key[2], None)
+    return True
 
 
 def finish(out: Path) -> Outcome:

@@ -7,8 +7,9 @@ again: an image is known by its content and all that decides its result, not by 
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from caml_dask.errors import CamlError, InputError, OutputError, UnreadableError
@@ -20,14 +21,22 @@ from caml_dask.models.classify import load
 from caml_dask.params import Settings
 from caml_dask.run.nights import Nights
 from caml_dask.run.screened import Screened, conclude, state_of
-from caml_dask.run.session import analyse, describe_run, write_summary
+from caml_dask.run.session import Outcome, analyse, describe_run, write_summary
+from caml_dask.run.settings import Deployment
 from caml_dask.run.survey import Item, failed_key, item_key, survey
 
 _log = logging.getLogger("caml_dask")
 
 
 def screen(
-    cohort: str, out: Path, settings: Settings, *, workers: int | None, retry: bool = False, verify: bool = False
+    cohort: str,
+    out: Path,
+    settings: Settings,
+    *,
+    workers: int | None = None,
+    deployment: Deployment | None = None,
+    retry: bool = False,
+    verify: bool = False,
 ) -> Screened:
     """Analyse what is new in a cohort, and sum up all of it.
 
@@ -35,18 +44,19 @@ def screen(
     ----------
     cohort : a table or a pattern, see :func:`caml_dask.io.cohort.read_cohort`.
     out : the directory of the screening.
-    workers : as of :func:`caml_dask.run.session.execute`.
+    workers, deployment : as of :func:`caml_dask.run.session.execute`.
     retry : try every failed image again, not only those that the machine failed.
     verify : read all inputs and results, to find changes that left size and times as they were.
 
     Raises
     ------
-    UsageError : a cohort, settings, model or directory that cannot be used.
+    UsageError : a cohort, settings, model, deployment or directory that cannot be used.
+    WorkersError : the scheduler, or for too long every worker, is lost; the next call resumes the night.
     """
     load(settings.model)
     found = read_cohort(cohort, leave_out=out)  # refused before anything is written
     with locks.locked(out, HIDDEN, "screening"):
-        tonight = _Screening(out, settings, workers)
+        tonight = _Screening(out, settings, partial(analyse, workers=workers, deployment=deployment))
         tonight.resume()
         manifest = describe_run(settings, ())
         items = survey(found, manifest, settings.columns, tonight.ledger, verify)
@@ -62,9 +72,9 @@ class _Screening:
     analysed : images run so far
     """
 
-    def __init__(self, out: Path, settings: Settings, workers: int | None):
+    def __init__(self, out: Path, settings: Settings, analyse_run: Callable[..., Outcome]):
         self.ledger = Ledger.read(out)
-        self._out, self._settings, self._workers = out, settings, workers
+        self._out, self._settings, self._analyse_run = out, settings, analyse_run
         self._nights = Nights(out)
         self._ended: list[str] = []
         self.analysed = 0
@@ -120,7 +130,7 @@ class _Screening:
     def _run(self, name: str, images: Sequence[Image], resume: bool) -> None:
         folder = self._nights.folder(name)
         run = prepare(folder, describe_run(self._settings, images), resume, overwrite=False)
-        outcome = analyse(run, workers=self._workers, resume=resume)
+        outcome = self._analyse_run(run, resume=resume)
         self._enter(outcome.run, outcome.failed)
         self._ended.append(name)
         self.analysed += len(images)

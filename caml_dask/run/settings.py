@@ -123,6 +123,20 @@ def load_deployment(path: Path) -> Deployment:
         raise UsageError(f"{path}: {error}") from None
 
 
+def chosen_deployment(path: Path | None, workers: int | None) -> Deployment | None:
+    """The deployment of a file; None without one, where the number of workers decides.
+
+    Raises
+    ------
+    UsageError : both are given, or the file cannot be used.
+    """
+    if path is None:
+        return None
+    if workers is not None:
+        raise UsageError("--workers and --deploy both say where the run's workers are: give one of them")
+    return load_deployment(path)
+
+
 def _check(made: type, table: dict[str, Any]) -> None:
     """Refuse what the settings do not know, and values of another type."""
     types = get_type_hints(made)

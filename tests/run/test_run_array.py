@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 from click.testing import CliRunner
 from support import done_records, result_tables, same, simulated_table
@@ -68,12 +71,18 @@ def test_a_unit_that_another_task_runs_is_left_to_it(table, tmp_path):
     out = tmp_path / "out"
     plan([table], out, SETTINGS, resume=False, overwrite=False)
     run = Run.open(out)
-    with run.store(run.images[0]).claimed("read", 0) as mine:
-        assert mine
-        assert run_share(out, "read", 0, 1) == 0
-        assert done_records(out) == {}
-    assert run_share(out, "read", 0, 1) == 0
-    assert len(done_records(out)) == 1
+    store = run.store(run.images[0])
+    done = []
+    other = threading.Thread(target=lambda: done.append(run_share(out, "read", 0, 1)))
+    with store.claimed("read", 0):
+        other.start()
+        time.sleep(1.0)
+        assert other.is_alive() and done_records(out) == {}
+        store.finish("read", 0, {"rows": -1})
+    other.join(timeout=60)
+    assert done == [0]
+    assert store.done("read", 0)["rows"] == -1
+    assert len(done_records(out)) == 1 and not list(out.rglob("*.claim"))
 
 
 def test_an_image_that_fails_is_named_with_its_reason(table, tmp_path):

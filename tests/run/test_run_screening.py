@@ -14,17 +14,19 @@ import time
 from functools import partial
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from support import done_records, result_tables, simulated_table
 
 from caml_dask.cli import main
-from caml_dask.errors import OutputError
+from caml_dask.errors import OutputError, WorkersError
 from caml_dask.io.files import fingerprint
 from caml_dask.io.ledger import Ledger
 from caml_dask.io.rundir import Run
 from caml_dask.params import Settings
 from caml_dask.pipeline import run_serial
+from caml_dask.run.executor import DaskExecutor
 from caml_dask.run.progress import Lines
 from caml_dask.run.screening import screen
 from caml_dask.run.status import in_words, status_of
@@ -102,6 +104,38 @@ def test_broken_images_are_named_and_do_not_stop_the_others(made):
         results = folder / "out" / row[8]
         assert {"points.parquet", "clusters.csv", "overview.png"} <= {path.name for path in results.iterdir()}
     assert {"summary.json", "images.csv"} <= {p.name for p in (folder / "out" / "nights" / nights(folder)[0]).iterdir()}
+
+
+def test_a_deployment_does_the_night(made, tmp_path, monkeypatch):
+    """The same tables; and where its workers are lost, the night is left to the next call."""
+    deployment = tmp_path / "local.toml"
+    deployment.write_text('kind = "local"\nworkers = 1\n')
+    shutil.copytree(made[0], tmp_path / "copy", ignore=shutil.ignore_patterns("out"))
+    command = ["screen", str(tmp_path / "copy" / "cohort.csv"), "--out", str(tmp_path / "copy" / "out")]
+    command += ["--deploy", str(deployment)]
+    with monkeypatch.context() as patched:
+        patched.setattr(DaskExecutor, "execute", lost)
+        refused = CliRunner().invoke(main, command)
+    assert refused.exit_code == 4 and "no worker" in refused.stderr
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 3 and "was interrupted: it is resumed" in done.stderr
+    assert "10 of 12 images done, 12 images analysed" in done.stdout
+    assert len(nights(tmp_path / "copy")) == 1
+    tables = [
+        {
+            image["path"].rsplit("/", 1)[1]: pq.read_table(f / "out" / image["folder"] / "points.parquet")
+            for image in summary(f)["images"]
+            if image["folder"]
+        }
+        for f in (made[0], tmp_path / "copy")
+    ]
+    assert len(tables[0]) == 10 and tables[0] == tables[1]
+    both = CliRunner().invoke(main, [*command, "--workers", "1"])
+    assert both.exit_code == 2 and "give one of them" in both.stderr
+
+
+def lost(self):
+    raise WorkersError("no worker for 60 s")
 
 
 def test_a_second_call_does_nothing(folder):
