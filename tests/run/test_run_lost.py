@@ -1,4 +1,4 @@
-"""Units that kill their worker, schedulers and workers that die: real processes, real kills."""
+"""Schedulers and workers that die: real processes, real kills."""
 
 from __future__ import annotations
 
@@ -13,19 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from distributed import Client, WorkerPlugin
+from distributed import Client
 from support import done_records, result_tables, same, simulated_table
 
-from caml_dask import __version__
-from caml_dask.io.rundir import describe, image_ids, locked, prepare
 from caml_dask.params import Settings
-from caml_dask.run.deployment import local_cluster
-from caml_dask.run.executor import DaskExecutor
-from caml_dask.run.progress import Lines
 from caml_dask.run.session import execute
 
 TILE = 300
-MODEL = {"name": "XPILJZ", "weights_sha256": ""}
 
 
 @pytest.fixture(scope="module")
@@ -38,60 +32,6 @@ def serial(table, tmp_path_factory):
     out = tmp_path_factory.mktemp("serial") / "out"
     execute([table], out, Settings(), workers=0)
     return result_tables(out)
-
-
-class Poison(WorkerPlugin):
-    """In every worker, one unit ends the process that runs it; each attempt at any unit leaves a line."""
-
-    def __init__(self, key, told):
-        self.key, self.told = key, str(told)
-
-    def setup(self, worker):
-        import caml_dask.run.executor as executor
-
-        sound, poisoned, told = executor.run_unit, self.key, self.told
-
-        def run_unit(run, key):
-            with open(told, "a") as file:  # noqa: PTH123
-                file.write(f"{key}\n")
-            if key == poisoned:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return sound(run, key)
-
-        executor.run_unit = run_unit
-
-
-def test_a_unit_that_kills_its_worker_fails_its_image_alone(table, serial, tmp_path):
-    """The units that wait in the same workers lose them too, and are not blamed for it."""
-    import cloudpickle
-
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
-    images = image_ids([(table, None)] * 3)
-    manifest = describe(Settings(max_localizations=TILE), images, MODEL, __version__)
-    with locked(tmp_path / "out"):
-        run = prepare(tmp_path / "out", manifest, resume=False, overwrite=False)
-    poisoned, told = (1, "classify", 2), tmp_path / "told"
-    watch = Lines(len(images))
-    with local_cluster(2) as client:
-        client.register_plugin(Poison(poisoned, told))
-        DaskExecutor(run, client, watch).execute()
-    assert list(watch.failed) == ["0002_field"]
-    assert "classify-0002_field-2 ended its worker each time it was tried" in str(watch.failed["0002_field"])
-    for image in ("0001_field", "0003_field"):
-        assert same({k: v for k, v in result_tables(run.root).items() if k.startswith(image)}, as_image(serial, image))
-    attempts = told.read_text().splitlines().count(str(poisoned))
-    assert attempts == 6, "three among others, three alone"
-
-
-def as_image(tables, image):
-    """The serial run's tables under another image's name."""
-    named = {f"{image}/{key.split('/')[1]}": value for key, value in tables.items()}
-    clusters = named[f"{image}/clusters"]
-    place = clusters.column_names.index("image_id")
-    column = clusters["image_id"].combine_chunks()
-    field = clusters.schema.field("image_id")
-    named[f"{image}/clusters"] = clusters.set_column(place, field, type(column).from_pandas([image] * len(column)))
-    return named
 
 
 class Outside(NamedTuple):
