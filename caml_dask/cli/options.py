@@ -72,6 +72,8 @@ def _log_to_stderr(debug: bool) -> None:
     _log.propagate = debug
     if debug:
         _log.setLevel(logging.DEBUG)
+    else:  # it prints the traceback of whatever of Dask's was given up, as records of lost workers are
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 
 def guarded(command: Callable[..., int]) -> Callable[..., None]:

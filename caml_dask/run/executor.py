@@ -198,8 +198,8 @@ def _outcome(future: Future) -> dict[str, Any] | BaseException | None:
     from distributed.scheduler import NoWorkerError
 
     if future.status == "finished":
-        with suppress(Exception):  # its worker may end before the result is fetched: the status then says so
-            result: dict[str, Any] | CamlError = future.result()
+        with suppress(Exception):  # its worker may end before the result is fetched, which then would never come
+            result: dict[str, Any] | CamlError = future.result(timeout=_LOOK_S)
             return result
     error = future.exception() if future.status == "error" else None
     if isinstance(error, NoWorkerError):
