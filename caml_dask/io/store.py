@@ -221,7 +221,7 @@ class DirectoryStore(Store):
     @contextmanager
     def claimed(self, stage: str, unit: int) -> Iterator[None]:
         """The unit is this process' to run while the context lasts; another one that runs it is waited for."""
-        path = self._record(stage, unit).with_suffix(".claim")
+        path = self._scratch / f"{stage}-{unit:06d}.claim"
         with room_for(path), held(path):
             yield
             path.unlink(missing_ok=True)  # it is done: who comes later finds the record
