@@ -8,9 +8,15 @@ set -euo pipefail
 state="${CAML_TEST_SLURM:-/tmp/caml_dask_slurm}"
 conf=/etc/slurm/slurm.conf
 
+export PATH="$PATH:/usr/sbin:/sbin"
+
 stop() {
+    local daemon pid
     for daemon in slurmd slurmctld munged; do
-        if [[ -s "$state/$daemon.pid" ]]; then kill "$(cat "$state/$daemon.pid")" 2>/dev/null || true; fi
+        pid=$(cat "$state/$daemon.pid" 2>/dev/null || true)
+        # The number of a daemon that has ended may be another process' by now.
+        if [[ -n $pid && $(cat "/proc/$pid/comm" 2>/dev/null) == "$daemon" ]]; then kill "$pid" || true; fi
+        rm -f "$state/$daemon.pid"
     done
 }
 
