@@ -39,7 +39,7 @@ def test_fifty_races_have_one_winner_each_and_the_others_name_it(tmp_path):
     for number in range(0, RACES, 2):
         (tmp_path / str(number) / ".here").mkdir(parents=True)
         (tmp_path / str(number) / ".here" / "lock").write_text(f"process {ended.pid} on {socket.gethostname()}")
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")
     barrier, seen = context.Barrier(RACERS), context.Queue()
     racers = [context.Process(target=race, args=(tmp_path, barrier, seen)) for _ in range(RACERS)]
     for racer in racers:
