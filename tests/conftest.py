@@ -2,10 +2,29 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
+from support import result_tables, simulated_table
+
+from caml_dask.params import Settings
+from caml_dask.run.session import execute
 
 # The laws are tried on 300 examples here; `HYPOTHESIS_PROFILE=thorough pytest tests/test_laws.py` draws 1,000.
 _QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True}
 settings.register_profile("ci", max_examples=300, **_QUIET)
 settings.register_profile("thorough", max_examples=1000, **{**_QUIET, "derandomize": False})
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="session")
+def table(tmp_path_factory):
+    """A simulated field of some thousand localizations, as a ThunderSTORM CSV."""
+    return simulated_table(tmp_path_factory.mktemp("input") / "field.csv", side_nm=4000.0)
+
+
+@pytest.fixture(scope="session")
+def serial(table, tmp_path_factory):
+    """Its tables by a run in one process on one tile."""
+    out = tmp_path_factory.mktemp("serial") / "out"
+    execute([table], out, Settings(), workers=0)
+    return result_tables(out)

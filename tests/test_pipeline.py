@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from support import TwoThresholds, done_records, result_tables, simulated_table
+from support import TwoThresholds, done_records, result_tables, same, simulated_table
 
 import caml_dask.pipeline as pipeline
 from caml_dask import analyze, read_localizations
@@ -33,10 +33,6 @@ def undisturbed(table, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole") / "out"
     assert execute([table], out, Settings(), workers=0).exit_code == 0
     return result_tables(out)
-
-
-def same(tables, others):
-    return tables.keys() == others.keys() and all(tables[k].equals(others[k]) for k in tables)
 
 
 @pytest.mark.parametrize("tile", [150, 700])

@@ -8,37 +8,27 @@ from typing import Any
 import click
 
 from caml_dask.cli.options import (
-    AREA,
-    COLUMNS,
+    ANALYSIS,
     DEBUG,
     DEPLOY,
     DONE,
-    EXTENT,
     FEATURES,
-    MODEL,
-    NONFINITE,
     OUT,
     OVERWRITE,
     RESUME,
     RUN_WORKERS,
-    TILE,
     WORKERS,
     guarded,
+    settings_of,
 )
-from caml_dask.errors import UsageError
 
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @OUT
-@MODEL
+@ANALYSIS
 @RUN_WORKERS
 @DEPLOY
-@TILE
-@COLUMNS
-@NONFINITE
-@AREA
-@EXTENT
 @FEATURES
 @RESUME
 @OVERWRITE
@@ -60,14 +50,11 @@ def run(
 
     Exit codes: 0 done, 2 usage, 3 some images failed, 4 all failed, 130 interrupted.
     """
-    from caml_dask.params import ColumnMap, Settings
     from caml_dask.run.report import tell
     from caml_dask.run.session import execute
     from caml_dask.run.settings import chosen_deployment
 
-    if resume and overwrite:
-        raise UsageError("--resume continues a run and --overwrite removes it: give one of them")
-    chosen = Settings(columns=ColumnMap.parse(columns) if columns else ColumnMap(), **settings)
+    chosen = settings_of(columns, settings)
     where = chosen_deployment(deploy, workers)
     outcome = execute(inputs, out, chosen, workers=workers, deployment=where, resume=resume, overwrite=overwrite)
     click.echo(tell(outcome))

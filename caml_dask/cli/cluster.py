@@ -8,14 +8,10 @@ from typing import Any
 import click
 
 from caml_dask.cli.options import (
-    AREA,
-    COLUMNS,
+    ANALYSIS,
     DEBUG,
     DONE,
-    EXTENT,
     FEATURES,
-    MODEL,
-    NONFINITE,
     OUT,
     OVERWRITE,
     RESUME,
@@ -23,8 +19,8 @@ from caml_dask.cli.options import (
     TILE,
     USAGE,
     guarded,
+    settings_of,
 )
-from caml_dask.errors import UsageError
 
 
 @click.command()
@@ -61,12 +57,7 @@ def doctor(inputs: tuple[Path, ...], deploy: Path, out: Path, max_localizations:
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @OUT
-@MODEL
-@TILE
-@COLUMNS
-@NONFINITE
-@AREA
-@EXTENT
+@ANALYSIS
 @FEATURES
 @RESUME
 @OVERWRITE
@@ -80,12 +71,9 @@ def plan(
     Each stage is then an array: `caml-dask unit STAGE INDEX --of N --out DIR` for INDEX 0 to N-1, begun when the one
     before it has ended; `caml-dask finish --out DIR` comes last. deploy/slurm_array.sh submits them all.
     """
-    from caml_dask.params import ColumnMap, Settings
     from caml_dask.run.array import plan as plan_arrays
 
-    if resume and overwrite:
-        raise UsageError("--resume continues a run and --overwrite removes it: give one of them")
-    chosen = Settings(columns=ColumnMap.parse(columns) if columns else ColumnMap(), **settings)
+    chosen = settings_of(columns, settings)
     click.echo("\n".join(plan_arrays(inputs, out, chosen, resume, overwrite)))
     return DONE
 

@@ -6,14 +6,17 @@ import functools
 import logging
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from caml_dask.errors import CamlError, UsageError
 from caml_dask.io.files import FULL
+
+if TYPE_CHECKING:
+    from caml_dask.params import Settings
 
 _log = logging.getLogger("caml_dask")
 DONE, USAGE, SOME_FAILED, FAILED, INTERRUPTED = 0, 2, 3, 4, 130
@@ -60,6 +63,24 @@ OVERWRITE = click.option(
 )
 SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all chance.")
 DEBUG = click.option("--debug", is_flag=True, help="Show tracebacks and debug messages.")
+
+
+def ANALYSIS(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say how an image is analysed; :func:`settings_of` takes their values."""
+    for option in (EXTENT, AREA, NONFINITE, COLUMNS, TILE, MODEL):  # the last one added comes first in the help
+        command = option(command)
+    return command
+
+
+def settings_of(columns: str | None, chosen: Mapping[str, Any]) -> Settings:
+    """The settings that the options of :func:`ANALYSIS` ask for.
+
+    columns : as given by --columns
+    chosen : the other values, by the names of settings
+    """
+    from caml_dask.params import ColumnMap, Settings
+
+    return Settings(columns=ColumnMap.parse(columns) if columns else ColumnMap(), **chosen)
 
 
 def _log_to_stderr(debug: bool) -> None:

@@ -7,33 +7,15 @@ from typing import Any
 
 import click
 
-from caml_dask.cli.options import (
-    AREA,
-    COLUMNS,
-    DEBUG,
-    DEPLOY,
-    DONE,
-    EXTENT,
-    MODEL,
-    NONFINITE,
-    OUT,
-    RUN_WORKERS,
-    TILE,
-    guarded,
-)
+from caml_dask.cli.options import ANALYSIS, DEBUG, DEPLOY, DONE, OUT, RUN_WORKERS, guarded, settings_of
 
 
 @click.command()
 @click.argument("cohort")
 @OUT
-@MODEL
+@ANALYSIS
 @RUN_WORKERS
 @DEPLOY
-@TILE
-@COLUMNS
-@NONFINITE
-@AREA
-@EXTENT
 @click.option("--retry", is_flag=True, help="Try every failed image again, not only those that the machine failed.")
 @click.option("--verify", is_flag=True, help="Read all inputs and results again, whatever their sizes and times say.")
 @DEBUG
@@ -55,12 +37,11 @@ def screen(
 
     Exit codes: 0 all images of the cohort are done, 2 usage, 3 some failed, 4 all failed, 130 interrupted.
     """
-    from caml_dask.params import ColumnMap, Settings
     from caml_dask.run.screened import tell
     from caml_dask.run.screening import screen as analyse_what_is_new
     from caml_dask.run.settings import chosen_deployment
 
-    chosen = Settings(columns=ColumnMap.parse(columns) if columns else ColumnMap(), **settings)
+    chosen = settings_of(columns, settings)
     where = chosen_deployment(deploy, workers)
     screened = analyse_what_is_new(cohort, out, chosen, workers=workers, deployment=where, retry=retry, verify=verify)
     click.echo(tell(screened))

@@ -92,8 +92,10 @@ def publish_if_new(path: Path, text: str) -> None:
 @contextmanager
 def held(path: Path) -> Iterator[None]:
     """Hold a file alone while the context lasts; who holds it is waited for, and a process that died holds nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as handle:
+    with room_for(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.open("a")
+    with handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 

@@ -222,7 +222,7 @@ class DirectoryStore(Store):
     def claimed(self, stage: str, unit: int) -> Iterator[None]:
         """The unit is this process' to run while the context lasts; another one that runs it is waited for."""
         path = self._scratch / f"{stage}-{unit:06d}.claim"
-        with room_for(path), held(path):
+        with held(path):
             yield
             path.unlink(missing_ok=True)  # it is done: who comes later finds the record
 

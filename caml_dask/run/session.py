@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from caml_dask import __version__
-from caml_dask.errors import InputError
+from caml_dask.errors import InputError, UsageError
 from caml_dask.io.files import publish_json, publish_text
 from caml_dask.io.rundir import HIDDEN, Image, Run, describe, image_ids, locked, prepare, refuse_standing
 from caml_dask.io.sheets import csv_text
@@ -80,6 +80,8 @@ def execute(
 @contextmanager
 def begun(inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, overwrite: bool) -> Iterator[Run]:
     """A run started, or the one that stands taken up; its directory is held while the context lasts."""
+    if resume and overwrite:
+        raise UsageError("--resume continues a run and --overwrite removes it: give one of them")
     load(settings.model)  # refused before anything is written
     with locked(out):
         refuse_standing(out, resume, overwrite)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from click.testing import CliRunner
-from support import done_records, result_tables, same, simulated_table
+from support import done_records, result_tables, same
 
 from caml_dask.cli import main
 from caml_dask.errors import OutputError, UsageError
@@ -15,21 +15,8 @@ from caml_dask.io.rundir import Run, locked
 from caml_dask.params import Settings
 from caml_dask.pipeline import STAGES
 from caml_dask.run.array import finish, plan, run_share
-from caml_dask.run.session import execute
 
 SETTINGS = Settings(max_localizations=300)
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    return simulated_table(tmp_path_factory.mktemp("input") / "field.csv", side_nm=4000.0)
-
-
-@pytest.fixture(scope="module")
-def serial(table, tmp_path_factory):
-    out = tmp_path_factory.mktemp("serial") / "out"
-    execute([table], out, Settings(), workers=0)
-    return result_tables(out)
 
 
 def arrays(out, stages, tasks=3):

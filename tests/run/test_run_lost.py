@@ -13,24 +13,9 @@ from typing import NamedTuple
 
 import pytest
 from distributed import Client
-from support import done_records, result_tables, same, simulated_table
-
-from caml_dask.params import Settings
-from caml_dask.run.session import execute
+from support import done_records, result_tables, same
 
 TILE = 300
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    return simulated_table(tmp_path_factory.mktemp("input") / "field.csv", side_nm=4000.0)
-
-
-@pytest.fixture(scope="module")
-def serial(table, tmp_path_factory):
-    out = tmp_path_factory.mktemp("serial") / "out"
-    execute([table], out, Settings(), workers=0)
-    return result_tables(out)
 
 
 class Outside(NamedTuple):

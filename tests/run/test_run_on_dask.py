@@ -12,7 +12,7 @@ from functools import partial
 
 import psutil
 import pytest
-from support import done_records, result_tables, simulated_table
+from support import done_records, result_tables, same, simulated_table
 
 from caml_dask.params import Settings
 from caml_dask.run.deployment import local_cluster
@@ -31,10 +31,6 @@ def serial(table, tmp_path_factory):
     out = tmp_path_factory.mktemp("serial") / "out"
     execute([table], out, Settings(), workers=0)
     return result_tables(out)
-
-
-def same(tables, others):
-    return tables.keys() == others.keys() and all(tables[k].equals(others[k]) for k in tables)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -434,12 +434,9 @@ def test_an_interrupted_night_is_resumed_first_and_its_status_known_at_any_time(
     assert "11 of 13 images done, 13 images analysed" in output
     assert [p.name for p in (tmp_path / "out" / "nights" / other).glob("0*")] == ["0013_cell_10"]
     undisturbed = result_tables(made[0] / "out" / "nights" / nights(made[0])[0])
-    assert same(result_tables(tmp_path / "out" / "nights" / night), undisturbed)
-
-
-def same(tables, others):
-    common = tables.keys() & others.keys()
-    return len(common) == 30 and all(tables[name].equals(others[name]) for name in common)
+    found = result_tables(tmp_path / "out" / "nights" / night)
+    common = found.keys() & undisturbed.keys()
+    assert len(common) == 30 and all(found[name].equals(undisturbed[name]) for name in common)
 
 
 def test_what_an_interrupted_night_finished_is_kept_when_it_cannot_be_resumed(made, tmp_path):

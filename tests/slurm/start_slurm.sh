@@ -5,7 +5,7 @@
 #   tests/slurm/start_slurm.sh          start it, and wait until the node is idle
 #   tests/slurm/start_slurm.sh stop     end what it started
 set -euo pipefail
-state="${CAML_TEST_SLURM:-/tmp/caml_dask_slurm}"
+state="${CAML_TEST_SLURM:-${TMPDIR:-/tmp}/caml_dask_slurm}"
 conf=/etc/slurm/slurm.conf
 
 export PATH="$PATH:/usr/sbin:/sbin"

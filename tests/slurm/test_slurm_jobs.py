@@ -15,10 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support import done_records, result_tables, same, simulated_table
-
-from caml_dask.params import Settings
-from caml_dask.run.session import execute
+from support import done_records, result_tables, same
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 TILE = 300
@@ -38,18 +35,6 @@ def slurm():
         pytest.skip("Slurm does not answer: tests/slurm/start_slurm.sh starts it")
     yield
     shell("scancel", "--me")
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    return simulated_table(tmp_path_factory.mktemp("input") / "field.csv", side_nm=4000.0)
-
-
-@pytest.fixture(scope="module")
-def serial(table, tmp_path_factory):
-    out = tmp_path_factory.mktemp("serial") / "out"
-    execute([table], out, Settings(), workers=0)
-    return result_tables(out)
 
 
 def interface():
