@@ -48,10 +48,11 @@ def kept() -> Iterator[None]:
 
 @contextmanager
 def workers_spared() -> Iterator[None]:
-    """Ctrl-C reaches all processes of a terminal; those started in here never see it. Here it is put off.
+    """Ctrl-C reaches all processes of a terminal; those started in here never see it.
 
     Threads and processes inherit what is blocked, and Dask starts its workers, later ones too, from a thread of its
-    own. The resource tracker runs before that: starting it would unblock the thread that does.
+    own. The resource tracker runs before that: starting it would unblock the thread that does. An
+    interrupt of this process is kept as before: another of its threads takes it, or this one once it is done in here.
     """
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
