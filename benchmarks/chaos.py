@@ -8,6 +8,7 @@ workers        to one of the workers that are at work, while the run goes on
 driver         to the driver with all its workers; the run is resumed, the resumed one killed too, until one ends
 XPILJZ         both in turn, with a network in place of the threshold rule
 after-record   by workers to themselves, between the record of a unit and its report
+scheduler      to a scheduler that others started; the driver must then end by itself, with exit code 4 in under 60 s
 
 After each trial the sorted tables of all images are compared with those of one process on one tile. Seeds decide when
 and whom; a call with the same options goes on after the trials that stand in --results.
@@ -26,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +37,19 @@ from disturbed import RULE
 from harness import machine, tables_of, write_square
 
 DISTURBED = Path(__file__).with_name("disturbed.py")
-KILLS = {"workers": 300, "driver": 100, "XPILJZ": 20, "after-record": 50}
-SMOKE_KILLS = {"workers": 0, "driver": 1, "XPILJZ": 0, "after-record": 1}
+KILLS = {"workers": 300, "driver": 100, "XPILJZ": 20, "after-record": 50, "scheduler": 20}
+SMOKE_KILLS = {"workers": 0, "driver": 1, "XPILJZ": 0, "after-record": 1, "scheduler": 1}
 TILE = 300
 WORKERS = 2
 # Kills come by how far a run is, so that they fall into all of it on slow machines too: so many units an image, at
 # most, are begun before the next one, which then comes within so many seconds. Some drivers are killed as they start.
-UNITS_BETWEEN = {"workers": 8, "driver": 35}
+UNITS_BETWEEN = {"workers": 8, "driver": 35, "scheduler": 35}
 WITHIN_S = 0.3
 AT_START_SHARE, AT_START_S = 0.2, 4.0
 AFTER_RECORD_SHARE = 0.08
 FAILED = re.compile(r"\d{4,}_\w+: failed: ")  # as the command's last lines have it
 LONGEST_S = 600  # of one call of the command; one that takes longer hangs
+LOST, LONGEST_END_S = 4, 60  # how a driver without its scheduler ends: exit code and seconds
 
 
 class Subject:
@@ -62,16 +65,42 @@ class Subject:
         self.calls = 0
         folder.mkdir()
 
-    def start(self, workers: int = WORKERS, tile: int | None = TILE, **environment: str) -> subprocess.Popen[bytes]:
-        """Begin or continue the run, in a process group of its own."""
-        command = [sys.executable, str(DISTURBED), "run", *map(str, self._inputs), "--out", str(self.out)]
-        command += ["--model", self._model, "--workers", str(workers), "--resume"]
+    def start(self, *where: str, tile: int | None = TILE, **environment: str) -> subprocess.Popen[bytes]:
+        """Begin or continue the run; options say where, on local workers if none do."""
+        command = [str(DISTURBED), "run", *map(str, self._inputs), "--out", str(self.out), "--model", self._model]
+        command += [*(where or ("--workers", str(WORKERS))), "--resume"]
         command += [] if tile is None else ["--max-localizations", str(tile)]
-        journal = self._journal(self.calls)
         self.calls += 1
-        known = {**os.environ, "CAML_JOURNAL": str(journal), "TMPDIR": str(self._folder), **environment}
-        log = (self._folder / "log").open("ab")
-        with log:
+        return self._process(command, environment)
+
+    @contextlib.contextmanager
+    def scheduler(self) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+        """A scheduler with workers, begun apart from any run, and the deployment that names it."""
+        file, deployment = self._folder / "scheduler.json", self._folder / "deployment.toml"
+        file.unlink(missing_ok=True)
+        deployment.write_text('kind = "scheduler"\nscheduler_file = "scheduler.json"\n')
+        common = ["--scheduler-file", str(file), "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
+        worker = ["-m", "distributed.cli.dask_worker", *common, "--nthreads", "1", "--preload", str(DISTURBED)]
+        self.calls += 1  # these workers write the journal of the call to come
+        started = [
+            self._process(["-m", "distributed.cli.dask_scheduler", *common, "--port", "0"], {}),
+            *(self._process(worker, {}) for _ in range(WORKERS)),
+        ]
+        self.calls -= 1
+        try:
+            yield started[0], deployment
+        finally:
+            for process in started:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def _process(self, arguments: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        """A process with its family in a group of its own, which writes the journal of the last call."""
+        journal = str(self._journal(self.calls - 1))
+        known = {**os.environ, "CAML_JOURNAL": journal, "TMPDIR": str(self._folder), **environment}
+        with (self._folder / "log").open("ab") as log:
+            command = [sys.executable, *arguments]
             return subprocess.Popen(command, env=known, start_new_session=True, stdout=log, stderr=log)
 
     def begun(self) -> list[list[str]]:
@@ -120,7 +149,7 @@ def workers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return found
 
 
-def kill_workers(subject: Subject, rng: np.random.Generator, most: int) -> int:
+def kill_workers(subject: Subject, rng: np.random.Generator, most: int) -> dict[str, Any]:
     """Run once and kill a worker again and again, `most` times at most; how often it was."""
     process, kills = subject.start(), 0
     end = time.monotonic() + LONGEST_S
@@ -133,7 +162,7 @@ def kill_workers(subject: Subject, rng: np.random.Generator, most: int) -> int:
             with contextlib.suppress(psutil.NoSuchProcess):
                 alive[rng.integers(len(alive))].kill()
                 kills += 1
-    return kills
+    return {"kills": kills}
 
 
 def wait_for_units(process: subprocess.Popen[bytes], subject: Subject, units: int, end: float) -> None:
@@ -145,7 +174,7 @@ def wait_for_units(process: subprocess.Popen[bytes], subject: Subject, units: in
             raise SystemExit(f"a run takes longer than {LONGEST_S} s:\n{subject.said()[-2000:]}")
 
 
-def kill_driver(subject: Subject, rng: np.random.Generator, most: int) -> int:
+def kill_driver(subject: Subject, rng: np.random.Generator, most: int) -> dict[str, Any]:
     """Run and kill the driver with all its workers, and so every run that resumes it, `most` times at most."""
     kills = 0
     while kills < most:
@@ -156,16 +185,34 @@ def kill_driver(subject: Subject, rng: np.random.Generator, most: int) -> int:
             wait_for_units(process, subject, subject.units("driver", rng), time.monotonic() + LONGEST_S)
             time.sleep(rng.uniform(0, WITHIN_S))
         if process.poll() is not None:
-            return kills
+            break
         family = [*psutil.Process(process.pid).children(recursive=True), process]
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         psutil.wait_procs(family[:-1], timeout=10)
         kills += 1
-    return kills
+    return {"kills": kills}
 
 
-def kill_after_record(subject: Subject, rng: np.random.Generator, most: int) -> int:
+def kill_scheduler(subject: Subject, rng: np.random.Generator, most: int) -> dict[str, Any]:
+    """Run on a scheduler begun apart and kill that, and so for every run that resumes it, `most` times at most."""
+    kills, otherwise, longest = 0, [], 0.0
+    while kills < most:
+        with subject.scheduler() as (scheduler, deployment):
+            process = subject.start("--deploy", str(deployment))
+            wait_for_units(process, subject, subject.units("scheduler", rng), time.monotonic() + LONGEST_S)
+            time.sleep(rng.uniform(0, WITHIN_S))
+            if process.poll() is not None:
+                break
+            os.killpg(scheduler.pid, signal.SIGKILL)
+            kills, killed = kills + 1, time.monotonic()
+            code, seconds = process.wait(LONGEST_S), time.monotonic() - killed
+            otherwise += [code] if code != LOST or seconds > LONGEST_END_S else []
+            longest = max(longest, seconds)
+    return {"kills": kills, "longest_end_s": round(longest, 1), "ended_otherwise": otherwise}
+
+
+def kill_after_record(subject: Subject, rng: np.random.Generator, most: int) -> dict[str, Any]:
     """Run once; a share of the units end their worker once they are recorded."""
     died = subject.out.with_name("died")
     died.mkdir()
@@ -173,7 +220,15 @@ def kill_after_record(subject: Subject, rng: np.random.Generator, most: int) -> 
     known = {"CAML_DIE_AFTER": str(died), "CAML_DIE_SEED": seed, "CAML_DIE_SHARE": str(AFTER_RECORD_SHARE)}
     process = subject.start(**known)
     wait_for_units(process, subject, sys.maxsize, time.monotonic() + LONGEST_S)
-    return len(list(died.iterdir()))
+    return {"kills": len(list(died.iterdir()))}
+
+
+WAYS = {
+    "workers": kill_workers,
+    "driver": kill_driver,
+    "after-record": kill_after_record,
+    "scheduler": kill_scheduler,
+}
 
 
 def trial(
@@ -184,18 +239,17 @@ def trial(
     start = time.monotonic()
     with tempfile.TemporaryDirectory(dir=work) as folder:
         subject = Subject(Path(folder) / "trial", inputs, "XPILJZ" if what == "XPILJZ" else RULE)
-        way = {"workers": kill_workers, "driver": kill_driver, "after-record": kill_after_record}.get(what)
-        way = way or (kill_workers, kill_driver)[number % 2]
-        kills = way(subject, rng, left if what != "XPILJZ" else min(left, 5))
+        way = WAYS.get(what) or (kill_workers, kill_driver)[number % 2]
+        told = way(subject, rng, left if what != "XPILJZ" else min(left, 5))
         disturbed = subject.calls
-        while subject.start(workers=0).wait(LONGEST_S):
+        while subject.start("--workers", "0").wait(LONGEST_S):
             if subject.calls > disturbed + 3:
                 raise SystemExit(f"{what} {number} does not come to an end:\n{subject.said()[-4000:]}")
         found = tables_of(subject.out)
         return {
             "what": what,
             "trial": number,
-            "kills": kills,
+            **told,
             "calls": subject.calls,
             **subject.told(),
             "images_failed": sorted({line for line in subject.said().splitlines() if FAILED.match(line)}),
@@ -226,13 +280,16 @@ def summary(trials: list[dict[str, Any]]) -> dict[str, Any]:
                 )
             },
         }
+        if what == "scheduler":
+            found[what]["longest_end_s"] = max(t["longest_end_s"] for t in of)
+            found[what]["ended_otherwise"] = [code for t in of for code in t["ended_otherwise"]]
     return found
 
 
 def undisturbed(inputs: list[Path], model: str, work: Path) -> dict[str, str]:
     """The tables of one process on one tile."""
     subject = Subject(work / f"undisturbed-{model}", inputs, model)
-    if subject.start(workers=0, tile=None).wait():
+    if subject.start("--workers", "0", tile=None).wait():
         raise SystemExit(subject.said())
     return tables_of(subject.out)
 

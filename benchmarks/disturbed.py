@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from distributed import Worker
 
 import caml_dask.models.classify
 import caml_dask.pipeline
@@ -98,6 +99,11 @@ def disturb() -> None:
     for module in (caml_dask.pipeline, caml_dask.run.executor):
         module.run_unit = run_unit
     DirectoryStore.finish = finish
+
+
+def dask_setup(worker: Worker) -> None:
+    """The same in a worker that is begun with `dask worker --preload` this file."""
+    disturb()
 
 
 if __name__ in ("__main__", "__mp_main__"):  # the driver, and its workers

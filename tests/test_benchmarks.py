@@ -180,11 +180,12 @@ def smoke(script: str, results: Path, *options: str) -> dict:
 
 def test_chaos_smoke(tmp_path):
     found = smoke("chaos.py", tmp_path / "chaos.json")["summary"]
-    assert set(found) == {"driver", "after-record"}
+    assert set(found) == {"driver", "after-record", "scheduler"}
     for part in found.values():
         assert part["kills"] >= 1 and part["units"] == 37
         assert part["tables_that_differ"] == part["finished_units_run_again"] == part["working_files_left"] == 0
     assert found["after-record"]["begun_more_than_once"] >= found["after-record"]["kills"]
+    assert found["scheduler"]["ended_otherwise"] == []
 
 
 def test_stopped_at_file_operations_smoke(tmp_path):
