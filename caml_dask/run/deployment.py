@@ -17,7 +17,8 @@ from caml_dask.run.settings import Batch, Deployment, Existing, Local
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
 
-# Workers are processes of one thread; so are the libraries in them.
+# Workers are processes of one thread; so are the libraries in them. In workers that others started nothing is set: no
+# unit uses a library's threads, and numba, once used, fails where NUMBA_NUM_THREADS changes.
 ONE_THREAD = dict.fromkeys(
     (
         *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"),
@@ -131,8 +132,6 @@ def _existing(deployment: Existing) -> Iterator[Client]:
     import dask
     from distributed import Client, Security
 
-    from caml_dask.run.watch import OneThread
-
     names = {
         "tls_ca_file": deployment.tls_ca,
         "tls_client_cert": deployment.tls_cert,
@@ -147,7 +146,6 @@ def _existing(deployment: Existing) -> Iterator[Client]:
             named = deployment.address or deployment.scheduler_file
             raise WorkersError(f"no scheduler answers at {named}: {error}") from None
         with client:
-            client.register_plugin(OneThread(ONE_THREAD))
             _wait_for_a_worker(client, deployment.wait_s)
             yield client
 
