@@ -122,17 +122,19 @@ class Subject:
 
     def told(self) -> dict[str, Any]:
         """What the journals tell: units, how often they were begun, and the most attempts at one in one call."""
-        begun, again, most = [], 0, 0
+        begun, again, given, most = [], 0, 0, 0
         for journal in sorted(self._folder.glob("journal.*")):
             lines = [line.split() for line in journal.read_text().splitlines()]
             names = [words[3] for words in lines if words[2] == "begin"]
             again += sum(words[2] == "again" for words in lines)
+            given += sum(words[2] == "given" for words in lines)
             most = max(most, *collections.Counter(names).values(), 0)
             begun += names
         units = len(set(begun))
         return {
             "units": units,
             "begun_more_than_once": len(begun) - units,
+            "given_when_done": given,
             "most_attempts_at_a_unit_in_one_call": most,
             "finished_units_run_again": again,
         }
@@ -275,6 +277,7 @@ def summary(trials: list[dict[str, Any]]) -> dict[str, Any]:
                     "kills",
                     "units",
                     "begun_more_than_once",
+                    "given_when_done",
                     "finished_units_run_again",
                     "working_files_left",
                 )

@@ -3,9 +3,10 @@
     CAML_JOURNAL=FILE python benchmarks/disturbed.py run CELLS.csv --out DIR --model threshold
 
 Every process of a run, workers included, imports this file: Dask's workers are spawned from the program that starts
-them. Each appends a line to the journal as it begins a unit's work, and as it does what should never happen: finishing
-a unit whose done record stands already. Where CAML_DIE_AFTER names a directory, a process kills itself after it has
-recorded a unit and before it tells of it, once for each of the units that CAML_DIE_SHARE and CAML_DIE_SEED choose.
+them. Each appends a line to the journal as it begins a unit's work, or is given one whose done record stands already,
+and as it does what should never happen: finishing such a unit once more. Where CAML_DIE_AFTER names a directory, a
+process kills itself after it has recorded a unit and before it tells of it, once for each of the units that
+CAML_DIE_SHARE and CAML_DIE_SEED choose.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ def note(*words: object) -> None:
 def run_unit(run: Any, key: Any) -> dict[str, Any]:
     """A unit, told of in the journal; and where it is chosen to, the end of its process once it is recorded."""
     name = f"{run.images[key[0]].image_id}/{key[1]}/{key[2]}"
-    note("begin", name)
+    known = run.store(run.images[key[0]]).done(*key[1:]) is not None
+    note("given" if known else "begin", name)
     record = _run_unit(run, key)
     if folder := os.environ.get("CAML_DIE_AFTER"):
         chance = random.Random(f"{os.environ['CAML_DIE_SEED']} {name}").random()

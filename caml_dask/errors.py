@@ -44,7 +44,7 @@ class InputError(CamlError, ValueError):
 
 
 class UnreadableError(InputError):
-    """A file that the system does not hand out: it may another time."""
+    """A file that the system does not hand out, or that changes while it is read: another time it may do."""
 
 
 class ContradictedError(CamlError):

@@ -80,7 +80,7 @@ def analyze(
     UsageError : an unknown setting, model or shape.
     InputError : coordinates or units that are not known, or too few localizations for the network.
     """
-    named = ColumnMap.parse(columns) if isinstance(columns, str) else columns or ColumnMap()
+    named = ColumnMap.of(columns)
     unknown = sorted(set(settings) - set(Settings.__dataclass_fields__))
     if unknown:
         raise UsageError(f"unknown setting {unknown[0]!r}: use one of {', '.join(Settings.__dataclass_fields__)}")

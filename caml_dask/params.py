@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from numbers import Integral, Real
 from typing import Any
 
 from caml_dask.errors import UsageError
@@ -12,6 +13,8 @@ from caml_dask.errors import UsageError
 NM_PER_UNIT = {"nm": 1.0, "um": 1e3, "µm": 1e3, "mm": 1e6, "m": 1e9}
 # A field of view is a fraction of a um to a few mm wide; a stage moves by some cm.
 SMALLEST_FIELD_NM, LARGEST_FIELD_NM, FARTHEST_NM = 500.0, 3e6, 1e8
+# What can be computed with: squares of distances in float64 and distances in float32, far from their ends.
+SMALLEST_SPAN_NM, FARTHEST_COMPUTED_NM = 1e-9, 1e15
 TILE_LOCALIZATIONS = 200_000
 LARGE_TILE_LOCALIZATIONS = 1_000_000
 LARGE_INPUT = 100_000_000
@@ -49,6 +52,23 @@ class ColumnMap:
             raise UsageError(f"pixel_nm={self.pixel_nm} is not a size: give a positive number of nm")
 
     @classmethod
+    def of(cls, columns: Any) -> ColumnMap:
+        """A map that is one already, or its text (:meth:`parse`), or None for what the headers say.
+
+        Raises
+        ------
+        UsageError : anything else, or a text that cannot be used.
+        """
+        if isinstance(columns, str):
+            return cls.parse(columns)
+        if columns is not None and not isinstance(columns, cls):
+            raise UsageError(
+                f"columns={columns!r} is of type {type(columns).__name__}: give a text such as "
+                "'x=X,y=Y,unit=um', or a ColumnMap"
+            )
+        return columns or cls()
+
+    @classmethod
     def parse(cls, text: str) -> ColumnMap:
         """Read ``x=...,y=...,z=...,unit=...,pixel_nm=...,channel=...`` as the command line takes it.
 
@@ -69,6 +89,12 @@ class ColumnMap:
             except ValueError:
                 raise UsageError(f"pixel_nm={found['pixel_nm']!r} is not a number of nm") from None
         return cls(**found)
+
+
+def _check_type(name: str, value: Any, kind: type, wanted: str) -> None:
+    missing = value is None and wanted.endswith("None")
+    if not missing and (isinstance(value, bool) or not isinstance(value, kind)):
+        raise UsageError(f"{name}={value!r} is of type {type(value).__name__}: give {wanted}")
 
 
 @dataclass(frozen=True)
@@ -97,6 +123,9 @@ class Settings:
     columns: ColumnMap = field(default_factory=ColumnMap)
 
     def __post_init__(self) -> None:
+        _check_type("max_localizations", self.max_localizations, Integral, "a whole number, or None")
+        _check_type("min_points", self.min_points, Integral, "a whole number")
+        _check_type("area_um2", self.area_um2, Real, "a number of um2, or None")
         if self.max_localizations is not None and self.max_localizations < 1:
             raise UsageError(f"--max-localizations {self.max_localizations}: a tile holds at least 1")
         if self.nonfinite not in ("drop", "refuse"):

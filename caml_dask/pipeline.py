@@ -20,8 +20,8 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from caml_dask.errors import CamlError, ConservationError, ContradictedError
-from caml_dask.io.rundir import Image, Run
+from caml_dask.errors import CamlError, ConservationError, ContradictedError, UnreadableError
+from caml_dask.io.rundir import Image, Run, content_of
 from caml_dask.io.store import DirectoryStore
 from caml_dask.models.classify import load
 from caml_dask.stages import classify, link, publish, results, shapes, tiles
@@ -138,11 +138,19 @@ def run_unit(run: Run, key: Key) -> dict[str, Any]:
             return standing  # its worker was lost between the record and its report
         start = time.perf_counter()
         record = stage.run(work_of(run, run.images[index], store), unit)
+        if stage is FIRST:
+            _check_input(run, run.images[index])
         record["seconds"] = time.perf_counter() - start
         record["worker"] = f"{socket.gethostname()}:{os.getpid()}"
         if not record.get("fused"):  # a small image leaves little, and the next one asks for it again
             pa.default_memory_pool().release_unused()
         return store.finish(LAST.name if record.get("fused") else name, unit, record)
+
+
+def _check_input(run: Run, image: Image) -> None:
+    """Refuse what was read of a file that is no longer the one whose digest the manifest has."""
+    if image.path is not None and content_of(image.path) != run.manifest["inputs"][str(image.path)]:
+        raise UnreadableError("it changed after the run had begun: analyse it in a new run", image.path)
 
 
 def _standing(store: DirectoryStore, stage: Stage, unit: int) -> dict[str, Any] | None:
@@ -211,6 +219,20 @@ def altered_results(store: DirectoryStore, untouched_since_ns: int | None = None
         record = store.done(stage, unit)
         found += [f"{stage} {unit}"] if record is None else store.altered(record, True, untouched_since_ns)
     return found
+
+
+def withdraw_altered(run: Run) -> None:
+    """Withdraw the done records of units of which a file is missing or altered, each named, so that they run again.
+
+    For who runs units without asking :func:`barriers` to look at their files, and holds the run alone.
+    """
+    for image in run.images:
+        store = run.store(image)
+        store.sweep()
+        if not _complete(store, check_files=True):
+            for stage in STAGES:
+                for unit in store.recorded(stage.name):
+                    _intact(store, stage.name, unit, check_files=True)
 
 
 def _complete(store: DirectoryStore, check_files: bool) -> bool:

@@ -15,6 +15,7 @@ if [[ $# -lt 2 ]]; then
     exit 2
 fi
 out=$(realpath -m "$1")
+quoted="'${out//\'/\'\\\'\'}'"    # for the shell of the jobs
 shift
 tasks=${TASKS:-10}
 caml_dask=${CAML_DASK:-caml-dask}    # the command, where it is not on the path of the nodes
@@ -29,9 +30,9 @@ dependency=()
 for stage in $stages; do
     job=$(sbatch --parsable --job-name="caml-$stage" --array="0-$((tasks - 1))" --ntasks=1 --cpus-per-task=1 \
         --output="$logs" "${dependency[@]}" \
-        --wrap="$caml_dask unit $stage \$SLURM_ARRAY_TASK_ID --of $tasks --out '$out'")
+        --wrap="$caml_dask unit $stage \$SLURM_ARRAY_TASK_ID --of $tasks --out $quoted")
     dependency=(--dependency="afterany:${job%%;*}")
 done
 job=$(sbatch --parsable --job-name=caml-finish --ntasks=1 --cpus-per-task=1 --output="$out/.run/caml-finish.log" \
-    "${dependency[@]}" --wrap="$caml_dask finish --out '$out'")
+    "${dependency[@]}" --wrap="$caml_dask finish --out $quoted")
 echo "submitted; job ${job%%;*} writes $out/summary.json at the end, and what it says to $out/.run/caml-finish.log"

@@ -307,6 +307,11 @@ def test_demo_tells_where_to_look_and_spares_other_runs(command, table, tmp_path
     command(table)
     refused = CliRunner().invoke(main, ["demo", "--out", str(tmp_path / "out"), "--workers", "0"])
     assert refused.exit_code == 2 and "holds a run of other inputs" in refused.output
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "draft.txt").touch()
+    refused = CliRunner().invoke(main, ["demo", "--out", str(tmp_path / "thesis"), "--workers", "0"])
+    assert refused.exit_code == 2 and "is not empty (draft.txt)" in refused.output
+    assert not (tmp_path / "thesis_input").exists()
     for _ in range(2):
         shown = CliRunner().invoke(main, ["demo", "--out", str(tmp_path / "demo"), "--workers", "0"])
         assert shown.exit_code == 0, shown.output

@@ -104,6 +104,12 @@ def test_analyze_takes_tables_and_keeps_their_columns(xy):
         analyze(xy, min_point=3)
     with pytest.raises(InputError, match="accept them with --any-extent"):
         analyze(xy / 100)
+    with pytest.raises(UsageError, match="an array is taken in nm"):
+        analyze(xy, columns="unit=um")
+    with pytest.raises(UsageError, match="is of type dict: give a text"):
+        analyze(xy, columns={"x": "X"})
+    with pytest.raises(UsageError, match="min_points='3' is of type str: give a whole number"):
+        analyze(xy, min_points="3")
     with pytest.raises(UsageError, match="unknown model"):
         analyze(xy, model="nonsense")
 

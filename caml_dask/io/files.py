@@ -100,6 +100,20 @@ def held(path: Path) -> Iterator[None]:
         yield
 
 
+def is_held(path: Path) -> bool:
+    """Whether another process has a file by :func:`held`."""
+    try:
+        handle = path.open("a")
+    except FileNotFoundError:
+        return False
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def publish_json(path: Path, content: Mapping[str, Any], indent: int | None = None) -> None:
     """Publish a mapping as JSON under a seal, a digest of itself, by which :func:`read_json` tells damage."""
     publish_text(path, sealed(content, indent))

@@ -145,6 +145,10 @@ def _labelled(header: Header, axis: str) -> int | None:
     best = lengths or pixels or list(units)
     if len(best) > 1:
         which = ", ".join(repr(header.names[i]) for i in best)
+        if len({header.names[i] for i in best}) == 1:
+            raise InputError(
+                f"{len(best)} columns are called {header.names[best[0]]!r}: rename all but one", header.path
+            )
         raise InputError(f"{which} may all be {axis}: name one with --columns x=...,y=...", header.path)
     return best[0] if best else None
 

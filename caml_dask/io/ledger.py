@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from caml_dask.errors import OutputError
 from caml_dask.io.files import publish_if_new, read_json, sealed
 
 HIDDEN = ".screen"
@@ -51,14 +52,21 @@ class Ledger:
 
     @classmethod
     def read(cls, root: Path) -> Ledger:
-        """The ledger of a screening; an empty one, with a warning, where it is damaged: all is analysed anew."""
+        """The ledger of a screening; an empty one, with a warning, where it is damaged: all is analysed anew.
+
+        Raises
+        ------
+        OutputError : it cannot be read, for now.
+        """
         path = _path(root)
         try:
             found = read_json(path)
             return cls(**{**found, "entries": {key: Entry(**entry) for key, entry in found["entries"].items()}})
         except FileNotFoundError:
             return cls()
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except OSError as error:
+            raise OutputError(f"{path} cannot be read ({error.strerror}): see to its disk and call again") from None
+        except (ValueError, KeyError, TypeError) as error:
             _log.warning("%s is damaged (%s): everything is analysed anew", path, error)
             return cls()
 

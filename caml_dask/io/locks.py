@@ -48,6 +48,18 @@ class Holder:
         return False
 
 
+def refuse_strange(root: Path, hidden: str, what: str) -> None:
+    """Refuse a directory that holds something else; parameters as of :func:`locked`.
+
+    Raises
+    ------
+    OutputError
+    """
+    names = sorted(entry.name for entry in root.iterdir()) if root.is_dir() else []
+    if names and hidden not in names:
+        raise OutputError(f"{root} is not empty ({', '.join(names[:3])}) and holds no {what}: name a new directory")
+
+
 @contextmanager
 def locked(root: Path, hidden: str, what: str, shared: bool = False) -> Iterator[None]:
     """Hold a directory for this process; the lock of a process that died is free again.
@@ -63,9 +75,7 @@ def locked(root: Path, hidden: str, what: str, shared: bool = False) -> Iterator
     ------
     OutputError : another process holds it, named; or the directory cannot be made, or holds something else.
     """
-    names = sorted(entry.name for entry in root.iterdir()) if root.is_dir() else []
-    if names and hidden not in names:
-        raise OutputError(f"{root} is not empty ({', '.join(names[:3])}) and holds no {what}: name a new directory")
+    refuse_strange(root, hidden, what)
     try:
         (root / hidden).mkdir(parents=True, exist_ok=True)
         handle = os.open(root / hidden / "lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -78,8 +88,8 @@ def locked(root: Path, hidden: str, what: str, shared: bool = False) -> Iterator
             raise OutputError(f"{root} is in use by {_named(handle)}: wait for it, or name another directory") from None
         except OSError as error:
             raise OutputError(f"{root} cannot be locked ({error.strerror}): name a directory elsewhere") from None
+        os.truncate(handle, 0)  # of the name of one who died
         if not shared:
-            os.truncate(handle, 0)
             os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
         try:
             yield

@@ -15,13 +15,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from caml_dask.errors import OutputError
+from caml_dask.errors import DiskFullError, OutputError
 from caml_dask.io import locks
-from caml_dask.io.files import WORKING, fingerprint, publish_json, publish_text, read_json, sweep
+from caml_dask.io.files import WORKING, fingerprint, is_held, publish_json, publish_text, read_json, sweep
 from caml_dask.io.store import DirectoryStore
 from caml_dask.params import ColumnMap, Settings
 
 HIDDEN = ".run"
+REPORT_PAGE, REPORT_TABLES = "report.html", "report"  # what `caml-dask report` adds
+_IMAGE_ID = re.compile(r"[0-9]{4,}_[A-Za-z0-9_-]+")
 _log = logging.getLogger("caml_dask")
 _COMPARED = ("settings", "inputs", "model", "version", "machine")
 
@@ -81,12 +83,13 @@ class Run:
 
     def note_failure(self, image: Image, error: BaseException) -> None:
         """Write down why an image failed, for who asks while the run goes on; that it failed does not depend on it."""
-        with suppress(OSError):
+        with suppress(OSError, DiskFullError):
             publish_text(self._failure(image), json.dumps({"reason": str(error)}))
 
-    def forget_failure(self, image: Image) -> None:
-        """Remove what :meth:`note_failure` wrote: the image is tried again."""
-        self._failure(image).unlink(missing_ok=True)
+    def forget_failures(self) -> None:
+        """Remove what :meth:`note_failure` wrote: the images are tried again."""
+        for image in self.images:
+            self._failure(image).unlink(missing_ok=True)
 
     def failure(self, image: Image) -> str | None:
         """Why an image failed; None where it did not."""
@@ -131,7 +134,7 @@ def read_manifest(root: Path) -> dict[str, Any] | None:
     path = Path(root) / HIDDEN / "manifest.json"
     try:
         return read_json(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, OSError) as error:
         raise OutputError(
@@ -145,7 +148,7 @@ def _digest(manifest: Mapping[str, Any]) -> str:
 
 def _safe(image_id: str) -> str:
     """An image_id as :func:`image_ids` makes them: a manifest that was tampered with cannot point outside the run."""
-    if not re.fullmatch(r"[0-9]{4,}_[A-Za-z0-9_-]+", image_id):
+    if not _IMAGE_ID.fullmatch(image_id):
         raise ValueError(f"{image_id!r} is no image_id")
     return image_id
 
@@ -212,14 +215,32 @@ def _fields(part: Any) -> dict[str, Any]:
 
 
 def refuse_standing(root: Path, resume: bool, overwrite: bool) -> None:
-    """Refuse a directory that holds a run, unless that is to be continued or replaced.
+    """Refuse a directory that holds a run, or what is left of one, unless that is to be continued or replaced.
 
     Raises
     ------
     OutputError
     """
-    if not resume and not overwrite and (root / HIDDEN / "manifest.json").exists():
+    if resume or overwrite:
+        return
+    if (root / HIDDEN / "manifest.json").exists():
         raise OutputError(f"{root} holds a run: continue it with --resume, or start anew with --overwrite")
+    if left := _left_without_manifest(root):
+        raise OutputError(
+            f"{root} holds {left}, and no manifest of a run: name a new directory; of a run whose manifest is lost, "
+            "continue it with --resume, or start anew with --overwrite"
+        )
+
+
+def _left_without_manifest(root: Path) -> str:
+    """What else stands in a run directory, in words; nothing in one whose run was killed before it had begun."""
+    names = sorted(entry.name for entry in root.iterdir() if entry.name != HIDDEN) if root.is_dir() else []
+    return ", ".join(names[:3]) or ("done records" if _records(root) else "")
+
+
+def _records(root: Path) -> list[Path]:
+    """Done records of all images, whatever run they are of."""
+    return sorted((root / HIDDEN).glob("*/done/*/*/*.json"))
 
 
 def prepare(root: Path, manifest: dict[str, Any], resume: bool, overwrite: bool) -> Run:
@@ -244,15 +265,24 @@ def prepare(root: Path, manifest: dict[str, Any], resume: bool, overwrite: bool)
 
 
 def _taken_up(root: Path, manifest: dict[str, Any]) -> dict[str, Any] | None:
-    """The manifest of the run that stands; a damaged one is written anew where done records tell that it was this."""
+    """The manifest of the run that stands, if any; one that is damaged or lost is written anew where done records tell
+    that it was this.
+    """
     try:
-        return read_manifest(root)
+        stands = read_manifest(root)
+        left = "" if stands is not None else _left_without_manifest(root)
+        if not left:
+            return stands
+        raise OutputError(
+            f"{root} holds {left}, and nothing that tells of a run with these inputs and settings: start anew with "
+            "--overwrite, or name a new directory"
+        )
     except OutputError:
         path, digest = root / HIDDEN / "manifest.json", _digest(manifest)
-        for record in (root / HIDDEN).glob("*/done/*/*/*.json"):
+        for record in _records(root):
             with suppress(OSError, ValueError):
                 if read_json(record).get("run") == digest:
-                    _log.warning("%s is damaged and written anew: finished units are of this very run", path)
+                    _log.warning("%s is damaged or lost and written anew: finished units are of this very run", path)
                     publish_json(path, manifest, indent=1)
                     return manifest
         raise
@@ -260,7 +290,12 @@ def _taken_up(root: Path, manifest: dict[str, Any]) -> dict[str, Any] | None:
 
 def _remove_run(root: Path) -> None:
     """Remove what an earlier run left, and nothing else: done records first, the manifest last; the lock stays."""
-    images = {entry.name for entry in (root / HIDDEN).iterdir() if entry.is_dir()}
+    for claim in (root / HIDDEN).glob("*/*.claim"):
+        if is_held(claim):
+            raise OutputError(
+                f"a process of the run in {root} is still at work ({claim.name}): wait until it has ended"
+            )
+    images = {entry.name for entry in (root / HIDDEN).iterdir() if entry.is_dir() and _IMAGE_ID.fullmatch(entry.name)}
     with suppress(OutputError):
         images |= {image.image_id for image in Run.open(root).images}
     for name in sorted(images):
@@ -269,7 +304,9 @@ def _remove_run(root: Path) -> None:
                 directory.unlink()
             elif directory.is_dir():
                 shutil.rmtree(directory)
-    for name in ("summary.json", "images.csv", f"{HIDDEN}/manifest.json"):
+    if (root / REPORT_PAGE).exists() and (root / REPORT_TABLES).is_dir():
+        shutil.rmtree(root / REPORT_TABLES)
+    for name in (REPORT_PAGE, "summary.json", "images.csv", f"{HIDDEN}/manifest.json"):
         (root / name).unlink(missing_ok=True)
 
 

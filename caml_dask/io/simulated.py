@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from caml_dask.errors import OutputError
 from caml_dask.simulate import Field
 
 AXES = ("x", "y", "z")
@@ -24,8 +25,15 @@ def write_field(field: Field, path: Path, about: dict[str, str] | None = None) -
     field : what to write; a CSV rounds its coordinates to 0.001 nm.
     path : the file; its folder is made.
     about : what the Parquet file's metadata say of its making.
+
+    Raises
+    ------
+    OutputError : its folder cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path.parent} cannot be made ({error.strerror}): name another folder with --out") from None
     truth = {"true_cluster": field.truth, "true_class": field.classes}
     working = path.with_name(path.name + ".part")
     points = zip(AXES, field.points_nm.T, strict=False)

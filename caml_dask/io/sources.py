@@ -162,6 +162,8 @@ def open_source(path: Path, columns: ColumnMap, channel: str | None, settle: boo
     source = _open(path, columns, settle)
     if channel is not None and source.channel_column is None:
         raise InputError(f"holds no channel {channel!r}", path)
+    if channel is None and len(_channels(source)) > 1:
+        raise UnreadableError("holds several channels, which could not be told apart before: run it anew", path)
     return replace(source, channel=channel)
 
 
@@ -180,13 +182,13 @@ def list_channels(path: Path, columns: ColumnMap = _NO_MAP) -> list[str | None]:
         return _channels(_recognised(path, columns, settle=True))
 
 
-def read_localizations(path: Path | str, columns: ColumnMap = _NO_MAP) -> pa.Table:
+def read_localizations(path: Path | str, columns: ColumnMap | str = _NO_MAP) -> pa.Table:
     """The localizations of a file in memory, of all its channels, in the order of its rows.
 
     Parameters
     ----------
     path : ThunderSTORM CSV, CAML tsv, delimited text or Parquet.
-    columns : which columns are the coordinates, where the header does not say.
+    columns : which columns are the coordinates, such as ``"x=X,y=Y,unit=um"``, where the header does not say.
 
     Returns
     -------
@@ -194,9 +196,10 @@ def read_localizations(path: Path | str, columns: ColumnMap = _NO_MAP) -> pa.Tab
 
     Raises
     ------
+    UsageError : columns that cannot be used.
     InputError : a file that cannot be read, or whose coordinates or units are not known.
     """
-    return pa.concat_tables(_open(Path(path), columns).tables(_ROWS_IN_MEMORY))
+    return pa.concat_tables(_open(Path(path), ColumnMap.of(columns)).tables(_ROWS_IN_MEMORY))
 
 
 def _open(path: Path, columns: ColumnMap, settle: bool = True) -> Source:
@@ -255,7 +258,7 @@ def _channels(source: Source) -> list[str | None]:
         if len(found) > MAX_CHANNELS:
             name = source.reader.header.names[column]
             raise InputError(f"{name!r} tells more than {MAX_CHANNELS} channels apart: name another", source.path)
-    return [None] if len(found) == 1 else [*sorted(found, key=_numbers_first)]
+    return [None] if len(found) < 2 else [*sorted(found, key=_numbers_first)]
 
 
 def _numbers_first(text: str) -> tuple[bool, float, str]:

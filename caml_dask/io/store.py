@@ -14,7 +14,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import ipc
 
-from caml_dask.errors import StoreError
+from caml_dask.errors import DiskFullError, StoreError
 from caml_dask.io.files import (
     WORKING,
     fingerprint,
@@ -189,6 +189,10 @@ class DirectoryStore(Store):
             return None
         return record if record.get("run") == self._run else None
 
+    def recorded(self, stage: str) -> list[int]:
+        """Numbers of the units of a stage for which a done record stands, whatever it says."""
+        return sorted(int(record.stem) for record in self._record(stage, 0).parents[1].glob("*/*.json"))
+
     def finished(self, stage: str) -> list[float]:
         """When each finished unit of a stage was recorded as done, in seconds since the epoch; for who only watches."""
         try:
@@ -227,11 +231,12 @@ class DirectoryStore(Store):
             path.unlink(missing_ok=True)  # it is done: who comes later finds the record
 
     def fail(self, stage: str, unit: int, reason: str | None) -> None:
-        """Note why a unit failed, for who has not seen it; None withdraws the note."""
+        """Note why a unit failed, for who has not seen it; None withdraws the note. On a full disk there is none."""
         path = self._scratch / "failed" / f"{stage}-{unit:06d}.txt"
         if reason is None:
             path.unlink(missing_ok=True)
-        else:
+            return
+        with suppress(OSError, DiskFullError):
             publish_text(path, reason)
 
     def failures(self, stage: str, units: Iterable[int]) -> list[str]:
@@ -248,7 +253,7 @@ class DirectoryStore(Store):
         """Remove the image's working tables; its outputs and the done records stand."""
         for child in self._scratch.iterdir() if self._scratch.exists() else ():
             if child.name != "done":
-                shutil.rmtree(child) if child.is_dir() else child.unlink()
+                shutil.rmtree(child) if child.is_dir() else child.unlink(missing_ok=True)
 
 
 def _untouched(path: Path, stated: list[int | str], since_ns: int) -> bool:

@@ -27,7 +27,7 @@ def as_localizations(data: Any, columns: ColumnMap) -> pa.Table:
 
     Raises
     ------
-    UsageError : an array of another shape.
+    UsageError : an array of another shape, or one with names of columns or a unit.
     InputError : a table whose coordinates or units are not known.
     """
     if isinstance(data, pa.Table):
@@ -35,6 +35,8 @@ def as_localizations(data: Any, columns: ColumnMap) -> pa.Table:
     elif hasattr(data, "columns") and hasattr(data, "dtypes"):
         table = pa.Table.from_pandas(data, preserve_index=False)
     else:
+        if columns != ColumnMap():
+            raise UsageError("columns= says what the columns of a table are; an array is taken in nm: convert it first")
         array = np.asarray(data, dtype=np.float64)
         if array.ndim != 2 or array.shape[1] not in (2, 3):
             raise UsageError(f"an array of shape {array.shape} came; wanted (n, 2) or (n, 3), in nm")

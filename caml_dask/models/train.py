@@ -103,6 +103,12 @@ def train(
     return card
 
 
+def check_folds(folds: int) -> None:
+    """Refuse numbers of folds that leave nothing to fit to."""
+    if folds < 2:
+        raise UsageError(f"{folds} folds: give at least 2, or 0 for none")
+
+
 def cross_validate(
     entry: Network, sets: TrainingSets, settings: FitSettings, folds: int, work_dir: Path
 ) -> dict[str, Any]:
@@ -115,8 +121,7 @@ def cross_validate(
     -------
     samples and epochs used, accuracy on each left-out share, their mean and standard deviation (n - 1).
     """
-    if folds < 2:
-        raise UsageError(f"{folds} folds: give at least 2")
+    check_folds(folds)
     whole, field = read_inputs(entry, sets, "train", work_dir)
     held = read_inputs(entry, sets, "validation", work_dir)[0]
     rng = np.random.default_rng([sets.seed, folds])

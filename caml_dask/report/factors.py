@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from caml_dask.io.cohort import CHANNEL, Cohort
 
 
-def factors_of(path: str, channel: str, cohort: Cohort) -> Mapping[str, str] | None:
-    """The factors of an image: by its path, or by its file name where one member alone has that; None for no member.
+def factors_of(path: str, channel: str, cohort: Cohort, paths: Collection[Path]) -> Mapping[str, str] | None:
+    """The factors of an image: by its path, or by its file name; None for no member.
+
+    A name tells which file it is only where one member, at no path of an image, and one file of the run have it.
 
     channel : the image's, where its file holds several; a member that names one is of that channel alone
+    paths : of all files of the run, resolved
     """
     wanted = Path(os.path.realpath(path))
     mine = [member for member in cohort.members if member.path == wanted]
-    if not mine:
+    if not mine and sum(other.name == wanted.name for other in paths) == 1:
         named = [member for member in cohort.members if member.path.name == wanted.name]
         mine = named if len({member.path for member in named}) == 1 else []
     for member in mine:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,14 +20,12 @@ from caml_dask.report.factors import factors_of
 from caml_dask.report.images import read_clusters
 from caml_dask.report.measures import Measure, measures_of, values_of
 
-_NOT_FACTORS = ("image_id", "path", "status", "reason", "folder")
-
 
 @dataclass(frozen=True)
 class Item:
     """One image of a cohort.
 
-    image_id, path : as images.csv has them
+    image_id, path : as summary.json has them
     factors : name to value: condition, replicate, channel and whatever else the cohort tells
     """
 
@@ -107,15 +105,20 @@ def read_results(root: Path, table: Path | None = None) -> Results:
     entries = facts.pop("images")
     listed = None if table is None else read_cohort(str(table))
     runs: dict[Path, Run] = {}
-    items, notes = [], []
-    for row, entry in _rows(root, entries):
-        factors = _factors(row, entry)
+    items, notes, moved = [], [], 0
+    known = {member.path for member in listed.members} if listed else set()
+    paths = {Path(os.path.realpath(entry["path"])) for entry in entries}
+    for entry in entries:
+        factors = _factors(entry)
         if listed is not None:
-            found = factors_of(row["path"], factors.get("channel", ""), listed)
+            found = factors_of(entry["path"], factors.get("channel", ""), listed, paths)
             factors |= found or {}
+            moved += found is not None and Path(os.path.realpath(entry["path"])) not in known
             if found is None:
-                notes.append(f"{row['image_id']}: {row['path']} is not in {table}: it is in no condition.")
-        items.append(_item(root, runs, row, entry, factors))
+                notes.append(f"{entry['image_id']}: {entry['path']} is not in {table}: it is in no condition.")
+        items.append(_item(root, runs, entry, factors))
+    if moved:
+        notes.append(f"{moved} images are not at the paths in {table}: they were told by their file names.")
     settings = {run.manifest["settings_digest"] for run in runs.values()}
     if len(settings) > 1:
         notes.append(f"Images were analysed with {len(settings)} different settings: compare them with care.")
@@ -127,18 +130,15 @@ def read_results(root: Path, table: Path | None = None) -> Results:
 def _item(
     root: Path,
     runs: dict[Path, Run],
-    row: Mapping[str, str],
-    entry: Mapping[str, Any] | None,
+    entry: Mapping[str, Any],
     factors: Mapping[str, str],
 ) -> Measured | Failed:
-    """An image with its results, or the reason why there are none."""
-    named = row["image_id"], row["path"], factors
-    if row["status"] != "done":
-        return Failed(*named, row["reason"])
-    if entry is None:
-        return Failed(*named, "summary.json knows nothing of it")
+    """An image with its results, or the reason why there are none; in a run its folder has its name."""
+    named = entry["image_id"], entry["path"], factors
+    if entry["status"] != "done":
+        return Failed(*named, entry["reason"])
     try:
-        folder = _inside(root, row["folder"])
+        folder = _inside(root, entry.get("folder", entry["image_id"]))
         return Measured(*named, folder, entry, read_clusters(runs, folder, entry))
     except CamlError as error:
         return Failed(*named, f"results cannot be used: {error}")
@@ -159,38 +159,10 @@ def _summary(root: Path) -> dict[str, Any]:
     return facts
 
 
-def _rows(
-    root: Path, entries: Sequence[Mapping[str, Any]]
-) -> Iterator[tuple[dict[str, str], Mapping[str, Any] | None]]:
-    """Each image's row of images.csv with its part of summary.json, None where it has none.
-
-    Screening lists in images.csv what it met, and each row names its folder; a run's summary lists all there is.
-    """
-    path = root / "images.csv"
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            listed = list(csv.DictReader(file))
-    except FileNotFoundError:
-        raise OutputError(f"{path} is missing: run again with --resume, or screen again") from None
-    except (ValueError, csv.Error) as error:
-        raise OutputError(f"{path} is damaged ({error}): run again with --resume, or screen again") from None
-    if listed and "folder" in listed[0]:
-        by_folder = {entry.get("folder"): entry for entry in entries}
-        for row in listed:
-            yield {key: value or "" for key, value in row.items() if key}, by_folder.get(row["folder"] or None)
-        return
-    for entry in entries:
-        row = {key: str(entry.get(key) or "") for key in ("image_id", "path", "status", "reason")}
-        yield {**row, "folder": row["image_id"]}, entry
-
-
-def _factors(row: Mapping[str, str], entry: Mapping[str, Any] | None) -> dict[str, str]:
-    listed = {name: value for name, value in row.items() if name not in _NOT_FACTORS}
-    if entry is None:
-        return listed
-    channel = {"channel": str(entry["channel"])} if entry.get("channel") is not None else {}
-    given = {str(name): "" if value is None else str(value) for name, value in (entry.get("factors") or {}).items()}
-    return {**listed, **channel, **{name: value for name, value in given.items() if value}}
+def _factors(entry: Mapping[str, Any]) -> dict[str, str]:
+    """The channel of an image, and the factors that screening knew."""
+    channel = {} if entry["channel"] is None else {"channel": entry["channel"]}
+    return {**channel, **entry.get("factors", {})}
 
 
 def _inside(root: Path, folder: str) -> Path:

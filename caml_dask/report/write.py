@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caml_dask.io.files import publish_text
+from caml_dask.io.rundir import REPORT_PAGE, REPORT_TABLES
 from caml_dask.io.sheets import writable
 from caml_dask.report.families import Family, families
 from caml_dask.report.page import render
@@ -46,7 +47,7 @@ def write_report(root: Path, table: Path | None = None, by: str = "condition", w
     results = read_results(root, table)
     found, notes = families(results, by, within)
     notes = [*results.notes, *notes]
-    write_tables(root / "report", results, found, by)
-    page = root / "report.html"
+    write_tables(root / REPORT_TABLES, results, found, by)
+    page = root / REPORT_PAGE
     publish_text(page, writable(render(results, found, by, notes)))
     return Report(page, results, tuple(found), tuple(notes))

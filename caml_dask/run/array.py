@@ -14,7 +14,7 @@ from caml_dask import __version__
 from caml_dask.errors import CamlError, UsageError
 from caml_dask.io.rundir import Run, locked
 from caml_dask.params import Settings
-from caml_dask.pipeline import STAGES, Key, barriers, in_words, run_unit
+from caml_dask.pipeline import STAGES, Key, barriers, in_words, run_unit, withdraw_altered
 from caml_dask.run.progress import observer
 from caml_dask.run.session import Outcome, begun, write_summary
 
@@ -22,8 +22,14 @@ _log = logging.getLogger("caml_dask")
 
 
 def plan(inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, overwrite: bool) -> list[str]:
-    """Start a run, or take up the one that stands; the stages to be run, in their order."""
+    """Start a run, or take up the one that stands; the stages to be run, in their order.
+
+    Tasks look at done records alone: what is missing or altered of the files behind them is found here.
+    """
     with begun(inputs, out, settings, resume, overwrite) as run:
+        if resume:
+            run.forget_failures()
+            withdraw_altered(run)
         _log.info("%d images planned in %s", len(run.images), run.root)
     return [stage.name for stage in STAGES]
 

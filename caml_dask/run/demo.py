@@ -9,7 +9,8 @@ import numpy as np
 from caml_dask.errors import CamlError, OutputError
 from caml_dask.evaluate import class_scores, cluster_scores
 from caml_dask.interface import open_run
-from caml_dask.io.rundir import read_manifest
+from caml_dask.io.locks import refuse_strange
+from caml_dask.io.rundir import HIDDEN, read_manifest
 from caml_dask.io.simulated import write_field
 from caml_dask.params import Settings
 from caml_dask.run.report import tell
@@ -60,7 +61,8 @@ def demonstrate(out: Path, workers: int) -> str:
 
 
 def _refuse_another_run(out: Path, table: Path) -> None:
-    """A demonstration may overwrite an earlier one, never an analysis."""
+    """A demonstration may overwrite an earlier one, never an analysis nor anything else."""
+    refuse_strange(out, HIDDEN, "run")
     manifest = read_manifest(out)
     if manifest is not None and list(manifest.get("inputs", {})) != [str(table)]:
         raise OutputError(f"{out} holds a run of other inputs: name a new directory with --out")

@@ -224,7 +224,7 @@ def _python(deployment: Batch) -> Iterator[Finding]:
         yield Finding(WARNING, f"{python}, which the jobs start, cannot be tried here ({error})")
         return
     found = done.stdout.split()
-    if done.returncode == 0 and found[0] == __version__:
+    if done.returncode == 0 and len(found) == 2 and found[0] == __version__:
         yield Finding(OK, f"{python}, which the jobs start, has caml_dask {__version__} and distributed {found[1]}")
     else:
         said = found[0] if found else (done.stderr.strip().splitlines() or ["it says nothing"])[-1]

@@ -67,6 +67,15 @@ class _InFlight:
     units: set[Key] = field(default_factory=set)
 
 
+@dataclass(frozen=True)
+class _Attempt:
+    """A unit in flight, or a suspect that waits to be; alone: with nothing else in flight."""
+
+    image: _InFlight
+    key: Key
+    alone: bool = False
+
+
 class DaskExecutor:
     """Runs the pending units of a run on a Dask cluster.
 
@@ -80,9 +89,8 @@ class DaskExecutor:
         self._run, self._client, self._observer, self._resumed = run, client, observer, resumed
         self._wait_s = wait_s
         self._ended = Ended()
-        self._in_flight: dict[Future, tuple[_InFlight, Key]] = {}
-        self._suspects: deque[tuple[_InFlight, Key]] = deque()
-        self._alone = False
+        self._in_flight: dict[Future, _Attempt] = {}
+        self._suspects: deque[_Attempt] = deque()
         self._numbers = itertools.count()
         self._lost: Counter[Key] = Counter()
         self._looked = self._seen = time.monotonic()
@@ -100,9 +108,8 @@ class DaskExecutor:
             while waiting and not self._suspects and len(self._in_flight) < _IN_FLIGHT * max(1, self._workers):
                 index = waiting.popleft()
                 self._advance(_InFlight(index, barriers(self._run, index, self._resumed)))
-            self._alone = bool(self._suspects) and not self._in_flight
-            if self._alone:
-                self._submit(*self._suspects.popleft())
+            if self._suspects and not self._in_flight:
+                self._submit(self._suspects.popleft())
             if self._in_flight:
                 self._settle(self._next())
 
@@ -136,7 +143,7 @@ class DaskExecutor:
                 stage, keys, total = next(image.stages)
                 self._observer.stage_started(name, stage.name, total, len(keys))
                 for key in keys:
-                    self._submit(image, key)
+                    self._submit(_Attempt(image, key))
         except StopIteration:
             self._observer.image_done(name)
         except WorkersError:
@@ -144,27 +151,29 @@ class DaskExecutor:
         except Exception as error:
             self._fail(image, in_words(error))
 
-    def _submit(self, image: _InFlight, key: Key) -> None:
+    def _submit(self, attempt: _Attempt) -> None:
+        image, key = attempt.image, attempt.key
         if self._client.status != "running":
             raise _scheduler_lost()
         label = f"{key[1]}-{self._run.images[image.index].image_id}-{key[2]}-{next(self._numbers)}"
         future = self._client.submit(unit_task, str(self._run.root), key, key=label, pure=False)
         image.units.add(key)
-        self._in_flight[future] = image, key
+        self._in_flight[future] = attempt
         self._ended.add(future)
 
     def _settle(self, future: Future) -> None:
         if future not in self._in_flight:
             return
-        image, key = self._in_flight.pop(future)
+        attempt = self._in_flight.pop(future)
+        image, key, alone = attempt.image, attempt.key, attempt.alone
         outcome = _outcome(future)
         if outcome is None and self._lost[key] < _MOST_LOST:
             self._lost[key] += 1
-            self._submit(image, key)
+            self._submit(attempt)
         elif outcome is None:
             self._fail(image, CamlError(f"the record of {key[1]} {key[2]} was lost {_MOST_LOST} times on its way here"))
-        elif outcome is _KILLED and not self._alone:
-            self._suspects.append((image, key))
+        elif outcome is _KILLED and not alone:
+            self._suspects.append(_Attempt(image, key, alone=True))
         elif isinstance(outcome, BaseException):
             self._fail(image, outcome if outcome is not _KILLED else self._poison(key))
         else:
@@ -180,10 +189,10 @@ class DaskExecutor:
         )
 
     def _fail(self, image: _InFlight, error: BaseException) -> None:
-        for future in [future for future, (other, _) in self._in_flight.items() if other is image]:
+        for future in [future for future, attempt in self._in_flight.items() if attempt.image is image]:
             del self._in_flight[future]
             future.cancel()
-        self._suspects = deque(suspect for suspect in self._suspects if suspect[0] is not image)
+        self._suspects = deque(suspect for suspect in self._suspects if suspect.image is not image)
         self._observer.image_failed(self._run.images[image.index], error)
 
 

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from distributed import Future
 
 _SECONDS_BETWEEN_LOOKS = 0.2
-_asked = threading.Event()
+_asked, _raised = threading.Event(), threading.Event()
 
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """In here the first interrupt waits for `check`; a second one is raised at once.
+    """In here the first interrupt waits for `check`, or for the end of this; a second one is raised at once.
 
     SIGTERM, as batch systems and systemd send it, is taken for the same: workers and queued jobs are then withdrawn.
     Raised anywhere, it would end up in a callback of Dask's or of the garbage collector, which prints a traceback and
@@ -43,7 +43,11 @@ def kept() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        unheard = _asked.is_set() and not _raised.is_set()
         _asked.clear()
+        _raised.clear()
+    if unheard:
+        raise KeyboardInterrupt
 
 
 @contextmanager
@@ -70,6 +74,7 @@ def check() -> None:
     KeyboardInterrupt
     """
     if _asked.is_set():
+        _raised.set()
         raise KeyboardInterrupt
 
 

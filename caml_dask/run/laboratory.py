@@ -11,7 +11,7 @@ from typing import Any
 from caml_dask import __version__
 from caml_dask.io.simulated import write_field
 from caml_dask.models.registry import FitSettings, Network
-from caml_dask.models.train import train
+from caml_dask.models.train import check_folds, train
 from caml_dask.models.training_sets import TrainingSets, compile_part, missing_parts
 from caml_dask.run.parallel import each
 from caml_dask.simulate import AnyScenario, field_rng, simulate
@@ -64,7 +64,14 @@ def compile_and_train(
     folds: int,
     command: str,
 ) -> dict[str, Any]:
-    """Compile what is missing of the sets, on workers, then train in this process; the card."""
+    """Compile what is missing of the sets, on workers, then train in this process; the card.
+
+    Raises
+    ------
+    UsageError : folds of which there cannot be so many.
+    """
+    if folds:
+        check_folds(folds)
     missing = missing_parts(sets, work)
     if missing:
         _log.info("%s: compiling %d parts of its sets from %d scenarios", entry.name, len(missing), len(sets.scenarios))

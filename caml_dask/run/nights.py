@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from caml_dask.errors import OutputError, StoreError
+from caml_dask.errors import OutputError
 from caml_dask.io.ledger import Entry
 from caml_dask.io.rundir import Image, Run
 from caml_dask.pipeline import altered_results
@@ -51,6 +51,6 @@ class Nights:
             run = self.run(entry.night)
             since_ns = None if thoroughly else (run.root / "summary.json").stat().st_mtime_ns
             found = altered_results(run.store(Image(entry.image_id)), since_ns)
-        except (OutputError, StoreError, OSError) as error:
+        except (OutputError, OSError) as error:
             return [str(error)]
         return [f"{name} of night {entry.night}" for name in found]

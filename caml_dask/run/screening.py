@@ -132,10 +132,8 @@ class _Screening:
         run = prepare(folder, describe_run(self._settings, images), resume, overwrite=False)
         outcome = self._analyse_run(run, resume=resume)
         self._enter(outcome.run, outcome.failed)
-        self._ended.append(name)
         self.analysed += len(images)
-        self.ledger.last = self._ended
-        self._end()
+        self._end(name)
 
     def _give_up(self, name: str) -> None:
         """End a night that cannot be resumed, with what it finished."""
@@ -151,9 +149,13 @@ class _Screening:
         }
         write_summary(run, left)
         self._enter(run, {}, left)
-        self._end()
+        self._end(name)
 
-    def _end(self) -> None:
+    def _end(self, name: str | None = None) -> None:
+        """Nothing is under way any more; `name` is the night that ended with results."""
+        if name is not None:
+            self._ended.append(name)
+            self.ledger.last = self._ended
         self.ledger.underway = None
         self.ledger.write(self._out)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,11 +83,22 @@ def begun(inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, o
     """A run started, or the one that stands taken up; its directory is held while the context lasts."""
     if resume and overwrite:
         raise UsageError("--resume continues a run and --overwrite removes it: give one of them")
+    inputs = [path.resolve() for path in inputs]
+    _check_inputs(inputs, out.resolve(), overwrite)
     load(settings.model)  # refused before anything is written
     with locked(out):
         refuse_standing(out, resume, overwrite)
-        images = image_ids([(path.resolve(), c) for path in inputs for c in channels_of(path, settings.columns)])
+        images = image_ids([(path, c) for path in inputs for c in channels_of(path, settings.columns)])
         yield prepare(out, describe_run(settings, images), resume, overwrite)
+
+
+def _check_inputs(inputs: Sequence[Path], out: Path, overwrite: bool) -> None:
+    """Refuse what would count one file twice, or remove what is to be read."""
+    for path, times in Counter(inputs).items():
+        if times > 1:
+            raise UsageError(f"{path} is given {times} times: give it once, or it counts as {times} images")
+        if overwrite and path.is_relative_to(out):
+            raise UsageError(f"{path} lies in {out}, which --overwrite empties: move it, or name another --out")
 
 
 def analyse(
@@ -94,8 +106,7 @@ def analyse(
 ) -> Outcome:
     """Run what is pending of a run whose directory the caller holds; parameters and errors as of :func:`execute`."""
     if resume:
-        for image in run.images:
-            run.forget_failure(image)
+        run.forget_failures()
     watch = observer(len(run.images), run.note_failure)
     if workers is None:
         workers = 0 if _bytes(run) <= SMALL_INPUT_BYTES else cores()

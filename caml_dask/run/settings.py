@@ -145,7 +145,9 @@ def _check(made: type, table: dict[str, Any]) -> None:
             known = ", ".join(f.name for f in fields(made))
             raise UsageError(f"{key} is not known here: use {known}")
         wanted = types[key] if types[key] is not float else float | int
-        if isinstance(value, bool) or not isinstance(value, getattr(wanted, "__origin__", wanted)):
+        inside = value if isinstance(value, list) else []
+        fits = isinstance(value, getattr(wanted, "__origin__", wanted)) and all(isinstance(v, str) for v in inside)
+        if isinstance(value, bool) or not fits:
             raise UsageError(f"{key} = {value!r} is of type {type(value).__name__}: give {made.__annotations__[key]}")
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from caml_dask.errors import OutputError, StoreError
+from caml_dask.errors import OutputError
 from caml_dask.io import ledger, locks, rundir
 from caml_dask.io.ledger import Ledger
 from caml_dask.io.rundir import Image, Run
@@ -101,10 +101,7 @@ def _progress(store: DirectoryStore) -> dict[str, Any] | None:
 
 
 def _recorded(store: DirectoryStore, stage: str, name: str) -> int | None:
-    try:
-        return (store.done(stage, 0) or {}).get(name)
-    except StoreError:
-        return None
+    return (store.done(stage, 0) or {}).get(name)
 
 
 def _speed(ends: list[float], left: int, holder: locks.Holder | None) -> dict[str, Any]:

@@ -12,7 +12,13 @@ from caml_dask.blocks import BlockIndex
 from caml_dask.errors import ConservationError, InputError, TooFewLocalizations
 from caml_dask.io.sources import open_source
 from caml_dask.models.registry import NETWORKS
-from caml_dask.params import FARTHEST_NM, LARGEST_FIELD_NM, SMALLEST_FIELD_NM
+from caml_dask.params import (
+    FARTHEST_COMPUTED_NM,
+    FARTHEST_NM,
+    LARGEST_FIELD_NM,
+    SMALLEST_FIELD_NM,
+    SMALLEST_SPAN_NM,
+)
 from caml_dask.stages.work import CHUNK_ROWS, COORDINATES, Work, coordinates, finite, tile_size, xy
 from caml_dask.tiling import partition
 
@@ -42,7 +48,7 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
     """
     rows = finite_rows = chunks = 0
     first_ids = []
-    lower, upper = np.full(2, np.inf), np.full(2, -np.inf)
+    lower, upper, farthest = np.full(2, np.inf), np.full(2, -np.inf), 0.0
     names = list(COORDINATES[:2])
     for table in tables:
         points = coordinates(table)
@@ -57,6 +63,7 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
         if whole.any():
             lower = np.minimum(lower, [column[whole].min() for column in points.T[:2]])
             upper = np.maximum(upper, [column[whole].max() for column in points.T[:2]])
+            farthest = max(farthest, float(np.abs(points[whole]).max()))
         names = list(COORDINATES[: points.shape[1]])
         work.store.put("input", chunks, table)
         first_ids.append(table["loc_id"][0].as_py() if len(table) else 0)
@@ -64,21 +71,27 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
     facts: dict[str, Any] = {"rows": rows, "finite": finite_rows, "chunks": chunks, "coordinates": names}
     facts |= {"bounds_nm": [*lower.tolist(), *upper.tolist()]}
     check_fits(work, finite_rows, len(names))
-    if not work.settings.any_extent:
-        _check_extent(work, lower, upper)
+    _check_extent(work, float((upper - lower).max()), farthest)
     work.store.put("facts", 0, pa.Table.from_pylist([facts]))
     work.store.put("chunks", 0, pa.table({"first_id": pa.array(first_ids, pa.uint64())}))
     return facts
 
 
-def _check_extent(work: Work, lower_nm: np.ndarray, upper_nm: np.ndarray) -> None:
-    """Refuse coordinates that can hardly be nm.
+def _check_extent(work: Work, extent: float, farthest: float) -> None:
+    """Refuse coordinates that can hardly be nm, and always those that cannot be computed with.
 
     Raises
     ------
     InputError : an extent, or a distance from the origin, that no microscope's field has.
     """
-    extent, farthest = float((upper_nm - lower_nm).max()), float(max(-lower_nm.min(), upper_nm.max()))
+    if 0 < extent < SMALLEST_SPAN_NM or farthest > FARTHEST_COMPUTED_NM:
+        raise InputError(
+            f"the localizations span {extent:,.4g} nm, up to {farthest:,.4g} nm from the origin; what can be computed "
+            f"with spans {SMALLEST_SPAN_NM:g} nm or more, within {FARTHEST_COMPUTED_NM:g} nm: mend or convert them",
+            work.image.path,
+        )
+    if work.settings.any_extent:
+        return
     if not SMALLEST_FIELD_NM <= extent <= LARGEST_FIELD_NM or farthest > FARTHEST_NM:
         raise InputError(
             f"the localizations span {extent:,.4g} nm, up to {farthest:,.4g} nm from the origin; fields span "

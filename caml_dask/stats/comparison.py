@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from caml_dask.stats.medians import MedianIqr, median_iqr
 LEAST_VALUES = 3
 """A group of fewer values is not tested: its spread is not known."""
 _FEW_VALUES = 5
+_MOST_DEALS = 20_000  # ways to deal out two groups that are all tried: up to 8 and 8 values
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def _tested(
     h = stats.kruskal(*values)
     effect = epsilon_squared(float(h.statistic), sum(sizes))
     if len(names) == 2:
-        found = stats.mannwhitneyu(values[1], values[0])
+        found = _mann_whitney(values[1], values[0])
         raw, test = [float(found.pvalue)], "Mann-Whitney"
         notes = [*notes, *_too_few(sizes, units)]
     else:
@@ -150,6 +152,14 @@ def _tested(
     return Comparison(
         medians, names, test, float(found.statistic), float(found.pvalue), effect, tuple(pairs), tuple(notes)
     )
+
+
+def _mann_whitney(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> Any:
+    """The test's statistic and p; exact for small groups, where scipy's own choice is so only without ties."""
+    small = math.comb(len(first) + len(second), len(first)) <= _MOST_DEALS
+    ties = len(np.unique(np.concatenate([first, second]))) < len(first) + len(second)
+    method = stats.PermutationMethod(n_resamples=np.inf) if small and ties else "auto"
+    return stats.mannwhitneyu(first, second, method=method)
 
 
 def _dunn(values: Sequence[npt.NDArray[np.float64]]) -> list[float]:

@@ -95,6 +95,13 @@ def test_a_holder_that_was_killed_is_none_and_one_on_another_machine_may_live(tm
         assert holder(tmp_path, ".here").process == os.getpid()
 
 
+def test_who_holds_it_with_others_is_not_taken_for_one_who_died(tmp_path):
+    (tmp_path / ".here").mkdir()
+    (tmp_path / ".here" / "lock").write_text("process 4711 on another-machine")
+    with locked(tmp_path, ".here", "thing", shared=True):
+        assert holder(tmp_path, ".here") is None
+
+
 def test_a_directory_that_holds_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.docx").write_text("")
     with (

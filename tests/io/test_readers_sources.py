@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from support import open_sources
 from caml_dask.errors import InputError, UsageError
 from caml_dask.io import delimited
 from caml_dask.io.headers import label_and_unit
-from caml_dask.io.sources import MAX_CHANNELS, read_localizations, rechunk
+from caml_dask.io.sources import MAX_CHANNELS, list_channels, open_source, read_localizations, rechunk
 from caml_dask.params import ColumnMap
 
 CAML_HEADER = "x (nm)\ty (nm)\tCluster UID\tClass Label\tChannel UID"
@@ -67,6 +68,7 @@ def test_units_in_names(name: str, label: str, unit: str | None) -> None:
         ("x_nm,y_nm,z", "leave z out with --columns x=x_nm,y=y_nm"),
         ("a,b", "it has the columns 'a', 'b'. Say which they are with --columns x=...,y=...,unit=nm"),
         ("x_nm,x [nm],y", "'x_nm', 'x [nm]' may all be x: name one with --columns"),
+        ("x_nm,x_nm,y_nm", "2 columns are called 'x_nm': rename all but one"),
         ("x [px],y [px]", "'x [px]' is in pixels: say how large one is, such as --columns pixel_nm=160"),
     ],
 )
@@ -174,10 +176,20 @@ def test_every_row_is_in_one_channel(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert found == {v: [float(i) for i, w in enumerate(values) if w == v] for v in set(values)}
 
 
+def test_channels_that_are_not_told_apart_are_not_one_image(tmp_path: Path) -> None:
+    path = write(tmp_path, "x_nm,y_nm,c\n1,2,a\n3,4,b\n")
+    with pytest.raises(InputError, match="holds several channels"):
+        open_source(path, ColumnMap(channel="c"), None, settle=True)
+    pq.write_table(pa.table({"x_nm": pa.array([], pa.float64()), "y_nm": [], "c": []}), tmp_path / "none.parquet")
+    assert list_channels(tmp_path / "none.parquet", ColumnMap(channel="c")) == [None]
+
+
 def test_a_channel_column_is_checked(tmp_path: Path) -> None:
     path = write(tmp_path, "x_nm,y_nm,id\n" + "".join(f"1,2,{i}\n" for i in range(MAX_CHANNELS + 1)))
     with pytest.raises(InputError, match="'id' tells more than 64 channels apart"):
         open_sources(path, ColumnMap(channel="id"))
+    with pytest.raises(InputError, match="'id' tells more than 64 channels apart"):
+        open_source(path, ColumnMap(channel="id"), None, settle=False)
     with pytest.raises(InputError, match="no column 'dye'; it has the columns 'x_nm'"):
         open_sources(path, ColumnMap(channel="dye"))
 

@@ -268,7 +268,7 @@ def test_sets_that_are_not_compiled_are_refused(tmp_path: Path):
         train(network("XPILJZ"), TINY, tmp_path, tmp_path)
 
 
-def test_a_fold_is_tested_on_fields_it_was_not_fitted_to(work: Path, tmp_path: Path, monkeypatch):
+def test_a_fold_is_tested_on_fields_it_was_not_fitted_to(work: Path, monkeypatch):
     entry = network("XPILJZ")
     whole, field = read_inputs(entry, TINY, "train", work)
     of_row = {row.tobytes(): f for row, f in zip(whole.inputs, field.tolist(), strict=True)}

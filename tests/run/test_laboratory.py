@@ -119,3 +119,16 @@ def test_the_command_takes_what_it_is_given_and_else_the_network_s_own(tmp_path:
     assert (taken["entry"].name, taken["folds"], taken["sets"].n_test) == ("XPILJZ-w50", 10, 200)
     for wrong in (["XPILJY"], ["XPILJZ", "--batch", "0"], ["07VEJJ", "--relative-xy"], ["XPILJZ", "--window", "3"]):
         assert CliRunner().invoke(main, ["train", *wrong, *where]).exit_code == 2
+
+
+def test_folds_are_looked_at_before_anything_is_compiled(tmp_path: Path):
+    wrong = ["train", "XPILJZ", "--out", str(tmp_path / "w"), "--work", str(tmp_path / "sets"), "--folds", "1"]
+    done = CliRunner().invoke(main, wrong)
+    assert done.exit_code == 2 and "1 folds: give at least 2, or 0 for none" in done.output
+    assert not (tmp_path / "sets").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path):
+    (tmp_path / "file").touch()
+    done = CliRunner().invoke(main, ["simulate", NAMES[0], "--out", str(tmp_path / "file"), "--workers", "0"])
+    assert done.exit_code == 2 and "cannot be made" in done.output

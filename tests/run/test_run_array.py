@@ -15,6 +15,7 @@ from caml_dask.io.rundir import Run, locked
 from caml_dask.params import Settings
 from caml_dask.pipeline import STAGES
 from caml_dask.run.array import finish, plan, run_share
+from caml_dask.run.status import status_of
 
 SETTINGS = Settings(max_localizations=300)
 
@@ -52,6 +53,32 @@ def test_a_task_that_died_is_named_and_made_good_by_submitting_again(table, seri
     assert same(result_tables(out), serial)
     after = done_records(out)
     assert {path: after[path] for path in before} == before
+
+
+def test_results_that_were_altered_or_removed_are_made_again(table, serial, tmp_path):
+    out = tmp_path / "out"
+    stages = plan([table], out, SETTINGS, resume=False, overwrite=False)
+    arrays(out, stages)
+    finish(out)
+    folder = out / "0001_field"
+    (folder / "clusters.csv").unlink()
+    content = bytearray((folder / "clusters.parquet").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "clusters.parquet").write_bytes(content)
+    plan([table], out, SETTINGS, resume=True, overwrite=False)
+    assert arrays(out, stages) == 0
+    assert finish(out).exit_code == 0
+    assert (folder / "clusters.csv").exists()
+    assert same(result_tables(out), serial)
+
+
+def test_a_failure_is_forgotten_when_it_is_tried_again(table, tmp_path):
+    out = tmp_path / "out"
+    plan([table], out, SETTINGS, resume=False, overwrite=False)
+    assert finish(out).exit_code == 4
+    assert status_of(out)["failed"] == 1
+    plan([table], out, SETTINGS, resume=True, overwrite=False)
+    assert status_of(out)["failed"] == 0
 
 
 def test_a_unit_that_another_task_runs_is_left_to_it(table, tmp_path):

@@ -49,6 +49,7 @@ def test_a_sound_deployment_has_no_problem(queued, tmp_path):
         (with_(colour="red"), PROBLEM, "colour"),
         (with_(python="/nowhere/python"), WARNING, "/nowhere/python, which the jobs start, cannot be tried here"),
         (with_(python=f"{sys.executable} -I -S"), PROBLEM, "has not caml_dask"),
+        (with_(python="/bin/true"), PROBLEM, "has not caml_dask"),
         (with_(processes=1), WARNING, "a worker has 2 cores and uses one"),
         (replace(SLURM, lifetime=None), WARNING, "no lifetime"),
         (replace(SLURM, lifetime="59m"), WARNING, "is not two minutes below the walltime"),

@@ -32,6 +32,12 @@ def test_an_interrupt_waits_for_the_next_check():
     interrupts.check()
 
 
+def test_one_that_nobody_checked_for_is_raised_at_the_end():
+    with pytest.raises(KeyboardInterrupt), interrupts.kept():
+        interrupt_this_process()
+    interrupts.check()
+
+
 def test_a_second_interrupt_does_not_wait():
     with pytest.raises(KeyboardInterrupt), interrupts.kept():
         interrupt_this_process()

@@ -63,7 +63,7 @@ def test_a_local_cluster_listens_on_loopback_alone():
     assert listening and set(listening) == {"127.0.0.1"}
 
 
-def test_a_failed_image_shows_no_traceback(table, tmp_path):
+def test_a_failed_image_shows_no_traceback(tmp_path):
     absent = tmp_path / "absent.csv"
     process = start(absent, tmp_path / "out")
     output = process.communicate(timeout=100)[0].decode()

@@ -26,6 +26,7 @@ from caml_dask.io.ledger import Ledger
 from caml_dask.io.rundir import Run
 from caml_dask.params import Settings
 from caml_dask.pipeline import run_serial
+from caml_dask.run import screening
 from caml_dask.run.executor import DaskExecutor
 from caml_dask.run.progress import Lines
 from caml_dask.run.screening import screen
@@ -104,6 +105,28 @@ def test_broken_images_are_named_and_do_not_stop_the_others(made):
         results = folder / "out" / row[8]
         assert {"points.parquet", "clusters.csv", "overview.png"} <= {path.name for path in results.iterdir()}
     assert {"summary.json", "images.csv"} <= {p.name for p in (folder / "out" / "nights" / nights(folder)[0]).iterdir()}
+
+
+def test_a_file_that_comes_during_a_night_is_the_only_one_it_stands_for(folder, monkeypatch):
+    """Files that are not there are alike; what was read of one is never taken for another's."""
+    rows = [*read(folder / "cohort.csv"), ("late.csv", "naive", "1", "5"), ("gone.csv", "naive", "1", "5")]
+    write(folder / "cohort.csv", rows)
+    real = screening.analyse
+
+    def analyse(run, **options):
+        simulated_table(folder / "late.csv", side_nm=2500.0, seed=77)
+        return real(run, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(screening, "analyse", analyse)
+        assert call(folder).exit_code == 3
+    reasons = {image["path"]: image.get("reason", "") for image in summary(folder)["images"]}
+    assert "changed after the run had begun" in reasons[str(folder / "late.csv")]
+    assert "there is no such file" in reasons[str(folder / "gone.csv")]
+    assert call(folder).exit_code == 3
+    reasons = {image["path"]: image.get("reason", "") for image in summary(folder)["images"]}
+    assert not reasons[str(folder / "late.csv")]
+    assert "there is no such file" in reasons[str(folder / "gone.csv")]
 
 
 def test_a_deployment_does_the_night(made, tmp_path, monkeypatch):
@@ -456,6 +479,7 @@ def test_what_an_interrupted_night_finished_is_kept_when_it_cannot_be_resumed(ma
     }
     closed = json.loads((tmp_path / "out" / "nights" / first / "summary.json").read_text())["images"]
     assert {i["reason"] for i in closed if i["status"] == "failed"} == {"not finished on this night; see a later one"}
+    assert summary(tmp_path)["new"] == [i["image_id"] for i in summary(tmp_path)["images"] if i["folder"]]
     assert "nothing was new" in call(tmp_path).stdout
 
 

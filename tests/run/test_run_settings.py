@@ -45,6 +45,7 @@ def test_each_kind_is_read(tmp_path):
         ("kind = 'scheduler'", "either address or scheduler_file"),
         ("kind = 'scheduler'\naddress = 'tls://a:1'\ntls_ca = 'ca.pem'", "go together"),
         ("kind = 'slurm'\nwait_s = 0", "positive number of seconds"),
+        ("kind = 'slurm'\nshared = [5]", "shared = [5] is of type list: give list[str]"),
         ("kind = 'slurm'\njobs = 2.5", "jobs = 2.5 is of type float: give int"),
         ("kind = 'slurm'\n[cluster]\nsecurity = 'no'", "security, which a run sets itself"),
     ],

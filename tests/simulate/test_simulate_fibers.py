@@ -50,7 +50,7 @@ def test_members_lie_across_their_chain_with_its_sigma():
             assert np.median(across) == pytest.approx(0.6745 * fiber.sigma_nm, rel=0.25)
 
 
-def test_directions_decay_over_the_persistence_length(monkeypatch):
+def test_directions_decay_over_the_persistence_length():
     """<cos> = exp(-s / 2 P) in the plane."""
     from caml_dask.simulate import fibers
 

@@ -53,6 +53,13 @@ def test_two_groups_are_compared_exactly():
     assert compare({"low": [1, 2, 3, 4], "high": [5, 6, 7, 8]}, "images").notes == ()
 
 
+def test_ties_in_small_groups_leave_the_test_exact():
+    """Of the 20 ways to deal out three and three values, two are as far apart."""
+    found = compare({"a": [20, 20, 20], "b": [12, 12, 12]}, "images")
+    assert found.p == pytest.approx(2 / 20)
+    assert found.notes == ("3 and 3 images cannot give a p below 0.10, however much they differ",)
+
+
 def test_order_of_groups_turns_the_sign_alone():
     rng = np.random.default_rng(0)
     groups = {name: rng.normal(shift, 1, 8) for name, shift in (("a", 0.0), ("b", 0.5), ("c", 2.0))}
