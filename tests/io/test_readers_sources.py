@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +15,7 @@ from support import open_sources
 from caml_dask.errors import InputError, UsageError
 from caml_dask.io import delimited
 from caml_dask.io.headers import label_and_unit
-from caml_dask.io.sources import MAX_CHANNELS, list_channels, open_source, read_localizations, rechunk
+from caml_dask.io.sources import MAX_CHANNELS, open_source, read_localizations, rechunk
 from caml_dask.params import ColumnMap
 
 CAML_HEADER = "x (nm)\ty (nm)\tCluster UID\tClass Label\tChannel UID"
@@ -180,8 +179,6 @@ def test_channels_that_are_not_told_apart_are_not_one_image(tmp_path: Path) -> N
     path = write(tmp_path, "x_nm,y_nm,c\n1,2,a\n3,4,b\n")
     with pytest.raises(InputError, match="holds several channels"):
         open_source(path, ColumnMap(channel="c"), None, settle=True)
-    pq.write_table(pa.table({"x_nm": pa.array([], pa.float64()), "y_nm": [], "c": []}), tmp_path / "none.parquet")
-    assert list_channels(tmp_path / "none.parquet", ColumnMap(channel="c")) == [None]
 
 
 def test_a_channel_column_is_checked(tmp_path: Path) -> None:
