@@ -32,39 +32,27 @@ def screened(root: Path, items: Sequence[Mapping[str, str]], nights: int = 1, dr
 
     items : for each image its path and its factors
     """
-    rows, entries, whole = [], [], {}
+    entries, whole = [], {}
     for night, part in enumerate(np.array_split(np.arange(len(items)), nights)):
         folder = f"nights/2026110{night + 1}T021500"
         execute([Path(items[k]["path"]) for k in part], root / folder, Settings(), workers=0)
         whole = read_json(root / folder / "summary.json")
         for k, entry in zip(part, whole.pop("images")):
             factors = {name: value for name, value in items[k].items() if name != "path"}
-            done = entry["status"] == "done"
-            place = f"{folder}/{entry['image_id']}" if done else ""
-            rows.append(
-                {
-                    **{"image_id": entry["image_id"], "path": entry["path"], **factors},
-                    **{"status": entry["status"], "reason": entry.get("reason", ""), "folder": place},
-                }
-            )
+            place = f"{folder}/{entry['image_id']}" if entry["status"] == "done" else ""
             entries.append({**entry, "folder": place, "factors": factors})
-    write(root, rows, {**whole, "images": entries, "drift": list(drift), "new": []})
+    write(root, {**whole, "images": entries, "drift": list(drift), "new": []})
     return root
 
 
-def write(root: Path, rows: Sequence[Mapping[str, str]], whole: Mapping[str, object]) -> None:
-    """Write images.csv and summary.json of a screening."""
-    with (root / "images.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+def write(root: Path, whole: Mapping[str, object]) -> None:
+    """Write the summary of a screening."""
     publish_json(root / "summary.json", whole)
 
 
-def read(root: Path) -> tuple[list[dict[str, str]], dict]:
-    """Rows of images.csv, and summary.json."""
-    with (root / "images.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file)), read_json(root / "summary.json")
+def read(root: Path) -> dict:
+    """The summary of a screening."""
+    return read_json(root / "summary.json")
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

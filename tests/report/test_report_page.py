@@ -37,7 +37,7 @@ FACTS = ("digest", "machine", "model", "settings", "versions")
 
 def poison(root, port):
     """Put a payload into every text of a screening that reaches the page; returns the places."""
-    rows, whole = cohorts.read(root)
+    whole = cohorts.read(root)
     text = functools.partial(payload, port=port)
     places = [
         "drift",
@@ -58,15 +58,13 @@ def poison(root, port):
     whole["model"] = {"name": text("model"), "weights_sha256": text("model")}
     whole["settings"] = {text("settings"): text("settings"), "columns": {"x": text("settings")}}
     whole["versions"] = {text("versions"): text("versions")}
-    for row, entry in zip(rows, whole["images"]):
-        condition, channel = f"{row['condition']} {text('condition')}", text("channel")
-        entry["factors"] = {"condition": condition, "channel": channel, text("factor"): text("factor-value")}
-        entry["warnings"] = [text("warning")]
-        row.update(
-            condition=condition, path=text("path"), image_id=text("image-id"), reason=row["reason"] and text("reason")
-        )
-        entry["path"] = row["path"]
-    cohorts.write(root, rows, whole)
+    for entry in whole["images"]:
+        condition = f"{entry['factors']['condition']} {text('condition')}"
+        entry["factors"] = {"condition": condition, text("factor"): text("factor-value")}
+        entry.update(warnings=[text("warning")], path=text("path"), image_id=text("image-id"), channel=text("channel"))
+        if "reason" in entry:
+            entry["reason"] = text("reason")
+    cohorts.write(root, whole)
     return [*places, "reason"]
 
 
@@ -143,17 +141,17 @@ def test_pictures_are_embedded_small(screened):
 
 
 def test_a_path_that_is_no_utf8_is_spelled_out(screened):
-    rows, whole = cohorts.read(screened)
+    whole = cohorts.read(screened)
     whole["images"][0]["warnings"] = ["caf\udce9"]
-    cohorts.write(screened, rows, whole)
+    cohorts.write(screened, whole)
     assert "caf\\udce9" in write_report(screened).page.read_text(encoding="utf-8")
 
 
 def test_formulas_are_no_formulas_in_the_tables(screened):
-    rows, whole = cohorts.read(screened)
-    for row, entry in zip(rows, whole["images"]):
-        entry["factors"]["condition"] = row["condition"] = "=HYPERLINK(0)"
-    cohorts.write(screened, rows, whole)
+    whole = cohorts.read(screened)
+    for entry in whole["images"]:
+        entry["factors"]["condition"] = "=HYPERLINK(0)"
+    cohorts.write(screened, whole)
     write_report(screened)
     for name in ("per_image.csv", "per_condition.csv"):
         cells = [cell for row in cohorts.rows_of(screened / "report" / name) for cell in row.values()]

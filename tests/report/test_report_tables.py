@@ -15,7 +15,6 @@ from cohorts import LOOSE, TIGHT, rows_of
 from scipy import stats
 
 from caml_dask.cli import main
-from caml_dask.io.files import publish_json, read_json
 from caml_dask.params import Settings
 from caml_dask.report import measures, write_report
 from caml_dask.report.pictures import pictured
@@ -54,12 +53,10 @@ def test_every_table_holds_what_the_results_do(screened):
     assert result.exit_code == 0, result.output
     assert "9 images, 9 of them compared by condition, 1 failed" in result.stdout
     images = rows_of(screened / "report" / "per_image.csv")
-    summary = {e["folder"]: e for e in json.loads((screened / "summary.json").read_text())["images"]}
-    listed = [row for row in rows_of(screened / "images.csv") if row["status"] == "done"]
-    assert [row["path"] for row in images] == [row["path"] for row in listed]
-    for row, place in zip(images, listed):
-        entry = summary[place["folder"]]
-        assert row["condition"] == place["condition"] and row["day"] == place["day"]
+    done = [entry for entry in cohorts.read(screened)["images"] if entry["status"] == "done"]
+    assert [row["path"] for row in images] == [entry["path"] for entry in done]
+    for row, entry in zip(images, done):
+        assert (row["condition"], row["day"]) == (entry["factors"]["condition"], entry["factors"]["day"])
         assert [float(row[m]) for m in IMAGE_MEASURES] == pytest.approx([entry[m] for m in IMAGE_MEASURES])
         for m in CLUSTER_MEASURES:
             wanted = [entry["medians"][m][q] for q in ("median", "q25", "q75")]
@@ -104,10 +101,10 @@ def test_tests_are_those_of_scipy_with_images_and_with_clusters_as_units(screene
     found = [float(whole[m, "images"]["p_adjusted"]) for m in IMAGE_MEASURES + CLUSTER_MEASURES]
     assert np.array(found)[order] == pytest.approx(adjusted)
     pooled = {}
-    for row in rows_of(screened / "images.csv"):
-        if row["status"] == "done":
-            clusters = pq.read_table(screened / row["folder"] / "clusters.parquet")
-            pooled.setdefault(row["condition"], []).append(clusters["area_nm2"].to_numpy())
+    for entry in cohorts.read(screened)["images"]:
+        if entry["status"] == "done":
+            clusters = pq.read_table(screened / entry["folder"] / "clusters.parquet")
+            pooled.setdefault(entry["factors"]["condition"], []).append(clusters["area_nm2"].to_numpy())
     wanted = stats.mannwhitneyu(np.concatenate(pooled["tight"]), np.concatenate(pooled["loose"]))
     assert float(whole["area_nm2", "clusters"]["p"]) == pytest.approx(wanted.pvalue)
     assert ("clusters_per_um2", "clusters") not in whole, "a cluster has no clusters per area"
@@ -156,10 +153,10 @@ def test_replicates_themselves_can_be_compared(screened):
 
 
 def test_a_cohort_that_failed_altogether_is_told_of(screened):
-    rows, whole = cohorts.read(screened)
+    whole = cohorts.read(screened)
     for entry in whole["images"]:
         entry.update(status="failed", reason="lost")
-    cohorts.write(screened, rows, whole)
+    cohorts.write(screened, whole)
     written = write_report(screened)
     assert written.notes == ("No image could be analysed: there is nothing to compare.",)
     assert written.page.read_text().count('<td class="path">lost</td>') == 10
@@ -167,10 +164,10 @@ def test_a_cohort_that_failed_altogether_is_told_of(screened):
 
 @pytest.mark.parametrize("name", ["channel", "protein"])
 def test_what_is_stained_differently_is_never_compared(screened, name):
-    rows, whole = cohorts.read(screened)
+    whole = cohorts.read(screened)
     for k, entry in enumerate(whole["images"]):
-        entry["factors"][name] = rows[k][name] = "Csk" if k % 2 else "PAG"
-    cohorts.write(screened, rows, whole)
+        entry["factors"][name] = "Csk" if k % 2 else "PAG"
+    cohorts.write(screened, whole)
     families = write_report(screened).families
     assert sorted(f.name for f in families) == ["Csk", "PAG"]
     assert all(i.factors[name] == f.name for f in families for images in f.groups.values() for i in images)
@@ -200,34 +197,32 @@ def test_a_run_without_a_cohort_table_is_shown_and_not_compared(screened):
     assert (run / "report.html").read_text().count("<img ") == len(rows_of(run / "images.csv"))
 
 
-def damage_file(root, row):
-    path = root / row["folder"] / "clusters.parquet"
+def damage_file(root, entry):
+    path = root / entry["folder"] / "clusters.parquet"
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 4
     path.write_bytes(content)
 
 
-def cut_picture(root, row):
-    path = root / row["folder"] / "overview.png"
+def cut_picture(root, entry):
+    path = root / entry["folder"] / "overview.png"
     path.write_bytes(path.read_bytes()[:-100])
 
 
-def lose_file(root, row):
-    (root / row["folder"] / "clusters.parquet").unlink()
+def lose_file(root, entry):
+    (root / entry["folder"] / "clusters.parquet").unlink()
 
 
-def alter_summary(root, row):
-    path = root / "summary.json"
-    whole = read_json(path)
-    next(e for e in whole["images"] if e["folder"] == row["folder"])["area_um2"] *= 2
-    publish_json(path, whole)
+def alter_summary(root, entry):
+    whole = cohorts.read(root)
+    next(e for e in whole["images"] if e["folder"] == entry["folder"])["area_um2"] *= 2
+    cohorts.write(root, whole)
 
 
-def point_outside(root, row):
-    shutil.copytree((root / row["folder"]).parent, root.parent / "elsewhere")
-    elsewhere = f"../elsewhere/{row['image_id']}"
-    whole = json.dumps(read_json(root / "summary.json"))
-    publish_json(root / "summary.json", json.loads(whole.replace(row["folder"], elsewhere)))
+def point_outside(root, entry):
+    shutil.copytree((root / entry["folder"]).parent, root.parent / "elsewhere")
+    elsewhere = f"../elsewhere/{entry['image_id']}"
+    cohorts.write(root, json.loads(json.dumps(cohorts.read(root)).replace(entry["folder"], elsewhere)))
 
 
 @pytest.mark.parametrize(
@@ -241,18 +236,13 @@ def point_outside(root, row):
     ],
 )
 def test_damaged_results_are_named_and_in_no_figure(screened, damage, said):
-    row = rows_of(screened / "images.csv")[2]
-    damage(screened, row)
+    entry = cohorts.read(screened)["images"][2]
+    damage(screened, entry)
     written = write_report(screened)
     assert len(written.results.images) == 8
     found = {item.path: item.reason for item in written.results.failed}
-    assert said in found[row["path"]]
-    assert row["path"] not in [r["path"] for r in rows_of(screened / "report" / "per_image.csv")]
-
-
-def test_images_csv_is_for_people_and_its_loss_changes_nothing(screened):
-    (screened / "images.csv").unlink()
-    assert len(write_report(screened).results.images) == 9
+    assert said in found[entry["path"]]
+    assert entry["path"] not in [r["path"] for r in rows_of(screened / "report" / "per_image.csv")]
 
 
 def test_a_name_tells_which_file_it_is_only_where_one_has_it(tmp_path):
@@ -276,13 +266,12 @@ def test_nights_of_different_settings_are_told_of(screened):
     assert not any("different settings" in note for note in write_report(screened).notes)
     path = next(screened.glob("nights/*1T*"))
     execute([cohorts.table(screened / "x.csv", LOOSE, 99)], path, Settings(min_points=5), workers=0, overwrite=True)
-    rows, whole = cohorts.read(screened)
+    whole = cohorts.read(screened)
     folder = f"nights/{path.name}/0001_x"
-    entry = json.loads((path / "summary.json").read_text())["images"][0]
-    row = {**rows[0], "image_id": "0001_x", "path": entry["path"], "folder": folder}
-    kept = [(r, e) for r, e in zip(rows, whole["images"]) if path.name not in r["folder"]]
-    entries = [*(e for _, e in kept), {**entry, "folder": folder, "factors": {"condition": "loose"}}]
-    cohorts.write(screened, [*(r for r, _ in kept), row], {**whole, "images": entries})
+    (entry,) = cohorts.read(path)["images"]
+    kept = [entry for entry in whole["images"] if path.name not in entry["folder"]]
+    entries = [*kept, {**entry, "folder": folder, "factors": {"condition": "loose"}}]
+    cohorts.write(screened, {**whole, "images": entries})
     assert "Images were analysed with 2 different settings: compare them with care." in write_report(screened).notes
 
 
