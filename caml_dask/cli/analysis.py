@@ -48,7 +48,8 @@ def run(
 
     INPUTS are ThunderSTORM CSV, CAML tsv, delimited tables or Parquet; each file is an image, or one a channel.
 
-    Exit codes: 0 done, 2 usage, 3 some images failed, 4 all failed, 130 interrupted.
+    Exit codes: 0 done, 2 usage, 3 some images failed, 4 all failed, no workers or no room,
+    130 interrupted.
     """
     from caml_dask.run.report import tell
     from caml_dask.run.session import execute

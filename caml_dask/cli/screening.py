@@ -35,7 +35,8 @@ def screen(
     COHORT is a CSV table with the columns path, condition and replicate, with channel where wanted and any other
     factor; or a pattern of paths in quotes, such as 'FOLDER/{condition}/{replicate}/*.csv'.
 
-    Exit codes: 0 all images of the cohort are done, 2 usage, 3 some failed, 4 all failed, 130 interrupted.
+    Exit codes: 0 all images of the cohort are done, 2 usage, 3 some failed, 4 all failed, no workers or no room,
+    130 interrupted.
     """
     from caml_dask.run.screened import tell
     from caml_dask.run.screening import screen as analyse_what_is_new

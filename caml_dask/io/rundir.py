@@ -111,7 +111,9 @@ class Run:
         """
         manifest = read_manifest(root)
         if manifest is None:
-            raise OutputError(f"{root} holds no run: name a directory that `caml-dask run --out` wrote")
+            nights = sorted(night.name for night in (Path(root) / "nights").glob("*"))
+            hint = f", or one of its nights, such as nights/{nights[-1]}" if nights else ""
+            raise OutputError(f"{root} holds no run: name a directory that `caml-dask run --out` wrote{hint}")
         try:
             settings = {**manifest["settings"], "columns": ColumnMap(**manifest["settings"]["columns"])}
             images = tuple(Image(_safe(i["image_id"]), Path(i["path"]), i["channel"]) for i in manifest["images"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -66,13 +67,8 @@ def readable(name: str) -> str:
         "## On held-out simulated fields",
         f"Accuracy {_percent(test['accuracy'])}, F1 {test['f1']:.4f}, precision {test['precision']:.4f}, recall "
         f"{test['recall']:.4f} (means over classes) of {test['n']:,} localizations.",
-        f"Without the fully clustered fields: accuracy {_percent(mixed['accuracy'])}, mean recall "
-        f"{_percent(mixed['recall'])}.",
-        "Balanced accuracy by density, mean over fields: "
-        + _listed(test["balanced_accuracy_by_density_per_um2"], "per um2", 100.0)
-        + "; without the fully clustered: "
-        + _listed(mixed["balanced_accuracy_by_density_per_um2"], "per um2", 100.0)
-        + ".",
+        _by_density(test),
+        *(_without_full_fields(mixed) if mixed["n"] < test["n"] else ()),
         f"Confusion (rows true, columns found): {test['confusion']}.",
         f"Called clustered where nothing is: {_listed(csr, 'per um2', 1.0)}.",
     ]
@@ -84,6 +80,17 @@ def readable(name: str) -> str:
         )
     losses = ", ".join(f"{train:.4f} / {held:.4f}" for train, held in training["losses_train_validation"])
     return "\n".join([*lines, f"Loss by epoch, training / validation: {losses}."])
+
+
+def _by_density(found: Mapping[str, Any]) -> str:
+    by_density = _listed(found["balanced_accuracy_by_density_per_um2"], "per um2", 100.0)
+    return f"Balanced accuracy by density, mean over fields: {by_density}."
+
+
+def _without_full_fields(mixed: Mapping[str, Any]) -> Iterator[str]:
+    yield "Without the fully clustered fields:"
+    yield f"Accuracy {_percent(mixed['accuracy'])}, mean recall {_percent(mixed['recall'])}."
+    yield _by_density(mixed)
 
 
 def _span(ends: list[float]) -> str:

@@ -205,7 +205,8 @@ NETWORKS = {
             "training",
             FitSettings(16, 512, 3e-3),
             holds="clusters of 5 to 90 localizations, at any density; more accurate than XPILJZ, and slower",
-            fails=f"clusters of more than 100 localizations, most of which it misses; {BLINKING}",
+            fails="clusters of more than 100 localizations: it misses a third of those of 150, most of those of 200; "
+            + BLINKING,
         ),
         _network(
             "lstm",

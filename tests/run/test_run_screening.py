@@ -99,6 +99,8 @@ def test_broken_images_are_named_and_do_not_stop_the_others(made):
     assert all(reason in row[7] for reason, row in zip(REASONS, rows[10:]))
     found = summary(folder)
     assert [i["image_id"] for i in found["images"]] == [row[0] for row in rows]
+    with pytest.raises(OutputError, match="or one of its nights, such as nights/"):
+        Run.open(folder / "out")
     assert found["images"][3]["factors"] == {"condition": "naive", "replicate": "1", "dose": "5"}
     assert found["new"] == [row[0] for row in rows[:10]] and found["drift"] == []
     for row in rows[:10]:
