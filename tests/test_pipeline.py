@@ -228,9 +228,9 @@ def test_overwriting_removes_the_run_and_nothing_else(table, tmp_path):
     out = tmp_path / "out"
     execute([table], out, Settings(), workers=0)
     (out / "notes.txt").write_text("mine")
-    execute([table, table], out, Settings(), workers=0, overwrite=True)
+    execute([table, shutil.copy(table, tmp_path / "again.csv")], out, Settings(), workers=0, overwrite=True)
     assert (out / "notes.txt").read_text() == "mine"
-    assert sorted(p.name for p in out.iterdir() if p.is_dir()) == [".run", "0001_field", "0002_field"]
+    assert sorted(p.name for p in out.iterdir() if p.is_dir()) == [".run", "0001_field", "0002_again"]
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match="not empty"):
@@ -335,7 +335,8 @@ def test_any_failure_stays_with_its_image(table, tmp_path, monkeypatch, failure)
         return real(run, key)
 
     monkeypatch.setattr(pipeline, "run_unit", unit)
-    outcome = execute([table, table], tmp_path / "out", Settings(), workers=0)
+    tables = [table, shutil.copy(table, tmp_path / "again.csv")]
+    outcome = execute(tables, tmp_path / "out", Settings(), workers=0)
     assert outcome.exit_code == 3
     assert type(failure).__name__ in (tmp_path / "out" / "images.csv").read_text()
 
