@@ -8,17 +8,19 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from caml_dask.errors import DiskFullError
+from caml_dask.errors import DiskFullError, StoreError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 WORKING = ".*.working"  # names that files have until they are published
 _SEAL = "seal"
+_BETWEEN_TRIES_S = 0.05
 
 
 def publish(path: Path, write: Callable[[Path], object], lasting: bool = True) -> None:
@@ -90,13 +92,27 @@ def publish_if_new(path: Path, text: str) -> None:
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Hold a file alone while the context lasts; who holds it is waited for, and a process that died holds nothing."""
+def held(path: Path, wait_s: float) -> Iterator[None]:
+    """Hold a file alone while the context lasts; a process that died holds nothing.
+
+    wait_s : how long who holds it is waited for
+
+    Raises
+    ------
+    StoreError : it is held for longer.
+    """
     with room_for(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = path.open("a")
     with handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        until = time.monotonic() + wait_s
+        while not _taken(handle):
+            if time.monotonic() > until:
+                raise StoreError(
+                    f"{path} is held by another process for more than {wait_s:g} s: end that one if it hangs, and run "
+                    "again with --resume"
+                )
+            time.sleep(_BETWEEN_TRIES_S)
         yield
 
 
@@ -107,11 +123,15 @@ def is_held(path: Path) -> bool:
     except FileNotFoundError:
         return False
     with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+        return not _taken(handle)
+
+
+def _taken(handle: IO[str]) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def publish_json(path: Path, content: Mapping[str, Any], indent: int | None = None) -> None:

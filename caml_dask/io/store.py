@@ -37,6 +37,7 @@ from caml_dask.io.files import (
 )
 
 SHARD = 1000
+_LONGEST_UNIT_S = 3600.0  # units take seconds, at most minutes: who holds one for longer hangs
 _CACHE_BYTES = 64 << 20
 _log = logging.getLogger("caml_dask")
 _FILLED = b"caml_dask.parts"  # which parts of a table have rows: each of those is one record batch
@@ -224,9 +225,14 @@ class DirectoryStore(Store):
 
     @contextmanager
     def claimed(self, stage: str, unit: int) -> Iterator[None]:
-        """The unit is this process' to run while the context lasts; another one that runs it is waited for."""
+        """The unit is this process' to run while the context lasts; another one that runs it is waited for.
+
+        Raises
+        ------
+        StoreError : another process holds it for far longer than a unit takes.
+        """
         path = self._scratch / f"{stage}-{unit:06d}.claim"
-        with held(path):
+        with held(path, _LONGEST_UNIT_S):
             yield
             path.unlink(missing_ok=True)  # it is done: who comes later finds the record
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _IN_FLIGHT = 2  # units in flight a worker before the next image is begun
 _LOOK_S = 5.0  # between two looks at the workers
+_ANSWER_S = 30.0  # within which the scheduler tells of them
 _MOST_LOST = 10  # records of a unit that may be lost with the worker that made them
 _KILLED = CamlError("the unit's workers died")
 
@@ -130,8 +131,9 @@ class DaskExecutor:
             raise WorkersError(f"no worker for {self._wait_s:g} s; what is done is kept: continue with --resume")
 
     def _count_workers(self) -> int:
-        try:
-            return len(self._client.scheduler_info(n_workers=-1)["workers"])
+        try:  # the client's own scheduler_info waits without end, and tells old news where the connection broke
+            found = self._client.sync(self._client.scheduler.identity, n_workers=-1, callback_timeout=_ANSWER_S)
+            return len(found["workers"])
         except Exception as error:  # of many kinds, by the moment in which the connection broke
             raise _scheduler_lost() from error
 

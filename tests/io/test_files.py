@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import threading
 from pathlib import Path
 
 import pytest
 
-from caml_dask.errors import CamlError, DiskFullError
-from caml_dask.io.files import publish, publish_json, publish_text, read_json
+from caml_dask.errors import CamlError, DiskFullError, StoreError
+from caml_dask.io.files import held, publish, publish_json, publish_text, read_json
 
 CONTENT = {"rows": 17, "share": 0.1, "seconds": 1e-07, "word": "µ\n", "none": None, "list": [1, [2.5]]}
 
@@ -58,3 +59,25 @@ def test_json_reads_back_and_every_flipped_bit_and_every_cut_is_told(tmp_path: P
         path.write_bytes(intact[:length])
         with pytest.raises(ValueError):  # noqa: PT011
             read_json(path)
+
+
+def test_who_holds_a_file_is_waited_for_as_long_as_said(tmp_path):
+    path = tmp_path / "unit.claim"
+    seen = []
+
+    def hold():
+        with held(path, wait_s=30):
+            seen.append("held")
+
+    with held(path, wait_s=0):
+        with (
+            pytest.raises(StoreError, match="by another process for more than 0.2 s"),
+            held(path, 0.2),
+        ):
+            pass
+        other = threading.Thread(target=hold)
+        other.start()
+        other.join(0.3)
+        assert seen == []
+    other.join(30)
+    assert seen == ["held"]

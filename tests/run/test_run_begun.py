@@ -83,7 +83,7 @@ def test_a_report_goes_with_the_run_that_it_tells_of(table, out):
 def test_a_run_is_not_replaced_while_a_worker_that_lost_its_driver_is_at_work(table, out):
     before = done_records(out)
     with (
-        held(out / ".run" / "0001_field" / "link-000001.claim"),
+        held(out / ".run" / "0001_field" / "link-000001.claim", wait_s=0),
         pytest.raises(OutputError, match=r"still at work \(link-000001.claim\): wait until it has ended"),
     ):
         execute([table], out, Settings(min_points=9), workers=0, overwrite=True)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,12 @@ from typing import NamedTuple
 import pytest
 from distributed import Client
 from support import done_records, result_tables, same
+
+from caml_dask.errors import WorkersError
+from caml_dask.params import Settings
+from caml_dask.run import executor
+from caml_dask.run.session import execute
+from caml_dask.run.settings import load_deployment
 
 TILE = 300
 
@@ -81,6 +88,25 @@ def test_a_scheduler_or_all_workers_lost_end_the_run_soon_and_it_can_be_resumed(
     after = done_records(out)
     assert {path: after[path] for path in before} == before
     assert same(result_tables(out), serial)
+
+
+def test_a_scheduler_that_hangs_ends_the_run_too(outside, table, tmp_path, monkeypatch):
+    monkeypatch.setattr(executor, "_ANSWER_S", 2.0)
+    monkeypatch.setattr(executor, "_LOOK_S", 1.0)
+    out = tmp_path / "out"
+
+    def hang():
+        while len(done_records(out)) < 6:
+            time.sleep(0.005)
+        outside.scheduler.send_signal(signal.SIGSTOP)
+
+    hanging = threading.Thread(target=hang)
+    hanging.start()
+    begun = time.monotonic()
+    with pytest.raises(WorkersError, match="the scheduler is lost"):
+        execute([table], out, Settings(max_localizations=TILE), deployment=load_deployment(outside.deploy))
+    hanging.join()
+    assert time.monotonic() - begun < 90
 
 
 def test_a_worker_that_retires_in_mid_run_changes_nothing(outside, table, serial, tmp_path):

@@ -42,11 +42,12 @@ class Client:
     """Keeps what is submitted."""
 
     status = "running"
+    scheduler = SimpleNamespace(identity=None)
 
     def __init__(self):
         self.submitted = []
 
-    def scheduler_info(self, n_workers):
+    def sync(self, ask, n_workers, callback_timeout):
         return {"workers": {"one": {}}}
 
     def submit(self, task, root, unit, key, pure):
