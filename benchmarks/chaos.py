@@ -70,8 +70,9 @@ class Subject:
         command = [str(DISTURBED), "run", *map(str, self._inputs), "--out", str(self.out), "--model", self._model]
         command += [*(where or ("--workers", str(WORKERS))), "--resume"]
         command += [] if tile is None else ["--max-localizations", str(tile)]
+        process = self._process(command, environment)
         self.calls += 1
-        return self._process(command, environment)
+        return process
 
     @contextlib.contextmanager
     def scheduler(self) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
@@ -81,12 +82,10 @@ class Subject:
         deployment.write_text('kind = "scheduler"\nscheduler_file = "scheduler.json"\n')
         common = ["--scheduler-file", str(file), "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
         worker = ["-m", "distributed.cli.dask_worker", *common, "--nthreads", "1", "--preload", str(DISTURBED)]
-        self.calls += 1  # these workers write the journal of the call to come
         started = [
             self._process(["-m", "distributed.cli.dask_scheduler", *common, "--port", "0"], {}),
             *(self._process(worker, {}) for _ in range(WORKERS)),
         ]
-        self.calls -= 1
         try:
             yield started[0], deployment
         finally:
@@ -96,8 +95,8 @@ class Subject:
                 process.wait()
 
     def _process(self, arguments: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-        """A process with its family in a group of its own, which writes the journal of the last call."""
-        journal = str(self._journal(self.calls - 1))
+        """A process with its family in a group of its own; it writes the journal of the call to come."""
+        journal = str(self._journal(self.calls))
         known = {**os.environ, "CAML_JOURNAL": journal, "TMPDIR": str(self._folder), **environment}
         with (self._folder / "log").open("ab") as log:
             command = [sys.executable, *arguments]

@@ -64,7 +64,7 @@ class ConservationError(CamlError):
 
 
 class StoreError(CamlError):
-    """A result file that is missing, truncated or altered."""
+    """A result file that is missing, truncated or altered, or that another process keeps from being written."""
 
 
 class WorkersError(CamlError):

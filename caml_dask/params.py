@@ -92,8 +92,7 @@ class ColumnMap:
 
 
 def _check_type(name: str, value: Any, kind: type, wanted: str) -> None:
-    missing = value is None and wanted.endswith("None")
-    if not missing and (isinstance(value, bool) or not isinstance(value, kind)):
+    if isinstance(value, bool) or not isinstance(value, kind):
         raise UsageError(f"{name}={value!r} is of type {type(value).__name__}: give {wanted}")
 
 
@@ -123,9 +122,11 @@ class Settings:
     columns: ColumnMap = field(default_factory=ColumnMap)
 
     def __post_init__(self) -> None:
-        _check_type("max_localizations", self.max_localizations, Integral, "a whole number, or None")
         _check_type("min_points", self.min_points, Integral, "a whole number")
-        _check_type("area_um2", self.area_um2, Real, "a number of um2, or None")
+        if self.max_localizations is not None:
+            _check_type("max_localizations", self.max_localizations, Integral, "a whole number, or None")
+        if self.area_um2 is not None:
+            _check_type("area_um2", self.area_um2, Real, "a number of um2, or None")
         if self.max_localizations is not None and self.max_localizations < 1:
             raise UsageError(f"--max-localizations {self.max_localizations}: a tile holds at least 1")
         if self.nonfinite not in ("drop", "refuse"):

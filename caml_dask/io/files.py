@@ -95,11 +95,12 @@ def publish_if_new(path: Path, text: str) -> None:
 def held(path: Path, wait_s: float) -> Iterator[None]:
     """Hold a file alone while the context lasts; a process that died holds nothing.
 
-    wait_s : how long who holds it is waited for
+    wait_s : how long who holds it is waited for, in seconds
 
     Raises
     ------
     StoreError : it is held for longer.
+    DiskFullError : no room for it is left.
     """
     with room_for(path):
         path.parent.mkdir(parents=True, exist_ok=True)

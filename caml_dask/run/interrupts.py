@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from distributed import Future
 
 _SECONDS_BETWEEN_LOOKS = 0.2
-_asked, _raised = threading.Event(), threading.Event()
+_asked, _raised = threading.Event(), threading.Event()  # an interrupt came; `check` told of it
 
 
 @contextmanager
