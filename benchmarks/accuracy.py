@@ -28,17 +28,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from contenders import CONTENDERS, Contender, Network, Spacing, candidates, written
+from contenders import CONTENDERS, Contender, NetworkSpec, Spacing, candidates, written
 from contest_figures import draw_accuracy, draw_field
 
 from caml_dask import __version__
+from caml_dask.atomic import fingerprint, publish, publish_text
 from caml_dask.errors import CamlError
-from caml_dask.evaluate import class_scores, cluster_errors, cluster_scores, hull_iou
 from caml_dask.evaluation.labelled import labelled_folders, read_labelled
 from caml_dask.evaluation.protocol import Protocol, generator, sized_field
-from caml_dask.io.files import fingerprint, publish, publish_text
-from caml_dask.models import card
-from caml_dask.run.parallel import each
+from caml_dask.executors.items import each
+from caml_dask.metrics import class_scores, cluster_errors, cluster_scores, hull_iou
+from caml_dask.networks import card
 from caml_dask.schema import NO_CLUSTER
 from caml_dask.simulate import scenario_named
 
@@ -102,7 +102,7 @@ class Task:
         """Digest of all that decides its results."""
         contender = CONTENDERS[self.method]
         grid = [written(s) for s in candidates(contender, Spacing(100.0, 100.0), self.smoke)]
-        weights = card(contender.default.model)["weights_sha256"] if isinstance(contender.default, Network) else ""
+        weights = card(contender.default.model)["weights_sha256"] if isinstance(contender.default, NetworkSpec) else ""
         asked = [__version__, weights, self.kind, self.group, grid, [field.asked() for field in self.fields]]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
 

@@ -14,14 +14,14 @@ import numpy as np
 from caml_dask import CAML, baselines
 from caml_dask.baselines import DBSCAN, HDBSCAN, Bayesian, GetisFranklin, SRTesseler, ToMATo
 from caml_dask.errors import InputError
-from caml_dask.models import load
+from caml_dask.networks import load
 
 BAYESIAN_LIMIT_S = 60.0
 """Seconds a field that the Bayesian analysis may take where accuracy is compared."""
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkSpec:
     """A CAML network: it has nothing to choose."""
 
     model: str
@@ -60,11 +60,11 @@ class Contender:
     grid: Callable[[Spacing], list[Any]] = lambda spacing: []
 
 
-def _network(xy_nm: np.ndarray, settings: Network) -> np.ndarray:
-    needed = load(settings.model).n_neighbors + 1
+def _network(xy_nm: np.ndarray, settings: NetworkSpec) -> np.ndarray:
+    needed = load(settings.network).n_neighbors + 1
     if len(xy_nm) < needed:
-        raise InputError(f"{settings.model} needs {needed} localizations; the field has {len(xy_nm)}")
-    return CAML(model=settings.model, n_jobs=1).fit_predict(xy_nm)
+        raise InputError(f"{settings.network} needs {needed} localizations; the field has {len(xy_nm)}")
+    return CAML(network=settings.network, n_jobs=1).fit_predict(xy_nm)
 
 
 def _of(kind: type, *values: Sequence[Any]) -> list[Any]:
@@ -103,9 +103,9 @@ def _tomato(d: Spacing) -> list[Any]:
 CONTENDERS = {
     contender.name: contender
     for contender in (
-        Contender("CAML XPILJZ", _network, Network("XPILJZ")),
-        Contender("CAML 07VEJJ", _network, Network("07VEJJ")),
-        Contender("CAML 87B144", _network, Network("87B144")),
+        Contender("CAML XPILJZ", _network, NetworkSpec("XPILJZ")),
+        Contender("CAML 07VEJJ", _network, NetworkSpec("07VEJJ")),
+        Contender("CAML 87B144", _network, NetworkSpec("87B144")),
         Contender("DBSCAN", baselines.dbscan, DBSCAN(), _dbscan),
         Contender("HDBSCAN", baselines.hdbscan, HDBSCAN(), _hdbscan),
         Contender("Getis-Franklin", baselines.getis_franklin, GetisFranklin(), _getis_franklin),

@@ -159,7 +159,7 @@ def _against_time(means: pd.DataFrame, path: Path) -> None:
 
 def draw_field(xy: np.ndarray, truth: np.ndarray, labels: dict[str, np.ndarray], path: Path) -> None:
     """A piece of one field with the true clusters, and those of each method, in colors."""
-    from caml_dask.evaluate import cluster_scores
+    from caml_dask.metrics import cluster_scores
 
     side = 3_000.0
     middle = np.median(xy, axis=0)

@@ -40,8 +40,8 @@ def _curve(runs: Runs, name: str) -> tuple[list[int], list[float]]:
 
 
 def _against_n(axes: Axes, runs: Runs, name: str, mark: str = "o-") -> None:
-    for model in dict.fromkeys(run.get("model", "XPILJZ") for run in runs):
-        mine = [run for run in runs if run.get("model", "XPILJZ") == model]
+    for model in dict.fromkeys(run.get("network", "XPILJZ") for run in runs):
+        mine = [run for run in runs if run.get("network", "XPILJZ") == model]
         axes.plot(*_curve(mine, name), mark, label=f"{model}, {mine[0]['workers']} workers")
     axes.set_xscale("log")
     axes.set_xlabel("localizations")
@@ -77,7 +77,7 @@ def seconds_by_stage(axes: Axes, results: dict[str, Any]) -> None:
     """Worker time a million localizations, stage by stage, by size."""
     runs = [run for run in results["scale"]["runs"] if run["what"] == "sizes" and run["repeat"] == 0]
     runs.sort(key=lambda run: run["localizations"])
-    labels = [f"{run['localizations']:.0e}\n{run['model']}" for run in runs]
+    labels = [f"{run['localizations']:.0e}\n{run['network']}" for run in runs]
     bottom = np.zeros(len(runs))
     for stage, color in zip(STAGES, plt.colormaps["tab20"].colors, strict=False):
         height = [1e6 * run["worker_seconds_by_stage"].get(stage, 0.0) / run["localizations"] for run in runs]

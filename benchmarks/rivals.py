@@ -39,10 +39,10 @@ from contenders import CONTENDERS, Spacing, candidates, written
 from contest_figures import draw_times
 
 from caml_dask import __version__
+from caml_dask.atomic import publish_text
 from caml_dask.baselines import Bayesian, bayesian_search
-from caml_dask.evaluate import cluster_scores
-from caml_dask.io.files import publish_text
-from caml_dask.run.parallel import each
+from caml_dask.executors.items import each
+from caml_dask.metrics import cluster_scores
 from caml_dask.simulate import Scenario, scenario_named, simulate_square
 
 SCENARIO = Scenario(points_per_cluster=20, r_max_nm=50.0, percent_clustered=50.0, density_per_um2=200.0)

@@ -58,7 +58,7 @@ class Case:
     def run(self, inputs: list[Path], out: Path) -> dict[str, Any]:
         """Analyse the inputs; what was seen."""
         tile = () if self.tile is None else ("--max-localizations", str(self.tile))
-        seen = run_command(inputs, out, self.workers, "--model", self.model, *tile)
+        seen = run_command(inputs, out, self.workers, "--network", self.network, *tile)
         images = json.loads((out / "summary.json").read_text())["images"]
         localizations = sum(image["localizations"] for image in images)
         walls = stage_walls(out, images[0]["image_id"]) if self.images == 1 else {}
@@ -120,15 +120,15 @@ def _ratio(runs: list[dict[str, Any]], what: str, name: str, side: Callable[[dic
     """Of each model, the median of the side that `side` tells over that of the other."""
     found: dict[str, dict[bool, float]] = {}
     for run, value in _medians(runs, what, name):
-        found.setdefault(run["model"], {})[side(run)] = value
+        found.setdefault(run["network"], {})[side(run)] = value
     return [round(both[True] / both[False], 3) for both in found.values() if len(both) == 2]
 
 
 def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """What the runs say: exponents of time against size by model, and ratios."""
     exponents = {}
-    for model in dict.fromkeys(run["model"] for run in runs):
-        found = [(r["localizations"], s) for r, s in _medians(runs, "sizes", "wall_s") if r["model"] == model]
+    for model in dict.fromkeys(run["network"] for run in runs):
+        found = [(r["localizations"], s) for r, s in _medians(runs, "sizes", "wall_s") if r["network"] == model]
         if len(found) > 1:
             n, seconds = np.log(sorted(found)).T
             exponents[model] = {
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("--n", type=float, default=1e7, help="localizations of a hot spot's image, and for workers")
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--each", type=float, default=1e4, help="localizations of each of the small images")
-    parser.add_argument("--model", default="XPILJZ", help="a 2D network")
+    parser.add_argument("--network", default="XPILJZ", help="a 2D network")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--max-localizations", type=int, help="as of the command")
     parser.add_argument("--repeats", type=int, default=1)

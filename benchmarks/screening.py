@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from harness import machine
 
-from caml_dask.io.files import fingerprint
+from caml_dask.atomic import fingerprint
 from caml_dask.simulate import Scenario, simulate_square
 
 SIDE_NM = 5_000.0

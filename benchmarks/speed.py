@@ -31,15 +31,15 @@ from scipy.spatial import cKDTree
 from sklearn.cluster import DBSCAN
 
 from caml_dask import CAML
-from caml_dask.blocks import BlockIndex
-from caml_dask.measure import measure_clusters
-from caml_dask.models.classify import load
-from caml_dask.models.features import norm_self
-from caml_dask.models.networks import import_keras
-from caml_dask.neighbors import nearest_in_batches
-from caml_dask.run.deployment import cores
-from caml_dask.segment import LabelledIndex
+from caml_dask.executors.deployment.clusters import cores
+from caml_dask.geometry.measure import measure_clusters
+from caml_dask.networks.inference.features import norm_self
+from caml_dask.networks.trained import load
+from caml_dask.networks.training.architectures import import_keras
 from caml_dask.simulate import Scenario, simulate_square
+from caml_dask.spatial.blocks import BlockIndex
+from caml_dask.spatial.labelled import LabelledIndex
+from caml_dask.spatial.neighbors import nearest_in_batches
 
 SCENARIO = Scenario(points_per_cluster=20, r_max_nm=50.0, percent_clustered=50.0, density_per_um2=200.0)
 KERAS_BATCHES = (512, 2048, 8192)
@@ -142,19 +142,19 @@ def _ours(xy: np.ndarray) -> np.ndarray:
 
 def scoring(name: str, n: int, wanted: float | None) -> Pair:
     """Scores of n rows on all cores beside Keras' predict at the best of some batch sizes."""
-    classifier = load(name)
-    entry = classifier.entry
+    network = load(name)
+    spec = network.spec
     rng = np.random.default_rng(4)
-    distances = np.sort(rng.random((n, entry.n_neighbors), dtype=np.float32), axis=1)
+    distances = np.sort(rng.random((n, spec.n_neighbors), dtype=np.float32), axis=1)
     import_keras()
-    model = entry.build()
-    model.set_weights([classifier.weights[key] for key, _ in entry.shapes])
+    model = spec.build()
+    model.set_weights([network.weights[key] for key, _ in spec.shapes])
 
     def predict(batch: int, rows: int = n) -> np.ndarray:
         return model.predict(norm_self(distances[:rows])[:, :, None], batch_size=batch, verbose=0)
 
     def ours() -> np.ndarray:
-        return classifier.scores(distances, threads=cores())
+        return network.scores(distances, threads=cores())
 
     few = min(n, max(KERAS_BATCHES))
     agree(np.abs(ours()[:few] - predict(KERAS_BATCHES[0], few)).max() < 1e-5)

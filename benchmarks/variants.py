@@ -13,11 +13,11 @@ from pathlib import Path
 
 import safetensors.numpy
 
-from caml_dask.models.registry import Network, variant
-from caml_dask.models.results import measure_set
-from caml_dask.models.train import sets_of
-from caml_dask.models.training_sets import TrainingSets, compile_part, missing_parts, read_parts
-from caml_dask.run.laboratory import compile_and_train
+from caml_dask.networks.registry import NetworkSpec, variant
+from caml_dask.networks.training.card import measure_set
+from caml_dask.networks.training.sets import TrainingSets, compile_part, missing_parts, read_parts
+from caml_dask.networks.training.train import sets_of
+from caml_dask.runs.laboratory import compile_and_train
 
 VARIANTS = (
     variant("XPILJZ"),
@@ -30,13 +30,13 @@ VARIANTS = (
 SMOKE_SCENARIOS = 60  # every 60th of a grid in a smoke test
 
 
-def sets_for(entry: Network, samples: int, smoke: bool) -> TrainingSets:
+def sets_for(entry: NetworkSpec, samples: int, smoke: bool) -> TrainingSets:
     """What a variant is trained and tested on."""
     sets = sets_of(entry, samples)
     return replace(sets, scenarios=sets.scenarios[::SMOKE_SCENARIOS]) if smoke else sets
 
 
-def row_of(entry: Network, samples: int, smoke: bool, work: Path, workers: int) -> dict[str, object]:
+def row_of(entry: NetworkSpec, samples: int, smoke: bool, work: Path, workers: int) -> dict[str, object]:
     """Train one variant; its figures."""
     sets = sets_for(entry, samples, smoke)
     settings = replace(entry.settings, epochs=1) if smoke else entry.settings

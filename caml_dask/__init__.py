@@ -8,19 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from caml_dask.interface import CAML, Analysis, RunResult, analyze, open_run
-    from caml_dask.io.sources import read_localizations
+    from caml_dask.api import CAML, Analysis, RunResult, analyze, open_run
+    from caml_dask.io.readers.sources import read_localizations
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["CAML", "Analysis", "RunResult", "__version__", "analyze", "open_run", "read_localizations"]
 
 _HOME = {
-    "CAML": "caml_dask.interface",
-    "Analysis": "caml_dask.interface",
-    "RunResult": "caml_dask.interface",
-    "analyze": "caml_dask.interface",
-    "open_run": "caml_dask.interface",
-    "read_localizations": "caml_dask.io.sources",
+    "CAML": "caml_dask.api",
+    "Analysis": "caml_dask.api",
+    "RunResult": "caml_dask.api",
+    "analyze": "caml_dask.api",
+    "open_run": "caml_dask.api",
+    "read_localizations": "caml_dask.io.readers.sources",
 }
 
 

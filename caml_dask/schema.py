@@ -14,6 +14,7 @@ NON_CLUSTERED = 0
 CLUSTERED = 1
 FIBER = 2
 NO_CLUSTER = -1
+COORDINATES = ("x_nm", "y_nm", "z_nm")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 # A run as a chain of Slurm job arrays: no driver, no scheduler, nothing that lives longer than a task.
 #
 #   TASKS=50 deploy/slurm_array.sh results cells/*.csv
-#   TASKS=50 OPTIONS="--model 87B144" deploy/slurm_array.sh results cells/*.csv
+#   TASKS=50 OPTIONS="--network 87B144" deploy/slurm_array.sh results cells/*.csv
 #
 # Each stage of the analysis is an array of TASKS tasks, begun when the array before it has ended, however its tasks
 # ended: a task that was killed costs nothing but its units. The last job writes the summary and names what is not done;

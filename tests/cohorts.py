@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from caml_dask.io.files import publish_json, read_json
-from caml_dask.params import Settings
-from caml_dask.run.session import execute
+from caml_dask.atomic import publish_json, read_json
+from caml_dask.runs.session import execute
+from caml_dask.settings import Settings
 from caml_dask.simulate import Scenario, simulate_square
 
 LOOSE = Scenario(points_per_cluster=20, r_max_nm=50.0, percent_clustered=50.0, density_per_um2=100.0)
@@ -27,7 +27,7 @@ def table(path: Path, scenario: Scenario, seed: int, side_nm: float = 2500.0) ->
     return path
 
 
-def screened(root: Path, items: Sequence[Mapping[str, str]], nights: int = 1, drift: Sequence[str] = ()) -> Path:
+def screened(root: Path, items: Sequence[Mapping[str, str]], nights: int = 1, unusual: Sequence[str] = ()) -> Path:
     """Analyse a cohort over some nights and lay it out as screening does.
 
     items : for each image its path and its factors
@@ -41,7 +41,7 @@ def screened(root: Path, items: Sequence[Mapping[str, str]], nights: int = 1, dr
             factors = {name: value for name, value in items[k].items() if name != "path"}
             place = f"{folder}/{entry['image_id']}" if entry["status"] == "done" else ""
             entries.append({**entry, "folder": place, "factors": factors})
-    write(root, {**whole, "images": entries, "drift": list(drift), "new": []})
+    write(root, {**whole, "images": entries, "unusual": list(unusual), "new": []})
     return root
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from support import result_tables, simulated_table
 
-from caml_dask.params import Settings
-from caml_dask.run.session import execute
+from caml_dask.runs.session import execute
+from caml_dask.settings import Settings
 
 # The laws are tried on 300 examples here; `HYPOTHESIS_PROFILE=thorough pytest tests/test_laws.py` draws 1,000.
 _QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True}

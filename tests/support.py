@@ -1,4 +1,4 @@
-"""What many tests share: a five-line classifier, a hand-drawn field, and an oracle that knows no tiles."""
+"""What many tests share: a five-line network, a hand-drawn field, and an oracle that knows no tiles."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from caml_dask.io.rundir import Image
-from caml_dask.io.sources import Source, list_channels, open_source
+from caml_dask.executors.in_memory import analyse
+from caml_dask.io.readers.in_memory import as_localizations
+from caml_dask.io.readers.sources import Source, list_channels, open_source
+from caml_dask.io.run_directory import Image
 from caml_dask.io.store import MemoryStore
-from caml_dask.io.tables import as_localizations
-from caml_dask.params import ColumnMap, Settings
-from caml_dask.pipeline import analyse
+from caml_dask.settings import ColumnMap, Settings
 from caml_dask.simulate import Scenario, simulate_square
-from caml_dask.stages.clusters import MeasuredClusters
-from caml_dask.stages.work import Work
+from caml_dask.stages.shared.measured import MeasuredClusters
+from caml_dask.stages.shared.work import Work
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+"""Real and labelled tables beside the project; tests that read them skip where they are missing."""
 
 # Two clusters of five and four, a pair that is too small, and loners. A reader can check it on squared paper (nm).
 HAND_DRAWN = np.array(
@@ -91,11 +94,11 @@ class Result:
         return self.points["cluster_id"].to_numpy()
 
 
-def analyse_in_memory(xy_nm: np.ndarray, classifier: object, tile: int, **settings: object) -> Result:
+def analyse_in_memory(xy_nm: np.ndarray, network: object, tile: int, **settings: object) -> Result:
     """All stages over tiles of at most `tile` localizations."""
     table = as_localizations(xy_nm, ColumnMap())
     chosen = Settings(max_localizations=tile, any_extent=True, **settings)
-    work = Work(Image("test"), chosen, classifier, MemoryStore())
+    work = Work(Image("test"), chosen, network, MemoryStore())
     analyse(work, [table], {})
     clusters = pa.concat_tables(MeasuredClusters(work).tables()).combine_chunks()
     return Result(work.store.get("points", 0), clusters, work)

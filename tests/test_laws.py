@@ -20,9 +20,10 @@ from support import (
     oracle_neighbors,
 )
 
-from caml_dask.stages import classify, windows
+from caml_dask.stages import classify
 from caml_dask.stages.classify import certified_neighbors
-from caml_dask.stages.work import coordinates
+from caml_dask.stages.shared import surroundings as windows
+from caml_dask.stages.shared.work import coordinates
 
 TILES = st.sampled_from([2, 4, 8, 13, 30])
 CLASSIFIERS = st.builds(
@@ -34,13 +35,13 @@ CLASSIFIERS = st.builds(
 CLASSIFIERS_3D = CLASSIFIERS.map(lambda c: replace(c, dimensions=3))
 
 
-def three_classes(classifier: Threshold) -> TwoThresholds:
-    """A classifier that tells rounds and fibers apart, over the same window."""
-    chosen = (classifier.n_neighbors, max(2, classifier.rank), classifier.below, classifier.dimensions)
+def three_classes(network: Threshold) -> TwoThresholds:
+    """A network that tells rounds and fibers apart, over the same window."""
+    chosen = (network.n_neighbors, max(2, network.rank), network.below, network.dimensions)
     return TwoThresholds(*chosen)
 
 
-# Localizations and a classifier of them: in 3D, of three classes, and both.
+# Localizations and a network of them: in 3D, of three classes, and both.
 FURTHER = st.one_of(
     st.tuples(layouts_3d(), CLASSIFIERS_3D),
     st.tuples(layouts(), CLASSIFIERS.map(three_classes)),
@@ -50,15 +51,15 @@ WHOLE = 10**6
 
 
 def test_hand_drawn_field():
-    classifier = Threshold(n_neighbors=5, rank=3, below=0.5)
-    result = analyse_in_memory(HAND_DRAWN, classifier, WHOLE)
+    network = Threshold(n_neighbors=5, rank=3, below=0.5)
+    result = analyse_in_memory(HAND_DRAWN, network, WHOLE)
     assert np.array_equal(result.cluster_id, HAND_DRAWN_CLUSTERS)
     assert result.clusters["n_localizations"].to_pylist() == [5, 4]
     assert result.clusters["cluster_id"].to_pylist() == [0, 5]
 
 
 @given(layouts(), CLASSIFIERS, TILES)
-def test_tiling_changes_nothing(xy, classifier, tile):
+def test_tiling_changes_nothing(xy, network, tile):
     """Laws 1 to 4 at once, on any tiling.
 
     Conservation: every loc_id is owned by one tile and stands once in every table of a row a localization. Tiling
@@ -66,7 +67,7 @@ def test_tiling_changes_nothing(xy, classifier, tile):
     those of comparing everything with everything. Identity: cluster_id is the smallest loc_id of what the definition
     joins.
     """
-    _assert_tiling_changes_nothing(xy, classifier, tile)
+    _assert_tiling_changes_nothing(xy, network, tile)
 
 
 @given(FURTHER, TILES)
@@ -74,39 +75,39 @@ def test_tiling_changes_nothing_in_3d_and_of_three_classes(case, tile):
     _assert_tiling_changes_nothing(*case, tile)
 
 
-def _assert_tiling_changes_nothing(xy, classifier, tile):
-    one, many = analyse_in_memory(xy, classifier, WHOLE), analyse_in_memory(xy, classifier, tile)
+def _assert_tiling_changes_nothing(xy, network, tile):
+    one, many = analyse_in_memory(xy, network, WHOLE), analyse_in_memory(xy, network, tile)
     _assert_conserved(many, xy)
     assert one.work.partition().n_tiles == 1
     assert many.points.equals(one.points)
     assert many.clusters.equals(one.clusters)
     assert _outlines(many).equals(_outlines(one))
-    _assert_exact(many, xy, classifier.n_neighbors)
+    _assert_exact(many, xy, network.n_neighbors)
     labels = many.points["label"].to_numpy()
-    assert np.array_equal(many.cluster_id, oracle_clusters(xy, labels, classifier.n_neighbors))
+    assert np.array_equal(many.cluster_id, oracle_clusters(xy, labels, network.n_neighbors))
 
 
 def test_what_lies_just_at_the_radius_is_found_in_another_tile():
     """Law 2 where x - (x - p) is not p in floating point: in steps of 0.1 nm the k-th neighbor lies at the edge."""
     x = [0.1, 0.8, 0.9, 1.6, 2.9, 4.2, 10.3, 10.5, 12.6, 13.3, 19.4, 19.5, 19.7, 19.8]
-    xy, classifier = np.column_stack([x, np.full(len(x), 0.7)]), Threshold(n_neighbors=4, rank=1, below=0.6)
-    assert analyse_in_memory(xy, classifier, 1).points.equals(analyse_in_memory(xy, classifier, WHOLE).points)
+    xy, network = np.column_stack([x, np.full(len(x), 0.7)]), Threshold(n_neighbors=4, rank=1, below=0.6)
+    assert analyse_in_memory(xy, network, 1).points.equals(analyse_in_memory(xy, network, WHOLE).points)
 
 
 @settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 3)), min_size=8, max_size=16), st.integers(1, 3))
 def test_tenths_of_a_nanometre_change_nothing(tenths, tile):
     """Law 2 on tables written with one decimal, whose differences are rounded, in tiles of one to three rows."""
-    xy, classifier = np.array(tenths) / 10, Threshold(n_neighbors=4, rank=1, below=0.6)
-    one, many = analyse_in_memory(xy, classifier, WHOLE), analyse_in_memory(xy, classifier, tile)
+    xy, network = np.array(tenths) / 10, Threshold(n_neighbors=4, rank=1, below=0.6)
+    one, many = analyse_in_memory(xy, network, WHOLE), analyse_in_memory(xy, network, tile)
     assert many.points.equals(one.points)
     assert many.clusters.equals(one.clusters)
 
 
 @given(layouts(), CLASSIFIERS, TILES, st.integers(0, 2**32 - 1))
-def test_row_order_changes_nothing_but_the_ids(xy, classifier, tile, seed):
+def test_row_order_changes_nothing_but_the_ids(xy, network, tile, seed):
     """Law 2: shuffled rows give the same labels, clusters and measures, ids up to the numbering of the rows."""
-    _assert_row_order_changes_nothing(xy, classifier, tile, seed)
+    _assert_row_order_changes_nothing(xy, network, tile, seed)
 
 
 @settings(max_examples=150)
@@ -115,10 +116,10 @@ def test_row_order_changes_nothing_in_3d_and_of_three_classes(case, tile, seed):
     _assert_row_order_changes_nothing(*case, tile, seed)
 
 
-def _assert_row_order_changes_nothing(xy, classifier, tile, seed):
+def _assert_row_order_changes_nothing(xy, network, tile, seed):
     order = np.random.default_rng(seed).permutation(len(xy))
-    one, shuffled = analyse_in_memory(xy, classifier, WHOLE), analyse_in_memory(xy[order], classifier, tile)
-    for name in (*classifier.score_columns, "label", "window_saturated"):
+    one, shuffled = analyse_in_memory(xy, network, WHOLE), analyse_in_memory(xy[order], network, tile)
+    for name in (*network.score_columns, "label", "window_saturated"):
         assert shuffled.points[name].equals(one.points[name].take(pa.array(order)))
     assert _same_partition(one.cluster_id[order], shuffled.cluster_id)
     measures = [n for n in one.clusters.column_names if n != "cluster_id"]
@@ -127,9 +128,9 @@ def _assert_row_order_changes_nothing(xy, classifier, tile, seed):
 
 
 @given(layouts(), CLASSIFIERS, TILES, st.sampled_from([0.25, 0.5, 2.0, 1024.0]))
-def test_scaling_scales(xy, classifier, tile, scale):
+def test_scaling_scales(xy, network, tile, scale):
     """Law 8: lengths by s, areas by s squared, to the bit for powers of two; nothing else changes."""
-    _assert_scaling_scales(xy, classifier, tile, scale)
+    _assert_scaling_scales(xy, network, tile, scale)
 
 
 @settings(max_examples=150)
@@ -139,8 +140,8 @@ def test_scaling_scales_in_3d_and_of_three_classes(case, tile, scale):
     _assert_scaling_scales(*case, tile, scale)
 
 
-def _assert_scaling_scales(xy, classifier, tile, scale):
-    one, scaled = analyse_in_memory(xy, classifier, WHOLE), analyse_in_memory(xy * scale, classifier, tile)
+def _assert_scaling_scales(xy, network, tile, scale):
+    one, scaled = analyse_in_memory(xy, network, WHOLE), analyse_in_memory(xy * scale, network, tile)
     assert np.array_equal(one.cluster_id, scaled.cluster_id)
     for name in one.clusters.column_names:
         before, after = one.clusters[name], scaled.clusters[name]
@@ -156,8 +157,8 @@ def _assert_scaling_scales(xy, classifier, tile, scale):
 def test_large_layouts_with_a_wide_window(kind):
     """Law 2 where tiles are far smaller than the halo: a window of 100 over tiles of 40."""
     xy = draw_layout(kind, 1500, np.random.default_rng(7))
-    classifier = Threshold(n_neighbors=100, rank=10, below=0.5)
-    one, many = analyse_in_memory(xy, classifier, WHOLE), analyse_in_memory(xy, classifier, 40)
+    network = Threshold(n_neighbors=100, rank=10, below=0.5)
+    one, many = analyse_in_memory(xy, network, WHOLE), analyse_in_memory(xy, network, 40)
     assert many.points.equals(one.points)
     assert many.clusters.equals(one.clusters)
 
@@ -167,8 +168,8 @@ def test_large_layouts_with_a_wide_window(kind):
 def test_large_layouts_in_3d_with_a_wide_window(kind, height):
     rng = np.random.default_rng(7)
     points = raised(draw_layout(kind, 600, rng), height, rng)
-    classifier = TwoThresholds(n_neighbors=100, rank=10, below=0.6, dimensions=3)
-    one, many = analyse_in_memory(points, classifier, WHOLE), analyse_in_memory(points, classifier, 40)
+    network = TwoThresholds(n_neighbors=100, rank=10, below=0.6, dimensions=3)
+    one, many = analyse_in_memory(points, network, WHOLE), analyse_in_memory(points, network, 40)
     assert many.points.equals(one.points)
     assert many.clusters.equals(one.clusters)
 
@@ -177,8 +178,8 @@ def test_three_classes_next_to_one_another_part():
     """Rounds and fibers link among themselves only, whatever lies between them."""
     rng = np.random.default_rng(3)
     blob = rng.normal(0, 20, (40, 2)) + 500
-    classifier = TwoThresholds(n_neighbors=9, rank=4, below=2.0)
-    result = analyse_in_memory(np.vstack([blob, rng.uniform(0, 1000, (20, 2))]), classifier, 7)
+    network = TwoThresholds(n_neighbors=9, rank=4, below=2.0)
+    result = analyse_in_memory(np.vstack([blob, rng.uniform(0, 1000, (20, 2))]), network, 7)
     label, cluster = result.points["label"].to_numpy(), result.cluster_id
     assert set(label) == {1, 2}
     assert sorted(result.clusters["label"].unique().to_pylist()) == [1, 2]
@@ -202,13 +203,13 @@ def test_a_stray_localization_does_not_bring_the_image_into_memory(monkeypatch):
 @given(layouts(least=15), st.integers(1, 5), TILES)
 def test_nonfinite_rows_stay_with_null_results(xy, bad, tile):
     """Law 1: rows with NaN or infinity are counted, kept in place, and change nothing for the others."""
-    classifier = Threshold(n_neighbors=4)
+    network = Threshold(n_neighbors=4)
     rows = np.sort(np.random.default_rng(bad).choice(len(xy) + bad, bad, replace=False))
     spoiled = np.full((len(xy) + bad, 2), np.nan)
     good = np.setdiff1d(np.arange(len(spoiled)), rows)
     spoiled[good] = xy
     spoiled[rows[0]] = [np.inf, 3.0]
-    clean, result = analyse_in_memory(xy, classifier, WHOLE), analyse_in_memory(spoiled, classifier, tile)
+    clean, result = analyse_in_memory(xy, network, WHOLE), analyse_in_memory(spoiled, network, tile)
     assert result.work.facts()["rows"] - result.work.facts()["finite"] == bad
     for name in ("p_clustered", "label", "cluster_id", "window_saturated"):
         assert result.points[name].take(pa.array(rows)).null_count == bad

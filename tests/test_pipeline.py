@@ -14,13 +14,13 @@ from support import TwoThresholds, done_records, result_tables, same, simulated_
 
 import caml_dask.pipeline as pipeline
 from caml_dask import analyze, read_localizations
+from caml_dask.atomic import publish_json, read_json
 from caml_dask.errors import OutputError
-from caml_dask.io.files import publish_json, read_json
-from caml_dask.io.rundir import Run
+from caml_dask.io.run_directory import Run
 from caml_dask.io.store import DirectoryStore
-from caml_dask.params import ColumnMap, Settings
-from caml_dask.run.session import execute
+from caml_dask.runs.session import execute
 from caml_dask.schema import CLUSTERS_3D
+from caml_dask.settings import ColumnMap, Settings
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +179,7 @@ def test_another_run_is_refused_and_what_differs_named(table, tmp_path):
 
 
 OTHER = {
-    "model": "07VEJJ",
+    "network": "07VEJJ",
     "max_localizations": 300,
     "nonfinite": "refuse",
     "area_um2": 7.0,
@@ -208,7 +208,7 @@ def test_each_changed_setting_is_refused_by_name(table, standing, name):
 
 
 @pytest.mark.parametrize(
-    ("part", "key"), [("model", "weights_sha256"), ("model", "name"), ("version", None), ("machine", "processor")]
+    ("part", "key"), [("network", "weights_sha256"), ("network", "name"), ("version", None), ("machine", "processor")]
 )
 def test_a_run_of_other_weights_version_or_machine_is_refused_by_name(table, standing, part, key, tmp_path):
     out = tmp_path / "out"
@@ -238,8 +238,8 @@ def test_overwriting_removes_the_run_and_nothing_else(table, tmp_path):
 
 
 def test_several_chunks_of_input_come_back_in_order(table, undisturbed, tmp_path, monkeypatch):
-    monkeypatch.setattr("caml_dask.stages.tiles.CHUNK_ROWS", 600)
-    monkeypatch.setattr("caml_dask.stages.clusters.AT_A_TIME", 7)
+    monkeypatch.setattr("caml_dask.stages.read.CHUNK_ROWS", 600)
+    monkeypatch.setattr("caml_dask.stages.shared.measured.AT_A_TIME", 7)
     execute([table], tmp_path / "out", Settings(max_localizations=400), workers=0)
     image = tmp_path / "out" / "0001_field"
     parts = sorted((image / "points").iterdir())
@@ -263,7 +263,7 @@ def test_points_open_the_tiles_that_have_rows_of_their_chunk_alone(table, undist
         return real(store, name, key, part)
 
     monkeypatch.setattr(DirectoryStore, "get_part", get_part)
-    monkeypatch.setattr("caml_dask.stages.tiles.CHUNK_ROWS", 200)
+    monkeypatch.setattr("caml_dask.stages.read.CHUNK_ROWS", 200)
     execute([by_x], tmp_path / "out", Settings(max_localizations=200), workers=0)
     points = pq.read_table(tmp_path / "out" / "0001_field" / "points")
     chunk, tile = points["loc_id"].to_numpy() // 200, {}
@@ -378,7 +378,7 @@ def in_3d(path, z=None):
 
 def test_a_run_in_3d_of_three_classes(tmp_path, monkeypatch):
     network = Weighted(n_neighbors=19, rank=5, below=0.6, dimensions=3)
-    for place in ("caml_dask.pipeline.load", "caml_dask.run.session.load"):
+    for place in ("caml_dask.pipeline.load", "caml_dask.runs.session.load"):
         monkeypatch.setattr(place, lambda name: network)
     table = in_3d(tmp_path / "cells.csv")
     for out, tile in (("one", None), ("many", 60)):

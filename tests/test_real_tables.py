@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 from scipy.spatial import cKDTree
-from support import result_tables
+from support import SHARED, result_tables
 
-from caml_dask.blocks import BlockIndex
-from caml_dask.neighbors import nearest
-from caml_dask.params import Settings
-from caml_dask.run.session import execute
+from caml_dask.runs.session import execute
+from caml_dask.settings import Settings
+from caml_dask.spatial.blocks import BlockIndex
+from caml_dask.spatial.neighbors import nearest
 
-REAL = Path(__file__).parents[2] / "shared" / "data" / "real"
+REAL = SHARED / "real"
 TABLES = sorted(REAL.glob("*.csv"))
 pytestmark = pytest.mark.skipif(not TABLES, reason="the real tables of ../shared/data/real are not on this machine")
 

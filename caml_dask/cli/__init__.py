@@ -23,7 +23,7 @@ for command in (
     cluster.plan,
     cluster.unit,
     cluster.finish,
-    laboratory.models,
+    laboratory.networks,
     laboratory.simulate_tables,
     laboratory.train,
     laboratory.evaluate,

@@ -51,9 +51,9 @@ def run(
     Exit codes: 0 done, 2 usage, 3 some images failed, 4 all failed, no workers or no room,
     130 interrupted.
     """
-    from caml_dask.run.report import tell
-    from caml_dask.run.session import execute
-    from caml_dask.run.settings import chosen_deployment
+    from caml_dask.executors.deployment.settings import chosen_deployment
+    from caml_dask.runs.account import tell
+    from caml_dask.runs.session import execute
 
     chosen = settings_of(columns, settings)
     where = chosen_deployment(deploy, workers)
@@ -69,8 +69,8 @@ def run(
 @guarded
 def demo(out: Path, workers: int | None) -> int:
     """Simulate a cell with clusters, analyse it, compare with the truth, and say where to look."""
-    from caml_dask.run.demo import demonstrate
-    from caml_dask.run.deployment import cores
+    from caml_dask.executors.deployment.clusters import cores
+    from caml_dask.runs.demo import demonstrate
 
     click.echo(demonstrate(out, cores() if workers is None else workers))
     return DONE

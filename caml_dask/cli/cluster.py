@@ -42,9 +42,9 @@ def doctor(inputs: tuple[Path, ...], deploy: Path, out: Path, max_localizations:
 
     Exit codes: 0 no problem, 2 a problem, or usage.
     """
-    from caml_dask.params import Settings
-    from caml_dask.run.doctor import PROBLEM, examine, job_script
-    from caml_dask.run.settings import Batch, load_deployment
+    from caml_dask.executors.deployment.settings import Batch, load_deployment
+    from caml_dask.runs.doctor import PROBLEM, examine, job_script
+    from caml_dask.settings import Settings
 
     deployment = load_deployment(deploy)
     findings = examine(deployment, inputs, out, Settings(max_localizations=max_localizations), ask)
@@ -71,7 +71,7 @@ def plan(
     Each stage is then an array: `caml-dask unit STAGE INDEX --of N --out DIR` for INDEX 0 to N-1, begun when the one
     before it has ended; `caml-dask finish --out DIR` comes last. deploy/slurm_array.sh submits them all.
     """
-    from caml_dask.run.array import plan as plan_arrays
+    from caml_dask.runs.job_array import plan as plan_arrays
 
     chosen = settings_of(columns, settings)
     click.echo("\n".join(plan_arrays(inputs, out, chosen, resume, overwrite)))
@@ -90,7 +90,7 @@ def unit(stage: str, index: int, of: int, out: Path) -> int:
 
     Exit codes: 0 done, 2 usage, 3 some units failed; `finish` names what is not done.
     """
-    from caml_dask.run.array import run_share
+    from caml_dask.runs.job_array import run_share
 
     return SOME_FAILED if run_share(out, stage, index, of) else DONE
 
@@ -104,8 +104,8 @@ def finish(out: Path) -> int:
 
     Exit codes: 0 done, 2 usage, 3 some images failed, 4 all failed.
     """
-    from caml_dask.run.array import finish as finish_arrays
-    from caml_dask.run.report import tell
+    from caml_dask.runs.account import tell
+    from caml_dask.runs.job_array import finish as finish_arrays
 
     outcome = finish_arrays(out)
     click.echo(tell(outcome))

@@ -16,9 +16,9 @@ from caml_dask.errors import UsageError
 @click.argument("name", required=False)
 @DEBUG
 @guarded
-def models(name: str | None) -> int:
+def networks(name: str | None) -> int:
     """List the networks, or tell all that is known of the one called NAME."""
-    from caml_dask.models.cards import catalogue, readable
+    from caml_dask.networks.cards import catalogue, readable
 
     click.echo(catalogue() if name is None else readable(name))
     return DONE
@@ -49,8 +49,8 @@ def simulate_tables(
     localizations per um2; also gaussian, line, ring; csr-d100; fiber-f50-p20-r50-c50-d100 with f percent of the
     clustered ones in fibers; slab-z150-p20-r50-c50-d100 in 3D, z nm high. Name and seed decide every localization.
     """
-    from caml_dask.run.deployment import cores
-    from caml_dask.run.laboratory import tables, write_tables
+    from caml_dask.executors.deployment.clusters import cores
+    from caml_dask.runs.laboratory import tables, write_tables
     from caml_dask.simulate import GRIDS, scenarios_named
 
     if not names:
@@ -115,10 +115,10 @@ def train(
     import shlex
     from dataclasses import replace
 
-    from caml_dask.models.registry import variant
-    from caml_dask.models.train import sets_of
-    from caml_dask.run.deployment import cores
-    from caml_dask.run.laboratory import compile_and_train
+    from caml_dask.executors.deployment.clusters import cores
+    from caml_dask.networks.registry import variant
+    from caml_dask.networks.training.train import sets_of
+    from caml_dask.runs.laboratory import compile_and_train
 
     entry = variant(name, window, clusters, relative_xy)
     settings = replace(entry.settings, **{key: value for key, value in chosen.items() if value is not None})
@@ -138,7 +138,7 @@ def train(
 
 
 @click.command()
-@click.argument("models", nargs=-1)
+@click.argument("networks", nargs=-1)
 @OUT
 @click.option("--grids", help="Grids of simulated scenarios, such as densities,csr.  [default: all]")
 @click.option("--labelled", type=click.Path(path_type=Path), help="Folder of folders of labelled CSV tables, in nm.")
@@ -150,17 +150,17 @@ def train(
 @DEBUG
 @guarded
 def evaluate(
-    models: tuple[str, ...], out: Path, grids: str | None, labelled: Path | None, workers: int | None, **protocol: Any
+    networks: tuple[str, ...], out: Path, grids: str | None, labelled: Path | None, workers: int | None, **protocol: Any
 ) -> int:
-    """Try MODELS (all, where none is named) on simulated fields and labelled tables: records, tables, figures.
+    """Try NETWORKS (all, where none is named) on simulated fields and labelled tables: records, tables, figures.
 
     Called again with the same options, it goes on where it was; what is done is kept.
     """
     from caml_dask.evaluation.protocol import Protocol
-    from caml_dask.run.deployment import cores
-    from caml_dask.run.evaluation import evaluate as evaluate_networks
+    from caml_dask.evaluation.run import evaluate as evaluate_networks
+    from caml_dask.executors.deployment.clusters import cores
 
     names = [name.strip() for name in grids.split(",") if name.strip()] if grids else []
     count = cores() if workers is None else workers
-    click.echo(evaluate_networks(models, out, Protocol(**protocol), grids=names, labelled=labelled, workers=count))
+    click.echo(evaluate_networks(networks, out, Protocol(**protocol), grids=names, labelled=labelled, workers=count))
     return DONE

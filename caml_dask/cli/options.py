@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from caml_dask.atomic import FULL
 from caml_dask.errors import CamlError, UsageError
-from caml_dask.io.files import FULL
 
 if TYPE_CHECKING:
-    from caml_dask.params import Settings
+    from caml_dask.settings import Settings
 
 _log = logging.getLogger("caml_dask")
 DONE, USAGE, SOME_FAILED, FAILED, INTERRUPTED = 0, 2, 3, 4, 130
 
-MODEL = click.option("--model", default="XPILJZ", show_default=True, help="Network that labels the localizations.")
+NETWORK = click.option("--network", default="XPILJZ", show_default=True, help="Network that labels the localizations.")
 WORKERS = click.option(
     "--workers",
     type=click.IntRange(min=0),
@@ -67,7 +67,7 @@ DEBUG = click.option("--debug", is_flag=True, help="Show tracebacks and debug me
 
 def ANALYSIS(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say how an image is analysed; :func:`settings_of` takes their values."""
-    for option in (EXTENT, AREA, NONFINITE, COLUMNS, TILE, MODEL):  # the last one added comes first in the help
+    for option in (EXTENT, AREA, NONFINITE, COLUMNS, TILE, NETWORK):  # the last one added comes first in the help
         command = option(command)
     return command
 
@@ -78,7 +78,7 @@ def settings_of(columns: str | None, chosen: Mapping[str, Any]) -> Settings:
     columns : as given by --columns
     chosen : the other values, by the names of settings
     """
-    from caml_dask.params import ColumnMap, Settings
+    from caml_dask.settings import ColumnMap, Settings
 
     return Settings(columns=ColumnMap.parse(columns) if columns else ColumnMap(), **chosen)
 

@@ -38,9 +38,9 @@ def screen(
     Exit codes: 0 all images of the cohort are done, 2 usage, 3 some failed, 4 all failed, no workers or no room,
     130 interrupted.
     """
-    from caml_dask.run.screened import tell
-    from caml_dask.run.screening import screen as analyse_what_is_new
-    from caml_dask.run.settings import chosen_deployment
+    from caml_dask.executors.deployment.settings import chosen_deployment
+    from caml_dask.screening.screen import screen as analyse_what_is_new
+    from caml_dask.screening.summary import tell
 
     chosen = settings_of(columns, settings)
     where = chosen_deployment(deploy, workers)
@@ -58,7 +58,7 @@ def status(directory: Path, as_json: bool) -> int:
     """Say how far the run or the screening in DIRECTORY is. At any time, from any machine: it only reads files."""
     import json
 
-    from caml_dask.run.status import in_words, status_of
+    from caml_dask.screening.status import in_words, status_of
 
     found = status_of(directory)
     click.echo(json.dumps(found, indent=1, allow_nan=False) if as_json else in_words(found))

@@ -11,17 +11,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from caml_dask.blocks import BlockIndex
+from caml_dask.api import analyze
 from caml_dask.errors import CamlError
-from caml_dask.evaluate import cluster_scores, hull_iou
 from caml_dask.evaluation.protocol import SCENARIO_COLUMNS, Protocol, cluster_field, described, generator
-from caml_dask.interface import analyze
-from caml_dask.measure import measure_clusters, measure_clusters_3d
-from caml_dask.models import network
-from caml_dask.neighbors import nearest
+from caml_dask.geometry.measure import measure_clusters, measure_clusters_3d
+from caml_dask.metrics import cluster_scores, hull_iou
+from caml_dask.networks import spec_named
 from caml_dask.schema import CLUSTERED, FIBER, NO_CLUSTER
-from caml_dask.segment import OUTLINE_FACTOR
 from caml_dask.simulate import AnyScenario, Field
+from caml_dask.spatial.blocks import BlockIndex
+from caml_dask.spatial.links import OUTLINE_FACTOR
+from caml_dask.spatial.neighbors import nearest
 
 FRAGMENT_SHARE = 0.1
 """Share of a true cluster's members from which on a found cluster counts as one of its fragments."""
@@ -92,7 +92,7 @@ def cluster_records(
     for name in networks:
         row = {"network": name, **about, "localizations": len(field.points_nm)}
         try:
-            result = analyze(field.points_nm, model=name)
+            result = analyze(field.points_nm, network=name)
         except CamlError as error:
             records.append({**row, "class": "", "reason": str(error)})
             continue
@@ -104,7 +104,7 @@ def cluster_records(
 
 def classes_of(name: str) -> dict[int | None, str]:
     """The classes of cluster that a network knows, by label; None stands for clusters of any class."""
-    if len(network(name).classes) == 2:
+    if len(spec_named(name).classes) == 2:
         return {None: "clustered"}
     return {CLUSTERED: "round", FIBER: "fiber"}
 

@@ -20,10 +20,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from caml_dask.api import analyze
 from caml_dask.errors import CamlError, InputError, UsageError
-from caml_dask.evaluate import class_scores, cluster_scores, hull_iou
-from caml_dask.interface import analyze
-from caml_dask.models import load
+from caml_dask.metrics import class_scores, cluster_scores, hull_iou
+from caml_dask.networks import load
 from caml_dask.schema import NO_CLUSTER
 
 NO_TRUTH = "its tables have no column of labels"
@@ -151,7 +151,7 @@ def labelled_records(folder: str, path: Path, networks: Sequence[str]) -> list[d
             records.append({**record, "reason": reason})
             continue
         try:
-            points = analyze(table.points_nm, model=name, any_extent=True).points
+            points = analyze(table.points_nm, network=name, any_extent=True).points
         except CamlError as error:
             records.append({**record, "reason": str(error)})
             continue

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from caml_dask.blocks import BlockIndex
 from caml_dask.errors import CamlError
-from caml_dask.evaluate import class_scores
 from caml_dask.evaluation.protocol import SCENARIO_COLUMNS, Protocol, described, generator, label_field
-from caml_dask.models import Classifier, load
-from caml_dask.neighbors import nearest
+from caml_dask.metrics import class_scores, confusion, rates
+from caml_dask.networks import TrainedNetwork, load
 from caml_dask.simulate import AnyScenario, Field
+from caml_dask.spatial.blocks import BlockIndex
+from caml_dask.spatial.neighbors import nearest
 
 BINS = 10
 """Of the calibration: scores from 0 to 1 in tenths."""
@@ -66,7 +65,7 @@ def label_records(
     return [{"network": name, **about, **_scored(load(name), field, index, rows)} for name in networks]
 
 
-def _scored(network: Classifier, field: Field, index: BlockIndex, rows: NDArray[np.int64]) -> dict[str, Any]:
+def _scored(network: TrainedNetwork, field: Field, index: BlockIndex, rows: NDArray[np.int64]) -> dict[str, Any]:
     """What a network makes of some localizations of a field."""
     n = len(field.points_nm)
     if n <= network.n_neighbors:
@@ -96,19 +95,17 @@ def compare_labels(truth: NDArray[np.int8], scores: NDArray[np.float32], labels:
     clustered = class_scores(truth, labels)
     if scores.shape[1] == 1:
         truth = (truth > 0).astype(np.int8)
-    pairs = truth.astype(np.int64) * len(CLASS_KEYS) + labels
-    counts = np.bincount(pairs, minlength=len(CLASS_KEYS) ** 2).reshape(len(CLASS_KEYS), -1)
-    of_class = counts.sum(axis=1)
-    recalls = [counts[c, c] / of_class[c] if of_class[c] else math.nan for c in range(len(CLASS_KEYS))]
+    counts = confusion(truth, labels, len(CLASS_KEYS))
+    of = rates(counts)
     score = (scores[:, 0] if scores.shape[1] == 1 else 1 - scores[:, 0]).astype(np.float64)
     return {
         "n": len(truth),
-        "accuracy": float(counts.diagonal().sum() / len(truth)),
-        "balanced_accuracy": float(np.nanmean(recalls)),
+        "accuracy": of.accuracy,
+        "balanced_accuracy": of.balanced_accuracy,
         "f1": clustered.f1,
         "precision": clustered.precision,
         "recall": clustered.recall,
-        **dict(zip((f"recall_{key}" for key in CLASS_KEYS), map(float, recalls), strict=True)),
+        **dict(zip((f"recall_{key}" for key in CLASS_KEYS), of.recall.tolist(), strict=True)),
         "mean_score": float(score.mean()),
         "percent_called_clustered": 100.0 * float((labels > 0).mean()),
         **dict(zip(_CONFUSION_COLUMNS, counts.ravel().tolist(), strict=True)),

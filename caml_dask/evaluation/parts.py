@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from caml_dask import __version__
+from caml_dask.atomic import fingerprint, publish
 from caml_dask.errors import StoreError
 from caml_dask.evaluation import clusters, labelled, labels
 from caml_dask.evaluation.labelled import LabelledFolder, labelled_records
@@ -26,8 +27,7 @@ from caml_dask.evaluation.protocol import (
     label_grids,
     label_scenarios,
 )
-from caml_dask.io.files import fingerprint, publish
-from caml_dask.models import card, network
+from caml_dask.networks import card, spec_named
 from caml_dask.simulate import AnyScenario
 
 COLUMNS = {"labels": labels.COLUMNS, "clusters": clusters.COLUMNS, "labelled": labelled.COLUMNS}
@@ -76,7 +76,7 @@ def parts_of(
     """All parts of an evaluation: the labels and clusters of `grids` that fit each network, and labelled folders."""
     made = []
     for name in networks:
-        entry = network(name)
+        entry = spec_named(name)
         for kind, fitting, scenarios in (
             ("labels", label_grids(entry), label_scenarios),
             ("clusters", cluster_grids(entry), cluster_scenarios),

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from caml_dask.errors import UsageError
-from caml_dask.models import NETWORKS, Network, load
-from caml_dask.models.cards import weights_folder
+from caml_dask.networks import NETWORKS, NetworkSpec, load
+from caml_dask.networks.cards import weights_folder
 from caml_dask.simulate import (
     AnyScenario,
     Cell,
@@ -103,14 +103,14 @@ def trained_networks(names: Sequence[str] = ()) -> list[str]:
     return chosen
 
 
-def label_grids(entry: Network) -> tuple[str, ...]:
+def label_grids(entry: NetworkSpec) -> tuple[str, ...]:
     """Grids whose labels a network can be tried on."""
     if entry.dimensions == 3:
         return IN_3D
     return WITH_FIBERS if len(entry.classes) > 2 else IN_THE_PLANE
 
 
-def cluster_grids(entry: Network) -> tuple[str, ...]:
+def cluster_grids(entry: NetworkSpec) -> tuple[str, ...]:
     """Grids whose clusters a network can be tried on."""
     return tuple(grid for grid in label_grids(entry) if grid in ANALYSED)
 

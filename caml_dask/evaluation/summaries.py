@@ -9,7 +9,7 @@ import pandas as pd
 from caml_dask.evaluation.clusters import FRAGMENTS, PROPERTIES
 from caml_dask.evaluation.labelled import SCORES
 from caml_dask.evaluation.labels import BINS, CLASS_KEYS
-from caml_dask.models import network
+from caml_dask.networks import spec_named
 
 AXES = {
     "density": "density_per_um2",
@@ -90,7 +90,7 @@ def confusion(labels: pd.DataFrame) -> pd.DataFrame:
     """By network and grid: localizations of each true and called class, and their percent of the true class."""
     rows = []
     for (name, grid), fields in labels.groupby(["network", "grid"], sort=True):
-        classes = network(name).classes
+        classes = spec_named(name).classes
         for true, true_class in zip(CLASS_KEYS, classes):
             counts = [int(fields[f"n_{true}_called_{called}"].sum()) for called in CLASS_KEYS[: len(classes)]]
             for called_class, count in zip(classes, counts, strict=True):

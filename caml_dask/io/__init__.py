@@ -1,1 +1,1 @@
-"""Files in and out: readers of localization tables, and the store of a run."""
+"""Files in and out: readers of localization tables, the run directory and the store of a run."""

@@ -22,11 +22,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import ipc
 
-from caml_dask.errors import DiskFullError, StoreError
-from caml_dask.io.files import (
+from caml_dask.atomic import (
     WORKING,
     fingerprint,
-    held,
     publish,
     publish_json,
     publish_text,
@@ -35,6 +33,8 @@ from caml_dask.io.files import (
     sweep,
     sync,
 )
+from caml_dask.errors import DiskFullError, StoreError
+from caml_dask.locks import held
 
 SHARD = 1000
 _LONGEST_UNIT_S = 3600.0  # units take seconds, at most minutes: who holds one for longer hangs

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from caml_dask.io.cohort import CHANNEL, Cohort
+from caml_dask.screening.cohort import CHANNEL, Cohort
 
 
 def factors_of(path: str, channel: str, cohort: Cohort, paths: Collection[Path]) -> Mapping[str, str] | None:

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from caml_dask.atomic import fingerprint
 from caml_dask.errors import StoreError
-from caml_dask.io.files import fingerprint
-from caml_dask.io.rundir import Run
+from caml_dask.io.run_directory import Run
 from caml_dask.pipeline import LAST
 from caml_dask.report.measures import COLUMNS, values_of
 

@@ -79,7 +79,7 @@ def render(results: Results, families: Sequence[Family], by: str, notes: Sequenc
             cards=_cards(results, by),
             by=by,
             notes=notes,
-            drift=[str(line) for line in results.facts.get("drift", ())],
+            unusual=[str(line) for line in results.facts.get("unusual", ())],
             conditions=list(dict.fromkeys(name for family in families for name in family.groups)),
             settings=_settings(results.facts),
             versions=dict(results.facts.get("versions", {})),
@@ -154,17 +154,17 @@ def _figure(image: Measured, measure: Measure) -> str:
 
 
 def _settings(facts: Mapping[str, Any]) -> dict[str, str]:
-    """Settings, model and machine as name and value."""
-    model, machine = facts.get("model") or {}, facts.get("machine") or {}
+    """Settings, network and machine as name and value."""
+    network, machine = facts.get("network") or {}, facts.get("machine") or {}
     found = {
         "caml_dask": facts.get("caml_dask", ""),
-        "network": model.get("name", ""),
-        "weights, SHA-256": model.get("weights_sha256", ""),
+        "network": network.get("name", ""),
+        "weights, SHA-256": network.get("weights_sha256", ""),
         "digest of the settings": facts.get("digest", ""),
         "processor": machine.get("processor", ""),
         "scoring": machine.get("scoring", ""),
     }
     for name, value in (facts.get("settings") or {}).items():
-        if name != "model":
+        if name != "network":
             found[str(name)] = value if isinstance(value, str) else json.dumps(value)
     return {name: str(value) for name, value in found.items()}

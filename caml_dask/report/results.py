@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from caml_dask.atomic import read_json
 from caml_dask.errors import CamlError, OutputError
-from caml_dask.io.cohort import read_cohort
-from caml_dask.io.files import read_json
-from caml_dask.io.rundir import Run
+from caml_dask.io.run_directory import Run
 from caml_dask.report.factors import factors_of
 from caml_dask.report.images import read_clusters
 from caml_dask.report.measures import Measure, measures_of, values_of
+from caml_dask.screening.cohort import read_cohort
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from caml_dask.io.files import publish_text
-from caml_dask.io.sheets import csv_text
+from caml_dask.atomic import publish_text
+from caml_dask.io.csv_text import csv_text
 from caml_dask.report.families import Family, Level
 from caml_dask.report.results import Results
 from caml_dask.stats import median_iqr

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from caml_dask.io.files import publish_text
-from caml_dask.io.rundir import REPORT_PAGE, REPORT_TABLES
-from caml_dask.io.sheets import writable
+from caml_dask.atomic import publish_text
+from caml_dask.io.csv_text import writable
+from caml_dask.io.run_directory import REPORT_PAGE, REPORT_TABLES
 from caml_dask.report.families import Family, families
 from caml_dask.report.page import render
 from caml_dask.report.results import Results, read_results

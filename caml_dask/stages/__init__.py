@@ -1,1 +1,1 @@
-"""The stages of an analysis: each takes a :class:`~caml_dask.stages.work.Work` and a unit's number, never a table."""
+"""The stages of an analysis, one file a stage; each takes a ``Work`` and a unit's number, never a table."""

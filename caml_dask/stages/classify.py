@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from caml_dask.blocks import BlockIndex
-from caml_dask.neighbors import Neighbors, nearest, nearest_in_batches
-from caml_dask.stages.windows import Window, halo, window
-from caml_dask.stages.work import Work, coordinates
-from caml_dask.tiling import Partition
+from caml_dask.spatial.blocks import BlockIndex
+from caml_dask.spatial.neighbors import Neighbors, nearest, nearest_in_batches
+from caml_dask.spatial.partition import Partition
+from caml_dask.stages.shared.surroundings import Surroundings, halo, rows_within
+from caml_dask.stages.shared.work import Work, coordinates
+from caml_dask.stages.stage import OWNED_ROWS, Stage
 
 _SAMPLE = 512  # localizations whose window tells how wide the halo should be
 _HALO_SHARE = 0.99  # share of a tile's localizations that its halo should settle
@@ -25,14 +26,14 @@ _LEAST_HALO = 10  # halo rows always allowed, in multiples of the network's wind
 def classify(work: Work, unit: int) -> dict[str, Any]:
     """Score the localizations of one tile; keep the distances too where the settings ask for them."""
     table = work.store.get("tile", unit)
-    names = work.classifier.score_columns
+    names = work.network.score_columns
     scores = np.full((len(table), len(names)), np.nan, np.float32)
     window_nm, nearest_nm = np.full(len(table), np.nan), np.full(len(table), np.nan)
 
     def score(path: Path | None) -> None:
-        features = None if path is None else _Features(path, table["loc_id"].to_numpy(), work.classifier.n_neighbors)
+        features = None if path is None else _Features(path, table["loc_id"].to_numpy(), work.network.n_neighbors)
         for part in certified_neighbors(work, unit):
-            scores[part.rows] = work.classifier.scores(part.distances_nm)
+            scores[part.rows] = work.network.scores(part.distances_nm)
             window_nm[part.rows] = part.window_nm
             nearest_nm[part.rows] = part.nearest_nm
             if features is not None:
@@ -42,7 +43,7 @@ def classify(work: Work, unit: int) -> dict[str, Any]:
         work.store.output(f"features.zarr/tile_{unit:06d}", score)
     else:
         score(None)
-    labels = {**dict(zip(names, scores.T, strict=True)), "label": work.classifier.labels(scores)}
+    labels = {**dict(zip(names, scores.T, strict=True)), "label": work.network.labels(scores)}
     distances = {"window_nm": window_nm, "nearest_nm": nearest_nm}
     work.store.put("labels", unit, pa.table({"loc_id": table["loc_id"], **labels, **distances}))
     return {"rows": int(np.isfinite(scores).all(axis=1).sum()), "duplicates": int(np.count_nonzero(nearest_nm == 0))}
@@ -56,7 +57,7 @@ def certified_neighbors(work: Work, unit: int) -> Iterator[Neighbors]:
     """
     tiles = work.partition()
     own = coordinates(work.store.get("tile", unit))
-    k = work.classifier.n_neighbors
+    k = work.network.n_neighbors
     pad = _first_pad(own, k) if tiles.n_tiles > 1 else 0.0
     around = _enough(work, tiles, unit, pad, k) if len(own) else None
     if around is None:
@@ -88,7 +89,7 @@ def _first_pad(own: np.ndarray, k: int) -> float:
     return pad if pad > 0 else 1.0
 
 
-def _enough(work: Work, tiles: Partition, unit: int, pad_nm: float, k: int) -> Window:
+def _enough(work: Work, tiles: Partition, unit: int, pad_nm: float, k: int) -> Surroundings:
     """The tile's halo, widened until tile and halo hold at least k + 1 localizations.
 
     Where the bound on its rows cut it short, that is widened instead: of many at one place a tight one leaves all out.
@@ -118,7 +119,7 @@ def _ask_again(
     bound_nm : (m,) float64, for each pending row a k-th distance it is already known not to exceed.
     """
     ids = work.store.get("tile", unit)["loc_id"].to_numpy()
-    k = work.classifier.n_neighbors
+    k = work.network.n_neighbors
     slack = 4 * np.spacing(np.abs(own).max())
     while len(pending):
         pad_nm *= 2
@@ -130,7 +131,7 @@ def _ask_again(
             if len(tiles.overlapping(*corners)) > _MOST_TILES:
                 yield from _tile_by_tile(work, tiles, own, ids, rows)
                 continue
-            around = window(work, tiles, *corners, ids[rows])
+            around = rows_within(work, tiles, *corners, ids[rows])
             points = np.vstack([own[rows], coordinates(around.rows)])
             if len(points) <= k:
                 left.append(rows)
@@ -149,7 +150,7 @@ def _tile_by_tile(
     work: Work, tiles: Partition, own: np.ndarray, ids: np.ndarray, rows: np.ndarray
 ) -> Iterator[Neighbors]:
     """The k nearest of a few rows at a time from all tiles, nearest tiles first; one tile is in memory at a time."""
-    k = work.classifier.n_neighbors
+    k = work.network.n_neighbors
     for few in np.array_split(rows, -(-len(rows) // _FEW)):
         best = np.full((len(few), k), np.inf)
         apart = np.array([tiles.distance_nm(t, own[few, :2]).min() for t in range(tiles.n_tiles)])
@@ -193,3 +194,6 @@ class _Features:
         self._loc_id[self._done : stop] = self._ids[part.rows]
         self._distances[self._done : stop] = part.distances_nm
         self._done = stop
+
+
+STAGE = Stage("classify", "finding neighbors and scoring", "tile", classify, OWNED_ROWS)

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from caml_dask.schema import NON_CLUSTERED
-from caml_dask.stages.advice import warnings
-from caml_dask.stages.clusters import MeasuredClusters, write_clusters
-from caml_dask.stages.picture import draw
-from caml_dask.stages.results import hull_area_um2
-from caml_dask.stages.tally import Counts, tally
-from caml_dask.stages.work import Work
+from caml_dask.stages.shared.hull import hull_area_um2
+from caml_dask.stages.shared.measured import MeasuredClusters, write_clusters
+from caml_dask.stages.shared.picture import draw
+from caml_dask.stages.shared.tally import Counts, tally
+from caml_dask.stages.shared.warnings import warnings
+from caml_dask.stages.shared.work import Work
+from caml_dask.stages.stage import Stage
 from caml_dask.stats import median_iqr
 
 
@@ -44,7 +45,7 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
     in_clusters = int(counts.in_clusters.sum())
     return {
         "image_id": work.image.image_id,
-        "model": work.classifier.name,
+        "network": work.network.name,
         "rows": facts["rows"],
         "localizations": facts["finite"],
         "dropped_nonfinite": facts["rows"] - facts["finite"],
@@ -69,7 +70,7 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
 
 def _by_class(work: Work, clusters: MeasuredClusters, counts: Counts, area_um2: float) -> dict[str, Any]:
     """The summary's part on each class, from a network that tells more than two apart."""
-    names = work.classifier.classes
+    names = work.network.classes
     if len(names) <= 2:
         return {}
     of, finite = clusters.column("label"), work.facts()["finite"]
@@ -96,3 +97,6 @@ def _medians(clusters: MeasuredClusters, which: np.ndarray) -> dict[str, Any]:
         name: None if m.n == 0 else {"median": m.median, "q25": m.q25, "q75": m.q75, "n": m.n}
         for name, m in found.items()
     }
+
+
+STAGE = Stage("publish", "writing clusters and picture", "image", publish)

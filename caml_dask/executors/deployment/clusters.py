@@ -1,0 +1,187 @@
+"""Where the units run: worker processes of this machine, a scheduler that stands, or jobs of a batch system."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from caml_dask.errors import WorkersError
+from caml_dask.executors.deployment import interrupts
+from caml_dask.executors.deployment.settings import Batch, Deployment, Existing, Local
+
+if TYPE_CHECKING:
+    from distributed import Client, LocalCluster
+
+# Workers are processes of one thread; so are the libraries in them. In workers that others started nothing is set: no
+# unit uses a library's threads, and numba, once used, fails where NUMBA_NUM_THREADS changes.
+ONE_THREAD = dict.fromkeys(
+    (
+        *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"),
+        *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
+    ),
+    "1",
+)
+_CONNECT_S = 30
+_LOOK_S = 1.0  # between two looks at whether the user has had enough of waiting
+_REPLACING_S = 5.0  # between two looks for workers that are gone for good
+_CONFIG = {
+    "distributed.scheduler.allowed-failures": 2,  # then a unit is tried again with nothing beside it (DaskExecutor)
+    "distributed.scheduler.no-workers-timeout": "60s",
+    "distributed.worker.multiprocessing-method": "spawn",
+    "distributed.nanny.pre-spawn-environ": ONE_THREAD,
+    "distributed.comm.timeouts.connect": f"{_CONNECT_S}s",
+}
+
+
+_log = logging.getLogger("caml_dask")
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _dask_silent_when_lost() -> Iterator[None]:
+    """A client that loses its scheduler prints tracebacks, which the run's own message makes needless."""
+    from distributed.utils import silence_logging_cmgr
+
+    with nullcontext() if _log.isEnabledFor(logging.DEBUG) else silence_logging_cmgr(logging.CRITICAL):
+        yield
+
+
+@contextmanager
+def deployed(deployment: Deployment, scratch: Path) -> Iterator[Client]:
+    """The client of a deployment, for as long as its workers are needed, with a worker at hand.
+
+    Parameters
+    ----------
+    scratch : a folder of the run that all workers see.
+
+    Raises
+    ------
+    UsageError : a deployment that cannot be used.
+    WorkersError : a scheduler that does not answer, jobs that are refused, or no worker within the time stated.
+    """
+    if isinstance(deployment, Local):
+        with local_cluster(deployment.workers or cores(), deployment.memory) as client:
+            yield client
+    elif isinstance(deployment, Existing):
+        with _existing(deployment) as client:
+            yield client
+    else:
+        with _batch(deployment, scratch) as client:
+            yield client
+
+
+@contextmanager
+def _replacing(cluster: LocalCluster, workers: int) -> Iterator[None]:
+    """Dask gives a worker up that died while it started, or that needs long to start again: then begin another."""
+    from tornado.ioloop import PeriodicCallback
+
+    keeper = PeriodicCallback(lambda: cluster.scale(workers), 1e3 * _REPLACING_S)
+    cluster.loop.add_callback(keeper.start)
+    try:
+        yield
+    finally:
+        cluster.loop.add_callback(keeper.stop)
+
+
+@contextmanager
+def local_cluster(workers: int, memory: str | None = None) -> Iterator[Client]:
+    """An embedded cluster of single-threaded worker processes, listening on loopback alone.
+
+    What goes wrong in a unit is returned by it, and lost workers are told of: what else Dask logs, such as the
+    connections that end with an interrupted run, is shown only when debugging.
+
+    workers : number of worker processes, at least 1
+    memory : what each may use, such as "4GiB"; None shares the machine's memory evenly
+    """
+    import dask
+    from distributed import Client, LocalCluster
+
+    from caml_dask.executors.deployment.lost_workers import LostWorkers
+
+    lost = LostWorkers()
+    with dask.config.set(_CONFIG), interrupts.kept():
+        with interrupts.workers_spared():
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",  # any free port: several runs share a machine
+                silence_logs=logging.ERROR if _log.isEnabledFor(logging.DEBUG) else logging.CRITICAL,
+                memory_limit=memory or "auto",
+            )
+        cluster.scheduler.add_plugin(lost)
+        with cluster, _replacing(cluster, workers), Client(cluster) as client:
+            try:
+                yield client
+            finally:
+                lost.closing = True
+
+
+@contextmanager
+def _existing(deployment: Existing) -> Iterator[Client]:
+    import dask
+    from distributed import Client, Security
+
+    names = {
+        "tls_ca_file": deployment.tls_ca,
+        "tls_client_cert": deployment.tls_cert,
+        "tls_client_key": deployment.tls_key,
+    }
+    security = Security(require_encryption=True, **names) if deployment.tls_ca else None
+    where = {"address": deployment.address, "scheduler_file": deployment.scheduler_file}
+    with dask.config.set(_CONFIG), interrupts.kept(), _dask_silent_when_lost():
+        try:
+            client = Client(**where, security=security, timeout=min(deployment.wait_s, _CONNECT_S))
+        except (OSError, ValueError) as error:
+            named = deployment.address or deployment.scheduler_file
+            raise WorkersError(f"no scheduler answers at {named}: {error}") from None
+        with client:
+            _wait_for_a_worker(client, deployment.wait_s)
+            yield client
+
+
+@contextmanager
+def _batch(deployment: Batch, scratch: Path) -> Iterator[Client]:
+    import dask
+    from distributed import Client
+
+    from caml_dask.executors.deployment.batch import batch_cluster
+    from caml_dask.executors.deployment.lost_workers import LostWorkers
+
+    lost = LostWorkers()
+    waits = {"distributed.scheduler.no-workers-timeout": f"{deployment.wait_s}s"}
+    with (
+        dask.config.set(_CONFIG | waits),
+        interrupts.kept(),
+        batch_cluster(deployment, scratch, ONE_THREAD) as cluster,
+        Client(cluster) as client,
+    ):
+        _log.info("%d jobs submitted to %s; waiting for the first worker", deployment.jobs, deployment.kind)
+        _wait_for_a_worker(client, deployment.wait_s)
+        cluster.scheduler.add_plugin(lost)
+        try:
+            yield client
+        finally:
+            lost.closing = True
+
+
+def _wait_for_a_worker(client: Client, wait_s: float) -> None:
+    until = time.monotonic() + wait_s
+    while True:
+        interrupts.check()
+        try:
+            client.wait_for_workers(1, timeout=min(_LOOK_S, max(0.1, until - time.monotonic())))
+            return
+        except TimeoutError:
+            if time.monotonic() > until:
+                raise WorkersError(f"no worker came within {wait_s:g} s: look at the queue, or raise wait_s") from None

@@ -1,0 +1,124 @@
+"""Which units of a run are still to be done, and what of a finished one is missing or altered (DESIGN laws 6 and 7)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from caml_dask.executors.units import Key, work_of
+from caml_dask.io.run_directory import Run
+from caml_dask.io.store import DirectoryStore
+from caml_dask.pipeline import FIRST, LAST, STAGES
+from caml_dask.stages.stage import Stage
+
+_log = logging.getLogger("caml_dask")
+
+
+def barriers(run: Run, index: int, resumed: bool = False, alone: bool = True) -> Iterator[tuple[Stage, list[Key], int]]:
+    """The stages of an image one after another, with the units still to run and how many there are in all.
+
+    Ask for the next stage only when all units of the last one are done. A unit is pending where no done record stands
+    for it, or, in a resumed run, where a file of its record is missing or altered.
+
+    alone : nobody else works on the image, so that what killed units left, and at the end its working tables, may go
+
+    Raises
+    ------
+    ConservationError : a stage whose tiles do not return the localizations they were given, named (DESIGN law 1).
+    """
+    image = run.images[index]
+    store = run.store(image)
+    work = work_of(run, image, store)
+    if resumed:
+        store.sweep()
+    owned: list[int] = []
+    for stage in STAGES:
+        if _complete(store, resumed):
+            break
+        if stage is LAST and alone:
+            store.sweep()
+        count = stage.units(work)
+        pending = [unit for unit in range(count) if not _intact(store, stage.name, unit, resumed)]
+        yield stage, [(index, stage.name, unit) for unit in pending], count
+        if stage is FIRST and store.done(LAST.name, 0):
+            continue
+        rows = [(store.done(stage.name, unit) or {}).get("rows", 0) for unit in range(count)]
+        owned = stage.check_rows(work, rows, owned)
+    if alone:
+        store.clear_tables()
+
+
+def units_by_stage(record: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """Every unit of an image that is done, by its last record; a fused image has that record only."""
+    if record.get("fused"):
+        yield LAST.name, 0
+        return
+    count = {"image": 1, "chunk": record["summary"]["chunks"], "tile": record["summary"]["tiles"]}
+    for stage in STAGES:
+        for unit in range(count[stage.per]):
+            yield stage.name, unit
+
+
+def altered_results(store: DirectoryStore, untouched_since_ns: int | None = None) -> list[str]:
+    """What of the results of an image that was finished is missing or altered, each in words.
+
+    untouched_since_ns : see :meth:`caml_dask.io.store.DirectoryStore.altered`
+    """
+    last = store.done(LAST.name, 0)
+    if last is None:
+        return ["its done record"]
+    found = []
+    for stage, unit in units_by_stage(last):
+        record = store.done(stage, unit)
+        found += [f"{stage} {unit}"] if record is None else store.altered(record, True, untouched_since_ns)
+    return found
+
+
+def withdraw_altered(run: Run) -> None:
+    """Withdraw the done records of units of which a file is missing or altered, each named, so that they run again.
+
+    For who runs units without asking :func:`barriers` to look at their files, and holds the run alone.
+    """
+    for image in run.images:
+        store = run.store(image)
+        store.sweep()
+        if not _complete(store, check_files=True):
+            for stage in STAGES:
+                for unit in store.recorded(stage.name):
+                    _intact(store, stage.name, unit, check_files=True)
+
+
+def _complete(store: DirectoryStore, check_files: bool) -> bool:
+    """Whether all results of an image stand; its working tables need not."""
+    last = store.done(LAST.name, 0)
+    if last is None:
+        store.forget(LAST.name, 0)
+        return False
+    broken = False
+    for stage, unit in units_by_stage(last) if check_files else ():
+        record = store.done(stage, unit)
+        if record is None or _told(store.altered(record, outputs_only=True)):
+            broken = True
+            store.forget(stage, unit)
+    if broken:
+        store.forget(LAST.name, 0)
+    return not broken
+
+
+def _intact(store: DirectoryStore, stage: str, unit: int, check_files: bool) -> bool:
+    record = store.done(stage, unit)
+    if record is None:
+        return False
+    altered = store.altered(record) if check_files else []
+    if altered:
+        _told([name for name in altered if store.stands(name)])  # tables may have been cleared away
+        store.forget(stage, unit)
+    return not altered
+
+
+def _told(altered: list[str]) -> bool:
+    """Whether there are any, each named in the log."""
+    for name in altered:
+        _log.warning("%s is missing or altered; it is made again", name)
+    return bool(altered)

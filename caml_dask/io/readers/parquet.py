@@ -1,0 +1,111 @@
+"""Streams of tables from Parquet files, a batch of a row group at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from caml_dask.errors import InputError
+from caml_dask.io.readers.headers import Header
+
+MAGIC = b"PAR1"
+
+_BATCH_ROWS = 1 << 16
+_BUFFER_BYTES = 1 << 20
+# What pyarrow raises on damaged files; a damaged name may not decode, a damaged length not fit.
+_FAULTS = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
+
+
+@dataclass(frozen=True)
+class ParquetReader:
+    """One Parquet file, ready to be streamed as often as wanted; it can be pickled.
+
+    Parameters
+    ----------
+    path : the file.
+    header : the names of its columns.
+    rows : it says it has.
+    """
+
+    path: Path
+    header: Header
+    rows: int
+    KIND: ClassVar[str] = "Parquet"
+
+    @property
+    def settled(self) -> bool:
+        """The file says which types its columns have."""
+        return True
+
+    @property
+    def decimal(self) -> str:
+        """Decimal mark of numbers that stand in a column of text."""
+        return "."
+
+    def batches(self, columns: Sequence[int] | None = None) -> Iterator[pa.Table]:
+        """Successive tables of the columns at `columns` of the header (all by default), in that order.
+
+        Raises
+        ------
+        InputError : the file is damaged, or holds fewer rows than it says.
+        """
+        names = self.header.names
+        chosen = list(range(len(names)) if columns is None else columns)
+        wanted = None if columns is None else [names[i] for i in chosen]
+        batches = self._record_batches(wanted)
+        rows = 0
+        while (batch := self._next(batches)) is not None:
+            rows += batch.num_rows
+            picked = [batch.column(i) if wanted is None else batch.column(names[i]) for i in chosen]
+            yield pa.table([_plain(column) for column in picked], names=[str(i) for i in chosen])
+        if rows != self.rows:
+            raise InputError(f"says it holds {self.rows} rows and holds {rows}: it is damaged", self.path)
+
+    def _record_batches(self, names: list[str] | None) -> Iterator[pa.RecordBatch]:
+        with _file(self.path) as file:
+            yield from file.iter_batches(_BATCH_ROWS, columns=names)
+
+    def _next(self, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
+        try:
+            batch = next(batches, None)
+            if batch is not None:
+                batch.validate(full=True)  # text of a file without checksums may be no UTF-8
+            return batch
+        except _FAULTS as error:
+            raise _damaged(self.path, error) from error
+
+
+def open_parquet(path: Path) -> ParquetReader:
+    """Read the columns' names.
+
+    Raises
+    ------
+    InputError : no Parquet file, a damaged one, or one without rows.
+    """
+    try:
+        with _file(path) as file:
+            names, rows = tuple(file.schema_arrow.names), file.metadata.num_rows
+    except _FAULTS as error:
+        raise _damaged(path, error) from error
+    if rows == 0:
+        raise InputError("holds no localizations", path)
+    return ParquetReader(path, Header(path, names), rows)
+
+
+def _file(path: Path) -> parquet.ParquetFile:
+    # A file may be one row group larger than memory: read by pages, and not the group ahead.
+    return parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True)
+
+
+def _damaged(path: Path, error: BaseException) -> InputError:
+    return InputError(f"cannot be read as Parquet: {error}", path)
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """A column without dictionary encoding, which could differ from batch to batch."""
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column

@@ -1,0 +1,290 @@
+"""Inputs: a file becomes one or several sources, and a source a stream of tables in nm.
+
+The format is told from the content. `FAMILIES` is the registry: a family says whether a header is its own,
+and which of its columns tells channels apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from caml_dask.errors import ContradictedError, InputError, UnreadableError, UsageError
+from caml_dask.io.readers import caml_tsv, nanoimager, thunderstorm
+from caml_dask.io.readers.coordinates import to_nm
+from caml_dask.io.readers.delimited import DelimitedReader, open_delimited
+from caml_dask.io.readers.dialect import HEAD_BYTES
+from caml_dask.io.readers.headers import Axis, Header, find_axes, name_own_columns
+from caml_dask.io.readers.parquet import MAGIC, ParquetReader, open_parquet
+from caml_dask.schema import COORDINATES
+from caml_dask.settings import ColumnMap
+
+MAX_CHANNELS = 64
+
+_READ_HERE = "read here are ThunderSTORM CSV, CAML tsv, delimited text and Parquet"
+_NO_MAP = ColumnMap()
+_ROWS_IN_MEMORY = 1 << 20
+_FOREIGN = (
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file (Picasso, DECODE, MATLAB v7.3)"),
+    (b"MATLAB ", "a MATLAB file"),
+    (b"PK\x03\x04", "a ZIP archive (.smlm, .xlsx)"),
+    (b"\xd0\xcf\x11\xe0", "an Excel workbook"),
+    (b"\x1f\x8b", "compressed by gzip: unpack it"),
+    (b"\x93NUMPY", "a numpy array"),
+)
+
+
+class Family(Protocol):
+    """What a module of this package says of the files of one program."""
+
+    NAME: str
+    CHANNEL: str | None
+
+    def recognises(self, header: Header) -> bool:
+        """Whether a file of these columns is of this family."""
+        ...
+
+
+FAMILIES: tuple[Family, ...] = (thunderstorm, caml_tsv, nanoimager)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The localizations of one image, streamed from a file as often as wanted; it can be pickled.
+
+    Parameters
+    ----------
+    path : the file.
+    format : what it was recognised as.
+    reader : how it is read.
+    axes : x, y and, in 3D, z.
+    own_columns : the names the file's own columns get, in file order.
+    channel_column : position of the column that tells channels apart, where there is one.
+    channel : only rows of this channel belong to the image ("" for an empty cell); None for all rows.
+    flat : a z left out because it is 0 or missing in the first rows, where not all were looked at.
+    """
+
+    path: Path
+    format: str
+    reader: DelimitedReader | ParquetReader
+    axes: tuple[Axis, ...]
+    own_columns: tuple[str, ...]
+    channel_column: int | None = None
+    channel: str | None = None
+    flat: Axis | None = None
+
+    @property
+    def has_z(self) -> bool:
+        """Whether the localizations have a z coordinate."""
+        return len(self.axes) == len(COORDINATES)
+
+    def tables(self, rows: int) -> Iterator[pa.Table]:
+        """Successive tables of `rows` rows, in the order of the input; the last may be shorter.
+
+        First loc_id (uint64, the row of the file, from 0), then x_nm, y_nm[, z_nm] (float64; NaN where the cell is
+        empty or a word for missing; infinite values are kept), then all the file's own columns.
+
+        Raises
+        ------
+        InputError : a coordinate that is no number, a damaged file, or one without rows of the channel.
+        ContradictedError : of a source that is not settled, see :func:`open_source`.
+        UsageError : `rows` is below 1.
+        """
+        if rows < 1:
+            raise UsageError(f"tables of {rows} rows: a table has at least 1")
+        return rechunk(self._converted(), rows)
+
+    def coordinate(self, axis: Axis, column: pa.ChunkedArray, first_row: int) -> pa.ChunkedArray:
+        """Cells of the axis' column, from row `first_row` of the file on, as float64 in nm."""
+        return to_nm(
+            column,
+            axis.nm_per_unit,
+            name=self.reader.header.names[axis.column] or self.own_columns[axis.column],
+            path=self.path,
+            first_row=first_row,
+            decimal=self.reader.decimal,
+        )
+
+    def _converted(self) -> Iterator[pa.Table]:
+        names = ("loc_id", *COORDINATES[: len(self.axes)], *self.own_columns)
+        first_row = of_channel = 0
+        for batch in self.reader.batches():
+            if self.flat is not None and not _all_flat(self, self.flat, batch.column(self.flat.column), first_row):
+                raise ContradictedError(f"{self.path}: z is 0 in its first rows and not in all")
+            columns = [self.coordinate(axis, batch.column(axis.column), first_row) for axis in self.axes]
+            ids = pa.array(np.arange(first_row, first_row + batch.num_rows, dtype=np.uint64))
+            table = pa.table([ids, *columns, *batch.columns], names=list(names))
+            if self.channel is not None and self.channel_column is not None:
+                table = table.filter(pc.equal(_as_text(batch.column(self.channel_column)), self.channel))
+            first_row += batch.num_rows
+            of_channel += table.num_rows
+            yield table
+        if self.channel is not None and not of_channel:
+            raise InputError(f"holds no channel {self.channel!r}", self.path)
+
+
+def rechunk(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """The same rows in tables of `rows` rows, the last one shorter; nothing is copied."""
+    held: list[pa.Table] = []
+    lacking = rows
+    for table in tables:
+        start = 0
+        while table.num_rows - start >= lacking:
+            yield pa.concat_tables([*held, table.slice(start, lacking)])
+            start += lacking
+            held, lacking = [], rows
+        if start < table.num_rows:
+            held.append(table.slice(start))
+            lacking -= table.num_rows - start
+    if held:
+        yield pa.concat_tables(held)
+
+
+def open_source(path: Path, columns: ColumnMap, channel: str | None, settle: bool) -> Source:
+    """One of the images in a file.
+
+    Parameters
+    ----------
+    channel : as :func:`list_channels` gives it.
+    settle : a delimited file is read through once, for the types of its columns; if not, its first block is looked at,
+        and should a later one hold something else, its tables end with an error.
+
+    Raises
+    ------
+    InputError : a file that cannot be read, or whose coordinates or units are not known.
+    """
+    source = _open(path, columns, settle)
+    if channel is not None and source.channel_column is None:
+        raise InputError(f"holds no channel {channel!r}", path)
+    if channel is None and len(_channels(source)) > 1:
+        raise UnreadableError("holds several channels, which could not be told apart before: run it anew", path)
+    return replace(source, channel=channel)
+
+
+def list_channels(path: Path, columns: ColumnMap = _NO_MAP) -> list[str | None]:
+    """The channels in a file that are images of their own; None alone where all of it is one image.
+
+    Of a file without a column of channels only the first rows are read.
+
+    Raises
+    ------
+    InputError : a file that cannot be read, or whose coordinates or units are not known, as far as it is read.
+    """
+    try:
+        return _channels(_recognised(path, columns, settle=False))
+    except ContradictedError:
+        return _channels(_recognised(path, columns, settle=True))
+
+
+def read_localizations(path: Path | str, columns: ColumnMap | str = _NO_MAP) -> pa.Table:
+    """The localizations of a file in memory, of all its channels, in the order of its rows.
+
+    Parameters
+    ----------
+    path : ThunderSTORM CSV, CAML tsv, delimited text or Parquet.
+    columns : which columns are the coordinates, such as ``"x=X,y=Y,unit=um"``, where the header does not say.
+
+    Returns
+    -------
+    loc_id (uint64, 0 to n-1), x_nm, y_nm[, z_nm] (float64, nm), then the file's own columns.
+
+    Raises
+    ------
+    UsageError : columns that cannot be used.
+    InputError : a file that cannot be read, or whose coordinates or units are not known.
+    """
+    return pa.concat_tables(_open(Path(path), ColumnMap.of(columns)).tables(_ROWS_IN_MEMORY))
+
+
+def _open(path: Path, columns: ColumnMap, settle: bool = True) -> Source:
+    source = _recognised(path, columns, settle)
+    # Programs write z = 0 throughout for what is 2D; a z that the map names is taken at its word.
+    if source.has_z and columns.z is None and _is_flat(source):
+        flat = None if source.reader.settled else source.axes[2]
+        return replace(source, axes=source.axes[:2], flat=flat)
+    return source
+
+
+def _recognised(path: Path, columns: ColumnMap, settle: bool) -> Source:
+    reader = _reader(path, settle)
+    header = reader.header
+    family = next((family for family in FAMILIES if family.recognises(header)), None)
+    channel = columns.channel or (family.CHANNEL if family else None)
+    return Source(
+        path=path,
+        format=family.NAME if family else reader.KIND,
+        reader=reader,
+        axes=find_axes(header, columns),
+        own_columns=name_own_columns(header.names),
+        channel_column=None if channel is None else header.find(channel),
+    )
+
+
+def _reader(path: Path, settle: bool) -> DelimitedReader | ParquetReader:
+    """Tell the format from the first bytes."""
+    try:
+        if not path.is_file():
+            raise InputError("is a directory or device" if path.exists() else "there is no such file", path)
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise UnreadableError(f"cannot be read: {error}", path) from error
+    if head.startswith(MAGIC):
+        return open_parquet(path)
+    for magic, what in _FOREIGN:
+        if head.startswith(magic):
+            raise InputError(f"is {what}; {_READ_HERE}", path)
+    if path.suffix.lower() in (".parquet", ".pq"):
+        raise InputError("is named as Parquet and does not begin as Parquet: it is damaged or another format", path)
+    return open_delimited(path, head, settle)
+
+
+def _channels(source: Source) -> list[str | None]:
+    """The distinct values of the channels' column, numbers in order and then texts; None alone for less than two."""
+    column = source.channel_column
+    if column is None:
+        return [None]
+    found: set[str] = set()
+    for batch in source.reader.batches([column]):
+        found.update(pc.unique(_as_text(batch.column(0))).to_pylist())
+        if len(found) > MAX_CHANNELS:
+            name = source.reader.header.names[column]
+            raise InputError(f"{name!r} tells more than {MAX_CHANNELS} channels apart: name another", source.path)
+    return [None] if len(found) < 2 else [*sorted(found, key=_numbers_first)]
+
+
+def _numbers_first(text: str) -> tuple[bool, float, str]:
+    try:
+        return False, float(text), text
+    except ValueError:
+        return True, 0.0, text
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.fill_null(pc.cast(column, pa.string()), "")
+
+
+def _is_flat(source: Source) -> bool:
+    """Whether z is 0 or missing in every row; of a source that is not settled, in the rows of its first block."""
+    axis = source.axes[2]
+    first_row = 0
+    for batch in source.reader.batches([axis.column]):
+        if not _all_flat(source, axis, batch.column(0), first_row):
+            return False
+        if not source.reader.settled:
+            break
+        first_row += batch.num_rows
+    return True
+
+
+def _all_flat(source: Source, axis: Axis, column: pa.ChunkedArray, first_row: int) -> bool:
+    z_nm = source.coordinate(axis, column, first_row)
+    return not pc.any(pc.and_(pc.not_equal(z_nm, 0.0), pc.invert(pc.is_nan(z_nm)))).as_py()

@@ -1,0 +1,337 @@
+"""The run directory: its manifest, its images, its lock (DESIGN law 7, section 7)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import platform
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from caml_dask import __version__, locks
+from caml_dask.atomic import WORKING, fingerprint, publish_json, publish_text, read_json, sweep
+from caml_dask.errors import DiskFullError, OutputError
+from caml_dask.io.store import DirectoryStore
+from caml_dask.settings import ColumnMap, Settings
+
+HIDDEN = ".run"
+REPORT_PAGE, REPORT_TABLES = "report.html", "report"  # what `caml-dask report` adds
+FORMAT = 2
+"""Of manifests and done records; it goes up where their names or meaning change."""
+_IMAGE_ID = re.compile(r"[0-9]{4,}_[A-Za-z0-9_-]+")
+_log = logging.getLogger("caml_dask")
+_COMPARED = ("settings", "inputs", "network", "version", "machine")
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image of a run: a file, or one channel of it.
+
+    image_id : running number and sanitized stem, such as 0001_cell_a
+    path : the input file; None for localizations given in memory
+    channel : only rows of this channel, where the file holds several
+    """
+
+    image_id: str
+    path: Path | None = None
+    channel: str | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory with its settings and images; it can be pickled, and holds no data.
+
+    Parameters
+    ----------
+    root : the output directory.
+    settings : the settings of the analysis.
+    images : in the order of the inputs.
+    manifest : what the run was started with, as it stands in ``.run/manifest.json``.
+    """
+
+    root: Path
+    settings: Settings
+    images: tuple[Image, ...]
+    manifest: Mapping[str, Any]
+
+    def outputs(self, image_id: str) -> Path:
+        """Where an image's results stand."""
+        return self.root / image_id
+
+    @cached_property
+    def digest(self) -> str:
+        """BLAKE2b of the manifest, 32 hexadecimal digits: what tells done records of one run from another's."""
+        return _digest(self.manifest)
+
+    def store(self, image: Image) -> DirectoryStore:
+        """The tables of an image.
+
+        Raises
+        ------
+        OutputError : a link stands where a folder of the image should: what is written stays under the root.
+        """
+        scratch, outputs = self.root / HIDDEN / image.image_id, self.outputs(image.image_id)
+        for folder in (scratch, outputs):
+            if folder.is_symlink():
+                raise OutputError(f"{folder} is a link, which a run does not follow: remove it")
+        return DirectoryStore(self.root, scratch, outputs, self.digest)
+
+    def note_failure(self, image: Image, error: BaseException) -> None:
+        """Write down why an image failed, for who asks while the run goes on; that it failed does not depend on it."""
+        with suppress(OSError, DiskFullError):
+            publish_text(self._failure(image), json.dumps({"reason": str(error)}))
+
+    def forget_failures(self) -> None:
+        """Remove what :meth:`note_failure` wrote: the images are tried again."""
+        for image in self.images:
+            self._failure(image).unlink(missing_ok=True)
+
+    def failure(self, image: Image) -> str | None:
+        """Why an image failed; None where it did not."""
+        try:
+            return str(json.loads(self._failure(image).read_text(encoding="utf-8"))["reason"])
+        except FileNotFoundError:
+            return None
+
+    def _failure(self, image: Image) -> Path:
+        return self.root / HIDDEN / image.image_id / "failed.json"
+
+    @classmethod
+    def open(cls, root: Path) -> Run:
+        """Read a run directory's manifest.
+
+        Raises
+        ------
+        OutputError : a directory that holds no run, or a manifest that is damaged or of another version.
+        """
+        manifest = read_manifest(root)
+        if manifest is None:
+            nights = sorted(night.name for night in (Path(root) / "nights").glob("*"))
+            hint = f", or one of its nights, such as nights/{nights[-1]}" if nights else ""
+            raise OutputError(f"{root} holds no run: name a directory that `caml-dask run --out` wrote{hint}")
+        _refuse_another_format(root, manifest)
+        try:
+            settings = {**manifest["settings"], "columns": ColumnMap(**manifest["settings"]["columns"])}
+            images = tuple(Image(_safe(i["image_id"]), Path(i["path"]), i["channel"]) for i in manifest["images"])
+            return cls(Path(root), Settings(**settings), images, manifest)
+        except (KeyError, TypeError, ValueError) as error:
+            made_by = manifest.get("version", "unknown")
+            raise OutputError(
+                f"{root} holds a run of caml_dask {made_by}, which this version cannot take up "
+                f"({error}): start anew with --overwrite"
+            ) from None
+
+
+def read_manifest(root: Path) -> dict[str, Any] | None:
+    """The manifest of a run directory; None where there is none.
+
+    Raises
+    ------
+    OutputError : a manifest that cannot be read.
+    """
+    path = Path(root) / HIDDEN / "manifest.json"
+    try:
+        return read_json(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, OSError) as error:
+        raise OutputError(
+            f"{path} is damaged ({error}): run again with --resume, or start anew with --overwrite"
+        ) from None
+
+
+def _refuse_another_format(root: Path, manifest: Mapping[str, Any]) -> None:
+    """Refuse a run of another version whose files have other names or meanings.
+
+    Raises
+    ------
+    OutputError
+    """
+    found = manifest.get("format", 1)
+    if found != FORMAT:
+        raise OutputError(
+            f"{root} holds a run of caml_dask {manifest.get('version', 'unknown')}, in format {found}; this is caml_dask "
+            f"{__version__}, which reads format {FORMAT}: read it with the version that wrote it, or start anew with "
+            "--overwrite"
+        )
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(manifest, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def _safe(image_id: str) -> str:
+    """An image_id as :func:`image_ids` makes them: a manifest that was tampered with cannot point outside the run."""
+    if not _IMAGE_ID.fullmatch(image_id):
+        raise ValueError(f"{image_id!r} is no image_id")
+    return image_id
+
+
+def image_ids(sources: Sequence[tuple[Path, str | None]], first: int = 1) -> tuple[Image, ...]:
+    """Number the images from `first` on and name them after their files; no name can leave the output directory."""
+    images = []
+    for number, (path, channel) in enumerate(sources, start=first):
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "_", path.stem).strip("_")[:60] or "image"
+        suffix = "" if channel is None else "_ch" + (re.sub(r"[^A-Za-z0-9_-]+", "_", channel)[:20] or "none")
+        images.append(Image(f"{number:04d}_{stem}{suffix}", path, channel))
+    return tuple(images)
+
+
+def describe(settings: Settings, images: Sequence[Image], network: Mapping[str, Any], version: str) -> dict[str, Any]:
+    """The manifest of a run: settings, inputs by content, weights, version and machine.
+
+    network : name and weights_sha256 of the network
+    """
+    contents = {image.path: content_of(image.path) for image in images if image.path is not None}
+    return {
+        "format": FORMAT,
+        "settings": settings.as_dict(),
+        "settings_digest": settings.digest(),
+        "inputs": {str(path): content for path, content in contents.items()},
+        "images": [{"image_id": i.image_id, "path": str(i.path), "channel": i.channel} for i in images],
+        "network": dict(network),
+        "version": version,
+        "machine": {"processor": _processor(), "scoring": "numba float32"},
+    }
+
+
+def content_of(path: Path) -> list[int | str] | None:
+    """Size and digest of an input file; None for what is no file or cannot be read: its image will fail by name."""
+    try:
+        return fingerprint(path) if path.is_file() else None
+    except OSError:
+        return None
+
+
+def _processor() -> str:
+    """Model of the CPU: results are the same to the bit on one type (DESIGN law 2)."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        names = re.findall(r"^model name\s*:\s*(.+)$", text, flags=re.MULTILINE)
+    except OSError:
+        names = []
+    return f"{platform.machine()} {names[0] if names else platform.processor()}".strip()
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What differs between two manifests, field by field, each as ``name: before -> now``."""
+    found = []
+    for part in _COMPARED:
+        before, now = (_fields(m.get(part)) for m in (old, new))
+        for key in sorted({*before, *now}):
+            if before.get(key) != now.get(key):
+                name = f"{part}.{key}" if key else part
+                found.append(f"{name}: {before.get(key)} -> {now.get(key)}")
+    return found
+
+
+def _fields(part: Any) -> dict[str, Any]:
+    return part if isinstance(part, dict) else {"": part}
+
+
+def refuse_standing(root: Path, resume: bool, overwrite: bool) -> None:
+    """Refuse a directory that holds a run, or what is left of one, unless that is to be continued or replaced.
+
+    Raises
+    ------
+    OutputError
+    """
+    if resume or overwrite:
+        return
+    if (root / HIDDEN / "manifest.json").exists():
+        raise OutputError(f"{root} holds a run: continue it with --resume, or start anew with --overwrite")
+    if left := _left_without_manifest(root):
+        raise OutputError(
+            f"{root} holds {left}, and no manifest of a run: name a new directory; of a run whose manifest is lost, "
+            "continue it with --resume, or start anew with --overwrite"
+        )
+
+
+def _left_without_manifest(root: Path) -> str:
+    """What else stands in a run directory, in words; nothing in one whose run was killed before it had begun."""
+    names = sorted(entry.name for entry in root.iterdir() if entry.name != HIDDEN) if root.is_dir() else []
+    return ", ".join(names[:3]) or ("done records" if _records(root) else "")
+
+
+def _records(root: Path) -> list[Path]:
+    """Done records of all images, whatever run they are of."""
+    return sorted((root / HIDDEN).glob("*/done/*/*/*.json"))
+
+
+def prepare(root: Path, manifest: dict[str, Any], resume: bool, overwrite: bool) -> Run:
+    """Start a run in `root`, or take up the one that stands there. The caller holds the lock.
+
+    Raises
+    ------
+    OutputError : `root` holds a run and neither resuming nor overwriting was asked for; or a run with other settings,
+        inputs, weights or version is to be resumed: the message names what differs.
+    """
+    refuse_standing(root, resume, overwrite)
+    sweep([*root.glob(WORKING), *(root / HIDDEN).glob(WORKING)])
+    stands = _taken_up(root, manifest) if resume else None
+    if stands is not None:
+        found = differences(stands, json.loads(json.dumps(manifest)))
+        if found:
+            raise OutputError(f"{root} holds another run and cannot be resumed; it differs in " + "; ".join(found))
+        return Run.open(root)
+    _remove_run(root)
+    publish_json(root / HIDDEN / "manifest.json", manifest, indent=1)
+    return Run.open(root)
+
+
+def _taken_up(root: Path, manifest: dict[str, Any]) -> dict[str, Any] | None:
+    """The manifest of the run that stands, if any; one that is damaged or lost is written anew where done records tell
+    that it was this.
+    """
+    try:
+        stands = read_manifest(root)
+        left = "" if stands is not None else _left_without_manifest(root)
+        if not left:
+            return stands
+        raise OutputError(
+            f"{root} holds {left}, and nothing that tells of a run with these inputs and settings: start anew with "
+            "--overwrite, or name a new directory"
+        )
+    except OutputError:
+        path, digest = root / HIDDEN / "manifest.json", _digest(manifest)
+        for record in _records(root):
+            with suppress(OSError, ValueError):
+                if read_json(record).get("run") == digest:
+                    _log.warning("%s is damaged or lost and written anew: finished units are of this very run", path)
+                    publish_json(path, manifest, indent=1)
+                    return manifest
+        raise
+
+
+def _remove_run(root: Path) -> None:
+    """Remove what an earlier run left, and nothing else: done records first, the manifest last; the lock stays."""
+    for claim in (root / HIDDEN).glob("*/*.claim"):
+        if locks.is_held(claim):
+            raise OutputError(
+                f"a process of the run in {root} is still at work ({claim.name}): wait until it has ended"
+            )
+    images = {entry.name for entry in (root / HIDDEN).iterdir() if entry.is_dir() and _IMAGE_ID.fullmatch(entry.name)}
+    with suppress(OutputError):
+        images |= {image.image_id for image in Run.open(root).images}
+    for name in sorted(images):
+        for directory in (root / HIDDEN / name, root / name):
+            if directory.is_symlink():
+                directory.unlink()
+            elif directory.is_dir():
+                shutil.rmtree(directory)
+    if (root / REPORT_PAGE).exists() and (root / REPORT_TABLES).is_dir():
+        shutil.rmtree(root / REPORT_TABLES)
+    for name in (REPORT_PAGE, "summary.json", "images.csv", f"{HIDDEN}/manifest.json"):
+        (root / name).unlink(missing_ok=True)
+
+
+def locked(root: Path, shared: bool = False) -> AbstractContextManager[None]:
+    """Hold the run directory for this process (:func:`caml_dask.locks.locked`)."""
+    return locks.locked(root, HIDDEN, "run", shared)

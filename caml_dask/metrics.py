@@ -1,0 +1,243 @@
+"""How well labels and clusters agree with a truth: accuracy, F1, adjusted Rand index, overlap of outlines.
+
+Clustered is the positive class. Cluster ids are -1 for localizations of no cluster, and any number >= 0 otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from caml_dask.schema import NO_CLUSTER, NON_CLUSTERED
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Agreement of clustered / non-clustered over n localizations; NaN where a class it needs is missing.
+
+    Parameters
+    ----------
+    accuracy : share of localizations with the true class.
+    balanced_accuracy : mean of the two classes' recall, over the classes present in the truth.
+    precision : of the localizations called clustered, the share that is.
+    recall : of the clustered localizations, the share called so.
+    f1 : harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN).
+    """
+
+    accuracy: float
+    balanced_accuracy: float
+    precision: float
+    recall: float
+    f1: float
+    n: int
+
+
+@dataclass(frozen=True)
+class ClusterScores:
+    """Agreement of cluster ids over n localizations; see `cluster_scores` for the definitions."""
+
+    ari: float
+    ari_truly_clustered: float
+    ari_clustered: float
+    n_true: int
+    n_found: int
+    n_matched: int
+
+
+@dataclass(frozen=True)
+class ClusterErrors:
+    """How far what is reported of clusters is from the truth, as (found - true) / true; see `cluster_errors`."""
+
+    clusters_per_um2: float
+    points_per_cluster: float
+    area: float
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Rates of a confusion matrix of c classes; NaN of a class that has nothing to count.
+
+    Parameters
+    ----------
+    accuracy : share of localizations with the true class.
+    precision : (c,) float64, of the localizations called so, the share that is.
+    recall : (c,) float64, of the localizations that are so, the share called so.
+    f1 : (c,) float64, harmonic mean of the two, 2 TP / (2 TP + FP + FN).
+    """
+
+    accuracy: float
+    precision: npt.NDArray[np.float64]
+    recall: npt.NDArray[np.float64]
+    f1: npt.NDArray[np.float64]
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean recall of the classes that occur in the truth."""
+        return float(np.nanmean(self.recall))
+
+
+def confusion(true: npt.ArrayLike, found: npt.ArrayLike, n_classes: int) -> IntArray:
+    """Counts of localizations, (classes, classes): rows the true class, columns the found one.
+
+    true, found : (n,) classes from 0 to n_classes - 1
+    """
+    pairs = np.asarray(true).astype(np.int64) * n_classes + np.asarray(found).astype(np.int64)
+    return np.bincount(pairs, minlength=n_classes * n_classes).reshape(n_classes, n_classes)
+
+
+def rates(counts: IntArray) -> Rates:
+    """Rates of a confusion matrix, (c, c) with the truth in rows and at least one localization."""
+    hits, true, called = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        return Rates(float(hits.sum() / counts.sum()), hits / called, hits / true, 2 * hits / (true + called))
+
+
+def class_scores(true: npt.ArrayLike, found: npt.ArrayLike) -> ClassScores:
+    """Compare classes; every label but NON_CLUSTERED counts as clustered, so fibers are clustered too.
+
+    Parameters
+    ----------
+    true, found : (n,) labels as in schema.POINTS, or booleans.
+
+    Raises
+    ------
+    ValueError : labels of different lengths.
+    """
+    t, f = _pair(true, found)
+    t, f = t != NON_CLUSTERED, f != NON_CLUSTERED
+    if len(t) == 0:
+        return ClassScores(np.nan, np.nan, np.nan, np.nan, np.nan, 0)
+    found_rates = rates(confusion(t, f, 2))
+    precision, recall, f1 = (float(r[1]) for r in (found_rates.precision, found_rates.recall, found_rates.f1))
+    return ClassScores(found_rates.accuracy, found_rates.balanced_accuracy, precision, recall, f1, len(t))
+
+
+def cluster_scores(true: npt.ArrayLike, found: npt.ArrayLike) -> ClusterScores:
+    """Compare cluster ids.
+
+    Parameters
+    ----------
+    true, found : (n,) cluster ids, -1 for localizations of no cluster.
+
+    Returns
+    -------
+    ari : adjusted Rand index over all localizations, those of no cluster forming one class of their own.
+    ari_truly_clustered : the same over the localizations that the truth puts in a cluster; NaN where there are none.
+        What is found in the background costs nothing; what is missed of clusters is one class of its own. That class
+        weighs the more the more clusters there are, so compare fields of one size.
+    ari_clustered : the same over the localizations that both put in a cluster; NaN where there are none. It asks only
+        whether clusters are merged or split, not whether they were found.
+    n_true, n_found : numbers of clusters.
+    n_matched : clusters that pair up one to one, each holding more than half of their union's localizations
+        (intersection over union > 0.5, which no cluster can do with two others).
+
+    Raises
+    ------
+    ValueError : ids of different lengths.
+    """
+    from sklearn.metrics import adjusted_rand_score
+
+    t, f = _pair(true, found)
+    truly, both = t != NO_CLUSTER, (t != NO_CLUSTER) & (f != NO_CLUSTER)
+    over = {"ari": np.ones(len(t), bool), "ari_truly_clustered": truly, "ari_clustered": both}
+    return ClusterScores(
+        **{name: float(adjusted_rand_score(t[rows], f[rows])) if rows.any() else np.nan for name, rows in over.items()},
+        n_true=len(np.unique(t[t != NO_CLUSTER])),
+        n_found=len(np.unique(f[f != NO_CLUSTER])),
+        n_matched=_matches(t, f, both),
+    )
+
+
+def hull_iou(xy_nm: npt.NDArray[np.float64], true: npt.ArrayLike, found: npt.ArrayLike) -> float:
+    """Intersection over union of the areas inside the convex hulls of the true and of the found clusters.
+
+    Parameters
+    ----------
+    xy_nm : (n, 2) float64.
+    true, found : (n,) cluster ids, -1 for localizations of no cluster.
+
+    Returns
+    -------
+    0 to 1; NaN where neither has any area.
+    """
+    t, f = _pair(true, found)
+    hulls_true, hulls_found = _hulls(xy_nm, t), _hulls(xy_nm, f)
+    union = shapely.union(hulls_true, hulls_found).area
+    return float(shapely.intersection(hulls_true, hulls_found).area / union) if union > 0 else np.nan
+
+
+def cluster_errors(xy_nm: npt.NDArray[np.float64], true: npt.ArrayLike, found: npt.ArrayLike) -> ClusterErrors:
+    """Relative errors of what is reported of clusters.
+
+    Parameters
+    ----------
+    xy_nm : (n, 2) float64.
+    true, found : (n,) cluster ids, -1 for localizations of no cluster.
+
+    Returns
+    -------
+    clusters_per_um2 : of the number of clusters, both on the same area; NaN where there are none in truth.
+    points_per_cluster : of the mean number of members; NaN where either has no clusters.
+    area : of the mean area inside the convex hull of the members, which is measured alike for all methods and for the
+        truth; NaN where either has no clusters, or the truth no area.
+
+    Raises
+    ------
+    ValueError : ids of different lengths.
+    """
+    t, f = _pair(true, found)
+    (n_true, points_true, area_true), (n_found, points_found, area_found) = (_means(xy_nm, ids) for ids in (t, f))
+    return ClusterErrors(
+        _relative(n_found, n_true), _relative(points_found, points_true), _relative(area_found, area_true)
+    )
+
+
+def _means(xy_nm: npt.NDArray[np.float64], ids: IntArray) -> tuple[float, float, float]:
+    """Number of clusters, and the means of their members and of their hulls' areas in nm2."""
+    n = len(np.unique(ids[ids != NO_CLUSTER]))
+    if n == 0:
+        return 0.0, np.nan, np.nan
+    return float(n), float((ids != NO_CLUSTER).sum() / n), float(shapely.area(_each_hull(xy_nm, ids)).mean())
+
+
+def _relative(found: float, true: float) -> float:
+    return (found - true) / true if true else np.nan
+
+
+def _pair(true: npt.ArrayLike, found: npt.ArrayLike) -> tuple[IntArray, IntArray]:
+    t, f = np.asarray(true).astype(np.int64), np.asarray(found).astype(np.int64)
+    if t.ndim != 1 or t.shape != f.shape:
+        raise ValueError(f"true labels {t.shape} and found labels {f.shape} differ: pass one of each a localization")
+    return t, f
+
+
+def _share(part: int, whole: int) -> float:
+    return float(part / whole) if whole else np.nan
+
+
+def _matches(t: IntArray, f: IntArray, both: npt.NDArray[np.bool_]) -> int:
+    pairs, shared = np.unique(np.column_stack([t[both], f[both]]), axis=0, return_counts=True)
+    ids_t, sizes_t = np.unique(t, return_counts=True)
+    ids_f, sizes_f = np.unique(f, return_counts=True)
+    size_t = sizes_t[np.searchsorted(ids_t, pairs[:, 0])]
+    size_f = sizes_f[np.searchsorted(ids_f, pairs[:, 1])]
+    return int((2 * shared > size_t + size_f - shared).sum())
+
+
+def _hulls(xy_nm: npt.NDArray[np.float64], ids: IntArray) -> shapely.Geometry:
+    hulls = _each_hull(xy_nm, ids)
+    # Pairs and members on a line have hulls without area, with which GEOS cannot always intersect.
+    return shapely.union_all(hulls[shapely.get_dimensions(hulls) == 2])
+
+
+def _each_hull(xy_nm: npt.NDArray[np.float64], ids: IntArray) -> npt.NDArray[np.object_]:
+    members = np.flatnonzero(ids != NO_CLUSTER)
+    members = members[np.argsort(ids[members], kind="stable")]
+    _, index = np.unique(ids[members], return_inverse=True)
+    clusters = shapely.multipoints(shapely.points(np.asarray(xy_nm, np.float64)[members]), indices=index)
+    return np.asarray(shapely.convex_hull(clusters))

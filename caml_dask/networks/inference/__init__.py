@@ -1,0 +1,1 @@
+"""Scores from neighbor distances, compiled, without Keras or TensorFlow."""

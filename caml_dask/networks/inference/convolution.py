@@ -1,0 +1,77 @@
+"""Scoring of the convolutional network without TensorFlow: one compiled loop over groups of localizations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from caml_dask.networks.inference.lanes import RECTIFIED, ROWS, layer, packed
+from caml_dask.networks.inference.scoring import finish_group, read_group, score_rows
+from caml_dask.networks.layers import CONVOLUTIONS, convolution_shapes, convolved_steps
+
+
+@numba.njit(cache=True, nogil=True)
+def _convolved(values, stride, kernel, bias, out):  # type: ignore[no-untyped-def]
+    """Fill `out`, (steps x filters, ROWS): rectified filters over `values`, (steps before x channels, ROWS).
+
+    `kernel` and `bias` are packed; `stride` counts steps times channels.
+    """
+    width, filters = kernel.shape[1], bias.size
+    for s in range(out.shape[0] // filters):
+        seen = values[s * stride : s * stride + width]
+        layer(seen, kernel, bias, RECTIFIED, out[s * filters : (s + 1) * filters])
+
+
+@numba.njit(cache=True, nogil=True)
+def _convolution_scores(distances, scores, convolutions, strides, sizes, dense):  # type: ignore[no-untyped-def]
+    """Fill `scores`, (n, c) float32.
+
+    `convolutions` and `dense` are packed kernels and biases, `strides` those of the convolutions in numbers of their
+    input, `sizes` how many numbers come out of each.
+    """
+    rows = np.empty((ROWS, distances.shape[1]), np.float32)
+    steps = np.empty((distances.shape[1], ROWS), np.float32)
+    for start in range(0, distances.shape[0], ROWS):
+        read_group(distances, start, rows, steps)
+        values = steps
+        for i in range(len(convolutions)):
+            kernel, bias = convolutions[i]
+            out = np.empty((sizes[i], ROWS), np.float32)
+            _convolved(values, strides[i], kernel, bias, out)
+            values = out
+        finish_group(values, dense, start, scores)
+
+
+def convolution_scores(
+    weights: Mapping[str, NDArray[np.float32]], distances: NDArray[np.float32], n_neighbors: int, threads: int = 1
+) -> NDArray[np.float32]:
+    """Scores from neighbor distances by the convolutional network.
+
+    Parameters
+    ----------
+    weights : the arrays of `shapes.convolution_shapes`, for N neighbors.
+    distances, n_neighbors, threads : as in `scoring.score_rows`.
+
+    Returns
+    -------
+    (n, c) float32
+        c is 1 for two classes, p_clustered, and the number of classes otherwise. Each row's scores depend on that row
+        alone, to the bit.
+
+    Raises
+    ------
+    InputError : as `scoring.score_rows`.
+    """
+    names = [name for name, _ in convolution_shapes(n_neighbors, 2)]
+    layers = tuple(packed(weights[kernel], weights[bias]) for kernel, bias in zip(names[::2], names[1::2], strict=True))
+    convolutions, dense = layers[: len(CONVOLUTIONS)], layers[len(CONVOLUTIONS) :]
+    filters = [count for count, _, _ in CONVOLUTIONS]
+    strides = tuple(
+        stride * channels for (_, _, stride), channels in zip(CONVOLUTIONS, [1, *filters[:-1]], strict=True)
+    )
+    sizes = tuple(steps * count for steps, count in zip(convolved_steps(n_neighbors), filters, strict=True))
+    arrays = (convolutions, strides, sizes, dense)
+    return score_rows(_convolution_scores, arrays, len(weights["output_bias"]), distances, n_neighbors, threads)

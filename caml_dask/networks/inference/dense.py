@@ -1,0 +1,88 @@
+"""Scoring of the dense network without TensorFlow: one compiled loop over groups of localizations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from caml_dask.networks.inference.lanes import ROWS, larger, load, multiply_add, splat, store
+from caml_dask.networks.inference.scoring import read_group, score_rows, write_group
+from caml_dask.networks.layers import HIDDEN_UNITS
+
+TOGETHER = 4
+"""Hidden units whose sums are taken together: with their weights they fill the CPU's registers."""
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_units(steps, weights, biases, kernel, total):  # type: ignore[no-untyped-def]
+    """Add to `total`, lanes, what TOGETHER hidden units give to one output.
+
+    Each unit's sum over the `steps`, (N, ROWS), runs in their order. `weights` and `biases` are (TOGETHER,), `kernel`
+    is (N, TOGETHER).
+    """
+    zero = splat(np.float32(0))
+    weight_0, weight_1, weight_2, weight_3 = splat(weights[0]), splat(weights[1]), splat(weights[2]), splat(weights[3])
+    bias_0, bias_1, bias_2, bias_3 = splat(biases[0]), splat(biases[1]), splat(biases[2]), splat(biases[3])
+    a = b = c = d = zero
+    for i in range(steps.shape[0]):
+        step = load(steps, i)
+        a = multiply_add(larger(multiply_add(step, weight_0, bias_0), zero), splat(kernel[i, 0]), a)
+        b = multiply_add(larger(multiply_add(step, weight_1, bias_1), zero), splat(kernel[i, 1]), b)
+        c = multiply_add(larger(multiply_add(step, weight_2, bias_2), zero), splat(kernel[i, 2]), c)
+        d = multiply_add(larger(multiply_add(step, weight_3, bias_3), zero), splat(kernel[i, 3]), d)
+    one = splat(np.float32(1))
+    return multiply_add(d, one, multiply_add(c, one, multiply_add(b, one, multiply_add(a, one, total))))
+
+
+@numba.njit(cache=True, nogil=True)
+def _dense_scores(distances, scores, weights, biases, kernel, output_bias):  # type: ignore[no-untyped-def]
+    """Fill `scores`, (n, c) float32.
+
+    `weights` and `biases` of the hidden units are (p, TOGETHER), `kernel` is (c, p, N, TOGETHER).
+    """
+    n_neighbors, outputs = distances.shape[1], scores.shape[1]
+    rows = np.empty((ROWS, n_neighbors), np.float32)
+    steps = np.empty((n_neighbors, ROWS), np.float32)
+    logits = np.empty((outputs, ROWS), np.float32)
+    for start in range(0, distances.shape[0], ROWS):
+        read_group(distances, start, rows, steps)
+        for c in range(outputs):
+            total = splat(output_bias[c])
+            for p in range(weights.shape[0]):
+                total = _add_units(steps, weights[p], biases[p], kernel[c, p], total)
+            store(total, logits, c)
+        write_group(logits, start, scores)
+
+
+def dense_scores(
+    weights: Mapping[str, NDArray[np.float32]], distances: NDArray[np.float32], n_neighbors: int, threads: int = 1
+) -> NDArray[np.float32]:
+    """Scores from neighbor distances by the dense network of Williamson et al. 2020.
+
+    Parameters
+    ----------
+    weights : the arrays of `shapes.dense_shapes`, for N neighbors.
+    distances, n_neighbors, threads : as in `scoring.score_rows`.
+
+    Returns
+    -------
+    (n, c) float32
+        c is 1 for two classes, p_clustered, and the number of classes otherwise. Each row's scores depend on that row
+        alone, to the bit.
+
+    Raises
+    ------
+    InputError : as `scoring.score_rows`.
+    """
+    outputs = len(weights["output_bias"])
+    parts = (HIDDEN_UNITS // TOGETHER, TOGETHER)
+    arrays = (
+        weights["hidden_kernel"].reshape(parts),
+        weights["hidden_bias"].reshape(parts),
+        np.ascontiguousarray(weights["output_kernel"].reshape(n_neighbors, *parts, outputs).transpose(3, 1, 0, 2)),
+        weights["output_bias"],
+    )
+    return score_rows(_dense_scores, arrays, outputs, distances, n_neighbors, threads)

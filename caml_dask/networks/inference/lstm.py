@@ -1,0 +1,154 @@
+"""Scoring of the LSTM network without TensorFlow: one compiled loop over groups of localizations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from caml_dask.networks.inference.lanes import LINEAR, RECTIFIED, ROWS, layer, multiply_add, packed, raise_to
+from caml_dask.networks.inference.scoring import finish_group, read_group, score_rows
+from caml_dask.networks.layers import FILTER_STEPS, FILTERS, LSTM_UNITS, POOL, pooled_steps
+
+NEAREST = np.float32(1.5 * 2**23)
+"""Added, it rounds a float32 below 2**22 to the nearest whole number, which then stands in the last bits."""
+LEAST_EXPONENT = np.float32(-126)
+MOST_EXPONENT = np.float32(40)
+"""So that the product of three such powers is finite; the sigmoid is off by 1e-12 there."""
+POLYNOMIAL = tuple(np.float32(x) for x in (0.00132646524, 0.00967151132, 0.0555073396, 0.240222421, 0.693146978, 1.0))
+"""2 ** x for x from -1/2 to 1/2, highest power first: of those that give 1 at 0, the one nearest everywhere."""
+ONE = np.float32(1)
+LOG2_E = 1.4426950408889634
+TANH_SCALE = np.float32(-2 * LOG2_E)
+GATE_SCALES = (-LOG2_E, -LOG2_E, -2 * LOG2_E, -LOG2_E)
+"""In Keras' order: input, forget, cell, output. Sigmoid and tanh of x come from 2 to the power of x times this; the
+weights are multiplied by it beforehand."""
+
+
+@intrinsic
+def _scaled(typing_context: Any, value: Any, exponent: Any) -> Any:
+    """`value`, 0.7 to 1.5, times 2 to the power of the whole number in the last bits of the float32 `exponent`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        number = context.get_value_type(types.int32)
+        bits, added = (builder.bitcast(argument, number) for argument in arguments)
+        return builder.bitcast(builder.add(bits, builder.shl(added, number(23))), arguments[0].type)
+
+    return types.float32(types.float32, types.float32), generate
+
+
+@numba.njit(cache=True, nogil=True)
+def power_of_two(x):  # type: ignore[no-untyped-def]
+    """2 ** x of a float32 between LEAST_EXPONENT and MOST_EXPONENT, to 2e-7 of it; x beyond counts as one of them.
+
+    Neither a library call nor a branch, so that a loop of it fills vector lanes.
+    """
+    x = min(max(x, LEAST_EXPONENT), MOST_EXPONENT)
+    whole = x + NEAREST
+    rest = x - (whole - NEAREST)
+    power = POLYNOMIAL[0]
+    for i in range(1, 6):
+        power = multiply_add(power, rest, POLYNOMIAL[i])
+    return _scaled(power, whole)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def update(gates, cell, out):  # type: ignore[no-untyped-def]
+    """New `cell` and `out`, (n,), of LSTM units from their scaled `gates`, (4, n).
+
+    cell = sigmoid(forget) * cell + sigmoid(input) * tanh(gate) and out = sigmoid(output) * tanh(cell), each as one
+    fraction, for divisions are slow.
+    """
+    for j in range(cell.shape[0]):
+        taken, kept = ONE + power_of_two(gates[0, j]), ONE + power_of_two(gates[1, j])
+        new, shown = power_of_two(gates[2, j]), ONE + power_of_two(gates[3, j])
+        taken *= ONE + new
+        value = (cell[j] * taken + (ONE - new) * kept) / (kept * taken)
+        cell[j] = value
+        power = power_of_two(TANH_SCALE * value)
+        out[j] = (ONE - power) / (shown * (ONE + power))
+
+
+@numba.njit(cache=True, nogil=True)
+def _filtered(steps, kernel, bias, one, out):  # type: ignore[no-untyped-def]
+    """Fill `out`, (FILTERS, ROWS): rectified filters over neighboring `steps`, the largest of POOL places each.
+
+    `one`, as `out`, is working memory.
+    """
+    out[:] = 0
+    for t in range(POOL):
+        layer(steps[t : t + FILTER_STEPS], kernel, bias, RECTIFIED, one)
+        raise_to(one, out)
+
+
+@numba.njit(cache=True, nogil=True)
+def _lstm_scores(distances, scores, second, filters, stacked, dense):  # type: ignore[no-untyped-def]
+    """Fill `scores`, (n, c) float32.
+
+    `second` are the steps after the second maximum; packed kernels and biases: of the `filters`, of both `stacked` LSTM
+    layers, and of the `dense` layers. `states` hold what the filters give, then the first and the second LSTM layer's
+    state, so that the input of each layer and its own state are one piece.
+    """
+    rows = np.empty((ROWS, distances.shape[1]), np.float32)
+    steps = np.empty((distances.shape[1], ROWS), np.float32)
+    one = np.empty((FILTERS, ROWS), np.float32)
+    states = np.empty((FILTERS + 2 * LSTM_UNITS, ROWS), np.float32)
+    gates = np.empty((4 * LSTM_UNITS, ROWS), np.float32)
+    cells = np.empty((2, LSTM_UNITS * ROWS), np.float32)
+    largest = np.empty((second, LSTM_UNITS, ROWS), np.float32)
+    for start in range(0, distances.shape[0], ROWS):
+        read_group(distances, start, rows, steps)
+        cells[:] = 0
+        states[:] = 0
+        largest[:] = LINEAR
+        for s in range(POOL * second):
+            _filtered(steps[POOL * s :], filters[0], filters[1], one, states[:FILTERS])
+            for n in range(2):
+                kernel, bias = stacked[n]
+                own = FILTERS + n * LSTM_UNITS
+                layer(states[own + LSTM_UNITS - kernel.shape[1] :], kernel, bias, LINEAR, gates)
+                out = states[own : own + LSTM_UNITS].reshape(LSTM_UNITS * ROWS)
+                update(gates.reshape(4, LSTM_UNITS * ROWS), cells[n], out)
+            raise_to(states[FILTERS + LSTM_UNITS :], largest[s // POOL])
+        finish_group(largest.reshape(second * LSTM_UNITS, ROWS), dense, start, scores)
+
+
+def _packed_lstm(weights: Mapping[str, NDArray[np.float32]], name: str) -> tuple[NDArray[np.float32], ...]:
+    """Kernel and bias of an LSTM layer over its input and its state, scaled for `power_of_two`, and packed."""
+    scale = np.repeat(GATE_SCALES, LSTM_UNITS)
+    kernel = np.vstack([weights[f"{name}_kernel"], weights[f"{name}_recurrent_kernel"]])
+    return packed(kernel * scale, weights[f"{name}_bias"] * scale)
+
+
+def lstm_scores(
+    weights: Mapping[str, NDArray[np.float32]], distances: NDArray[np.float32], n_neighbors: int, threads: int = 1
+) -> NDArray[np.float32]:
+    """Scores from neighbor distances by the LSTM network of Williamson et al. 2020.
+
+    Parameters
+    ----------
+    weights : the arrays of `shapes.lstm_shapes`, for N neighbors.
+    distances, n_neighbors, threads : as in `scoring.score_rows`.
+
+    Returns
+    -------
+    (n, c) float32
+        c is 1 for two classes, p_clustered, and the number of classes otherwise. Each row's scores depend on that row
+        alone, to the bit.
+
+    Raises
+    ------
+    InputError : as `scoring.score_rows`.
+    """
+    filters = packed(weights["filter_kernel"], weights["filter_bias"])
+    stacked = tuple(_packed_lstm(weights, name) for name in ("lstm_1", "lstm_2"))
+    dense = tuple(
+        packed(weights[f"{name}_kernel"], weights[f"{name}_bias"]) for name in ("dense_1", "dense_2", "output")
+    )
+    arrays = (pooled_steps(n_neighbors)[1], filters, stacked, dense)
+    return score_rows(_lstm_scores, arrays, len(weights["output_bias"]), distances, n_neighbors, threads)

@@ -1,0 +1,305 @@
+"""The networks that can be used: one entry each, and weights with a card for every entry; variants of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caml_dask.errors import UsageError
+from caml_dask.networks.inference.convolution import convolution_scores
+from caml_dask.networks.inference.dense import dense_scores
+from caml_dask.networks.inference.features import norm_self
+from caml_dask.networks.inference.lstm import lstm_scores
+from caml_dask.networks.layers import Shapes, convolution_shapes, dense_shapes, lstm_shapes
+from caml_dask.networks.training.architectures import build_convolution, build_dense, build_lstm, keras_scores
+from caml_dask.simulate import GRIDS, AnyScenario
+
+if TYPE_CHECKING:
+    import keras
+
+Array = NDArray[np.float32]
+TWO_CLASSES = ("non-clustered", "clustered")
+THREE_CLASSES = ("non-clustered", "round", "fiber")
+SMALL_CLUSTERS = 40
+"""Points of the largest of the small clusters, for training on small or on large ones alone."""
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How a network is fitted.
+
+    Parameters
+    ----------
+    epochs : passes over the training set.
+    batch : samples an update.
+    learning_rate : of Adam at the first update; it falls to 1 % of it along a cosine.
+    seed : of the initial weights and of the order of samples.
+    """
+
+    epochs: int
+    batch: int
+    learning_rate: float
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 1 or not self.learning_rate > 0:
+            raise UsageError(f"{self}: give at least one epoch, one sample a batch and a positive learning rate")
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """An architecture, how to score with it, and what it is trained on.
+
+    Parameters
+    ----------
+    name : as published by Williamson et al. 2020.
+    kind : of architecture, a key of KINDS.
+    n_neighbors : neighbors in its input window, N.
+    dimensions : 2 or 3, of the coordinates it was trained on.
+    classes : names of the classes, in the order of `label`.
+    grid : the grid of scenarios it is trained on (`simulate.GRIDS`).
+    shapes : name and shape of each weight array, in Keras' order.
+    build : makes the untrained Keras model.
+    score : from weights and windows to (n, c) float32 scores, row by row to the bit; c is 1 for two classes. Those of
+        distances take the number of `threads`.
+    settings : how it is fitted unless asked otherwise.
+    architecture : its layers, and what of the published ones was left out, for the card.
+    holds, fails : what it is for and what it is not for, as users are told.
+    relative_xy : whether a window is the neighbors' relative positions, (n, N, 2), in place of their distances, (n, N).
+    clusters : "all", or "small" (up to 40 points) or "large" (more) where only such scenarios of the grid are used.
+    """
+
+    name: str
+    kind: str
+    n_neighbors: int
+    dimensions: int
+    classes: tuple[str, ...]
+    grid: str
+    shapes: Shapes
+    build: Callable[[], keras.Model]
+    score: Callable[..., Array]
+    settings: FitSettings
+    architecture: str
+    holds: str
+    fails: str
+    relative_xy: bool = False
+    clusters: str = "all"
+
+    @property
+    def input_form(self) -> str:
+        """How windows become the network's input."""
+        return "relative-xy" if self.relative_xy else "norm-self"
+
+    @property
+    def score_columns(self) -> tuple[str, ...]:
+        """Names of the scores."""
+        return ("p_clustered",) if len(self.classes) == 2 else ("p_non", "p_round", "p_fiber")
+
+    def inputs(self, windows: Array) -> Array:
+        """The network's input, (n, N, 1 or 2), from windows of neighbors."""
+        return windows if self.relative_xy else norm_self(windows)[..., None]
+
+    def scenarios(self) -> tuple[AnyScenario, ...]:
+        """What it is trained on."""
+        found = GRIDS[self.grid]()
+        if self.clusters == "all":
+            return found
+        small = self.clusters == "small"
+        return tuple(s for s in found if (s.points_per_cluster <= SMALL_CLUSTERS) == small)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How networks of one architecture are made for a window and a number of classes.
+
+    layers : for the card; {} stands for the last layer's activation.
+    least_window : neighbors below which a layer has nothing left.
+    """
+
+    shapes: Callable[[int, int], Shapes]
+    build: Callable[[int, int], keras.Model]
+    score: Callable[..., Array]
+    layers: str
+    least_window: int
+
+
+KINDS = {
+    "dense": _Kind(
+        dense_shapes, build_dense, dense_scores, "32 rectified units at each step, then one {} over all of them", 4
+    ),
+    "lstm": _Kind(
+        lstm_shapes,
+        build_lstm,
+        lstm_scores,
+        "convolution of 32 rectified filters over 3 steps, maximum of 4, dropout 0.2, two LSTM layers of 32 units,"
+        " dropout 0.2, maximum of 4, rectified layers of 32 and 16 units, one {}; left out: the dropout inside the LSTM"
+        " layers, of their input and of their recurrent state",
+        18,
+    ),
+    "convolution": _Kind(
+        convolution_shapes,
+        build_convolution,
+        convolution_scores,
+        "convolutions of 48, 64, 64 and 64 rectified filters over 8, 6, 4 and 4 steps in strides of 4, 4, 2 and 2,"
+        " rectified layers of 128 and 32 units, one {}; the published layers of this network are not stated",
+        184,
+    ),
+}
+
+
+def _network(
+    kind: str,
+    name: str,
+    n_neighbors: int,
+    dimensions: int,
+    classes: tuple[str, ...],
+    grid: str,
+    settings: FitSettings,
+    holds: str,
+    fails: str,
+) -> NetworkSpec:
+    made = KINDS[kind]
+    return NetworkSpec(
+        name,
+        kind,
+        n_neighbors,
+        dimensions,
+        classes,
+        grid,
+        shapes=made.shapes(n_neighbors, len(classes)),
+        build=partial(made.build, n_neighbors, len(classes)),
+        score=partial(made.score, n_neighbors=n_neighbors),
+        settings=settings,
+        architecture=made.layers.format("sigmoid" if len(classes) == 2 else "softmax"),
+        holds=holds,
+        fails=fails,
+    )
+
+
+BLINKING = "repeated detections of single molecules, fields without any clusters"
+NETWORKS = {
+    entry.name: entry
+    for entry in (
+        _network(
+            "dense",
+            "XPILJZ",
+            100,
+            2,
+            TWO_CLASSES,
+            "training",
+            FitSettings(20, 1_024, 3e-3),
+            holds="clusters of 5 to 90 localizations, at any density; the fastest",
+            fails=f"clusters of more than 100 localizations, most of which it misses; {BLINKING}",
+        ),
+        _network(
+            "lstm",
+            "07VEJJ",
+            100,
+            2,
+            TWO_CLASSES,
+            "training",
+            FitSettings(16, 512, 3e-3),
+            holds="clusters of 5 to 90 localizations, at any density; more accurate than XPILJZ, and slower",
+            fails="clusters of more than 100 localizations: it misses a third of those of 150, most of those of 200; "
+            + BLINKING,
+        ),
+        _network(
+            "lstm",
+            "87B144",
+            1_000,
+            2,
+            TWO_CLASSES,
+            "training",
+            FitSettings(10, 512, 2e-3),
+            holds="clusters of 5 to some hundred localizations, fibers and other large structures; the most accurate",
+            fails=f"{BLINKING}, fields of fewer than 1,001 localizations",
+        ),
+        _network(
+            "dense",
+            "GAXJPR",
+            1_000,
+            3,
+            TWO_CLASSES,
+            "slabs",
+            FitSettings(12, 1_024, 2e-3),
+            holds="clusters of 20 or more localizations in 3D, also where they are stretched along z",
+            fails="clusters of 5 localizations, a third of which it misses; contrasts below 6, most of which it misses;"
+            + f" {BLINKING}",
+        ),
+        _network(
+            "convolution",
+            "3TXKFS",
+            1_000,
+            2,
+            THREE_CLASSES,
+            "fibers",
+            FitSettings(12, 256, 1e-3),
+            holds="round clusters and fibers in one field, from 10 times denser than their surroundings on",
+            fails=f"contrasts below 6, where it often takes round clusters and fibers for one another; {BLINKING}",
+        ),
+    )
+}
+
+
+def spec_named(name: str) -> NetworkSpec:
+    """The entry called `name`.
+
+    Raises
+    ------
+    UsageError : no such network; the message lists those there are.
+    """
+    try:
+        return NETWORKS[name]
+    except KeyError:
+        raise UsageError(f"unknown network {name!r}: use one of {', '.join(NETWORKS)}") from None
+
+
+def variant(name: str, window: int | None = None, clusters: str = "all", relative_xy: bool = False) -> NetworkSpec:
+    """A network as the sensitivity analyses of Williamson et al. 2020 change it; the network itself where nothing is.
+
+    Parameters
+    ----------
+    name : a network in the registry.
+    window : neighbors in the input window; None keeps the network's.
+    clusters : "small", "large" or "all", as in :class:`NetworkSpec`.
+    relative_xy : whether positions of neighbors take the place of distances; for the dense network in the plane.
+
+    Raises
+    ------
+    UsageError : no such network, a window too small for its layers, or positions for another network.
+    """
+    entry = spec_named(name)
+    suffix = ""
+    if window not in (None, entry.n_neighbors):
+        least = KINDS[entry.kind].least_window
+        if window < least:
+            raise UsageError(f"a window of {window} neighbors for {name}: give at least {least}")
+        entry = _network(
+            entry.kind,
+            name,
+            window,
+            entry.dimensions,
+            entry.classes,
+            entry.grid,
+            entry.settings,
+            entry.holds,
+            entry.fails,
+        )
+        suffix += f"-w{window}"
+    if clusters != "all":
+        entry = replace(entry, clusters=clusters)
+        suffix += f"-{clusters}"
+    if relative_xy:
+        if entry.dimensions != 2 or entry.kind != "dense":
+            raise UsageError(f"{name} does not take relative positions: use XPILJZ")
+        build = partial(build_dense, entry.n_neighbors, len(entry.classes), channels=2)
+        shapes = dense_shapes(entry.n_neighbors, len(entry.classes), channels=2)
+        score = partial(keras_scores, build, shapes)
+        entry = replace(entry, shapes=shapes, build=build, score=score, relative_xy=True)
+        suffix += "-xy"
+    return replace(entry, name=name + suffix)

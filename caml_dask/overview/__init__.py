@@ -1,0 +1,1 @@
+"""The picture of an image: kernels that turn localizations and outlines into a PNG."""

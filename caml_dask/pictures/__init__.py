@@ -1,1 +1,0 @@
-"""Pictures of images: kernels that turn localizations and outlines into PNG files."""

@@ -1,0 +1,36 @@
+"""What a run tells at its end."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from caml_dask.runs.session import Outcome
+
+_SHOWN = 20
+
+
+def tell(outcome: Outcome) -> str:
+    """A short account of a run, an image a line, and where its results are."""
+    summary = json.loads((outcome.run.root / "summary.json").read_text(encoding="utf-8"))
+    lines = [_line(image) for image in summary["images"][:_SHOWN]]
+    if len(summary["images"]) > _SHOWN:
+        lines.append(f"... and {len(summary['images']) - _SHOWN} more, in images.csv")
+    done = len(summary["images"]) - len(outcome.failed)
+    lines.append(f"{done} of {len(summary['images'])} images done; results in {outcome.run.root}")
+    return "\n".join(lines)
+
+
+def _line(image: dict[str, Any]) -> str:
+    if image["status"] != "done":
+        return f"{image['image_id']}: failed: {image['reason']}"
+    rate = "-" if image["clusters_per_um2"] is None else f"{image['clusters_per_um2']:.2f}"
+    size, unit = ("area", "nm2") if "area_nm2" in image["medians"] else ("volume", "nm3")
+    median = image["medians"][f"{size}_{unit}"]
+    text = (
+        f"{image['image_id']}: {image['localizations']:,} localizations, {image['percent_clustered']:.1f} % clustered, "
+        f"{image['clusters']:,} clusters, {rate} per um2"
+    )
+    if median is not None:
+        text += f", median {size} {median['median']:,.0f} {unit}"
+    return "\n".join([text, *(f"  warning: {warning}" for warning in image["warnings"])])

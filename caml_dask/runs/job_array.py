@@ -1,0 +1,84 @@
+"""A run as a chain of job arrays, one a stage, without a scheduler: each task does its share of the units and ends.
+
+Whatever tasks are killed, submitted twice or cut into other shares, no unit runs twice at once nor again when it is
+done: a task claims a unit before it runs it. What is missing in the end is named, and done by submitting again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from caml_dask import __version__
+from caml_dask.errors import CamlError, UsageError
+from caml_dask.executors.job_array import JobArrayShare, not_done
+from caml_dask.executors.pending import barriers, withdraw_altered
+from caml_dask.executors.units import in_words
+from caml_dask.io.run_directory import Run, locked
+from caml_dask.pipeline import STAGE_NAMED, STAGES
+from caml_dask.runs.progress import Lines, observer
+from caml_dask.runs.session import Outcome, begun, write_summary
+from caml_dask.settings import Settings
+
+_log = logging.getLogger("caml_dask")
+
+
+def plan(inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, overwrite: bool) -> list[str]:
+    """Start a run, or take up the one that stands; the stages to be run, in their order.
+
+    Tasks look at done records alone: what is missing or altered of the files behind them is found here.
+    """
+    with begun(inputs, out, settings, resume, overwrite) as run:
+        if resume:
+            run.forget_failures()
+            withdraw_altered(run)
+        _log.info("%d images planned in %s", len(run.images), run.root)
+    return [stage.name for stage in STAGES]
+
+
+def run_share(out: Path, stage: str, index: int, of: int) -> int:
+    """Run the units of a stage, of all images, that fall to one task of an array.
+
+    Parameters
+    ----------
+    index, of : the task's number, from 0, and how many tasks there are.
+
+    Returns
+    -------
+    How many images have failures: units that failed, or an earlier stage that is not done. Each is named in the log.
+
+    Raises
+    ------
+    UsageError : no such stage or task.
+    OutputError : a directory that holds no run, or is in use by `caml-dask run`.
+    """
+    if stage not in STAGE_NAMED:
+        raise UsageError(f"no stage is called {stage!r}: use one of {', '.join(STAGE_NAMED)}")
+    if not 0 <= index < of:
+        raise UsageError(f"task {index} of {of}: tasks are numbered from 0 to {of - 1}")
+    run = Run.open(out)
+    if run.manifest["version"] != __version__:
+        raise UsageError(f"{out} is a run of caml_dask {run.manifest['version']}; this is {__version__}")
+    with locked(out, shared=True):
+        watch = Lines(len(run.images), run.note_failure)
+        JobArrayShare(stage, index, of).execute(run, watch)
+    return len(watch.failed)
+
+
+def finish(out: Path) -> Outcome:
+    """Write the summary of a run whose arrays have ended; an image with units that are not done has failed."""
+    run = Run.open(out)
+    with locked(out):
+        watch = observer(len(run.images), run.note_failure)
+        for number, image in enumerate(run.images):
+            try:
+                for stage, keys, _ in barriers(run, number):
+                    if keys:
+                        raise CamlError(not_done(run, number, stage.name, keys))
+            except Exception as error:
+                watch.image_failed(image, in_words(error))
+            else:
+                watch.image_done(image)
+        write_summary(run, watch.failed)
+    return Outcome(run, watch.failed)

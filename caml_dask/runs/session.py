@@ -1,0 +1,182 @@
+"""One run from inputs to summary: what `caml-dask run` does (DESIGN section 7)."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from caml_dask import __version__
+from caml_dask.atomic import publish_json, publish_text
+from caml_dask.errors import InputError, UsageError
+from caml_dask.executors.dask import DaskExecutor
+from caml_dask.executors.deployment.clusters import cores, deployed
+from caml_dask.executors.deployment.settings import Deployment, Local
+from caml_dask.executors.pending import units_by_stage
+from caml_dask.executors.serial import SerialExecutor
+from caml_dask.io.csv_text import csv_text
+from caml_dask.io.readers.sources import list_channels
+from caml_dask.io.run_directory import HIDDEN, Image, Run, describe, image_ids, locked, prepare, refuse_standing
+from caml_dask.networks.trained import load
+from caml_dask.pipeline import LAST, STAGES
+from caml_dask.runs.progress import observer
+from caml_dask.settings import ColumnMap, Settings
+
+SMALL_INPUT_BYTES = 2 << 20  # some 50,000 localizations of CSV
+_PACKAGES = ("numpy", "scipy", "pyarrow", "shapely", "numba", "dask", "distributed", "scikit-learn", "zarr")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run.
+
+    run : its directory
+    failed : image_id to the reason, of the images that could not be analysed
+    """
+
+    run: Run
+    failed: dict[str, BaseException]
+
+    @property
+    def exit_code(self) -> int:
+        """0 all done, 3 some images failed, 4 all failed."""
+        if not self.failed:
+            return 0
+        return 4 if len(self.failed) == len(self.run.images) else 3
+
+
+def execute(
+    inputs: Sequence[Path],
+    out: Path,
+    settings: Settings,
+    *,
+    workers: int | None = None,
+    deployment: Deployment | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Outcome:
+    """Analyse inputs into a run directory.
+
+    Parameters
+    ----------
+    inputs : files; each is an image, or one a channel.
+    out : the run directory.
+    workers : worker processes of an embedded Dask cluster; 0 runs everything in this process, without Dask. None is one
+        a core, or 0 for inputs so small that a cluster takes longer to start than they take.
+    deployment : where the units run in place of such a cluster.
+    resume, overwrite : what to do with a run that stands in `out` already; by default it is refused.
+
+    Raises
+    ------
+    UsageError : settings, network, deployment or output directory that cannot be used.
+    WorkersError : the scheduler, or for too long every worker, is lost; the run can be resumed.
+    """
+    with begun(inputs, out, settings, resume, overwrite) as run:
+        return analyse(run, workers=workers, deployment=deployment, resume=resume)
+
+
+@contextmanager
+def begun(inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, overwrite: bool) -> Iterator[Run]:
+    """A run started, or the one that stands taken up; its directory is held while the context lasts."""
+    if resume and overwrite:
+        raise UsageError("--resume continues a run and --overwrite removes it: give one of them")
+    inputs = [path.resolve() for path in inputs]
+    _check_inputs(inputs, out.resolve(), overwrite)
+    load(settings.network)  # refused before anything is written
+    with locked(out):
+        refuse_standing(out, resume, overwrite)
+        images = image_ids([(path, c) for path in inputs for c in channels_of(path, settings.columns)])
+        yield prepare(out, describe_run(settings, images), resume, overwrite)
+
+
+def _check_inputs(inputs: Sequence[Path], out: Path, overwrite: bool) -> None:
+    """Refuse what would count one file twice, or remove what is to be read."""
+    for path, times in Counter(inputs).items():
+        if times > 1:
+            raise UsageError(f"{path} is given {times} times: give it once, or it counts as {times} images")
+        if overwrite and path.is_relative_to(out):
+            raise UsageError(f"{path} lies in {out}, which --overwrite empties: move it, or name another --out")
+
+
+def analyse(
+    run: Run, *, workers: int | None = None, deployment: Deployment | None = None, resume: bool = False
+) -> Outcome:
+    """Run what is pending of a run whose directory the caller holds; parameters and errors as of :func:`execute`."""
+    if resume:
+        run.forget_failures()
+    watch = observer(len(run.images), run.note_failure)
+    if workers is None:
+        workers = 0 if _bytes(run) <= SMALL_INPUT_BYTES else cores()
+    if deployment is None and workers == 0:
+        SerialExecutor().execute(run, watch, resume)
+    else:
+        chosen = deployment or Local(workers)
+        with deployed(chosen, run.root / HIDDEN) as client:
+            DaskExecutor(client, chosen.wait_s).execute(run, watch, resume)
+    write_summary(run, watch.failed)
+    return Outcome(run, watch.failed)
+
+
+def describe_run(settings: Settings, images: Sequence[Image]) -> dict[str, Any]:
+    """The manifest of a run of this version and its weights, as :func:`caml_dask.io.run_directory.describe` has it."""
+    network = load(settings.network)
+    about = {"name": network.name, "weights_sha256": network.weights_sha256}
+    return describe(settings, images, about, __version__)
+
+
+def _bytes(run: Run) -> int:
+    """Size of all inputs, each counted once."""
+    return sum(content[0] for content in run.manifest["inputs"].values() if content is not None)
+
+
+def channels_of(path: Path, columns: ColumnMap) -> list[str | None]:
+    """The channels in a file; one that cannot be read is an image too, and will fail by name."""
+    try:
+        return list_channels(path, columns)
+    except InputError:
+        return [None]
+
+
+def write_summary(run: Run, failed: Mapping[str, BaseException]) -> None:
+    """Write images.csv and summary.json."""
+    rows = [["image_id", "path", "status", "reason"]]
+    images: list[dict[str, Any]] = []
+    for image in run.images:
+        error = failed.get(image.image_id)
+        status = "done" if error is None else "failed"
+        rows.append([image.image_id, str(image.path), status, "" if error is None else str(error)])
+        entry: dict[str, Any] = {"image_id": image.image_id, "path": str(image.path), "channel": image.channel}
+        entry["status"] = status
+        images.append(entry | ({"reason": str(error)} if error is not None else summary_of(run, image)))
+    publish_text(run.root / "images.csv", csv_text(rows))
+    publish_json(run.root / "summary.json", {**made_with(run.manifest), "images": images}, indent=1)
+
+
+def made_with(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a summary says of how its images were made, from the manifest."""
+    return {
+        "caml_dask": manifest["version"],
+        "digest": manifest["settings_digest"],
+        "settings": manifest["settings"],
+        "network": manifest["network"],
+        "machine": manifest["machine"],
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+    }
+
+
+def summary_of(run: Run, image: Image) -> dict[str, Any]:
+    """What the summary says of an image that is done."""
+    store = run.store(image)
+    record = store.done(LAST.name, 0) or {}
+    summary: dict[str, Any] = record["summary"]
+    if record.get("fused"):
+        return {**summary, "seconds": record["seconds_by_stage"]}
+    seconds = dict.fromkeys((stage.name for stage in STAGES), 0.0)
+    for stage, unit in units_by_stage(record):
+        seconds[stage] += (store.done(stage, unit) or {}).get("seconds", 0.0)
+    return {**summary, "seconds": seconds}

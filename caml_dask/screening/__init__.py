@@ -1,0 +1,1 @@
+"""A cohort analysed night by night: what is new, what stands, and what is unusual."""

@@ -1,0 +1,174 @@
+"""Screening: the images of a cohort that are new, analysed night by night (DESIGN section 7, FAULTS).
+
+Each call that finds something new makes one ordinary run of it, under nights/. What stands in the ledger is not done
+again: an image is known by its content and all that decides its result, not by its name.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from caml_dask import locks
+from caml_dask.errors import CamlError, InputError, OutputError, UnreadableError
+from caml_dask.executors.deployment.settings import Deployment
+from caml_dask.io import run_directory as rundir
+from caml_dask.io.run_directory import Image, Run, image_ids, prepare
+from caml_dask.networks.trained import load
+from caml_dask.runs.session import Outcome, analyse, describe_run, write_summary
+from caml_dask.screening.cohort import read_cohort
+from caml_dask.screening.ledger import HIDDEN, Entry, Ledger
+from caml_dask.screening.nights import Nights
+from caml_dask.screening.summary import Screened, conclude, state_of
+from caml_dask.screening.survey import Item, failed_key, item_key, survey
+from caml_dask.settings import Settings
+
+_log = logging.getLogger("caml_dask")
+
+
+def screen(
+    cohort: str,
+    out: Path,
+    settings: Settings,
+    *,
+    workers: int | None = None,
+    deployment: Deployment | None = None,
+    retry: bool = False,
+    verify: bool = False,
+) -> Screened:
+    """Analyse what is new in a cohort, and sum up all of it.
+
+    Parameters
+    ----------
+    cohort : a table or a pattern, see :func:`caml_dask.screening.cohort.read_cohort`.
+    out : the directory of the screening.
+    workers, deployment : as of :func:`caml_dask.runs.session.execute`.
+    retry : try every failed image again, not only those that the machine failed.
+    verify : read all inputs and results, to find changes that left size and times as they were.
+
+    Raises
+    ------
+    UsageError : a cohort, settings, network, deployment or directory that cannot be used.
+    WorkersError : the scheduler, or for too long every worker, is lost; the next call resumes the night.
+    """
+    load(settings.network)
+    found = read_cohort(cohort, leave_out=out)  # refused before anything is written
+    with locks.locked(out, HIDDEN, "screening"):
+        tonight = _Screening(out, settings, partial(analyse, workers=workers, deployment=deployment))
+        tonight.resume()
+        manifest = describe_run(settings, ())
+        items = survey(found, manifest, settings.columns, tonight.ledger, verify)
+        tonight.forget(items, retry, verify)
+        tonight.analyse(items)
+        return conclude(out, found.factors, items, tonight.ledger, manifest, tonight.analysed)
+
+
+class _Screening:
+    """The nights of one call. Its caller holds the directory.
+
+    ledger : as it was left; written whenever a night begins or ends
+    analysed : images run so far
+    """
+
+    def __init__(self, out: Path, settings: Settings, analyse_run: Callable[..., Outcome]):
+        self.ledger = Ledger.read(out)
+        self._out, self._settings, self._analyse_run = out, settings, analyse_run
+        self._nights = Nights(out)
+        self._ended: list[str] = []
+        self.analysed = 0
+
+    def resume(self) -> None:
+        """End the night that was interrupted: go on with it, or keep what it finished where that cannot be."""
+        if self.ledger.underway is None:
+            return
+        name = self.ledger.underway["night"]
+        folder = self._nights.folder(name)
+        if not (folder / rundir.HIDDEN).is_dir():  # it was not begun yet, or has been removed since
+            self._end()
+            return
+        _log.info("night %s was interrupted: it is resumed", name)
+        with rundir.locked(folder):
+            try:
+                self._run(name, Run.open(folder).images, resume=True)
+            except OutputError as error:
+                _log.warning("%s: what it finished is kept, the rest is analysed anew", error)
+                self._give_up(name)
+
+    def forget(self, items: Sequence[Item], retry: bool, verify: bool) -> None:
+        """Strike out what is to be done again: results that are not what was written, failures by the machine.
+
+        retry : all other failures too
+        """
+        entries = self.ledger.entries
+        for item in items:
+            done = entries.get(item.key)
+            for altered in self._nights.altered(done, verify) if done is not None else ():
+                _log.warning("%s: %s is missing or altered; it is analysed anew", item.path, altered)
+                entries.pop(item.key, None)
+            failed = entries.get(item.failed_key)
+            if failed is not None and (retry or failed.again):
+                del entries[item.failed_key]
+
+    def analyse(self, items: Sequence[Item]) -> None:
+        """Run what does not stand in the ledger, on a night of its own; without such there is no night."""
+        new = [item for item in items if state_of(item, self.ledger) is None]
+        if new:
+            name = self._nights.begin()
+            images = image_ids([(item.path, item.channel) for item in new], self.ledger.next_number)
+            stand = [entry for item in items if (entry := state_of(item, self.ledger)) is not None]
+            failed = sum(entry.reason is not None for entry in stand)
+            self.ledger.underway = {"night": name, "images": len(new), "done": len(stand) - failed, "failed": failed}
+            self.ledger.next_number += len(images)
+            self.ledger.write(self._out)
+            _log.info("night %s: %d of %d images are new", name, len(new), len(items))
+            with rundir.locked(self._nights.folder(name)):
+                self._run(name, images, resume=False)
+        self.ledger.write(self._out)
+
+    def _run(self, name: str, images: Sequence[Image], resume: bool) -> None:
+        folder = self._nights.folder(name)
+        run = prepare(folder, describe_run(self._settings, images), resume, overwrite=False)
+        outcome = self._analyse_run(run, resume=resume)
+        self._enter(outcome.run, outcome.failed)
+        self.analysed += len(images)
+        self._end(name)
+
+    def _give_up(self, name: str) -> None:
+        """End a night that cannot be resumed, with what it finished."""
+        try:
+            run = Run.open(self._nights.folder(name))
+        except OutputError:  # without its manifest nothing can be said of what is there
+            self._end()
+            return
+        left = {
+            image.image_id: CamlError("not finished on this night; see a later one")
+            for image in run.images
+            if self._nights.altered(Entry(name, image.image_id, str(image.path)), thoroughly=True)
+        }
+        write_summary(run, left)
+        self._enter(run, {}, left)
+        self._end(name)
+
+    def _end(self, name: str | None = None) -> None:
+        """Nothing is under way any more; `name` is the night that ended with results."""
+        if name is not None:
+            self._ended.append(name)
+            self.ledger.last = self._ended
+        self.ledger.underway = None
+        self.ledger.write(self._out)
+
+    def _enter(self, run: Run, failed: Mapping[str, BaseException], leave_out: Container[str] = ()) -> None:
+        """Enter what became of the images of a night, by the content its manifest says they had."""
+        for image in run.images:
+            path = str(image.path)
+            key = item_key(run.manifest, run.manifest["inputs"][path], image.channel)
+            entry = Entry(run.root.name, image.image_id, path)
+            error = failed.get(image.image_id)
+            if error is not None:
+                again = not isinstance(error, InputError) or isinstance(error, UnreadableError)
+                self.ledger.entries[failed_key(key, path)] = replace(entry, reason=str(error), again=again)
+            elif image.image_id not in leave_out:
+                self.ledger.entries.setdefault(key, entry)

@@ -1,0 +1,184 @@
+"""What a screening leaves: images.csv and summary.json of the whole cohort, and what it tells at its end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from caml_dask.atomic import publish_if_new, sealed
+from caml_dask.io.csv_text import csv_text
+from caml_dask.io.run_directory import Image
+from caml_dask.runs.session import made_with, summary_of
+from caml_dask.screening.cohort import CHANNEL, FACTORS
+from caml_dask.screening.ledger import Entry, Ledger
+from caml_dask.screening.monitoring import of_night, usual
+from caml_dask.screening.nights import NIGHTS, Nights
+from caml_dask.screening.survey import Item
+
+_SHOWN = 20
+
+
+def _median(name: str) -> Callable[[Mapping[str, Any]], float | None]:
+    return lambda image: (image["medians"].get(name) or {}).get("median")
+
+
+WATCHED: Mapping[str, Callable[[Mapping[str, Any]], float | None]] = {
+    "localizations an image": lambda image: float(image["localizations"]),
+    "percent clustered": lambda image: float(image["percent_clustered"]),
+    "clusters per um2": lambda image: image["clusters_per_um2"],
+    "points per cluster": _median("n_localizations"),
+    "area (nm2)": _median("area_nm2"),
+    "volume (nm3)": _median("volume_nm3"),
+}
+"""The figures of an image that are held against those of earlier nights, as its entry in summary.json has them."""
+
+
+@dataclass(frozen=True)
+class Screened:
+    """What became of a screening.
+
+    root : its directory
+    images : the entries of summary.json, in the order of the cohort
+    new : image_ids analysed in this call, or in the last one that analysed any
+    unusual : figures of those nights outside their usual range, a line each
+    analysed : images run in this call, whatever came of them
+    """
+
+    root: Path
+    images: Sequence[Mapping[str, Any]]
+    new: Sequence[str]
+    unusual: Sequence[str]
+    analysed: int
+
+    @property
+    def failed(self) -> list[Mapping[str, Any]]:
+        """The images that could not be analysed."""
+        return [image for image in self.images if image["status"] == "failed"]
+
+    @property
+    def exit_code(self) -> int:
+        """0 all done, 3 some images failed, 4 all failed."""
+        if not self.failed:
+            return 0
+        return 4 if len(self.failed) == len(self.images) else 3
+
+
+def state_of(item: Item, ledger: Ledger) -> Entry | None:
+    """What the ledger says of an image; None where it is to be analysed."""
+    return ledger.entries.get(item.key) or ledger.entries.get(item.failed_key)
+
+
+def conclude(
+    root: Path,
+    factors: Sequence[str],
+    items: Sequence[Item],
+    ledger: Ledger,
+    manifest: Mapping[str, Any],
+    analysed: int,
+) -> Screened:
+    """Write images.csv and summary.json, each only where it says anything new.
+
+    Parameters
+    ----------
+    factors : names of the factors, condition and replicate first.
+    items : all images of the cohort.
+    manifest : of a run with tonight's settings and weights.
+    analysed : images run in this call.
+    """
+    images = list(_entries(items, ledger, Nights(root)))
+    new = [image["image_id"] for image in images if _night(image) in ledger.last]
+    unusual = [line for night in ledger.last for line in _unusual_of(night, images)]
+    publish_if_new(root / "images.csv", csv_text(_rows(factors, images)))
+    whole = _strict({**made_with(manifest), "images": images, "unusual": unusual, "new": new})
+    publish_if_new(root / "summary.json", sealed(whole, indent=1))
+    return Screened(root, images, new, unusual, analysed)
+
+
+def _entries(items: Sequence[Item], ledger: Ledger, nights: Nights) -> Iterator[dict[str, Any]]:
+    """The entries of summary.json; a content counts once, for the file it was read from if that is there."""
+    owners: dict[str, Item] = {}
+    for item in items:
+        done = ledger.entries.get(item.key)
+        if done is not None and (item.key not in owners or str(item.path) == done.path):
+            owners[item.key] = item
+    for item in items:
+        entry, owner = state_of(item, ledger), owners.get(item.key, item)
+        about = {"path": str(item.path), "channel": item.channel, "factors": dict(item.factors)}
+        if entry is None:
+            yield _failed("", about, f"{item.path}: changed while the others were analysed: it is next time")
+        elif owner is not item:
+            yield _failed("", about, f"{item.path}: holds what {owner.path} holds, to the byte: list one of them")
+        elif entry.reason is not None:
+            yield _failed(entry.image_id, about, entry.reason)
+        else:
+            summary = summary_of(nights.run(entry.night), Image(entry.image_id))
+            folder = f"{NIGHTS}/{entry.night}/{entry.image_id}"
+            yield {**summary, "image_id": entry.image_id, **about, "status": "done", "folder": folder}
+
+
+def _failed(image_id: str, about: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    return {"image_id": image_id, **about, "status": "failed", "reason": reason, "folder": ""}
+
+
+def _night(image: Mapping[str, Any]) -> str | None:
+    """The night that an entry's results are from; None where it has none."""
+    return image["folder"].split("/")[1] if image["folder"] else None
+
+
+def _rows(factors: Sequence[str], images: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
+    others = [name for name in factors if name not in FACTORS]
+    yield ["image_id", "path", *FACTORS, CHANNEL, *others, "status", "reason", "folder"]
+    for image in images:
+        of = image["factors"]
+        about = [image["image_id"], image["path"], *(of[name] for name in FACTORS), image["channel"] or ""]
+        yield [*about, *(of[name] for name in others), image["status"], image.get("reason", ""), image["folder"]]
+
+
+def _strict(value: Any) -> Any:
+    """The same value with null for numbers that JSON has no word for."""
+    if isinstance(value, Mapping):
+        return {name: _strict(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _unusual_of(night: str, images: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Figures of a night outside the range of the earlier ones, by condition, in words."""
+    for condition, nights in sorted(_by_condition(images).items()):
+        if night not in nights:
+            continue
+        earlier = [nights[name] for name in sorted(nights) if name < night]
+        for figure, value_of in WATCHED.items():
+            now = of_night(map(value_of, nights[night]))
+            expected = usual([of_night(map(value_of, before)) for before in earlier])
+            if expected is not None and math.isfinite(now) and not expected.holds(now):
+                yield (
+                    f"{condition}, night {night}: {figure} {now:,.4g}, outside the usual {expected.low:,.4g} to "
+                    f"{expected.high:,.4g} (median of {expected.nights} nights before: {expected.median:,.4g})"
+                )
+
+
+def _by_condition(images: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[Mapping[str, Any]]]]:
+    """The images that are done, by condition and night."""
+    found: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
+    for image in images:
+        night = _night(image)
+        if night is not None:
+            found.setdefault(image["factors"]["condition"], {}).setdefault(night, []).append(image)
+    return found
+
+
+def tell(screened: Screened) -> str:
+    """A short account: what failed and why, what is unusual, how many are done, and where the results are."""
+    lines = [f"failed: {image['reason']}" for image in screened.failed[:_SHOWN]]
+    if len(screened.failed) > _SHOWN:
+        lines.append(f"... and {len(screened.failed) - _SHOWN} more, in images.csv")
+    lines += [f"unusual: {line}" for line in screened.unusual]
+    done = len(screened.images) - len(screened.failed)
+    new = f"{screened.analysed} image{'s'[: screened.analysed != 1]} analysed in this call"
+    lines.append(f"{done} of {len(screened.images)} images done, {new if screened.analysed else 'nothing was new'}")
+    return "\n".join([*lines, f"results in {screened.root}"])

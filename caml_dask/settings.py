@@ -1,0 +1,146 @@
+"""Settings of an analysis: frozen values with a digest, so that two runs can be told apart."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from numbers import Integral, Real
+from typing import Any
+
+from caml_dask.errors import UsageError
+
+NM_PER_UNIT = {"nm": 1.0, "um": 1e3, "µm": 1e3, "mm": 1e6, "m": 1e9}
+# A field of view is a fraction of a um to a few mm wide; a stage moves by some cm.
+SMALLEST_FIELD_NM, LARGEST_FIELD_NM, FARTHEST_NM = 500.0, 3e6, 1e8
+# What can be computed with: squares of distances in float64 and distances in float32, far from their ends.
+SMALLEST_SPAN_NM, FARTHEST_COMPUTED_NM = 1e-9, 1e15
+TILE_LOCALIZATIONS = 200_000
+LARGE_TILE_LOCALIZATIONS = 1_000_000
+LARGE_INPUT = 100_000_000
+
+
+@dataclass(frozen=True)
+class ColumnMap:
+    """Which columns of a table are the coordinates, and in which unit.
+
+    Parameters
+    ----------
+    x, y, z : names of the coordinate columns; None lets the reader find them by their headers.
+    unit : "nm", "um", "mm", "m" or "px"; None takes the unit from the header, and refuses where there is none.
+    pixel_nm : size of a pixel in nm; needed with "px".
+    channel : name of the column that tells channels apart; each channel becomes an image.
+    """
+
+    x: str | None = None
+    y: str | None = None
+    z: str | None = None
+    unit: str | None = None
+    pixel_nm: float | None = None
+    channel: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.x is None) != (self.y is None):
+            raise UsageError("--columns names only one of x and y: name both, such as x=X,y=Y,unit=nm")
+        if self.z is not None and self.x is None:
+            raise UsageError("--columns names z but not x and y: name all three")
+        if self.unit is not None and self.unit not in (*NM_PER_UNIT, "px"):
+            raise UsageError(f"unknown unit {self.unit!r}: use one of {', '.join(NM_PER_UNIT)}, or px with pixel_nm=")
+        if self.unit == "px" and self.pixel_nm is None:
+            raise UsageError("unit=px needs the size of a pixel: add pixel_nm=, such as pixel_nm=160")
+        if self.pixel_nm is not None and not 0 < self.pixel_nm < float("inf"):
+            raise UsageError(f"pixel_nm={self.pixel_nm} is not a size: give a positive number of nm")
+
+    @classmethod
+    def of(cls, columns: Any) -> ColumnMap:
+        """A map that is one already, or its text (:meth:`parse`), or None for what the headers say.
+
+        Raises
+        ------
+        UsageError : anything else, or a text that cannot be used.
+        """
+        if isinstance(columns, str):
+            return cls.parse(columns)
+        if columns is not None and not isinstance(columns, cls):
+            raise UsageError(
+                f"columns={columns!r} is of type {type(columns).__name__}: give a text such as "
+                "'x=X,y=Y,unit=um', or a ColumnMap"
+            )
+        return columns or cls()
+
+    @classmethod
+    def parse(cls, text: str) -> ColumnMap:
+        """Read ``x=...,y=...,z=...,unit=...,pixel_nm=...,channel=...`` as the command line takes it.
+
+        Raises
+        ------
+        UsageError : an unknown or repeated key, or a combination that names no unit or too few coordinates.
+        """
+        found: dict[str, Any] = {}
+        for part in text.split(","):
+            key, equals, value = (s.strip() for s in part.partition("="))
+            if not equals or not value or key not in cls.__dataclass_fields__ or key in found:
+                known = ", ".join(f"{k}=" for k in cls.__dataclass_fields__)
+                raise UsageError(f"--columns {text!r}: cannot use {part!r}; known, once each: {known}")
+            found[key] = value
+        if "pixel_nm" in found:
+            try:
+                found["pixel_nm"] = float(found["pixel_nm"])
+            except ValueError:
+                raise UsageError(f"pixel_nm={found['pixel_nm']!r} is not a number of nm") from None
+        return cls(**found)
+
+
+def _check_type(name: str, value: Any, kind: type, wanted: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise UsageError(f"{name}={value!r} is of type {type(value).__name__}: give {wanted}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides a result, except the input and the weights.
+
+    Parameters
+    ----------
+    network : name of a network in the registry.
+    max_localizations : localizations a tile may hold; None chooses by the input's size. It never changes a result.
+    nonfinite : "drop" keeps rows with non-finite coordinates with null results; "refuse" fails the image.
+    area_um2 : area analysed; None takes the convex hull of the image's localizations.
+    min_points : smallest number of localizations in a cluster (DESIGN section 6).
+    any_extent : take coordinates that can hardly be nm (see SMALLEST_FIELD_NM).
+    save_features : also store the neighbor distances, as Zarr.
+    columns : which columns hold the coordinates.
+    """
+
+    network: str = "XPILJZ"
+    max_localizations: int | None = None
+    nonfinite: str = "drop"
+    area_um2: float | None = None
+    min_points: int = 3
+    any_extent: bool = False
+    save_features: bool = False
+    columns: ColumnMap = field(default_factory=ColumnMap)
+
+    def __post_init__(self) -> None:
+        _check_type("min_points", self.min_points, Integral, "a whole number")
+        if self.max_localizations is not None:
+            _check_type("max_localizations", self.max_localizations, Integral, "a whole number, or None")
+        if self.area_um2 is not None:
+            _check_type("area_um2", self.area_um2, Real, "a number of um2, or None")
+        if self.max_localizations is not None and self.max_localizations < 1:
+            raise UsageError(f"--max-localizations {self.max_localizations}: a tile holds at least 1")
+        if self.nonfinite not in ("drop", "refuse"):
+            raise UsageError(f"--nonfinite {self.nonfinite!r}: use drop or refuse")
+        if self.area_um2 is not None and not 0 < self.area_um2 < float("inf"):
+            raise UsageError(f"--area-um2 {self.area_um2}: give a positive area in um2")
+        if self.min_points < 1:
+            raise UsageError(f"min_points {self.min_points}: a cluster has at least 1 localization")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as they stand in a manifest."""
+        return asdict(self)
+
+    def digest(self) -> str:
+        """BLAKE2b of the settings, 32 hexadecimal digits."""
+        text = json.dumps(self.as_dict(), sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

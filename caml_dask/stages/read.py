@@ -1,0 +1,149 @@
+"""From an input file to tiles: read once, cut the plane, deal the rows out (DESIGN section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from caml_dask.errors import ContradictedError, InputError, TooFewLocalizations
+from caml_dask.io.readers.sources import open_source
+from caml_dask.networks.registry import NETWORKS
+from caml_dask.schema import COORDINATES
+from caml_dask.settings import (
+    FARTHEST_COMPUTED_NM,
+    FARTHEST_NM,
+    LARGEST_FIELD_NM,
+    SMALLEST_FIELD_NM,
+    SMALLEST_SPAN_NM,
+)
+from caml_dask.stages.shared.work import CHUNK_ROWS, Work, coordinates, finite
+from caml_dask.stages.stage import Stage
+
+
+def read(work: Work, unit: int) -> dict[str, Any]:
+    """Read the image's input into the store, in chunks."""
+    return from_input(work, lambda tables: ingest(work, tables))
+
+
+def from_input(work: Work, use: Callable[[Iterator[pa.Table]], dict[str, Any]]) -> dict[str, Any]:
+    """Hand an image's input to `use`, from its first table on; once more, with settled types, where the first rows of a
+    delimited file did not show the types of all.
+
+    Raises
+    ------
+    InputError : a file that cannot be read, or that no longer holds the image's channel.
+    """
+    try:
+        return use(input_tables(work, settle=False))
+    except ContradictedError:
+        return use(input_tables(work, settle=True))
+
+
+def input_tables(work: Work, settle: bool) -> Iterator[pa.Table]:
+    """The image's input as tables of up to CHUNK_ROWS rows: loc_id, coordinates, the file's own columns.
+
+    settle : a delimited file is read through once before, for the types of its columns
+
+    Raises
+    ------
+    InputError : a file that cannot be read, or that no longer holds the image's channel.
+    ContradictedError : rows further down hold what the first do not tell of; with `settle` there are none.
+    """
+    if work.image.path is None:
+        raise InputError("an image without a file has no input to read")
+    source = open_source(work.image.path, work.settings.columns, work.image.channel, settle)
+    return source.tables(CHUNK_ROWS)
+
+
+def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
+    """Store the input in chunks, and find what planning needs: counts and bounds.
+
+    Raises
+    ------
+    InputError : non-finite coordinates where the settings refuse them, or an image that does not fit the network.
+    """
+    rows = finite_rows = chunks = 0
+    first_ids = []
+    lower, upper, farthest = np.full(2, np.inf), np.full(2, -np.inf), 0.0
+    names = list(COORDINATES[:2])
+    for table in tables:
+        points = coordinates(table)
+        whole = finite(points)
+        if work.settings.nonfinite == "refuse" and not whole.all():
+            raise InputError(
+                f"{np.count_nonzero(~whole)} of the rows read so far have NaN or infinite coordinates: mend them, "
+                "or let them be left out with --nonfinite drop",
+                work.image.path,
+                table["loc_id"][int(np.argmin(whole))].as_py(),
+            )
+        if whole.any():
+            lower = np.minimum(lower, [column[whole].min() for column in points.T[:2]])
+            upper = np.maximum(upper, [column[whole].max() for column in points.T[:2]])
+            farthest = max(farthest, float(np.abs(points[whole]).max()))
+        names = list(COORDINATES[: points.shape[1]])
+        work.store.put("input", chunks, table)
+        first_ids.append(table["loc_id"][0].as_py() if len(table) else 0)
+        rows, finite_rows, chunks = rows + len(table), finite_rows + int(whole.sum()), chunks + 1
+    facts: dict[str, Any] = {"rows": rows, "finite": finite_rows, "chunks": chunks, "coordinates": names}
+    facts |= {"bounds_nm": [*lower.tolist(), *upper.tolist()]}
+    check_fits(work, finite_rows, len(names))
+    _check_extent(work, float((upper - lower).max()), farthest)
+    work.store.put("facts", 0, pa.Table.from_pylist([facts]))
+    work.store.put("chunks", 0, pa.table({"first_id": pa.array(first_ids, pa.uint64())}))
+    return facts
+
+
+def _check_extent(work: Work, extent: float, farthest: float) -> None:
+    """Refuse coordinates that can hardly be nm, and always those that cannot be computed with.
+
+    Raises
+    ------
+    InputError : an extent, or a distance from the origin, that no microscope's field has.
+    """
+    if 0 < extent < SMALLEST_SPAN_NM or farthest > FARTHEST_COMPUTED_NM:
+        raise InputError(
+            f"the localizations span {extent:,.4g} nm, up to {farthest:,.4g} nm from the origin; what can be computed "
+            f"with spans {SMALLEST_SPAN_NM:g} nm or more, within {FARTHEST_COMPUTED_NM:g} nm: mend or convert them",
+            work.image.path,
+        )
+    if work.settings.any_extent:
+        return
+    if not SMALLEST_FIELD_NM <= extent <= LARGEST_FIELD_NM or farthest > FARTHEST_NM:
+        raise InputError(
+            f"the localizations span {extent:,.4g} nm, up to {farthest:,.4g} nm from the origin; fields span "
+            f"{SMALLEST_FIELD_NM:,.0f} to {LARGEST_FIELD_NM:,.0f} nm, within {FARTHEST_NM:,.0f} nm of it: are these "
+            "pixels or um? Say so with --columns unit=..., or accept them with --any-extent",
+            work.image.path,
+        )
+
+
+def check_fits(work: Work, n: int, dimensions: int) -> None:
+    """Refuse an image that the network cannot take (DESIGN section 6).
+
+    Raises
+    ------
+    TooFewLocalizations : fewer finite localizations than its window needs.
+    InputError : 3D localizations for a 2D network, or the reverse.
+    """
+    name, window = work.network.name, work.network.n_neighbors
+    fitting = [x for x in NETWORKS.values() if x.dimensions == dimensions]
+    if dimensions != work.network.dimensions:
+        ways = [f"use --network {' or '.join(x.name for x in fitting)}"] if fitting else []
+        if dimensions == 3:
+            ways.append("leave z out " + ("with --columns x=...,y=...,unit=..." if work.image.path else "of the array"))
+        raise InputError(
+            f"has {dimensions} coordinates a localization; {name} takes {work.network.dimensions}: "
+            + ", or ".join(ways),
+            work.image.path,
+        )
+    if n <= window:
+        smaller = [x for x in fitting if x.n_neighbors < n]
+        best = max(smaller, key=lambda x: x.n_neighbors, default=None)
+        hint = f"use {best.name} ({best.n_neighbors + 1})" if best else "no network takes so small a field"
+        raise TooFewLocalizations(f"{name} needs {window + 1} localizations; there are {n}: {hint}", work.image.path)
+
+
+STAGE = Stage("read", "reading", "image", read)

@@ -1,0 +1,111 @@
+"""The measured clusters of an image by cluster_id: a column at a time, or a few thousand clusters at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from caml_dask.geometry.measure import nearest_centroid_nm
+from caml_dask.schema import arrow_schema, cluster_columns, descriptors
+from caml_dask.stages.shared.work import Work, parquet_options
+
+AT_A_TIME = 10_000  # clusters held at a time with their outlines: some 50 MB
+WITHOUT_OUTLINES = 10  # times as many without
+_RAW = {"compression": "none", "use_dictionary": False}  # zstd shrinks outlines by 5 %
+_NEAREST = "nearest_cluster_nm"
+
+
+class MeasuredClusters:
+    """Clusters measured tile by tile, in the order of their cluster_id; an image may have more than memory holds."""
+
+    def __init__(self, work: Work):
+        self._store = work.store
+        columns = cluster_columns(work.dimensions())
+        self.schema = arrow_schema(columns)
+        self.descriptors = descriptors(columns)
+        self._tiles = range(work.partition().n_tiles)
+        self._ids_of_tile = [
+            self._store.get("measured", t, ["cluster_id"])["cluster_id"].to_numpy() for t in self._tiles
+        ]
+        ids = np.concatenate(self._ids_of_tile)
+        self._order = np.argsort(ids)
+        self.ids = ids[self._order]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def column(self, name: str) -> np.ndarray:
+        """One column of numbers, (c,); null is NaN."""
+        return self.nearest_nm if name == _NEAREST else self._in_tile_order(name)[self._order]
+
+    @cached_property
+    def centroids_nm(self) -> np.ndarray:
+        """(c, 2) float64, or (c, 3) for clusters in 3D."""
+        return np.column_stack([self.column(name) for name in self.schema.names if name.startswith("centroid")])
+
+    @cached_property
+    def nearest_nm(self) -> np.ndarray:
+        """(c,) float64, distance from each centroid to the nearest other one; NaN for a cluster alone."""
+        return nearest_centroid_nm(self.centroids_nm)
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The clusters as users see them, outlines left out; at least one table."""
+        stop = 0
+        names = [name for name in self.schema.names if name != _NEAREST]
+        for table in self._ranges("measured", names, WITHOUT_OUTLINES * AT_A_TIME):
+            start, stop = stop, stop + len(table)
+            nearest = pa.array(self.nearest_nm[start:stop], from_pandas=True)
+            at = self.schema.get_field_index(_NEAREST)
+            yield table.add_column(at, _NEAREST, nearest).cast(self.schema)
+
+    def outlines(self) -> Iterator[pa.Table]:
+        """cluster_id and outline (WKB); at least one table."""
+        return self._ranges("outlines", ["cluster_id", "outline"], AT_A_TIME)
+
+    def _in_tile_order(self, name: str) -> np.ndarray:
+        return np.concatenate([self._store.get("measured", tile, [name])[name].to_numpy() for tile in self._tiles])
+
+    def _ranges(self, name: str, columns: Sequence[str], at_a_time: int) -> Iterator[pa.Table]:
+        edges = [*(self.ids[::at_a_time].tolist() or [0]), np.iinfo(np.int64).max]
+        rows_of_tile = [np.searchsorted(ids, edges) for ids in self._ids_of_tile]
+        for step in range(len(edges) - 1):
+            parts = []
+            for tile, rows in enumerate(rows_of_tile):
+                if rows[step] < rows[step + 1] or not len(self.ids):
+                    parts.append(self._store.get_rows(name, tile, slice(rows[step], rows[step + 1]), columns))
+            table = pa.concat_tables(parts).combine_chunks()
+            yield table.take(pa.array(np.argsort(table["cluster_id"].to_numpy())))
+
+
+def write_clusters(work: Work, clusters: MeasuredClusters) -> None:
+    """Publish clusters.parquet, clusters.csv and outlines.parquet."""
+    work.store.output("clusters.parquet", lambda path: _write_parquet(path, clusters.schema, clusters.tables()))
+    work.store.output("clusters.csv", lambda path: _write_csv(path, clusters))
+    # GeoParquet 1.1 with an explicit null crs: a missing one would mean longitude and latitude
+    column = {"encoding": "WKB", "geometry_types": ["Polygon", "MultiPolygon"], "crs": None}
+    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
+    fields = [pa.field("cluster_id", pa.int64()), pa.field("geometry", pa.binary())]
+    schema = pa.schema(fields, metadata={"geo": json.dumps(geo)})
+    work.store.output("outlines.parquet", lambda path: _write_parquet(path, schema, clusters.outlines(), _RAW))
+
+
+def _write_parquet(
+    path: Path, schema: pa.Schema, tables: Iterator[pa.Table], options: Mapping[str, Any] | None = None
+) -> None:
+    with pq.ParquetWriter(path, schema, **(options or parquet_options(schema))) as writer:
+        for table in tables:
+            writer.write_table(pa.Table.from_arrays(table.columns, schema=schema))
+
+
+def _write_csv(path: Path, clusters: MeasuredClusters) -> None:
+    with pa_csv.CSVWriter(path, clusters.schema) as writer:
+        for table in clusters.tables():
+            writer.write_table(table)

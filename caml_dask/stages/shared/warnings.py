@@ -1,0 +1,141 @@
+"""Warnings of an image's summary: what of its input was left out, and where it lies outside what its network knows.
+
+A network's input is scale-free, so that density itself says nothing; contrast, points per cluster, percent clustered
+and saturated windows do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from caml_dask.networks.registry import NETWORKS
+from caml_dask.schema import CLUSTERED
+from caml_dask.stages.shared.measured import MeasuredClusters
+from caml_dask.stages.shared.tally import Counts
+from caml_dask.stages.shared.work import Work
+
+_MANY_SATURATED = 0.05  # share of clustered localizations with a saturated window that earns a warning
+_FEW_WINDOWS = 4  # windows' worth of localizations that the smallest fields trained on hold
+_MANY_BEYOND = 0.10  # share of the localizations in clusters, in clusters larger than any trained on
+_MANY_BELOW = 0.25  # the same of smaller ones
+# Called clustered in fields without clusters is what lies closest by chance: 3 to 6 times denser than the rest.
+_CHANCE_CONTRAST = 6.5
+_UNEVEN = 20.0  # spread of the densities of non-clustered localizations; see Counts.spread
+_CONTRAST_MARGIN = 2.0  # the estimate of the contrast is good to some tens of percent
+
+
+def warnings(
+    work: Work, facts: dict[str, Any], counts: Counts, clusters: MeasuredClusters, area_um2: float
+) -> list[str]:
+    """What a user should know of an image before trusting its figures, a sentence each."""
+    found = list(_of_input(facts, counts))
+    found += _of_windows(work, facts, counts, clusters)
+    if work.network.trained_on:
+        found += _of_training(work, facts, counts, clusters)
+    if not area_um2 > 0:
+        found.append("the localizations span no area: clusters per um2 is null; give the area with --area-um2")
+    return found
+
+
+def _of_input(facts: dict[str, Any], counts: Counts) -> Iterator[str]:
+    if facts["finite"] < facts["rows"]:
+        yield (
+            f"{facts['rows'] - facts['finite']} rows have NaN or infinite coordinates and were left out; "
+            "they stand in the points with null results"
+        )
+    if counts.duplicates:
+        yield (
+            f"{counts.duplicates} localizations share their exact coordinates with another: repeated rows, "
+            "or one molecule exported twice"
+        )
+
+
+def _of_windows(work: Work, facts: dict[str, Any], counts: Counts, clusters: MeasuredClusters) -> Iterator[str]:
+    if counts.window_saturated <= _MANY_SATURATED * max(1, counts.labelled_clustered):
+        return
+    window = work.network.n_neighbors
+    two = len(work.network.classes) == 2
+    large = int(np.count_nonzero(clusters.column("n_localizations") >= window))
+    yield (
+        f"the {window}-neighbor window of {counts.window_saturated} clustered localizations holds no "
+        f"{'non-clustered one' if two else 'localization of another class'}; "
+        + (
+            f"{large} clusters have {window} localizations or more and may be in fragments: {_wider(work, facts)}"
+            if large
+            else f"the field has too few {'non-clustered localizations' if two else 'of them'} to tell where its "
+            "clusters end"
+        )
+    )
+
+
+def _of_training(work: Work, facts: dict[str, Any], counts: Counts, clusters: MeasuredClusters) -> Iterator[str]:
+    """Where the field lies outside what the network was trained on."""
+    name, trained, window = work.network.name, work.network.trained_on, work.network.n_neighbors
+    if facts["finite"] < _FEW_WINDOWS * window:
+        narrower = _alike(work, facts, lambda n: n < window)
+        yield (
+            f"a window of {window} neighbors takes in {100 * window / facts['finite']:.0f} % of the localizations; of "
+            f"the fields that {name} was trained on, at most {100 / _FEW_WINDOWS:.0f} %"
+            + (f": --network {narrower} would fit" if narrower else "")
+        )
+    contrast, percent = counts.contrast, 100.0 * counts.labelled_clustered / max(1, facts["finite"])
+    chance = max(work.network.csr_percent, default=0.0)
+    if contrast is not None and contrast < _CHANCE_CONTRAST and percent <= chance:
+        yield (
+            f"{percent:.1f} % of the localizations are labelled clustered, {contrast:.1f} times denser than the rest: "
+            f"in fields without clusters {name} labels {min(work.network.csr_percent):.1f} to {chance:.1f} % so; "
+            "there may be no clusters here"
+        )
+    elif counts.labelled_clustered and percent < trained["percent_clustered"][0]:
+        low, high = trained["percent_clustered"]
+        yield f"{percent:.1f} % of the localizations are labelled clustered; {name} was trained on {low:g} to {high:g}"
+    if counts.spread is not None and counts.spread > _UNEVEN:
+        yield (
+            f"localizations labelled non-clustered lie up to {counts.spread:.0f} times denser in some places than in "
+            f"others: from inside, structures of more than the {window} localizations of a window look non-clustered: "
+            + _wider(work, facts)
+        )
+    if contrast is not None and contrast > _CONTRAST_MARGIN * trained["contrast"][1]:
+        low, high = trained["contrast"]
+        yield (
+            f"clustered localizations lie {contrast:.0f} times denser than the others; {name} was trained on contrasts"
+            f" of {low:g} to {high:g}: repeated detections of single molecules look like this; merge them first"
+        )
+    members = clusters.column("n_localizations")[clusters.column("label") == CLUSTERED]
+    low, high = trained["points_per_cluster"]
+    inside = max(1, int(members.sum()))
+    beyond, below = members[members > high].sum() / inside, members[members < low].sum() / inside
+    if beyond > _MANY_BEYOND:
+        yield (
+            f"{100 * beyond:.0f} % of the localizations in clusters lie in clusters of more than {high:g}, the largest "
+            f"that {name} was trained on"
+            + (f": {_wider(work, facts)}" if members.max() > work.network.n_neighbors else "")
+        )
+    if below > _MANY_BELOW:
+        yield (
+            f"{100 * below:.0f} % of the localizations in clusters lie in clusters of fewer than {low:g}, the smallest "
+            f"that {name} was trained on"
+        )
+
+
+def _wider(work: Work, facts: dict[str, Any]) -> str:
+    """The networks that would see larger clusters whole, as advice."""
+    wider = _alike(work, facts, lambda n: n > work.network.n_neighbors)
+    if wider:
+        return f"--network {wider}, with a larger window, would see them whole"
+    return "no network here has a larger window that the field could fill"
+
+
+def _alike(work: Work, facts: dict[str, Any], fits: Callable[[int], bool]) -> str:
+    """Networks for the same localizations and classes whose window the field can fill and that `fits`, named."""
+    mine = work.network
+    return " or ".join(
+        entry.name
+        for entry in NETWORKS.values()
+        if (entry.dimensions, len(entry.classes)) == (mine.dimensions, len(mine.classes))
+        and entry.n_neighbors < facts["finite"]
+        and fits(entry.n_neighbors)
+    )

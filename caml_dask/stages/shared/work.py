@@ -1,0 +1,130 @@
+"""What every stage is given: the store, the settings and the image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from caml_dask.errors import ConservationError
+from caml_dask.io.run_directory import Image
+from caml_dask.io.store import Store
+from caml_dask.schema import COORDINATES
+from caml_dask.settings import LARGE_INPUT, LARGE_TILE_LOCALIZATIONS, TILE_LOCALIZATIONS, Settings
+from caml_dask.spatial.partition import Partition
+
+CHUNK_ROWS = 1_000_000  # input rows handled at a time while reading and while writing points
+
+
+class Network(Protocol):
+    """What turns neighbor distances into labels: a network with its weights, or any other rule of the same shape."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    @property
+    def n_neighbors(self) -> int:
+        """Neighbors in its window, N."""
+
+    @property
+    def dimensions(self) -> int:
+        """Dimensions of the localizations it takes, 2 or 3."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes in the order of `label`, non-clustered first."""
+
+    @property
+    def score_columns(self) -> tuple[str, ...]:
+        """Names of the scores in the points: p_clustered alone, or one of each class where there are three."""
+
+    @property
+    def trained_on(self) -> Mapping[str, tuple[float, float]]:
+        """Lowest and highest points_per_cluster, percent_clustered and contrast it was trained on; empty for a rule."""
+
+    @property
+    def csr_percent(self) -> tuple[float, ...]:
+        """Percent of localizations it labels clustered in fields without clusters, of several densities."""
+
+    def scores(self, distances: np.ndarray) -> np.ndarray:
+        """(n, N) float32 ascending distances to (n, c) float32 scores, c of `score_columns`, each row by itself."""
+
+    def labels(self, scores: np.ndarray) -> np.ndarray:
+        """(n, c) float32 scores to (n,) int8 classes."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A stage's world: it reads and writes tables of one image through the store, and nothing else."""
+
+    image: Image
+    settings: Settings
+    network: Network
+    store: Store
+
+    def using(self, store: Store) -> Work:
+        """The same image, settings and network over another store."""
+        return replace(self, store=store)
+
+    def facts(self) -> dict[str, Any]:
+        """What reading found: rows, finite, chunks, coordinates, bounds_nm (:func:`caml_dask.stages.read.ingest`)."""
+        facts: dict[str, Any] = self.store.get("facts", 0).to_pylist()[0]
+        return facts
+
+    def dimensions(self) -> int:
+        """Coordinates a localization of the image has, 2 or 3."""
+        return len(self.facts()["coordinates"])
+
+    def partition(self) -> Partition:
+        """The tiles of the image."""
+        boxes, cuts = (self.store.get(name, 0) for name in ("boxes", "cuts"))
+        corners = np.column_stack([boxes[c].to_numpy() for c in ("x0_nm", "y0_nm", "x1_nm", "y1_nm")])
+        return Partition(
+            corners[:, :2], corners[:, 2:], *(cuts[c].to_numpy() for c in ("axis", "at_nm", "below", "above"))
+        )
+
+
+def parquet_options(schema: pa.Schema) -> dict[str, Any]:
+    """How the Parquet files that users get are written: a dictionary of numbers that hardly repeat would cost both
+    time and room."""
+    repeated = [f.name for f in schema if not pa.types.is_floating(f.type) and f.name != "loc_id"]
+    return {"compression": "zstd", "compression_level": 1, "use_dictionary": repeated}
+
+
+def tile_size(settings: Settings, n: int) -> int:
+    """Localizations a tile may hold, by the settings or by the size of the image (DESIGN section 5)."""
+    if settings.max_localizations is not None:
+        return settings.max_localizations
+    return LARGE_TILE_LOCALIZATIONS if n > LARGE_INPUT else TILE_LOCALIZATIONS
+
+
+def coordinates(table: pa.Table) -> np.ndarray:
+    """The coordinate columns of a table as (n, d) float64."""
+    return np.column_stack([table[name].to_numpy() for name in COORDINATES if name in table.column_names])
+
+
+def xy(table: pa.Table) -> np.ndarray:
+    """x and y of a table as (n, 2) float64."""
+    return np.column_stack([table["x_nm"].to_numpy(), table["y_nm"].to_numpy()])
+
+
+def finite(points: np.ndarray) -> np.ndarray:
+    """Which of the localizations, (n, d) float64, have finite coordinates: (n,) bool."""
+    return np.logical_and.reduce([np.isfinite(column) for column in points.T])
+
+
+def lookup(ids: np.ndarray, values: Sequence[np.ndarray], wanted: np.ndarray, what: str) -> list[np.ndarray]:
+    """Take `values` at the places of `wanted` in `ids`, ascending; every one of them must be there.
+
+    Raises
+    ------
+    ConservationError : an id that is missing.
+    """
+    place = np.searchsorted(ids, wanted)
+    if len(wanted) and (place.max() >= len(ids) or not np.array_equal(ids[place], wanted)):
+        raise ConservationError(f"{what}: {len(wanted)} ids asked for, not all of the {len(ids)} kept ones fit them")
+    return [v[place] for v in values]

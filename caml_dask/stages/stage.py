@@ -1,0 +1,84 @@
+"""What a stage declares of itself: its units, what it does, and the law its rows keep (DESIGN law 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from caml_dask.errors import ConservationError
+from caml_dask.stages.shared.work import Work
+
+
+@dataclass(frozen=True)
+class Conservation:
+    """What the `rows` in the records of a stage's units add up to.
+
+    meaning : in words
+    total : what they add up to, of the facts that reading found; None where they are not compared
+    owns : what it returns for a tile is what that tile owns from then on
+    owned : of each tile it returns just the rows that the tile owns
+    """
+
+    meaning: str
+    total: str | None = None
+    owns: bool = False
+    owned: bool = False
+
+
+UNCOMPARED = Conservation("no localizations flow through it")
+EVERY_ROW = Conservation("each row of the input once", total="rows")
+FINITE_ROWS = Conservation("each row with finite coordinates once", total="finite")
+DEALT_ROWS = Conservation("each row with finite coordinates in one tile, which owns it", total="finite", owns=True)
+OWNED_ROWS = Conservation("of each tile the rows it owns, once", total="finite", owned=True)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the analysis of an image.
+
+    name : as it stands in records
+    title : what it does, as users read it while it runs
+    per : what its units are: the "image" itself, the "chunk" of its input, or the "tile"
+    run : does one unit and returns its record, with `rows` where localizations flow through it
+    conserves : what the rows of all its units add up to
+    """
+
+    name: str
+    title: str
+    per: str
+    run: Callable[[Work, int], dict[str, Any]]
+    conserves: Conservation = UNCOMPARED
+
+    def units(self, work: Work) -> int:
+        """How many units it has, once the stages before it are done."""
+        if self.per == "chunk":
+            return int(work.facts()["chunks"])
+        return work.partition().n_tiles if self.per == "tile" else 1
+
+    def check_rows(self, work: Work, rows: list[int], owned: list[int]) -> list[int]:
+        """Compare the rows that its units returned with its law.
+
+        rows : of each unit
+        owned : rows that each tile owns, as the stages before it have it; empty where no tile owns any yet
+
+        Returns
+        -------
+        rows that each tile owns from now on
+
+        Raises
+        ------
+        ConservationError : they differ; the stage, and where it can be told the tile, are named.
+        """
+        if self.conserves.total is None:
+            return owned
+        expected = work.facts()[self.conserves.total]
+        if sum(rows) != expected:
+            raise ConservationError(f"{work.image.image_id}: {self.name} returned {sum(rows)} rows of {expected}")
+        if self.conserves.owned and rows != owned:
+            tile = next(i for i in range(len(rows)) if rows[i] != owned[i])
+            raise ConservationError(
+                f"{work.image.image_id}: {self.name} returned {rows[tile]} rows of tile {tile}, which owns "
+                f"{owned[tile]}"
+            )
+        return rows if self.conserves.owns else owned

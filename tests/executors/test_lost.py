@@ -1,0 +1,131 @@
+"""Schedulers and workers that die: real processes, real kills."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from distributed import Client
+from support import done_records, result_tables, same
+
+from caml_dask.errors import WorkersError
+from caml_dask.executors import dask as executor
+from caml_dask.executors.deployment.settings import load_deployment
+from caml_dask.runs.session import execute
+from caml_dask.settings import Settings
+
+TILE = 300
+
+
+class Outside(NamedTuple):
+    """A scheduler and a worker that others started, a deployment that names them, and what starts further ones."""
+
+    scheduler: subprocess.Popen
+    worker: subprocess.Popen
+    deploy: Path
+    begin: Callable
+
+
+@pytest.fixture
+def outside(tmp_path):
+    (tmp_path / "deploy.toml").write_text('kind = "scheduler"\nscheduler_file = "scheduler.json"\nwait_s = 30\n')
+    common = ["--scheduler-file", str(tmp_path / "scheduler.json"), "--dashboard-address", "127.0.0.1:0"]
+    started = []
+
+    def begin(module, *options):
+        """Start one of Dask's programs."""
+        with (tmp_path / f"{module}.log").open("w") as log:
+            command = [sys.executable, "-m", f"distributed.cli.{module}", *common, "--host", "127.0.0.1", *options]
+            started.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
+        return started[-1]
+
+    scheduler, worker = begin("dask_scheduler", "--port", "0"), begin("dask_worker", "--nthreads", "1")
+    yield Outside(scheduler, worker, tmp_path / "deploy.toml", begin)
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def start(table, out, *options):
+    command = [sys.executable, "-m", "caml_dask", "run", str(table), "--out", str(out)]
+    command += ["--max-localizations", str(TILE), *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def wait_for_records(process, out, count):
+    while len(done_records(out)) < count:
+        assert process.poll() is None, process.stdout.read().decode()
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize(("dies", "said"), [("scheduler", "the scheduler is lost"), ("worker", "no worker for 3 s")])
+def test_a_scheduler_or_all_workers_lost_end_the_run_soon_and_it_can_be_resumed(
+    outside, table, serial, tmp_path, dies, said
+):
+    deploy, out = outside.deploy, tmp_path / "out"
+    if dies == "worker":
+        deploy.write_text(deploy.read_text().replace("wait_s = 30", "wait_s = 3"))
+    process = start(table, out, "--deploy", str(deploy))
+    wait_for_records(process, out, 6)
+    os.killpg(getattr(outside, dies).pid, signal.SIGKILL)
+    killed = time.monotonic()
+    output = process.communicate(timeout=100)[0].decode()
+    assert time.monotonic() - killed < 60
+    assert process.returncode == 4
+    assert said in output and "continue with --resume" in output and "Traceback" not in output
+    before = done_records(out)
+    resumed = start(table, out, "--workers", "0", "--resume")
+    assert resumed.wait(timeout=200) == 0
+    after = done_records(out)
+    assert {path: after[path] for path in before} == before
+    assert same(result_tables(out), serial)
+
+
+def test_a_scheduler_that_hangs_ends_the_run_too(outside, table, tmp_path, monkeypatch):
+    monkeypatch.setattr(executor, "_ANSWER_S", 2.0)
+    monkeypatch.setattr(executor, "_LOOK_S", 1.0)
+    out = tmp_path / "out"
+
+    def hang():
+        while len(done_records(out)) < 6:
+            time.sleep(0.005)
+        outside.scheduler.send_signal(signal.SIGSTOP)
+
+    hanging = threading.Thread(target=hang)
+    hanging.start()
+    begun = time.monotonic()
+    with pytest.raises(WorkersError, match="the scheduler is lost"):
+        execute([table], out, Settings(max_localizations=TILE), deployment=load_deployment(outside.deploy))
+    hanging.join()
+    assert time.monotonic() - begun < 90
+
+
+def test_a_worker_that_retires_in_mid_run_changes_nothing(outside, table, serial, tmp_path):
+    """As a worker does at the end of its --lifetime."""
+    out = tmp_path / "out"
+    process = start(table, out, "--deploy", str(outside.deploy))
+    wait_for_records(process, out, 6)
+    with Client(scheduler_file=tmp_path / "scheduler.json") as client:
+        first = list(client.scheduler_info()["workers"])
+        outside.begin("dask_worker", "--nthreads", "1")
+        client.retire_workers(first, close_workers=True)
+    output = process.communicate(timeout=200)[0].decode()
+    assert process.returncode == 0, output
+    assert same(result_tables(out), serial)
+
+
+def test_a_scheduler_that_is_not_there_is_named(table, tmp_path):
+    (tmp_path / "deploy.toml").write_text('kind = "scheduler"\naddress = "tcp://127.0.0.1:9"\nwait_s = 3\n')
+    process = start(table, tmp_path / "out", "--deploy", str(tmp_path / "deploy.toml"))
+    output = process.communicate(timeout=100)[0].decode()
+    assert process.returncode == 4
+    assert "no scheduler answers at tcp://127.0.0.1:9" in output and "Traceback" not in output

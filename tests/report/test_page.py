@@ -1,0 +1,231 @@
+"""The page as a browser has it: nothing it shows is taken for markup, nothing is asked for outside, pictures decode."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import http.server
+import io
+import re
+import shutil
+import subprocess
+import threading
+from html.parser import HTMLParser
+
+import cohorts
+import pytest
+from cohorts import LOOSE, TIGHT
+from PIL import Image
+
+from caml_dask.report import write_report
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: apt-get install chromium")
+ALERT_COLOR = (255, 248, 232)  # of templates/style.css
+
+
+def payload(place: str, port: int = 9) -> str:
+    """Text that runs and asks for something, where a page takes it for markup; and where it tells from which place."""
+    return (
+        f"""{place}"'><script>document.title='{place}'</script><img src="http://127.0.0.1:{port}/{place}" """
+        f"""onerror="document.title='{place}'"></style></svg>{{{{7*7}}}}"""
+    )
+
+
+FACTS = ("digest", "machine", "network", "settings", "versions")
+
+
+def poison(root, port):
+    """Put a payload into every text of a screening that reaches the page; returns the places."""
+    whole = cohorts.read(root)
+    text = functools.partial(payload, port=port)
+    places = [
+        "unusual",
+        "version",
+        *FACTS,
+        "factor",
+        "factor-value",
+        "condition",
+        "channel",
+        "path",
+        "image-id",
+        "warning",
+    ]
+    whole["unusual"] = [text("unusual")]
+    whole["caml_dask"] = text("version")
+    whole["digest"] = text("digest")
+    whole["machine"] = {"processor": text("machine"), "scoring": text("machine")}
+    whole["network"] = {"name": text("network"), "weights_sha256": text("network")}
+    whole["settings"] = {text("settings"): text("settings"), "columns": {"x": text("settings")}}
+    whole["versions"] = {text("versions"): text("versions")}
+    for entry in whole["images"]:
+        condition = f"{entry['factors']['condition']} {text('condition')}"
+        entry["factors"] = {"condition": condition, text("factor"): text("factor-value")}
+        entry.update(warnings=[text("warning")], path=text("path"), image_id=text("image-id"), channel=text("channel"))
+        if "reason" in entry:
+            entry["reason"] = text("reason")
+    cohorts.write(root, whole)
+    return [*places, "reason"]
+
+
+class Markup(HTMLParser):
+    """What a page is made of: elements with their attributes, and its text."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.elements, self.text = [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Four images in two conditions and a broken one, in a folder whose name is markup too."""
+    root = tmp_path_factory.mktemp("page")
+    items = []
+    for k in range(4):
+        path = cohorts.table(root / "in" / f"{k}.csv", (LOOSE, TIGHT)[k % 2], seed=k)
+        items.append({"path": str(path), "condition": ("loose", "tight")[k % 2]})
+    bad = root / "in" / "bad.csv"
+    bad.write_text("nonsense\n")
+    return cohorts.screened(root / "out", [*items, {"path": str(bad), "condition": "loose"}])
+
+
+@pytest.fixture
+def screened(kept, tmp_path):
+    return shutil.copytree(kept, tmp_path / "<b>out & 'more'")
+
+
+def test_no_text_becomes_markup(screened):
+    plain = Markup(write_report(screened).page.read_text())
+    places = poison(screened, port=9)
+    page = write_report(screened).page.read_text()
+    found = Markup(page)
+    assert {tag for tag, _ in found.elements} == {tag for tag, _ in plain.elements}
+    assert not {"script", "iframe", "object", "embed", "form", "link", "base"} & {tag for tag, _ in found.elements}
+    text = "".join(found.text)
+    for place in places:
+        assert payload(place) in text or place == "factor", place
+    for _, attributes in found.elements:
+        assert not [name for name in attributes if name.startswith("on") or name == "style"]
+        for name in ("src", "href"):
+            value = attributes.get(name) or "#"
+            assert value.startswith(("data:image/png;base64,", "#", "./nights/")), value
+
+
+def test_the_policy_forbids_all_but_the_page_itself(screened):
+    page = write_report(screened).page.read_text()
+    policy = next(a["content"] for tag, a in Markup(page).elements if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
+    assert "unsafe" not in policy
+    assert page.index("Content-Security-Policy") < page.index("<title>")
+
+
+def test_pictures_are_embedded_small(screened):
+    page = write_report(screened).page.read_text()
+    pictures = pictures_of(page)
+    assert len(pictures) == 4
+    for data in pictures:
+        image = Image.open(io.BytesIO(data))
+        image.load()
+        assert image.format == "PNG" and image.width <= 440
+        assert len(data) < 60_000
+        hues = [(r, g, b) for _, (r, g, b) in image.convert("RGB").getcolors(1 << 16)]
+        assert any(r > 1.5 * b and r > 90 for r, g, b in hues), "clustered ones are orange"
+        assert any(b > 1.2 * r and b > 60 for r, g, b in hues), "the others are blue"
+
+
+def test_a_path_that_is_no_utf8_is_spelled_out(screened):
+    whole = cohorts.read(screened)
+    whole["images"][0]["warnings"] = ["caf\udce9"]
+    cohorts.write(screened, whole)
+    assert "caf\\udce9" in write_report(screened).page.read_text(encoding="utf-8")
+
+
+def test_formulas_are_no_formulas_in_the_tables(screened):
+    whole = cohorts.read(screened)
+    for entry in whole["images"]:
+        entry["factors"]["condition"] = "=HYPERLINK(0)"
+    cohorts.write(screened, whole)
+    write_report(screened)
+    for name in ("per_image.csv", "per_condition.csv"):
+        cells = [cell for row in cohorts.rows_of(screened / "report" / name) for cell in row.values()]
+        assert "'=HYPERLINK(0)" in cells and "=HYPERLINK(0)" not in cells
+
+
+def pictures_of(page):
+    return [base64.b64decode(data) for data in re.findall(r'src="data:image/png;base64,([^"]+)"', page)]
+
+
+def browse(url, *options, profile):
+    """Run a headless browser that reaches nothing but this machine."""
+    command = [
+        *(
+            CHROMIUM,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--hide-scrollbars",
+            f"--user-data-dir={profile}",
+        ),
+        *("--disable-background-networking", "--disable-component-update", "--no-first-run", "--window-size=1200,3000"),
+        *("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--virtual-time-budget=5000", *options, url),
+    ]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+
+
+@pytest.fixture
+def server():
+    """What a page would reach outside: a server on this machine that keeps the paths asked for."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1], asked
+    server.shutdown()
+
+
+@needs_chromium
+def test_a_browser_runs_nothing_of_it_and_asks_for_nothing(screened, server, tmp_path):
+    port, asked = server
+    control = tmp_path / "control.html"
+    control.write_text(f"<title>none</title><p>{payload('control', port)}</p>")
+    assert "<title>control</title>" in browse(control.as_uri(), "--dump-dom", profile=tmp_path / "profile")
+    assert "/control" in asked, "the payload does what it should where it is not escaped"
+    asked.clear()
+    poison(screened, port)
+    page = write_report(screened).page
+    dom = browse(page.as_uri(), "--dump-dom", profile=tmp_path / "profile")
+    assert re.findall("<title>([^<]*)</title>", dom)[0] == f"Cluster analysis: {screened.name}".replace(
+        "&", "&amp;"
+    ).replace("<", "&lt;").replace(">", "&gt;")
+    assert asked == []
+
+
+@needs_chromium
+def test_a_browser_shows_its_styles_and_pictures(screened, tmp_path):
+    page = write_report(screened).page
+    shot = tmp_path / "shot.png"
+    browse(page.as_uri(), f"--screenshot={shot}", profile=tmp_path / "profile")
+    colors = {color: n for n, color in Image.open(shot).convert("RGB").getcolors(1 << 24)}
+    assert colors.get(ALERT_COLOR, 0) > 5_000, "the policy lets its own styles through"
+    harness = tmp_path / "harness.html"
+    images = re.findall(r'<img src="data:[^>]+>', page.read_text())
+    script = "document.title = [...document.images].map(i => i.naturalWidth).join()"
+    harness.write_text("".join(images).replace('loading="lazy"', "") + f"<script>onload = () => {{{script}}}</script>")
+    dom = browse(harness.as_uri(), "--dump-dom", profile=tmp_path / "profile")
+    assert "<title>440,440,440,440</title>" in dom

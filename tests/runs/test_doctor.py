@@ -1,0 +1,112 @@
+"""What the doctor finds: each fault of a deployment is a line that names it."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from caml_dask.cli import main
+from caml_dask.executors.deployment.clusters import local_cluster
+from caml_dask.executors.deployment.settings import Batch, Existing, Local
+from caml_dask.runs.doctor import OK, PROBLEM, WARNING, examine, needed_bytes
+from caml_dask.settings import Settings
+
+SLURM = Batch("slurm", lifetime="50m", cluster={"cores": 2, "memory": "4GB", "walltime": "01:00:00", "interface": "lo"})
+
+
+@pytest.fixture
+def queued(tmp_path, monkeypatch):
+    """A machine on which jobs can be submitted, as far as the doctor looks: it never runs the command."""
+    (tmp_path / "sbatch").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+def lines(deployment, tmp_path, grade, inputs=(), settings=None, ask=False):
+    findings = examine(deployment, list(inputs), tmp_path / "out", settings or Settings(), ask)
+    return [finding.text for finding in findings if finding.grade == grade]
+
+
+def with_(**keywords):
+    return replace(SLURM, cluster={**SLURM.cluster, **keywords})
+
+
+def test_a_sound_deployment_has_no_problem(queued, tmp_path):
+    assert lines(SLURM, tmp_path, PROBLEM) == []
+    assert any("has caml_dask" in text for text in lines(SLURM, tmp_path, OK))
+
+
+@pytest.mark.parametrize(
+    ("deployment", "grade", "said"),
+    [
+        (with_(memory="1GB"), PROBLEM, "a worker has 0.5 GiB; the largest tile asks for about"),
+        (with_(interface="nowhere0"), PROBLEM, "interface = 'nowhere0'"),
+        (with_(interface=None), WARNING, "name an interface"),
+        (with_(colour="red"), PROBLEM, "colour"),
+        (with_(python="/nowhere/python"), WARNING, "/nowhere/python, which the jobs start, cannot be tried here"),
+        (with_(python=f"{sys.executable} -I -S"), PROBLEM, "has not caml_dask"),
+        (with_(python="/bin/true"), PROBLEM, "has not caml_dask"),
+        (with_(processes=1), WARNING, "a worker has 2 cores and uses one"),
+        (replace(SLURM, lifetime=None), WARNING, "no lifetime"),
+        (replace(SLURM, lifetime="59m"), WARNING, "is not two minutes below the walltime"),
+        (replace(SLURM, lifetime="soon"), PROBLEM, "soon"),
+        (replace(SLURM, lifetime="50m"), OK, "workers end of themselves after 50m"),
+        (replace(SLURM, shared=["/nowhere"]), PROBLEM, "/nowhere does not exist"),
+        (replace(SLURM, shared=["/"]), WARNING, "make sure that all nodes see it"),
+    ],
+)
+def test_each_fault_is_named(queued, tmp_path, deployment, grade, said):
+    found = lines(deployment, tmp_path, grade)
+    assert any(said in text for text in found), found
+
+
+def test_a_port_in_use_is_named(queued, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        found = lines(with_(scheduler_options={"port": port}), tmp_path, PROBLEM)
+    assert any(f"port {port} of 127.0.0.1 cannot be listened at" in text for text in found)
+
+
+def test_without_the_batch_system_nothing_can_be_submitted(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert any("sbatch is not found" in text for text in lines(SLURM, tmp_path, PROBLEM))
+
+
+def test_larger_tiles_ask_for_more_memory(tmp_path):
+    assert needed_bytes([], Settings(max_localizations=1_000_000)) > 1.5 * needed_bytes([], Settings())
+    assert lines(Local(workers=1, memory="4GiB"), tmp_path, PROBLEM) == []
+    large = Settings(max_localizations=20_000_000)
+    assert "choose a smaller --max-localizations" in lines(Local(1, "4GiB"), tmp_path, PROBLEM, settings=large)[0]
+
+
+def test_workers_of_a_scheduler_are_asked(tmp_path):
+    with local_cluster(1, memory="300MiB") as client:
+        standing = Existing(address=client.scheduler.address)
+        problems = lines(standing, tmp_path, PROBLEM, inputs=[Path("/nowhere.csv")])
+        assert lines(standing, tmp_path, OK)[-1] == "packages are the same on both sides"
+    assert any("does not see /nowhere.csv" in text for text in problems)
+    assert any("a worker has 0.3 GiB" in text for text in problems)
+
+
+def test_the_command_shows_the_job_and_says_by_its_exit_code_whether_it_may_be_queued(queued, tmp_path):
+    def call(text):
+        (tmp_path / "d.toml").write_text(text)
+        return CliRunner().invoke(
+            main, ["doctor", "--deploy", str(tmp_path / "d.toml"), "--out", str(tmp_path / "out")]
+        )
+
+    sound = 'kind = "slurm"\n[cluster]\nqueue = "night"\ncores = 1\nmemory = "4GB"\n'
+    told = call(sound)
+    assert told.exit_code == 0, told.output
+    findings, script = told.output.split("What would be submitted")
+    assert "\nok       " in findings
+    assert "#SBATCH -p night" in script and "--tls-key" in script
+    assert call(sound + 'interface = "nowhere0"\n').exit_code == 2
+    incomplete = call('kind = "slurm"\n')
+    assert incomplete.exit_code == 2 and "problem  dask-jobqueue cannot use the deployment" in incomplete.output

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from sklearn.base import clone
+from sklearn.cluster import DBSCAN
+from support import Threshold, TwoThresholds, simulated_table
+
+from caml_dask import CAML, analyze, open_run, read_localizations
+from caml_dask.errors import InputError, OutputError, StoreError, TooFewLocalizations, UsageError
+from caml_dask.runs.session import execute
+from caml_dask.schema import CLUSTERS, CLUSTERS_3D
+from caml_dask.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return simulated_table(tmp_path_factory.mktemp("input") / "field.csv", side_nm=4000.0)
+
+
+@pytest.fixture(scope="module")
+def xy(table):
+    read = read_localizations(table)
+    return np.column_stack([read["x_nm"].to_numpy(), read["y_nm"].to_numpy()])
+
+
+def test_takes_the_place_of_dbscan(xy):
+    for clusterer in (DBSCAN(eps=30, min_samples=5), CAML()):
+        labels = clusterer.fit_predict(xy)
+        assert labels.shape == (len(xy),)
+        assert set(np.unique(labels)) == set(range(-1, labels.max() + 1))
+
+
+def test_threads_change_no_result(xy):
+    one = CAML(n_jobs=1).fit(xy)
+    for n_jobs in (2, 5):
+        other = CAML(n_jobs=n_jobs, max_localizations=1500).fit(xy)
+        assert np.array_equal(one.labels_, other.labels_)
+        assert np.array_equal(one.p_clustered_, other.p_clustered_)
+    few, many = (analyze(xy, n_jobs=n, max_localizations=1500) for n in (1, 4))
+    assert few.points.equals(many.points)
+    assert few.clusters.equals(many.clusters)
+
+
+def test_labels_are_numbered_by_first_localization(xy):
+    fitted = CAML(max_localizations=500).fit(xy)
+    found = fitted.labels_[fitted.labels_ >= 0]
+    _, first = np.unique(found, return_index=True)
+    assert np.array_equal(np.argsort(first), np.arange(found.max() + 1))
+    assert fitted.p_clustered_.dtype == np.float32
+    assert np.array_equal(CAML().fit_predict(xy), fitted.labels_)
+    assert fitted.p_clustered_[fitted.labels_ >= 0].min() > 0.5
+
+
+def test_is_a_scikit_learn_estimator(xy):
+    model = clone(CAML(min_points=50))
+    assert model.get_params() == {"network": "XPILJZ", "min_points": 50, "max_localizations": None, "n_jobs": -1}
+    labels = model.set_params(min_points=10).fit_predict(pd.DataFrame(xy))
+    assert np.bincount(labels[labels >= 0]).min() >= 10
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "said"),
+    [
+        (np.full((200, 2), np.nan), ValueError, "NaN"),
+        (np.zeros((50, 2)), TooFewLocalizations, "XPILJZ needs 101 localizations; there are 50"),
+        (np.zeros((200, 5)), UsageError, "wanted"),
+        (
+            np.random.default_rng(0).random((200, 3)),
+            InputError,
+            "3 coordinates .*; XPILJZ takes 2: .*leave z out of the",
+        ),
+    ],
+)
+def test_bad_arrays_are_refused(data, error, said):
+    with pytest.raises(error, match=said):
+        CAML().fit(data)
+
+
+def test_analyze_agrees_with_the_clusterer(xy):
+    analysis, labels = analyze(xy), CAML().fit_predict(xy)
+    ids = analysis.points["cluster_id"].to_numpy()
+    assert np.array_equal(ids >= 0, labels >= 0)
+    assert np.array_equal(analysis.clusters["cluster_id"].to_numpy()[labels[labels >= 0]], ids[ids >= 0])
+    assert len(analysis.outlines) == len(analysis.clusters)
+    areas = np.array([outline.area for outline in analysis.outlines])
+    assert np.allclose(areas, analysis.clusters["area_nm2"], rtol=2e-3)
+    assert analysis.summary["clusters"] == len(analysis.clusters)
+
+
+def test_analyze_takes_tables_and_keeps_their_columns(xy):
+    expected = analyze(xy).points["cluster_id"]
+    frame = pd.DataFrame({"X": xy[:, 0] / 1000, "Y": xy[:, 1] / 1000, "photons": np.arange(len(xy))})
+    for table in (frame, pa.Table.from_pandas(frame)):
+        result = analyze(table, columns="x=X,y=Y,unit=um")
+        assert np.array_equal(result.points["photons"], np.arange(len(xy)))
+        assert np.allclose(result.points["x_nm"], xy[:, 0])
+        assert (result.points["cluster_id"] == expected).mean() > 0.999
+    with pytest.raises(InputError, match="unit"):
+        analyze(frame, columns="x=X,y=Y")
+    with pytest.raises(UsageError, match="unknown setting 'min_point': use one of model"):
+        analyze(xy, min_point=3)
+    with pytest.raises(InputError, match="accept them with --any-extent"):
+        analyze(xy / 100)
+    with pytest.raises(UsageError, match="an array is taken in nm"):
+        analyze(xy, columns="unit=um")
+    with pytest.raises(UsageError, match="is of type dict: give a text"):
+        analyze(xy, columns={"x": "X"})
+    with pytest.raises(UsageError, match="min_points='3' is of type str: give a whole number"):
+        analyze(xy, min_points="3")
+    with pytest.raises(UsageError, match="unknown model"):
+        analyze(xy, network="nonsense")
+
+
+def test_nan_rows_of_analyze_have_null_results(xy):
+    spoiled = np.vstack([xy, [[np.nan, 1.0]]])
+    result = analyze(spoiled)
+    assert result.points["cluster_id"].isna().tolist() == [False] * len(xy) + [True]
+    assert result.summary["dropped_nonfinite"] == 1
+
+
+def test_a_run_is_read_back(table, tmp_path):
+    (tmp_path / "bad.csv").write_text("")
+    execute([table, tmp_path / "bad.csv"], tmp_path / "out", Settings(), workers=0)
+    run = open_run(tmp_path / "out")
+    image = run.images["0001_field"]
+    assert list(run.failed) == ["0002_bad"]
+    assert len(image.points) == image.summary["rows"]
+    assert len(image.clusters) == len(image.outlines) == image.summary["clusters"]
+    assert sum(len(batch) for batch in image.points_in_batches(300)) == len(image.points)
+    with pytest.raises(OutputError, match="holds no run"):
+        open_run(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["points", "clusters", "outlines"])
+def test_a_damaged_result_is_refused_and_named(table, name, tmp_path):
+    """And the others are read all the same; the summary is damaged last."""
+    execute([table], tmp_path / "out", Settings(), workers=0)
+    path = tmp_path / "out" / "0001_field" / f"{name}.parquet"
+    damage(path)
+    image = open_run(tmp_path / "out").images["0001_field"]
+    with pytest.raises(StoreError, match=rf"{name}\.parquet is missing or altered: make it again with --resume"):
+        getattr(image, name)
+    assert len(image.clusters if name != "clusters" else image.points) > 10
+    path.unlink()
+    with pytest.raises(StoreError, match=f"{name}.parquet is missing"):
+        getattr(open_run(tmp_path / "out").images["0001_field"], name)
+    damage(tmp_path / "out" / "summary.json")
+    with pytest.raises(StoreError, match=r"summary\.json is damaged"):
+        open_run(tmp_path / "out")
+
+
+def damage(path):
+    """Flip one bit."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 1
+    path.write_bytes(content)
+
+
+def blobs(dimensions):
+    """Three dense blobs in a loose field, (160, d) nm."""
+    rng = np.random.default_rng(8)
+    centers = rng.uniform(500, 2500, (3, 1, dimensions))
+    dense = (centers + rng.normal(0, 8, (3, 20, dimensions))).reshape(-1, dimensions)
+    return rng.permutation(np.vstack([dense, rng.uniform(0, 3000, (100, dimensions))]))
+
+
+@pytest.fixture
+def model_of(monkeypatch):
+    """Lets a rule of a few lines stand for a network, under any name."""
+
+    def use(network):
+        monkeypatch.setattr("caml_dask.api.load", lambda name: network)
+
+    return use
+
+
+def test_localizations_in_3d(model_of):
+    model_of(Threshold(n_neighbors=19, rank=5, below=0.6, dimensions=3))
+    xyz = blobs(3)
+    analysis, fitted = analyze(xyz, network="3D"), CAML(network="3D", max_localizations=20).fit(xyz)
+    assert list(analysis.clusters) == [c.name for c in CLUSTERS_3D]
+    assert list(analysis.points)[:5] == ["loc_id", "x_nm", "y_nm", "z_nm", "p_clustered"]
+    assert fitted.n_features_in_ == 3 and fitted.labels_.max() + 1 == len(analysis.clusters) > 0
+    # Twenty localizations within a few tens of nm, in a field of some four per um3.
+    assert analysis.clusters["density_per_um3"].max() > 1e5 and (analysis.clusters["volume_nm3"] > 0).all()
+    assert {"volume_nm3", "extent_z_nm", "n_localizations"} <= set(analysis.summary["medians"])
+    areas = np.array([outline.area for outline in analysis.outlines])
+    assert np.allclose(areas, analysis.clusters["projected_area_nm2"], rtol=3e-3)
+    with_z = pd.DataFrame(xyz, columns=["x_nm", "y_nm", "z_nm"]).assign(photons=7)
+    again = analyze(with_z, network="3D")
+    assert again.clusters.equals(analysis.clusters) and set(again.points["photons"]) == {7}
+    with pytest.raises(InputError, match="2 coordinates a localization; threshold takes 3: use --network XPILJZ"):
+        analyze(xyz[:, :2], network="3D")
+
+
+def test_three_classes(model_of):
+    model_of(TwoThresholds(n_neighbors=19, rank=2, below=0.5))
+    rng = np.random.default_rng(2)
+    fiber = np.column_stack([500 + 10.0 * np.arange(40), np.full(40, 2000.0)])
+    pairs = np.stack(np.meshgrid(np.arange(4), np.arange(4)), axis=-1).reshape(-1, 2) * 8.0 + 1500
+    xy = rng.permutation(np.vstack([fiber, pairs, pairs + np.array([2.0, 0.0]), rng.uniform(0, 3000, (100, 2))]))
+    analysis, fitted = analyze(xy, network="three"), CAML(network="three").fit(xy)
+    points, summary = analysis.points, analysis.summary
+    assert list(points)[3:7] == ["p_non", "p_round", "p_fiber", "label"]
+    assert list(analysis.clusters) == [c.name for c in CLUSTERS]
+    assert fitted.class_labels_.dtype == np.int8 and np.array_equal(fitted.class_labels_, points["label"])
+    assert np.array_equal(fitted.p_clustered_, 1 - points["p_non"].to_numpy())
+    assert list(summary["by_class"]) == ["round", "fiber"]
+    for label, found in enumerate(summary["by_class"].values(), start=1):
+        mine = points["label"] == label
+        assert found["localizations"] == mine.sum()
+        assert found["in_clusters"] == (mine & (points["cluster_id"] >= 0)).sum()
+        assert found["percent_clustered"] == pytest.approx(100 * found["in_clusters"] / len(xy))
+        assert found["clusters"] == (analysis.clusters["label"] == label).sum()
+        assert found["clusters_per_um2"] == pytest.approx(found["clusters"] / summary["area_um2"])
+        sizes = analysis.clusters["n_localizations"][analysis.clusters["label"] == label]
+        assert found["medians"]["n_localizations"]["median"] == sizes.median()
+    for key in ("in_clusters", "clusters", "percent_clustered"):
+        assert summary[key] == pytest.approx(sum(found[key] for found in summary["by_class"].values()))
+    assert summary["labelled_clustered"] == (points["label"] > 0).sum()
+
+
+def test_two_classes_have_no_summary_by_class(xy):
+    fitted = CAML().fit(xy)
+    assert "by_class" not in analyze(xy).summary
+    assert np.array_equal(fitted.class_labels_ == 1, fitted.p_clustered_ > 0.5)

@@ -1,0 +1,112 @@
+"""Locks: one process at a time, who holds it is named, and the lock of a process that died is free."""
+
+from __future__ import annotations
+
+import fcntl
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from caml_dask.errors import OutputError
+from caml_dask.locks import holder, locked
+
+RACES, RACERS = 50, 4
+
+
+def race(folder, barrier, seen):
+    """Try for each of the directories at the same moment as the others; hold it until all have tried."""
+    for number in range(RACES):
+        barrier.wait()
+        try:
+            with locked(folder / str(number), ".here", "thing"):
+                seen.put((number, os.getpid(), "held"))
+                barrier.wait()
+        except OutputError as error:
+            seen.put((number, os.getpid(), str(error)))
+            barrier.wait()
+
+
+def test_fifty_races_have_one_winner_each_and_the_others_name_it(tmp_path):
+    """In every other race the lock of a process that died stands there, whose name must not be given."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for number in range(0, RACES, 2):
+        (tmp_path / str(number) / ".here").mkdir(parents=True)
+        (tmp_path / str(number) / ".here" / "lock").write_text(f"process {ended.pid} on {socket.gethostname()}")
+    context = multiprocessing.get_context("fork")
+    barrier, seen = context.Barrier(RACERS), context.Queue()
+    racers = [context.Process(target=race, args=(tmp_path, barrier, seen)) for _ in range(RACERS)]
+    for racer in racers:
+        racer.start()
+    told = [seen.get(timeout=300) for _ in range(RACES * RACERS)]
+    for racer in racers:
+        racer.join(timeout=300)
+        assert racer.exitcode == 0
+    assert sorted(number for number, _, said in told if said == "held") == list(range(RACES))
+    winners = {number: process for number, process, said in told if said == "held"}
+    for number, _, said in told:
+        assert said == "held" or f"in use by process {winners[number]} on {socket.gethostname()}" in said
+
+
+def test_who_comes_second_waits_for_the_name_of_the_first(tmp_path):
+    """Which may have the lock, and the name of one that died still stand in it."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    (tmp_path / ".here").mkdir()
+    lock = tmp_path / ".here" / "lock"
+    lock.write_text(f"process {ended.pid} on {socket.gethostname()}")
+    with lock.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        threading.Timer(0.2, lock.write_text, [f"process {os.getpid()} on {socket.gethostname()}"]).start()
+        with (
+            pytest.raises(OutputError, match=f"in use by process {os.getpid()} on"),
+            locked(tmp_path, ".here", "thing"),
+        ):
+            pass
+
+
+def test_the_holder_is_told_from_the_file_alone_and_forgotten_afterwards(tmp_path):
+    assert holder(tmp_path, ".here") is None
+    with locked(tmp_path / "a", ".here", "thing"):
+        found = holder(tmp_path / "a", ".here")
+        assert (found.process, found.host, found.ended) == (os.getpid(), socket.gethostname(), False)
+    assert holder(tmp_path / "a", ".here") is None
+
+
+def test_a_holder_that_was_killed_is_none_and_one_on_another_machine_may_live(tmp_path):
+    code = "import sys, time; from pathlib import Path; from caml_dask.locks import locked\n"
+    code += "with locked(Path(sys.argv[1]), '.here', 'thing'):\n print(flush=True)\n time.sleep(100)"
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    assert holder(tmp_path, ".here").process == process.pid
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert holder(tmp_path, ".here") is None
+    text = (tmp_path / ".here" / "lock").read_text()
+    (tmp_path / ".here" / "lock").write_text(text.replace(socket.gethostname(), "another-machine"))
+    assert str(holder(tmp_path, ".here")) == f"process {process.pid} on another-machine"
+    with locked(tmp_path, ".here", "thing"):
+        assert holder(tmp_path, ".here").process == os.getpid()
+
+
+def test_who_holds_it_with_others_is_not_taken_for_one_who_died(tmp_path):
+    (tmp_path / ".here").mkdir()
+    (tmp_path / ".here" / "lock").write_text("process 4711 on another-machine")
+    with locked(tmp_path, ".here", "thing", shared=True):
+        assert holder(tmp_path, ".here") is None
+
+
+def test_a_directory_that_holds_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.docx").write_text("")
+    with (
+        pytest.raises(OutputError, match=r"not empty \(thesis.docx\) and holds no thing"),
+        locked(tmp_path, ".h", "thing"),
+    ):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.docx"]
