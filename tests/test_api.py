@@ -100,7 +100,7 @@ def test_analyze_takes_tables_and_keeps_their_columns(xy):
         assert (result.points["cluster_id"] == expected).mean() > 0.999
     with pytest.raises(InputError, match="unit"):
         analyze(frame, columns="x=X,y=Y")
-    with pytest.raises(UsageError, match="unknown setting 'min_point': use one of model"):
+    with pytest.raises(UsageError, match="unknown setting 'min_point': use one of network"):
         analyze(xy, min_point=3)
     with pytest.raises(InputError, match="accept them with --any-extent"):
         analyze(xy / 100)
@@ -110,7 +110,7 @@ def test_analyze_takes_tables_and_keeps_their_columns(xy):
         analyze(xy, columns={"x": "X"})
     with pytest.raises(UsageError, match="min_points='3' is of type str: give a whole number"):
         analyze(xy, min_points="3")
-    with pytest.raises(UsageError, match="unknown model"):
+    with pytest.raises(UsageError, match="unknown network"):
         analyze(xy, network="nonsense")
 
 
@@ -168,7 +168,7 @@ def blobs(dimensions):
 
 
 @pytest.fixture
-def model_of(monkeypatch):
+def network_of(monkeypatch):
     """Lets a rule of a few lines stand for a network, under any name."""
 
     def use(network):
@@ -177,8 +177,8 @@ def model_of(monkeypatch):
     return use
 
 
-def test_localizations_in_3d(model_of):
-    model_of(Threshold(n_neighbors=19, rank=5, below=0.6, dimensions=3))
+def test_localizations_in_3d(network_of):
+    network_of(Threshold(n_neighbors=19, rank=5, below=0.6, dimensions=3))
     xyz = blobs(3)
     analysis, fitted = analyze(xyz, network="3D"), CAML(network="3D", max_localizations=20).fit(xyz)
     assert list(analysis.clusters) == [c.name for c in CLUSTERS_3D]
@@ -196,8 +196,8 @@ def test_localizations_in_3d(model_of):
         analyze(xyz[:, :2], network="3D")
 
 
-def test_three_classes(model_of):
-    model_of(TwoThresholds(n_neighbors=19, rank=2, below=0.5))
+def test_three_classes(network_of):
+    network_of(TwoThresholds(n_neighbors=19, rank=2, below=0.5))
     rng = np.random.default_rng(2)
     fiber = np.column_stack([500 + 10.0 * np.arange(40), np.full(40, 2000.0)])
     pairs = np.stack(np.meshgrid(np.arange(4), np.arange(4)), axis=-1).reshape(-1, 2) * 8.0 + 1500

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from caml_dask.atomic import held, publish, publish_json, publish_text, read_json
+from caml_dask.atomic import publish, publish_json, publish_text, read_json
 from caml_dask.errors import CamlError, DiskFullError, StoreError
+from caml_dask.locks import held
 
 CONTENT = {"rows": 17, "share": 0.1, "seconds": 1e-07, "word": "µ\n", "none": None, "list": [1, [2.5]]}
 

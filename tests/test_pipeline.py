@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from support import TwoThresholds, done_records, result_tables, same, simulated_table
 
-import caml_dask.pipeline as pipeline
-from caml_dask import analyze, read_localizations
+from caml_dask import analyze, pipeline, read_localizations
 from caml_dask.atomic import publish_json, read_json
 from caml_dask.errors import OutputError
+from caml_dask.executors import serial
 from caml_dask.io.run_directory import Run
 from caml_dask.io.store import DirectoryStore
 from caml_dask.runs.session import execute
@@ -59,7 +59,7 @@ class Stopped(BaseException):
 
 def stop_at(monkeypatch, place, after_write):
     """Stop the run at the `place`-th unit, before its work or between its files and its done record."""
-    real, count = pipeline.run_unit, iter(range(10**6))
+    real, count = serial.run_unit, iter(range(10**6))
 
     def unit(run, key):
         if next(count) == place:
@@ -75,7 +75,7 @@ def stop_at(monkeypatch, place, after_write):
     def stop(*_):
         raise Stopped
 
-    monkeypatch.setattr(pipeline, "run_unit", unit)
+    monkeypatch.setattr(serial, "run_unit", unit)
 
 
 @pytest.mark.parametrize("after_write", [False, True])
@@ -104,7 +104,7 @@ def test_a_unit_recorded_but_not_reported_is_not_done_again(table, tile, tmp_pat
     before = done_records(tmp_path / "out")
     for path in before:
         stage, unit = path.parts[-3], int(path.stem)
-        record = pipeline.run_unit(run, (0, stage if tile else "read", unit))
+        record = serial.run_unit(run, (0, stage if tile else "read", unit))
         assert (record["stage"], record["unit"]) == (stage, unit)
     assert done_records(tmp_path / "out") == before
 
@@ -145,7 +145,7 @@ def test_a_damaged_working_table_is_named_and_made_again(table, undisturbed, tmp
 
 def test_resuming_a_finished_run_runs_nothing(table, undisturbed, tmp_path, monkeypatch):
     execute([table], tmp_path / "out", Settings(), workers=0)
-    monkeypatch.setattr(pipeline, "run_unit", lambda *_: pytest.fail("a finished unit ran again"))
+    monkeypatch.setattr(serial, "run_unit", lambda *_: pytest.fail("a finished unit ran again"))
     assert execute([table], tmp_path / "out", Settings(), workers=0, resume=True).exit_code == 0
     assert same(result_tables(tmp_path / "out"), undisturbed)
 
@@ -327,14 +327,14 @@ def test_done_records_of_another_run_are_none(table, undisturbed, tmp_path):
 
 @pytest.mark.parametrize("failure", [MemoryError("no memory"), ArithmeticError("a defect"), KeyError("x")])
 def test_any_failure_stays_with_its_image(table, tmp_path, monkeypatch, failure):
-    real = pipeline.run_unit
+    real = serial.run_unit
 
     def unit(run, key):
         if key[0] == 0:
             raise failure
         return real(run, key)
 
-    monkeypatch.setattr(pipeline, "run_unit", unit)
+    monkeypatch.setattr(serial, "run_unit", unit)
     tables = [table, shutil.copy(table, tmp_path / "again.csv")]
     outcome = execute(tables, tmp_path / "out", Settings(), workers=0)
     assert outcome.exit_code == 3
@@ -378,7 +378,7 @@ def in_3d(path, z=None):
 
 def test_a_run_in_3d_of_three_classes(tmp_path, monkeypatch):
     network = Weighted(n_neighbors=19, rank=5, below=0.6, dimensions=3)
-    for place in ("caml_dask.pipeline.load", "caml_dask.runs.session.load"):
+    for place in ("caml_dask.executors.units.load", "caml_dask.runs.session.load"):
         monkeypatch.setattr(place, lambda name: network)
     table = in_3d(tmp_path / "cells.csv")
     for out, tile in (("one", None), ("many", 60)):

@@ -90,7 +90,7 @@ def rows(n, x="x [nm]", y="y [nm]", extra="", factor=1, offset=0):
         (rows(200), ["--columns", "x=x,unit=parsec"], 2, "names only one of x and y"),
         (rows(200), ["--columns", "unit=parsec"], 2, "unknown unit 'parsec'"),
         (rows(200), ["--columns", "nonsense"], 2, "cannot use 'nonsense'"),
-        (rows(200), ["--network", "GPT"], 2, "unknown model 'GPT': use one of XPILJZ"),
+        (rows(200), ["--network", "GPT"], 2, "unknown network 'GPT': use one of XPILJZ"),
         (rows(200), ["--area-um2", "-1"], 2, "positive area"),
         (rows(200), ["--max-localizations", "0"], 2, "a tile holds at least 1"),
         (rows(200), ["--resume", "--overwrite"], 2, "give one of them"),
@@ -338,10 +338,10 @@ def test_a_manifest_that_points_elsewhere_is_not_followed(command, table, tmp_pa
         ("87B144", "uniform-p40-r50-c50-d5", "median area"),
     ],
 )
-def test_every_other_network_runs_on_what_fits_it(command, tmp_path, model, scenario, said):
+def test_every_other_network_runs_on_what_fits_it(command, tmp_path, network, scenario, said):
     simulated = CliRunner().invoke(main, ["simulate", scenario, "--out", str(tmp_path / "in"), "--workers", "0"])
     assert simulated.exit_code == 0, simulated.output
-    result = command(*(tmp_path / "in").iterdir(), "--network", model)
+    result = command(*(tmp_path / "in").iterdir(), "--network", network)
     assert result.exit_code == 0, result.output
     assert said in result.stdout
     (image,) = (tmp_path / "out").glob("0001_*")
@@ -350,8 +350,8 @@ def test_every_other_network_runs_on_what_fits_it(command, tmp_path, model, scen
     assert right > 0.9
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())["images"][0]
     assert summary["clusters"] == len(pq.read_table(image / "clusters.parquet"))
-    if model == "3TXKFS":
+    if network == "3TXKFS":
         assert sum(found["clusters"] for found in summary["by_class"].values()) == summary["clusters"]
         assert {"p_non", "p_round", "p_fiber"} <= set(points.columns)
-    if model == "GAXJPR":
+    if network == "GAXJPR":
         assert summary["medians"]["volume_nm3"]["median"] > 0

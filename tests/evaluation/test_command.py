@@ -152,7 +152,7 @@ def test_workers_change_no_byte(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["GPT"], "unknown model 'GPT'"),
+        (["GPT"], "unknown network 'GPT'"),
         (["XPILJZ", "--grids", "moon"], "no grid 'moon' to evaluate: use one of densities"),
         (["XPILJZ", "--grids", "slabs"], "none of the grids slabs fits XPILJZ"),
         (["XPILJZ", "--samples", "0"], "at least one sample"),

@@ -65,7 +65,7 @@ def test_what_was_cancelled_meanwhile_does_not_count_as_company(monkeypatch):
         image_failed=lambda image, error: failed.setdefault(image.image_id, str(error)),
     )
     run = SimpleNamespace(root="out", images=[SimpleNamespace(image_id="poisoned"), SimpleNamespace(image_id="bad")])
-    work = executor.DaskExecutor(run, client, watch)
+    work = executor._Execution(run, client, watch, resumed=False, wait_s=60.0)
     killed = KilledWorker("link", None, 2)
     outcomes = iter([(POISON, "error", killed), (BAD, "finished", CamlError("a bad unit"))])
     real = work._ended.next
@@ -77,6 +77,6 @@ def test_what_was_cancelled_meanwhile_does_not_count_as_company(monkeypatch):
         return real(timeout_s)
 
     monkeypatch.setattr(work._ended, "next", next_)
-    work.execute()
+    work.finish()
     assert [unit for unit, _ in client.submitted].count(POISON) == 2
     assert failed["bad"] == "a bad unit" and "ended its worker each time" in failed["poisoned"]

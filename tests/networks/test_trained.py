@@ -110,7 +110,7 @@ def test_another_window_is_refused(network: TrainedNetwork, distances: np.ndarra
 
 
 @pytest.mark.parametrize("ask", [network, card, load])
-def test_an_unknown_model_lists_the_known_ones(ask):
+def test_an_unknown_network_lists_the_known_ones(ask):
     with pytest.raises(UsageError, match=r"'XPILJY'.*XPILJZ, 07VEJJ"):
         ask("XPILJY")
 

@@ -9,9 +9,9 @@ import pytest
 from support import done_records, result_tables, same, simulated_table
 
 from caml_dask import CAML, analyze
-from caml_dask.atomic import held
 from caml_dask.errors import CamlError, DiskFullError, InputError, OutputError, UsageError
 from caml_dask.io import run_directory as rundir
+from caml_dask.locks import held
 from caml_dask.runs.session import analyse, begun, execute
 from caml_dask.settings import ColumnMap, Settings
 

@@ -11,9 +11,9 @@ from support import done_records, result_tables, same
 
 from caml_dask.cli import main
 from caml_dask.errors import OutputError, UsageError
-from caml_dask.executors.job_array import finish, plan, run_share
 from caml_dask.io.run_directory import Run, locked
 from caml_dask.pipeline import STAGES
+from caml_dask.runs.job_array import finish, plan, run_share
 from caml_dask.screening.status import status_of
 from caml_dask.settings import Settings
 

@@ -23,7 +23,7 @@ from caml_dask.atomic import fingerprint
 from caml_dask.cli import main
 from caml_dask.errors import OutputError, WorkersError
 from caml_dask.executors.dask import DaskExecutor
-from caml_dask.executors.serial import run_serial
+from caml_dask.executors.serial import SerialExecutor
 from caml_dask.io.run_directory import Run
 from caml_dask.runs.progress import Lines
 from caml_dask.screening import screen as screening
@@ -318,11 +318,11 @@ def test_one_content_counts_once(folder):
 
 
 def test_failures_of_the_machine_are_tried_again_and_others_on_demand(folder, monkeypatch):
-    from caml_dask import pipeline
+    from caml_dask.executors import serial
 
     call(folder)
     simulated_table(folder / "bad.csv", side_nm=2500.0, seed=77)
-    run_unit = pipeline.run_unit
+    run_unit = serial.run_unit
 
     def no_room(run, key):
         if run.images[key[0]].path.name == "bad.csv":
@@ -330,7 +330,7 @@ def test_failures_of_the_machine_are_tried_again_and_others_on_demand(folder, mo
         return run_unit(run, key)
 
     with monkeypatch.context() as patched:
-        patched.setattr(pipeline, "run_unit", no_room)
+        patched.setattr(serial, "run_unit", no_room)
         full = call(folder)
     assert full.exit_code == 3 and "No space left on device" in full.stdout
     assert "11 of 12 images done, 1 image analysed" in call(folder).stdout
@@ -526,11 +526,11 @@ def test_a_failure_is_noted_until_the_image_is_done(made, tmp_path, monkeypatch)
 
     command = ["run", str(made[0] / "cell_0.csv"), "--out", str(tmp_path / "run"), "--workers", "0"]
     with monkeypatch.context() as patched:
-        patched.setattr("caml_dask.pipeline.run_unit", no_room)
+        patched.setattr("caml_dask.executors.serial.run_unit", no_room)
         assert CliRunner().invoke(main, command).exit_code == 4
     assert status_of(tmp_path / "run")["failures"] == {"0001_cell_0": "OSError: [Errno 28] No space left on device"}
     run = Run.open(tmp_path / "run")
-    run_serial(run, Lines(1, run.note_failure))
+    SerialExecutor().execute(run, Lines(1, run.note_failure))
     assert status_of(tmp_path / "run")["done"] == 1
     assert [path.name for path in (tmp_path / "run" / ".run" / "0001_cell_0").iterdir()] == ["done"]
 

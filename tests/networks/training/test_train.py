@@ -15,7 +15,7 @@ from caml_dask.networks.inference.features import norm_self, relative_positions
 from caml_dask.networks.registry import FitSettings, NetworkSpec, variant
 from caml_dask.networks.training import fit as fitting
 from caml_dask.networks.training import sets as training_sets
-from caml_dask.networks.training.card import measure_csr, measure_set, rates
+from caml_dask.networks.training.card import mean_rates, measure_csr, measure_set
 from caml_dask.networks.training.fit import LabelledInputs, fit
 from caml_dask.networks.training.sets import (
     SPLITS,
@@ -118,7 +118,7 @@ def test_finished_parts_are_not_simulated_again(work: Path, tmp_path: Path, monk
 
 def test_a_part_that_was_cut_short_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     part = missing_parts(TINY, tmp_path)[0]
-    monkeypatch.setattr(Path, "rename", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         compile_part(TINY, part, tmp_path)
     monkeypatch.undo()
@@ -207,15 +207,15 @@ def test_a_fit_that_was_interrupted_ends_like_one_that_was_not(name, settings, s
     sets = [LabelledInputs(entry.inputs(samples[s].windows), samples[s].labels) for s in ("train", "validation")]
     whole = fit(entry, *sets, settings, tmp_path / "whole.npz")
 
-    publish = fitting.publish
+    save_arrays = fitting.save_arrays
     turns = iter(range(9))
 
     def stop_at_the_second(at: Path, arrays) -> None:
         if next(turns) == 1:
             raise KeyboardInterrupt
-        publish(at, arrays)
+        save_arrays(at, arrays)
 
-    monkeypatch.setattr(fitting, "publish", stop_at_the_second)
+    monkeypatch.setattr(fitting, "save_arrays", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         fit(entry, *sets, settings, tmp_path / "cut.npz")
     resumed = fit(entry, *sets, settings, tmp_path / "cut.npz")
@@ -234,10 +234,10 @@ def test_a_finished_fit_is_read_and_not_done_again(samples, tmp_path: Path, monk
     assert first.epoch == 1
     assert first.loss == first.losses[0, 1] == first.losses[:, 1].min()
 
-    def publish(*_) -> None:
+    def save_arrays(*_) -> None:
         raise AssertionError("an epoch was done again")
 
-    monkeypatch.setattr(fitting, "publish", publish)
+    monkeypatch.setattr(fitting, "save_arrays", save_arrays)
     again = fit(entry, train_set, turned, QUICK, tmp_path / "fit.npz")
     assert again.losses.tolist() == first.losses.tolist()
     assert {k: a.tobytes() for k, a in again.weights.items()} == {k: a.tobytes() for k, a in first.weights.items()}
@@ -311,7 +311,7 @@ def test_measures_by_hand():
 
 def test_rates_of_three_classes_by_hand():
     truth, found = np.array([0, 0, 1, 1, 2, 2, 2, 2], np.int8), np.array([0, 1, 1, 1, 2, 2, 0, 2], np.int8)
-    assert rates(truth, found, 3) == {
+    assert mean_rates(truth, found, 3) == {
         "accuracy": 6 / 8,
         "f1": pytest.approx((2 / 4 + 4 / 5 + 6 / 7) / 3),
         "precision": pytest.approx((1 / 2 + 2 / 3 + 1) / 3),
