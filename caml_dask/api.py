@@ -28,13 +28,14 @@ from caml_dask.io.readers.in_memory import as_localizations
 from caml_dask.io.run_directory import Image, Run
 from caml_dask.io.store import DirectoryStore, MemoryStore
 from caml_dask.networks.trained import load
-from caml_dask.pipeline import LAST
+from caml_dask.pipeline import CARRIED, LAST
 from caml_dask.schema import NO_CLUSTER
 from caml_dask.settings import ColumnMap, Settings
 from caml_dask.stages.measure import clusters_of
 from caml_dask.stages.publish import summarise
 from caml_dask.stages.shared.measured import MeasuredClusters
 from caml_dask.stages.shared.work import Work, tile_size
+from caml_dask.stages.tables import LABELS, RESULT
 
 _LEAST_TILE = 20_000  # localizations; of smaller tiles the halos would be much of the work
 
@@ -93,7 +94,7 @@ def analyze(
     clusters = MeasuredClusters(work)
     outlines = pa.concat_tables(clusters.outlines())
     return Analysis(
-        points=work.store.get("points", 0).to_pandas(),
+        points=work.get(RESULT, 0).to_pandas(),
         clusters=pa.concat_tables(clusters.tables()).to_pandas(),
         outlines=shapely.from_wkb(outlines["outline"].to_numpy()),
         summary=summarise(work, clusters),
@@ -101,7 +102,7 @@ def analyze(
 
 
 def _work(settings: Settings) -> Work:
-    return Work(Image("in_memory"), settings, load(settings.network), MemoryStore())
+    return Work(Image("in_memory"), settings, load(settings.network), MemoryStore(), CARRIED)
 
 
 def _in_tiles(settings: Settings, n: int, threads: int) -> Settings:
@@ -168,7 +169,7 @@ class CAML(ClusterMixin, BaseEstimator):
         self.class_labels_ = np.zeros(len(points_nm), dtype=np.int8)
         first_score = work.network.score_columns[0]
         for tile in range(work.partition().n_tiles):
-            labels = work.store.get("labels", tile)
+            labels = work.get(LABELS, tile)
             rows = labels["loc_id"].to_numpy().astype(np.int64)
             cluster[rows] = clusters_of(work, tile)[0]
             score = labels[first_score].to_numpy()

@@ -19,4 +19,6 @@ STAGES = (
     publish.STAGE,
 )
 FIRST, LAST = STAGES[0], STAGES[-1]
+CARRIED = tuple(dict.fromkeys(name for stage in STAGES for name in stage.carries))
+"""Columns of the input that flow through the tiles beside the coordinates, where it has them."""
 STAGE_NAMED = {stage.name: stage for stage in STAGES}

@@ -19,26 +19,52 @@ COORDINATES = ("x_nm", "y_nm", "z_nm")
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table users see."""
+    """One column of a table.
+
+    name : with its unit as suffix
+    type : Arrow's
+    meaning : in a few words
+    optional : whether it may be missing
+    """
 
     name: str
     type: pa.DataType
     meaning: str
+    optional: bool = False
 
 
 POINTS = (
     Column("loc_id", pa.uint64(), "row of the localization in the input file, from 0"),
     Column("x_nm", pa.float64(), "x coordinate"),
     Column("y_nm", pa.float64(), "y coordinate"),
-    Column("z_nm", pa.float64(), "z coordinate, only where the input has one"),
-    Column("p_clustered", pa.float32(), "the network's score for clustered, 0 to 1, from a network of two classes"),
-    Column("p_non", pa.float32(), "the network's score for non-clustered, 0 to 1, from a network of three classes"),
-    Column("p_round", pa.float32(), "its score for clustered in a round cluster"),
-    Column("p_fiber", pa.float32(), "its score for clustered in a fiber"),
+    Column("z_nm", pa.float64(), "z coordinate, only where the input has one", optional=True),
+    Column(
+        "p_clustered",
+        pa.float32(),
+        "the network's score for clustered, 0 to 1, from a network of two classes",
+        optional=True,
+    ),
+    Column(
+        "p_non",
+        pa.float32(),
+        "the network's score for non-clustered, 0 to 1, from a network of three classes",
+        optional=True,
+    ),
+    Column("p_round", pa.float32(), "its score for clustered in a round cluster", optional=True),
+    Column("p_fiber", pa.float32(), "its score for clustered in a fiber", optional=True),
     Column("label", pa.int8(), "the network's class: 0 non-clustered, 1 clustered, 2 fiber"),
     Column("cluster_id", pa.int64(), "smallest loc_id of the cluster it belongs to; -1 where it belongs to none"),
     Column("window_saturated", pa.bool_(), "its neighbor window holds no localization of another class"),
 )
+
+CARRIED = (
+    Column("frame", pa.int64(), "frame of the acquisition, as the file counts them"),
+    Column("photons", pa.float64(), "photons of the localization"),
+    Column("background_photons", pa.float64(), "background, in photons"),
+    Column("uncertainty_nm", pa.float64(), "lateral localization precision, one standard deviation"),
+    Column("uncertainty_z_nm", pa.float64(), "axial localization precision, one standard deviation"),
+)
+"""Columns that stages may ask for beside the coordinates, under these names and in these units whatever the file's."""
 
 CLUSTERS = (
     Column("cluster_id", pa.int64(), "smallest loc_id of its members"),

@@ -36,7 +36,7 @@ def analyse(
         each = map if threads == 1 else pool.map  # one thread is this one
         for stage in STAGES[1:stop]:
             start = time.perf_counter()
-            records = list(each(partial(stage.run, work), range(stage.units(work))))
+            records = list(each(partial(stage.do, work), range(stage.units(work))))
             owned = stage.check_rows(work, [record.get("rows", 0) for record in records], owned)
             record = records[-1]
             seconds[stage.name] = time.perf_counter() - start

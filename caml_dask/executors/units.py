@@ -18,7 +18,7 @@ from caml_dask.executors.in_memory import read_or_analyse
 from caml_dask.io.run_directory import Image, Run, content_of
 from caml_dask.io.store import DirectoryStore
 from caml_dask.networks.trained import load
-from caml_dask.pipeline import FIRST, LAST, STAGE_NAMED
+from caml_dask.pipeline import CARRIED, FIRST, LAST, STAGE_NAMED
 from caml_dask.stages.shared.work import Work
 from caml_dask.stages.stage import Stage
 
@@ -28,7 +28,7 @@ Key = tuple[int, str, int]
 
 def work_of(run: Run, image: Image, store: DirectoryStore) -> Work:
     """The world of an image's stages in a run directory."""
-    return Work(image, run.settings, load(run.settings.network), store)
+    return Work(image, run.settings, load(run.settings.network), store, CARRIED)
 
 
 def run_unit(run: Run, key: Key) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def run_unit(run: Run, key: Key) -> dict[str, Any]:
             return standing  # its worker was lost between the record and its report
         start = time.perf_counter()
         work = work_of(run, run.images[index], store)
-        record = read_or_analyse(work) if stage is FIRST else stage.run(work, unit)
+        record = read_or_analyse(work) if stage is FIRST else stage.do(work, unit)
         if stage is FIRST:
             _check_input(run, run.images[index])
         record["seconds"] = time.perf_counter() - start

@@ -158,7 +158,8 @@ def _refuse_another_format(root: Path, manifest: Mapping[str, Any]) -> None:
     if found != FORMAT:
         raise OutputError(
             f"{root} holds a run of caml_dask {manifest.get('version', 'unknown')} in format {found}; caml_dask "
-            f"{__version__} reads format {FORMAT}: read it with the version that wrote it, or start anew with --overwrite"
+            f"{__version__} reads format {FORMAT}: read it with the version that wrote it, or start anew with "
+            "--overwrite"
         )
 
 

@@ -15,6 +15,7 @@ from caml_dask.spatial.partition import Partition
 from caml_dask.stages.shared.surroundings import Surroundings, halo, rows_within
 from caml_dask.stages.shared.work import Work, coordinates
 from caml_dask.stages.stage import OWNED_ROWS, Stage
+from caml_dask.stages.tables import BOXES, CUTS, FACTS, LABELS, TILE
 
 _SAMPLE = 512  # localizations whose window tells how wide the halo should be
 _HALO_SHARE = 0.99  # share of a tile's localizations that its halo should settle
@@ -25,7 +26,7 @@ _LEAST_HALO = 10  # halo rows always allowed, in multiples of the network's wind
 
 def classify(work: Work, unit: int) -> dict[str, Any]:
     """Score the localizations of one tile; keep the distances too where the settings ask for them."""
-    table = work.store.get("tile", unit)
+    table = work.get(TILE, unit)
     names = work.network.score_columns
     scores = np.full((len(table), len(names)), np.nan, np.float32)
     window_nm, nearest_nm = np.full(len(table), np.nan), np.full(len(table), np.nan)
@@ -45,7 +46,7 @@ def classify(work: Work, unit: int) -> dict[str, Any]:
         score(None)
     labels = {**dict(zip(names, scores.T, strict=True)), "label": work.network.labels(scores)}
     distances = {"window_nm": window_nm, "nearest_nm": nearest_nm}
-    work.store.put("labels", unit, pa.table({"loc_id": table["loc_id"], **labels, **distances}))
+    work.put(LABELS, unit, pa.table({"loc_id": table["loc_id"], **labels, **distances}))
     return {"rows": int(np.isfinite(scores).all(axis=1).sum()), "duplicates": int(np.count_nonzero(nearest_nm == 0))}
 
 
@@ -56,7 +57,7 @@ def certified_neighbors(work: Work, unit: int) -> Iterator[Neighbors]:
     twice as wide each time, until it is certified (DESIGN law 3).
     """
     tiles = work.partition()
-    own = coordinates(work.store.get("tile", unit))
+    own = coordinates(work.get(TILE, unit))
     k = work.network.n_neighbors
     pad = _first_pad(own, k) if tiles.n_tiles > 1 else 0.0
     around = _enough(work, tiles, unit, pad, k) if len(own) else None
@@ -94,7 +95,7 @@ def _enough(work: Work, tiles: Partition, unit: int, pad_nm: float, k: int) -> S
 
     Where the bound on its rows cut it short, that is widened instead: of many at one place a tight one leaves all out.
     """
-    here = len(work.store.get("tile", unit))
+    here = len(work.get(TILE, unit))
     most = max(here, _LEAST_HALO * k)
     while True:
         around = halo(work, tiles, unit, pad_nm, most)
@@ -118,7 +119,7 @@ def _ask_again(
 
     bound_nm : (m,) float64, for each pending row a k-th distance it is already known not to exceed.
     """
-    ids = work.store.get("tile", unit)["loc_id"].to_numpy()
+    ids = work.get(TILE, unit)["loc_id"].to_numpy()
     k = work.network.n_neighbors
     slack = 4 * np.spacing(np.abs(own).max())
     while len(pending):
@@ -157,7 +158,7 @@ def _tile_by_tile(
         for tile in np.argsort(apart, kind="stable"):
             if apart[tile] * (1 - 1e-9) > best[:, -1].max():
                 break
-            table = work.store.get("tile", int(tile))
+            table = work.get(TILE, int(tile))
             for start in range(0, len(table), _SPAN):
                 piece = table.slice(start, _SPAN)
                 d2 = sum((own[few, a, None] - c[None, :]) ** 2 for a, c in enumerate(coordinates(piece).T))
@@ -196,4 +197,12 @@ class _Features:
         self._done = stop
 
 
-STAGE = Stage("classify", "finding neighbors and scoring", "tile", classify, OWNED_ROWS)
+STAGE = Stage(
+    name="classify",
+    title="finding neighbors and scoring",
+    per="tile",
+    run=classify,
+    conserves=OWNED_ROWS,
+    reads=(FACTS, BOXES, CUTS, TILE),
+    writes=(LABELS,),
+)

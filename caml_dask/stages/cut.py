@@ -12,23 +12,32 @@ from caml_dask.spatial.links import CUT_FACTOR
 from caml_dask.stages.shared.links import clustered_rows, join, reached_tiles, spread
 from caml_dask.stages.shared.work import Work, coordinates, lookup
 from caml_dask.stages.stage import OWNED_ROWS, Stage
+from caml_dask.stages.tables import BOXES, COMPONENTS, CUTS, LABELS, PIECE_LINKS, PIECE_ROOTS, PIECES, REACH, TILE
 
 
 def cut(work: Work, unit: int) -> dict[str, Any]:
     """Drop the links longer than 2 sqrt(3) b of their component and take the components of a tile once more."""
     tiles, own = work.partition(), clustered_rows(work, unit)
-    tile, labels = work.store.get("tile", unit), work.store.get("labels", unit)
-    reach, bounds = work.store.get("reach", unit), work.store.get("components", unit)
+    tile, labels = work.get(TILE, unit), work.get(LABELS, unit)
+    reach, bounds = work.get(REACH, unit), work.get(COMPONENTS, unit)
     before = reach["root"].to_numpy()[own.rows]
     (b_nm,) = lookup(bounds["root"].to_numpy(), [bounds["b_nm"].to_numpy()], before, "components")
     radius = np.minimum(reach["reach_nm"].to_numpy()[own.rows], CUT_FACTOR * b_nm)
     everything = LabelledIndex.of_sorted(coordinates(tile), labels["label"].to_numpy())
     beyond = list(reached_tiles(work, tiles, unit, own, radius))
-    roots = join(work, unit, "piece_links", own, radius, everything, beyond)
-    work.store.put("pieces", unit, pa.table({"loc_id": tile["loc_id"], "root": spread(tile, own, roots)}))
+    roots = join(work, unit, PIECE_LINKS, own, radius, everything, beyond)
+    work.put(PIECES, unit, pa.table({"loc_id": tile["loc_id"], "root": spread(tile, own, roots)}))
     ids, first, count = np.unique(roots, return_index=True, return_counts=True)
-    work.store.put("piece_roots", unit, pa.table({"root": ids, "count": count, "b_nm": b_nm[first]}))
+    work.put(PIECE_ROOTS, unit, pa.table({"root": ids, "count": count, "b_nm": b_nm[first]}))
     return {"rows": len(tile)}
 
 
-STAGE = Stage("cut", "cutting long links", "tile", cut, OWNED_ROWS)
+STAGE = Stage(
+    name="cut",
+    title="cutting long links",
+    per="tile",
+    run=cut,
+    conserves=OWNED_ROWS,
+    reads=(BOXES, CUTS, TILE, LABELS, REACH, COMPONENTS),
+    writes=(PIECE_LINKS, PIECES, PIECE_ROOTS),
+)

@@ -12,12 +12,13 @@ from caml_dask.spatial.links import LEAST_NEIGHBORS, exact_sums, reach_nm
 from caml_dask.stages.shared.links import UNLINKED, clustered_rows, join, reached_tiles, spread
 from caml_dask.stages.shared.work import Work, coordinates
 from caml_dask.stages.stage import OWNED_ROWS, Stage
+from caml_dask.stages.tables import BOXES, CUTS, LABELS, LINKS, REACH, ROOTS, TILE
 
 
 def link(work: Work, unit: int) -> dict[str, Any]:
     """Reach of each clustered localization of a tile, and the components its links make inside the tile."""
     tiles, own = work.partition(), clustered_rows(work, unit)
-    tile, labels = work.store.get("tile", unit), work.store.get("labels", unit)
+    tile, labels = work.get(TILE, unit), work.get(LABELS, unit)
     everything = LabelledIndex.of_sorted(coordinates(tile), labels["label"].to_numpy())
     window_nm = labels["window_nm"].to_numpy()[own.rows]
     other_nm = everything.nearest_other_nm(own.points_nm, own.labels, window_nm)
@@ -36,11 +37,11 @@ def link(work: Work, unit: int) -> dict[str, Any]:
     radius[count < LEAST_NEIGHBORS] = UNLINKED
     saturated = np.zeros(len(tile), dtype=bool)
     saturated[own.rows] = np.isinf(other_nm)
-    roots = join(work, unit, "links", own, radius, everything, beyond)
+    roots = join(work, unit, LINKS, own, radius, everything, beyond)
     reach = np.full(len(tile), UNLINKED)
     reach[own.rows] = radius
     columns = {"loc_id": tile["loc_id"], "reach_nm": reach, "window_saturated": saturated}
-    work.store.put("reach", unit, pa.table({**columns, "root": spread(tile, own, roots)}))
+    work.put(REACH, unit, pa.table({**columns, "root": spread(tile, own, roots)}))
     _put_sums(work, unit, labels["nearest_nm"].to_numpy()[own.rows], roots)
     return {"rows": len(tile)}
 
@@ -52,7 +53,15 @@ def _put_sums(work: Work, unit: int, nearest_nm: np.ndarray, roots: np.ndarray) 
     starts = np.append(first, len(roots))
     values, offsets = exact_sums(nearest_nm[order], starts)
     sums = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values))
-    work.store.put("roots", unit, pa.table({"root": ids, "count": np.diff(starts), "sum_nearest_nm": sums}))
+    work.put(ROOTS, unit, pa.table({"root": ids, "count": np.diff(starts), "sum_nearest_nm": sums}))
 
 
-STAGE = Stage("link", "linking", "tile", link, OWNED_ROWS)
+STAGE = Stage(
+    name="link",
+    title="linking",
+    per="tile",
+    run=link,
+    conserves=OWNED_ROWS,
+    reads=(BOXES, CUTS, TILE, LABELS),
+    writes=(REACH, LINKS, ROOTS),
+)

@@ -14,6 +14,22 @@ from caml_dask.stages.shared.picture import put_pixels
 from caml_dask.stages.shared.tally import put_tally
 from caml_dask.stages.shared.work import Work, coordinates, lookup, xy
 from caml_dask.stages.stage import OWNED_ROWS, Stage
+from caml_dask.stages.tables import (
+    CHUNKS,
+    FACTS,
+    HULL,
+    LABELS,
+    MEASURED,
+    MEMBERSHIP,
+    NUMBERS,
+    OUTLINES,
+    PIECES,
+    PIXELS,
+    REACH,
+    TALLY,
+    TILE,
+    VISITORS,
+)
 
 
 def measure(work: Work, unit: int) -> dict[str, Any]:
@@ -21,10 +37,10 @@ def measure(work: Work, unit: int) -> dict[str, Any]:
     cluster, b_nm = clusters_of(work, unit)
     _put_membership(work, unit, cluster)
     _put_parts_of_summary(work, unit, cluster)
-    numbers = work.store.get("numbers", unit)
+    numbers = work.get(NUMBERS, unit)
     at_home = numbers["root"].to_numpy().astype(np.int64) == numbers["cluster_id"].to_numpy()
     home = np.sort(numbers["cluster_id"].to_numpy()[at_home])
-    visitors = work.store.get("visitors", unit)["tile"].to_pylist()
+    visitors = work.get(VISITORS, unit)["tile"].to_pylist()
     members = [_members(work, unit, cluster, b_nm, home)]
     members += [_members(work, visitor, *clusters_of(work, visitor), home) for visitor in visitors]
     ids, points, nearest_nm, labels, b = (np.concatenate(column) for column in zip(*members, strict=True))
@@ -42,9 +58,9 @@ def measure(work: Work, unit: int) -> dict[str, Any]:
     # the nearest other cluster is found once all are measured
     schema = arrow_schema(cluster_columns(work.dimensions()), leave_out=("nearest_cluster_nm",))
     table = pa.Table.from_arrays([_column(columns[f.name], f.type) for f in schema], schema=schema)
-    work.store.put("measured", unit, table, ranged=True)
+    work.put(MEASURED, unit, table)
     outlines = {"cluster_id": table["cluster_id"], "outline": _column(shapes.outline_wkb(), pa.binary())}
-    work.store.put("outlines", unit, pa.table(outlines), ranged=True)
+    work.put(OUTLINES, unit, pa.table(outlines))
     return {"rows": len(cluster), "clusters": len(table)}
 
 
@@ -55,9 +71,9 @@ def _column(values: Any, kind: pa.DataType) -> pa.Array:
 
 def clusters_of(work: Work, unit: int) -> tuple[np.ndarray, np.ndarray]:
     """cluster_id (n,) int64 and b (n,) float64 of each localization of a tile; -1 and 0 for none."""
-    roots = work.store.get("pieces", unit)["root"].to_numpy()
-    clustered = work.store.get("labels", unit)["label"].to_numpy() != NON_CLUSTERED
-    numbers = work.store.get("numbers", unit)
+    roots = work.get(PIECES, unit)["root"].to_numpy()
+    clustered = work.get(LABELS, unit)["label"].to_numpy() != NON_CLUSTERED
+    numbers = work.get(NUMBERS, unit)
     cluster = np.full(len(roots), NO_CLUSTER, dtype=np.int64)
     b_nm = np.zeros(len(roots))
     columns = [numbers["cluster_id"].to_numpy(), numbers["b_nm"].to_numpy()]
@@ -72,30 +88,38 @@ def _members(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """cluster_id, coordinates, nearest distance, label and b of a tile's localizations in the `home` clusters."""
     mine = np.isin(cluster, home) & (cluster != NO_CLUSTER)
-    labels = work.store.get("labels", unit)
+    labels = work.get(LABELS, unit)
     nearest_nm, label = (labels[name].to_numpy()[mine] for name in ("nearest_nm", "label"))
-    return cluster[mine], coordinates(work.store.get("tile", unit))[mine], nearest_nm, label, b_nm[mine]
+    return cluster[mine], coordinates(work.get(TILE, unit))[mine], nearest_nm, label, b_nm[mine]
 
 
 def _put_parts_of_summary(work: Work, unit: int, cluster: np.ndarray) -> None:
     """What the last stage, which is one unit, need not look at the tile's localizations for."""
-    points_nm = xy(work.store.get("tile", unit))
-    put_tally(work, unit, cluster, work.store.get("reach", unit)["window_saturated"].to_numpy(zero_copy_only=False))
+    points_nm = xy(work.get(TILE, unit))
+    put_tally(work, unit, cluster, work.get(REACH, unit)["window_saturated"].to_numpy(zero_copy_only=False))
     put_hull(work, unit, points_nm)
     if work.store.has_outputs:
-        put_pixels(work, unit, points_nm, work.store.get("labels", unit)["label"].to_numpy(), cluster)
+        put_pixels(work, unit, points_nm, work.get(LABELS, unit)["label"].to_numpy(), cluster)
 
 
 def _put_membership(work: Work, unit: int, cluster: np.ndarray) -> None:
-    labels = work.store.get("labels", unit)
+    labels = work.get(LABELS, unit)
     table = labels.select(["loc_id", *work.network.score_columns, "label"])
     table = table.append_column("cluster_id", pa.array(cluster))
-    table = table.append_column("window_saturated", work.store.get("reach", unit)["window_saturated"])
+    table = table.append_column("window_saturated", work.get(REACH, unit)["window_saturated"])
     ids = labels["loc_id"].to_numpy()
     order = np.argsort(ids)
     # in parts by chunk of the input, each of which brings its own together
-    starts = np.searchsorted(ids[order], work.store.get("chunks", 0)["first_id"].to_numpy())
-    work.store.put("membership", unit, table.take(pa.array(order)), [*starts.tolist(), len(ids)])
+    starts = np.searchsorted(ids[order], work.get(CHUNKS, 0)["first_id"].to_numpy())
+    work.put(MEMBERSHIP, unit, table.take(pa.array(order)), [*starts.tolist(), len(ids)])
 
 
-STAGE = Stage("measure", "outlining and measuring", "tile", measure, OWNED_ROWS)
+STAGE = Stage(
+    name="measure",
+    title="outlining and measuring",
+    per="tile",
+    run=measure,
+    conserves=OWNED_ROWS,
+    reads=(FACTS, CHUNKS, TILE, LABELS, REACH, PIECES, NUMBERS, VISITORS),
+    writes=(MEMBERSHIP, MEASURED, OUTLINES, TALLY, HULL, PIXELS),
+)

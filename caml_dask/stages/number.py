@@ -10,14 +10,15 @@ import pyarrow as pa
 from caml_dask.schema import NO_CLUSTER
 from caml_dask.stages.shared.links import component_of, components
 from caml_dask.stages.shared.work import Work
-from caml_dask.stages.stage import Stage
+from caml_dask.stages.stage import UNCOMPARED, Stage
+from caml_dask.stages.tables import BOXES, CUTS, NUMBERS, PIECE_LINKS, PIECE_ROOTS, PIECES, VISITORS
 
 
 def number(work: Work, unit: int) -> dict[str, Any]:
     """Give every piece its cluster_id, the smallest loc_id of its members, or -1 where it has too few."""
     n_tiles = work.partition().n_tiles
-    joined = components(work, n_tiles, "piece_links", "pieces")
-    tables = [work.store.get("piece_roots", tile) for tile in range(n_tiles)]
+    joined = components(work, n_tiles, PIECE_LINKS, PIECES)
+    tables = [work.get(PIECE_ROOTS, tile) for tile in range(n_tiles)]
     tile_of_row = np.repeat(np.arange(n_tiles), [len(t) for t in tables])
     whole = pa.concat_tables(tables)
     roots = whole["root"].to_numpy()
@@ -35,9 +36,17 @@ def number(work: Work, unit: int) -> dict[str, Any]:
     starts = np.searchsorted(tile_of_row, np.arange(n_tiles + 1))
     for tile in range(n_tiles):
         here = slice(starts[tile], starts[tile + 1])
-        work.store.put("numbers", tile, pa.table({name: column[here] for name, column in columns.items()}))
-        work.store.put("visitors", tile, pa.table({"tile": visits[visits[:, 0] == tile, 1]}))
+        work.put(NUMBERS, tile, pa.table({name: column[here] for name, column in columns.items()}))
+        work.put(VISITORS, tile, pa.table({"tile": visits[visits[:, 0] == tile, 1]}))
     return {"clusters": int(kept.sum())}
 
 
-STAGE = Stage("number", "numbering clusters", "image", number)
+STAGE = Stage(
+    name="number",
+    title="numbering clusters",
+    per="image",
+    run=number,
+    conserves=UNCOMPARED,
+    reads=(BOXES, CUTS, PIECE_LINKS, PIECES, PIECE_ROOTS),
+    writes=(NUMBERS, VISITORS),
+)

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from caml_dask.spatial.partition import partition
 from caml_dask.stages.shared.work import Work, coordinates, finite, tile_size
-from caml_dask.stages.stage import Stage
+from caml_dask.stages.stage import UNCOMPARED, Stage
+from caml_dask.stages.tables import BOXES, CUTS, FACTS, INPUT
 
 
 def plan(work: Work, unit: int) -> dict[str, Any]:
@@ -19,16 +20,24 @@ def plan(work: Work, unit: int) -> dict[str, Any]:
 
     def stream() -> Iterator[np.ndarray]:
         for chunk in range(facts["chunks"]):
-            points = coordinates(work.store.get("input", chunk, facts["coordinates"]))
+            points = coordinates(work.get(INPUT, chunk, facts["coordinates"]))
             yield points[:, :2] if facts["finite"] == facts["rows"] else points[finite(points)][:, :2]
 
     tiles = partition(stream, facts["finite"], facts["bounds_nm"], tile_size(work.settings, facts["finite"]))
     corners = np.hstack([tiles.lower_nm, tiles.upper_nm])
     names = ("x0_nm", "y0_nm", "x1_nm", "y1_nm")
-    work.store.put("boxes", 0, pa.table({name: corners[:, i] for i, name in enumerate(names)}))
+    work.put(BOXES, 0, pa.table({name: corners[:, i] for i, name in enumerate(names)}))
     cuts = {"axis": tiles.axis, "at_nm": tiles.at_nm, "below": tiles.below, "above": tiles.above}
-    work.store.put("cuts", 0, pa.table(cuts))
+    work.put(CUTS, 0, pa.table(cuts))
     return {"rows": facts["finite"], "tiles": tiles.n_tiles}
 
 
-STAGE = Stage("plan", "planning tiles", "image", plan)
+STAGE = Stage(
+    name="plan",
+    title="planning tiles",
+    per="image",
+    run=plan,
+    conserves=UNCOMPARED,
+    reads=(FACTS, INPUT),
+    writes=(BOXES, CUTS),
+)

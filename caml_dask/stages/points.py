@@ -12,6 +12,7 @@ from caml_dask.errors import ConservationError
 from caml_dask.schema import COORDINATES, POINTS, arrow_schema
 from caml_dask.stages.shared.work import Work, coordinates, finite, parquet_options
 from caml_dask.stages.stage import EVERY_ROW, Stage
+from caml_dask.stages.tables import FACTS, INPUT, MEMBERSHIP, RESULT, SCATTERED
 
 POINTS_SCHEMA = arrow_schema(POINTS)
 _MEMBERSHIP = ("label", "cluster_id", "window_saturated")
@@ -19,10 +20,10 @@ _MEMBERSHIP = ("label", "cluster_id", "window_saturated")
 
 def points(work: Work, unit: int) -> dict[str, Any]:
     """Join the results back to one chunk of the input, in its own row order; rows left out keep null results."""
-    table = work.store.get("input", unit)
+    table = work.get(INPUT, unit)
     ids = table["loc_id"].to_numpy()
-    tiles = work.store.filled("scattered", unit) or [0]
-    results = pa.concat_tables([work.store.get_part("membership", tile, unit) for tile in tiles])
+    tiles = work.filled(SCATTERED, unit) or [0]
+    results = pa.concat_tables([work.get_part(MEMBERSHIP, tile, unit) for tile in tiles])
     found = np.searchsorted(ids, results["loc_id"].to_numpy())
     expected = np.flatnonzero(finite(coordinates(table)))
     order = np.argsort(results["loc_id"].to_numpy())
@@ -44,7 +45,7 @@ def points(work: Work, unit: int) -> dict[str, Any]:
         name = points_file(work.facts()["chunks"], unit)
         work.store.output(name, lambda path: pq.write_table(joined, path, **parquet_options(joined.schema)))
     else:
-        work.store.put("points", unit, joined)
+        work.put(RESULT, unit, joined)
     return {"rows": len(table), "finite": len(found)}
 
 
@@ -53,4 +54,12 @@ def points_file(chunks: int, chunk: int) -> str:
     return "points.parquet" if chunks == 1 else f"points/part-{chunk:05d}.parquet"
 
 
-STAGE = Stage("points", "writing points", "chunk", points, EVERY_ROW)
+STAGE = Stage(
+    name="points",
+    title="writing points",
+    per="chunk",
+    run=points,
+    conserves=EVERY_ROW,
+    reads=(FACTS, INPUT, SCATTERED, MEMBERSHIP),
+    writes=(RESULT,),
+)

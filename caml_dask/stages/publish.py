@@ -14,7 +14,8 @@ from caml_dask.stages.shared.picture import draw
 from caml_dask.stages.shared.tally import Counts, tally
 from caml_dask.stages.shared.warnings import warnings
 from caml_dask.stages.shared.work import Work
-from caml_dask.stages.stage import Stage
+from caml_dask.stages.stage import UNCOMPARED, Stage
+from caml_dask.stages.tables import BOXES, CUTS, FACTS, HULL, MEASURED, MEMBERSHIP, OUTLINES, PIXELS, TALLY, TILE
 from caml_dask.stats import median_iqr
 
 
@@ -99,4 +100,12 @@ def _medians(clusters: MeasuredClusters, which: np.ndarray) -> dict[str, Any]:
     }
 
 
-STAGE = Stage("publish", "writing clusters and picture", "image", publish)
+STAGE = Stage(
+    name="publish",
+    title="writing clusters and picture",
+    per="image",
+    run=publish,
+    conserves=UNCOMPARED,
+    reads=(FACTS, BOXES, CUTS, TILE, MEMBERSHIP, MEASURED, OUTLINES, TALLY, HULL, PIXELS),
+    writes=(),
+)

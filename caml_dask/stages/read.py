@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from caml_dask.errors import ContradictedError, InputError, TooFewLocalizations
+from caml_dask.io.readers.carried import CarriedColumn, find_carried
 from caml_dask.io.readers.sources import open_source
 from caml_dask.networks.registry import NETWORKS
-from caml_dask.schema import COORDINATES
+from caml_dask.schema import COORDINATES, arrow_schema
 from caml_dask.settings import (
     FARTHEST_COMPUTED_NM,
     FARTHEST_NM,
@@ -20,7 +22,8 @@ from caml_dask.settings import (
     SMALLEST_SPAN_NM,
 )
 from caml_dask.stages.shared.work import CHUNK_ROWS, Work, coordinates, finite
-from caml_dask.stages.stage import Stage
+from caml_dask.stages.stage import UNCOMPARED, Stage
+from caml_dask.stages.tables import CHUNKS, FACTS, INPUT
 
 
 def read(work: Work, unit: int) -> dict[str, Any]:
@@ -68,7 +71,7 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
     rows = finite_rows = chunks = 0
     first_ids = []
     lower, upper, farthest = np.full(2, np.inf), np.full(2, -np.inf), 0.0
-    names = list(COORDINATES[:2])
+    names, carried = list(COORDINATES[:2]), list[CarriedColumn]()
     for table in tables:
         points = coordinates(table)
         whole = finite(points)
@@ -84,15 +87,17 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
             upper = np.maximum(upper, [column[whole].max() for column in points.T[:2]])
             farthest = max(farthest, float(np.abs(points[whole]).max()))
         names = list(COORDINATES[: points.shape[1]])
-        work.store.put("input", chunks, table)
+        own = [name for name in table.column_names if name not in ("loc_id", *names)]
+        carried = find_carried(own, work.carried)
+        work.put(INPUT, chunks, table)
         first_ids.append(table["loc_id"][0].as_py() if len(table) else 0)
         rows, finite_rows, chunks = rows + len(table), finite_rows + int(whole.sum()), chunks + 1
     facts: dict[str, Any] = {"rows": rows, "finite": finite_rows, "chunks": chunks, "coordinates": names}
-    facts |= {"bounds_nm": [*lower.tolist(), *upper.tolist()]}
+    facts |= {"bounds_nm": [*lower.tolist(), *upper.tolist()], "carried": [asdict(column) for column in carried]}
     check_fits(work, finite_rows, len(names))
     _check_extent(work, float((upper - lower).max()), farthest)
-    work.store.put("facts", 0, pa.Table.from_pylist([facts]))
-    work.store.put("chunks", 0, pa.table({"first_id": pa.array(first_ids, pa.uint64())}))
+    work.put(FACTS, 0, pa.Table.from_pylist([facts], arrow_schema(FACTS.columns)))
+    work.put(CHUNKS, 0, pa.table({"first_id": pa.array(first_ids, pa.uint64())}))
     return facts
 
 
@@ -146,4 +151,12 @@ def check_fits(work: Work, n: int, dimensions: int) -> None:
         raise TooFewLocalizations(f"{name} needs {window + 1} localizations; there are {n}: {hint}", work.image.path)
 
 
-STAGE = Stage("read", "reading", "image", read)
+STAGE = Stage(
+    name="read",
+    title="reading",
+    per="image",
+    run=read,
+    conserves=UNCOMPARED,
+    reads=(),
+    writes=(INPUT, FACTS, CHUNKS),
+)

@@ -2,30 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from caml_dask.schema import COORDINATES
+from caml_dask.schema import CARRIED, COORDINATES
 from caml_dask.stages.shared.work import Work, coordinates, finite, xy
 from caml_dask.stages.stage import FINITE_ROWS, Stage
+from caml_dask.stages.tables import BOXES, CUTS, FACTS, INPUT, SCATTERED
 
 
 def scatter(work: Work, unit: int) -> dict[str, Any]:
     """Deal the finite rows of one chunk out to the tiles that own them."""
     tiles = work.partition()
-    table = _finite(work.store.get("input", unit))
+    table = _finite(work.get(INPUT, unit), work.facts()["carried"])
     owner = tiles.tile_of(xy(table))
     parts = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=tiles.n_tiles))])
-    work.store.put("scattered", unit, table.take(pa.array(np.argsort(owner, kind="stable"))), parts.tolist())
+    work.put(SCATTERED, unit, table.take(pa.array(np.argsort(owner, kind="stable"))), parts.tolist())
     return {"rows": len(table)}
 
 
-def _finite(table: pa.Table) -> pa.Table:
-    """loc_id and coordinates of the rows whose coordinates are finite."""
+def _finite(table: pa.Table, carried: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """loc_id, coordinates and carried columns of the rows whose coordinates are finite."""
     names = ["loc_id", *(name for name in COORDINATES if name in table.column_names)]
-    return table.select(names).filter(pa.array(finite(coordinates(table))))
+    rows = table.select(names)
+    for column in carried:
+        rows = rows.append_column(column["name"], _in_unit(table[column["column"]], column["name"], column["factor"]))
+    return rows.filter(pa.array(finite(coordinates(table))))
 
 
-STAGE = Stage("scatter", "dealing rows to tiles", "chunk", scatter, FINITE_ROWS)
+def _in_unit(values: pa.ChunkedArray, name: str, factor: float) -> pa.ChunkedArray:
+    """A carried column as :data:`caml_dask.schema.CARRIED` has it; of another name as the file has it."""
+    kind = next((column.type for column in CARRIED if column.name == name), values.type)
+    scaled = values if factor == 1.0 else pc.multiply(values, factor)
+    return scaled if scaled.type == kind else pc.cast(scaled, kind)
+
+
+STAGE = Stage(
+    name="scatter",
+    title="dealing rows to tiles",
+    per="chunk",
+    run=scatter,
+    conserves=FINITE_ROWS,
+    reads=(FACTS, BOXES, CUTS, INPUT),
+    writes=(SCATTERED,),
+)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from caml_dask.errors import ConservationError
 from caml_dask.stages.shared.work import Work
+from caml_dask.stages.tables import Table
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,24 @@ class Stage:
     name : as it stands in records
     title : what it does, as users read it while it runs
     per : what its units are: the "image" itself, the "chunk" of its input, or the "tile"
-    run : does one unit and returns its record, with `rows` where localizations flow through it
+    run : does one unit and returns its record, with `rows` where localizations flow through it; call :meth:`do`
     conserves : what the rows of all its units add up to
+    reads, writes : the tables it touches
+    carries : columns of the input it needs beside the coordinates, by their names in ``schema.CARRIED`` or in the file
     """
 
     name: str
     title: str
     per: str
     run: Callable[[Work, int], dict[str, Any]]
-    conserves: Conservation = UNCOMPARED
+    conserves: Conservation
+    reads: tuple[Table, ...]
+    writes: tuple[Table, ...]
+    carries: tuple[str, ...] = ()
+
+    def do(self, work: Work, unit: int) -> dict[str, Any]:
+        """Do one unit, with no other tables at hand than the declared ones; returns its record."""
+        return self.run(replace(work, reads=self.reads, writes=self.writes), unit)
 
     def units(self, work: Work) -> int:
         """How many units it has, once the stages before it are done."""

@@ -12,14 +12,15 @@ import pyarrow as pa
 from caml_dask.spatial.links import OUTLINE_FACTOR
 from caml_dask.stages.shared.links import component_of, components
 from caml_dask.stages.shared.work import Work
-from caml_dask.stages.stage import Stage
+from caml_dask.stages.stage import UNCOMPARED, Stage
+from caml_dask.stages.tables import BOXES, COMPONENTS, CUTS, LINKS, REACH, ROOTS
 
 
 def stitch(work: Work, unit: int) -> dict[str, Any]:
     """Components over all tiles, and b = 1.2 x the mean nearest-neighbor distance of each one's members."""
     n_tiles = work.partition().n_tiles
-    joined = components(work, n_tiles, "links", "reach")
-    tables = [work.store.get("roots", tile) for tile in range(n_tiles)]
+    joined = components(work, n_tiles, LINKS, REACH)
+    tables = [work.get(ROOTS, tile) for tile in range(n_tiles)]
     whole = pa.concat_tables(tables).combine_chunks()
     component = component_of(*joined, whole["root"].to_numpy())
     ids, group = np.unique(component, return_inverse=True)
@@ -34,8 +35,16 @@ def stitch(work: Work, unit: int) -> dict[str, Any]:
     stop = 0
     for tile, table in enumerate(tables):
         start, stop = stop, stop + len(table)
-        work.store.put("components", tile, pa.table({"root": table["root"], "b_nm": b_nm[group[start:stop]]}))
+        work.put(COMPONENTS, tile, pa.table({"root": table["root"], "b_nm": b_nm[group[start:stop]]}))
     return {"components": len(ids)}
 
 
-STAGE = Stage("stitch", "stitching across tiles", "image", stitch)
+STAGE = Stage(
+    name="stitch",
+    title="stitching across tiles",
+    per="image",
+    run=stitch,
+    conserves=UNCOMPARED,
+    reads=(BOXES, CUTS, LINKS, REACH, ROOTS),
+    writes=(COMPONENTS,),
+)

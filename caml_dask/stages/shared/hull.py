@@ -7,6 +7,7 @@ import pyarrow as pa
 import shapely
 
 from caml_dask.stages.shared.work import Work, xy
+from caml_dask.stages.tables import HULL
 
 
 def put_hull(work: Work, unit: int, points_nm: np.ndarray) -> None:
@@ -14,10 +15,10 @@ def put_hull(work: Work, unit: int, points_nm: np.ndarray) -> None:
     # a closed line takes the coordinates as they are, where a multipoint makes an object of each
     line = shapely.linestrings(np.vstack([points_nm, points_nm[:1]]))
     x, y = shapely.get_coordinates(shapely.convex_hull(line)).T
-    work.store.put("hull", unit, pa.table({"x_nm": x, "y_nm": y}))
+    work.put(HULL, unit, pa.table({"x_nm": x, "y_nm": y}))
 
 
 def hull_area_um2(work: Work) -> float:
     """Area of the convex hull of the image's localizations, from the hulls of its tiles."""
-    hulls = [xy(work.store.get("hull", tile)) for tile in range(work.partition().n_tiles)]
+    hulls = [xy(work.get(HULL, tile)) for tile in range(work.partition().n_tiles)]
     return float(shapely.MultiPoint(np.vstack(hulls)).convex_hull.area) / 1e6

@@ -17,6 +17,7 @@ from caml_dask.spatial.labelled import LabelledIndex
 from caml_dask.spatial.links import merge
 from caml_dask.spatial.partition import Partition
 from caml_dask.stages.shared.work import Work, coordinates, lookup, xy
+from caml_dask.stages.tables import LABELS, TILE, Table
 
 UNLINKED = -1.0
 _LINK_COLUMNS = ("root", "foreign_id", "foreign_tile")
@@ -48,7 +49,7 @@ class ReachedTile:
 
 
 def clustered_rows(work: Work, unit: int) -> Clustered:
-    tile, labels = work.store.get("tile", unit), work.store.get("labels", unit)["label"].to_numpy()
+    tile, labels = work.get(TILE, unit), work.get(LABELS, unit)["label"].to_numpy()
     rows = np.flatnonzero(labels != NON_CLUSTERED)
     return Clustered(rows, tile["loc_id"].to_numpy()[rows], coordinates(tile)[rows], labels[rows])
 
@@ -72,7 +73,7 @@ def reached_tiles(
         who = crossing[tiles.distance_nm(int(other), plane[crossing]) <= radius_nm[crossing]]
         if other == unit or not len(who):
             continue
-        table, labels = work.store.get("tile", int(other)), work.store.get("labels", int(other))
+        table, labels = work.get(TILE, int(other)), work.get(LABELS, int(other))
         lower = (plane[who] - radius_nm[who, None]).min(axis=0)
         upper = (plane[who] + radius_nm[who, None]).max(axis=0)
         points = xy(table)
@@ -91,13 +92,13 @@ def spread(tile: pa.Table, own: Clustered, roots: np.ndarray) -> np.ndarray:
 def join(
     work: Work,
     unit: int,
-    name: str,
+    table: Table,
     own: Clustered,
     radius_nm: np.ndarray,
     everything: LabelledIndex,
     beyond: list[ReachedTile],
 ) -> np.ndarray:
-    """Local roots of the clustered rows, (m,) uint64; the distinct links to other tiles are stored as `name`."""
+    """Local roots of the clustered rows, (m,) uint64; the distinct links to other tiles are stored as `table`."""
     reach = np.full(everything.index.n, UNLINKED)
     reach[own.rows] = radius_nm
     place = np.full(everything.index.n, -1, dtype=np.int64)
@@ -116,23 +117,23 @@ def join(
         ends = roots[first], there.loc_id[row], np.full(len(row), there.tile, np.uint64)
         for column, end in zip(_LINK_COLUMNS, ends, strict=True):
             links[column].append(end)
-    work.store.put(name, unit, pa.table({column: np.concatenate(ends) for column, ends in links.items()}))
+    work.put(table, unit, pa.table({column: np.concatenate(ends) for column, ends in links.items()}))
     return roots
 
 
-def components(work: Work, n_tiles: int, links: str, rows: str) -> tuple[np.ndarray, np.ndarray]:
+def components(work: Work, n_tiles: int, links: Table, rows: Table) -> tuple[np.ndarray, np.ndarray]:
     """Roots that links of other tiles touch, ascending, and the smallest root of each one's component."""
-    tables = [work.store.get(links, tile) for tile in range(n_tiles)]
+    tables = [work.get(links, tile) for tile in range(n_tiles)]
     first = np.concatenate([t["root"].to_numpy() for t in tables])
     foreign = np.concatenate([t["foreign_id"].to_numpy() for t in tables])
     where = np.concatenate([t["foreign_tile"].to_numpy() for t in tables])
     second = np.empty_like(foreign)
     for tile in np.unique(where):
         asked = where == tile
-        table = work.store.get(rows, int(tile), ["loc_id", "root"])
+        table = work.get(rows, int(tile), ["loc_id", "root"])
         ids = table["loc_id"].to_numpy()
         order = np.argsort(ids)
-        (second[asked],) = lookup(ids[order], [table["root"].to_numpy()[order]], foreign[asked], f"{rows} {tile}")
+        (second[asked],) = lookup(ids[order], [table["root"].to_numpy()[order]], foreign[asked], f"{rows.name} {tile}")
     return merge(first, second)
 
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from caml_dask.geometry.measure import nearest_centroid_nm
 from caml_dask.schema import arrow_schema, cluster_columns, descriptors
 from caml_dask.stages.shared.work import Work, parquet_options
+from caml_dask.stages.tables import MEASURED, OUTLINES, Table
 
 AT_A_TIME = 10_000  # clusters held at a time with their outlines: some 50 MB
 WITHOUT_OUTLINES = 10  # times as many without
@@ -27,14 +28,12 @@ class MeasuredClusters:
     """Clusters measured tile by tile, in the order of their cluster_id; an image may have more than memory holds."""
 
     def __init__(self, work: Work):
-        self._store = work.store
+        self._work = work
         columns = cluster_columns(work.dimensions())
         self.schema = arrow_schema(columns)
         self.descriptors = descriptors(columns)
         self._tiles = range(work.partition().n_tiles)
-        self._ids_of_tile = [
-            self._store.get("measured", t, ["cluster_id"])["cluster_id"].to_numpy() for t in self._tiles
-        ]
+        self._ids_of_tile = [self._work.get(MEASURED, t, ["cluster_id"])["cluster_id"].to_numpy() for t in self._tiles]
         ids = np.concatenate(self._ids_of_tile)
         self._order = np.argsort(ids)
         self.ids = ids[self._order]
@@ -60,7 +59,7 @@ class MeasuredClusters:
         """The clusters as users see them, outlines left out; at least one table."""
         stop = 0
         names = [name for name in self.schema.names if name != _NEAREST]
-        for table in self._ranges("measured", names, WITHOUT_OUTLINES * AT_A_TIME):
+        for table in self._ranges(MEASURED, names, WITHOUT_OUTLINES * AT_A_TIME):
             start, stop = stop, stop + len(table)
             nearest = pa.array(self.nearest_nm[start:stop], from_pandas=True)
             at = self.schema.get_field_index(_NEAREST)
@@ -68,21 +67,21 @@ class MeasuredClusters:
 
     def outlines(self) -> Iterator[pa.Table]:
         """cluster_id and outline (WKB); at least one table."""
-        return self._ranges("outlines", ["cluster_id", "outline"], AT_A_TIME)
+        return self._ranges(OUTLINES, ["cluster_id", "outline"], AT_A_TIME)
 
     def _in_tile_order(self, name: str) -> np.ndarray:
-        return np.concatenate([self._store.get("measured", tile, [name])[name].to_numpy() for tile in self._tiles])
+        return np.concatenate([self._work.get(MEASURED, tile, [name])[name].to_numpy() for tile in self._tiles])
 
-    def _ranges(self, name: str, columns: Sequence[str], at_a_time: int) -> Iterator[pa.Table]:
+    def _ranges(self, table: Table, columns: Sequence[str], at_a_time: int) -> Iterator[pa.Table]:
         edges = [*(self.ids[::at_a_time].tolist() or [0]), np.iinfo(np.int64).max]
         rows_of_tile = [np.searchsorted(ids, edges) for ids in self._ids_of_tile]
         for step in range(len(edges) - 1):
             parts = []
-            for tile, rows in enumerate(rows_of_tile):
-                if rows[step] < rows[step + 1] or not len(self.ids):
-                    parts.append(self._store.get_rows(name, tile, slice(rows[step], rows[step + 1]), columns))
-            table = pa.concat_tables(parts).combine_chunks()
-            yield table.take(pa.array(np.argsort(table["cluster_id"].to_numpy())))
+            for tile, of_tile in enumerate(rows_of_tile):
+                if of_tile[step] < of_tile[step + 1] or not len(self.ids):
+                    parts.append(self._work.get_rows(table, tile, slice(of_tile[step], of_tile[step + 1]), columns))
+            rows = pa.concat_tables(parts).combine_chunks()
+            yield rows.take(pa.array(np.argsort(rows["cluster_id"].to_numpy())))
 
 
 def write_clusters(work: Work, clusters: MeasuredClusters) -> None:

@@ -14,6 +14,7 @@ from caml_dask.overview.draw import MOST_OUTLINES, Raster, draw_overview, zoom_b
 from caml_dask.schema import NO_CLUSTER, NON_CLUSTERED
 from caml_dask.stages.shared.measured import MeasuredClusters
 from caml_dask.stages.shared.work import Work, xy
+from caml_dask.stages.tables import MEMBERSHIP, OUTLINES, PIXELS, TILE
 
 # Pixels along the longer side of the picture: fewer where there are few localizations, whose dots are drawn the larger.
 _LONGEST_PX = 1200, 1600
@@ -35,14 +36,14 @@ def _drawn_as(label: np.ndarray, cluster_id: np.ndarray) -> np.ndarray:
 def put_pixels(work: Work, unit: int, points_nm: np.ndarray, label: np.ndarray, cluster_id: np.ndarray) -> None:
     """Count a tile's localizations, (n, 2) in nm, on the pixels of the picture of the whole image."""
     place, number = _whole(work).count(points_nm[:, 0], points_nm[:, 1], _drawn_as(label, cluster_id))
-    work.store.put("pixels", unit, pa.table({"place": place, "number": number}))
+    work.put(PIXELS, unit, pa.table({"place": place, "number": number}))
 
 
 def draw(work: Work, clusters: MeasuredClusters, summary: dict[str, Any], path: Path) -> None:
     """Write the overview of an image whose tiles have counted their localizations."""
     whole = _whole(work)
     for tile in range(work.partition().n_tiles):
-        pixels = work.store.get("pixels", tile)
+        pixels = work.get(PIXELS, tile)
         whole.add_counted(pixels["place"].to_numpy(), pixels["number"].to_numpy())
     x0, y0, x1, y1 = summary["bounds_nm"]
     area_nm2 = clusters.column("projected_area_nm2" if work.dimensions() == 3 else "area_nm2")
@@ -70,7 +71,7 @@ def _tiles_in(work: Work, raster: Raster) -> list[int]:
 def _zoom(work: Work, bounds_nm: tuple[float, float, float, float]) -> Raster:
     zoom = Raster(bounds_nm, _ZOOM_PX, margin=0.0, classes=len(work.network.classes))
     for tile in _tiles_in(work, zoom):
-        table, rows = work.store.get("tile", tile), work.store.get("membership", tile, ["label", "cluster_id"])
+        table, rows = work.get(TILE, tile), work.get(MEMBERSHIP, tile, ["label", "cluster_id"])
         points = xy(table)[np.argsort(table["loc_id"].to_numpy())]
         zoom.add(points[:, 0], points[:, 1], _drawn_as(rows["label"].to_numpy(), rows["cluster_id"].to_numpy()))
     return zoom
@@ -79,4 +80,4 @@ def _zoom(work: Work, bounds_nm: tuple[float, float, float, float]) -> Raster:
 def _outlines(work: Work, raster: Raster) -> Iterator[shapely.Geometry]:
     """Outlines of the clusters at home in the tiles that a raster shows."""
     for tile in _tiles_in(work, raster):
-        yield from shapely.from_wkb(work.store.get("outlines", tile, ["outline"])["outline"].to_numpy())
+        yield from shapely.from_wkb(work.get(OUTLINES, tile, ["outline"])["outline"].to_numpy())

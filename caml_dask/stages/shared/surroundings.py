@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from caml_dask.spatial.partition import Partition
 from caml_dask.stages.shared.work import Work, xy
+from caml_dask.stages.tables import TILE
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,11 @@ class Surroundings:
 def halo(work: Work, tiles: Partition, tile: int, pad_nm: float, most: int) -> Surroundings:
     """The rows of other tiles around a tile: those nearer than `pad_nm` to its box, at most the nearest `most`."""
     lower, upper = tiles.lower_nm[tile], tiles.upper_nm[tile]
-    pieces, apart = [work.store.get("tile", tile).slice(0, 0)], [np.zeros(0)]
+    pieces, apart = [work.get(TILE, tile).slice(0, 0)], [np.zeros(0)]
     for other in tiles.overlapping(lower - pad_nm, upper + pad_nm):
         if other == tile:
             continue
-        rows = work.store.get("tile", int(other))
+        rows = work.get(TILE, int(other))
         points = xy(rows)
         inside = np.all((points > lower - pad_nm) & (points < upper + pad_nm), axis=1)
         pieces.append(rows.filter(pa.array(inside)))
@@ -53,7 +54,7 @@ def rows_within(
     """All rows in a closed box but those whose loc_id is in `without`, which the caller has."""
     pieces = []
     for other in tiles.overlapping(lower_nm, upper_nm):
-        rows = work.store.get("tile", int(other))
+        rows = work.get(TILE, int(other))
         points = xy(rows)
         inside = np.all((points >= lower_nm) & (points <= upper_nm), axis=1)
         inside[inside] = ~np.isin(rows["loc_id"].to_numpy()[inside], without)

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from caml_dask.schema import NO_CLUSTER, NON_CLUSTERED
 from caml_dask.stages.shared.work import Work
+from caml_dask.stages.tables import LABELS, TALLY
 
 # Distances are counted in bins of a 32nd of an octave, 2 % wide, between 1e-6 nm and 1e13 nm: their quantiles
 # then need no memory that grows with the image, and do not depend on its tiles.
@@ -85,7 +86,7 @@ def _bins(distances_nm: np.ndarray) -> np.ndarray:
 def put_tally(work: Work, unit: int, cluster_id: np.ndarray, window_saturated: np.ndarray) -> None:
     """Count what the summary needs of one tile, whose localizations' clusters and windows are given, (n,) each."""
     classes = len(work.network.classes)
-    found = work.store.get("labels", unit, ["label", "nearest_nm", "window_nm"])
+    found = work.get(LABELS, unit, ["label", "nearest_nm", "window_nm"])
     label, nearest_nm, window_nm = (found[name].to_numpy() for name in ("label", "nearest_nm", "window_nm"))
     non = label == NON_CLUSTERED
     counts = {
@@ -97,12 +98,12 @@ def put_tally(work: Work, unit: int, cluster_id: np.ndarray, window_saturated: n
         "nearest": np.bincount(_bins(nearest_nm[~non]), minlength=_BINS),
         "windows": np.bincount(_bins(window_nm[non]), minlength=_BINS),
     }
-    work.store.put("tally", unit, pa.table({name: [np.asarray(c, np.int64)] for name, c in counts.items()}))
+    work.put(TALLY, unit, pa.table({name: [np.asarray(c, np.int64)] for name, c in counts.items()}))
 
 
 def tally(work: Work) -> Counts:
     """Add up over all tiles what the summary counts."""
-    tables = [work.store.get("tally", tile) for tile in range(work.partition().n_tiles)]
+    tables = [work.get(TALLY, tile) for tile in range(work.partition().n_tiles)]
     sums = {name: sum(t[name][0].values.to_numpy() for t in tables) for name in tables[0].column_names}
     return Counts(
         duplicates=int(sums["duplicates"][0]),

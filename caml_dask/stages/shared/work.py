@@ -9,12 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from caml_dask.errors import ConservationError
+from caml_dask.errors import ConservationError, StoreError
 from caml_dask.io.run_directory import Image
 from caml_dask.io.store import Store
 from caml_dask.schema import COORDINATES
 from caml_dask.settings import LARGE_INPUT, LARGE_TILE_LOCALIZATIONS, TILE_LOCALIZATIONS, Settings
 from caml_dask.spatial.partition import Partition
+from caml_dask.stages.tables import BOXES, CUTS, FACTS, Table
 
 CHUNK_ROWS = 1_000_000  # input rows handled at a time while reading and while writing points
 
@@ -59,20 +60,67 @@ class Network(Protocol):
 
 @dataclass(frozen=True)
 class Work:
-    """A stage's world: it reads and writes tables of one image through the store, and nothing else."""
+    """A stage's world: it reads and writes tables of one image through the store, and nothing else.
+
+    image, settings, network : what is analysed, how, and by which network
+    store : where its tables and output files are
+    carried : columns of the input that stages need beside the coordinates, by their canonical names
+    reads, writes : the tables that may be touched, as the stage declares them; None for all
+    """
 
     image: Image
     settings: Settings
     network: Network
     store: Store
+    carried: tuple[str, ...] = ()
+    reads: tuple[Table, ...] | None = None
+    writes: tuple[Table, ...] | None = None
 
     def using(self, store: Store) -> Work:
         """The same image, settings and network over another store."""
         return replace(self, store=store)
 
+    def put(self, table: Table, key: int, data: pa.Table, parts: Sequence[int] | None = None) -> None:
+        """Keep a table.
+
+        key : number of the chunk or tile it is of; 0 for the image's
+        parts : the offsets at which :meth:`get_part` may take it apart again
+
+        Raises
+        ------
+        StoreError : a table that the stage does not declare to write, or that is not as it is declared.
+        """
+        self._allow(table, self.writes, "writes")
+        table.check(data)
+        self.store.put(table.name, key, data, parts, table.ranged)
+
+    def get(self, table: Table, key: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """A table that was put; some of its columns, or all."""
+        self._allow(table, self.reads, "reads")
+        return self.store.get(table.name, key, columns)
+
+    def get_part(self, table: Table, key: int, part: int) -> pa.Table:
+        """One of the parts a table was put with."""
+        self._allow(table, self.reads, "reads")
+        return self.store.get_part(table.name, key, part)
+
+    def filled(self, table: Table, key: int) -> list[int]:
+        """Which of the parts a table was put with have rows."""
+        self._allow(table, self.reads, "reads")
+        return self.store.filled(table.name, key)
+
+    def get_rows(self, table: Table, key: int, rows: slice, columns: Sequence[str]) -> pa.Table:
+        """Successive rows of some columns of a table that is declared as ranged."""
+        self._allow(table, self.reads, "reads")
+        return self.store.get_rows(table.name, key, rows, columns)
+
+    def _allow(self, table: Table, declared: tuple[Table, ...] | None, does: str) -> None:
+        if declared is not None and table not in declared:
+            raise StoreError(f"this stage {does} the table {table.name} and does not declare it: add it to its STAGE")
+
     def facts(self) -> dict[str, Any]:
-        """What reading found: rows, finite, chunks, coordinates, bounds_nm (:func:`caml_dask.stages.read.ingest`)."""
-        facts: dict[str, Any] = self.store.get("facts", 0).to_pylist()[0]
+        """What reading found, see :data:`caml_dask.stages.tables.FACTS`."""
+        facts: dict[str, Any] = self.get(FACTS, 0).to_pylist()[0]
         return facts
 
     def dimensions(self) -> int:
@@ -81,7 +129,7 @@ class Work:
 
     def partition(self) -> Partition:
         """The tiles of the image."""
-        boxes, cuts = (self.store.get(name, 0) for name in ("boxes", "cuts"))
+        boxes, cuts = (self.get(table, 0) for table in (BOXES, CUTS))
         corners = np.column_stack([boxes[c].to_numpy() for c in ("x0_nm", "y0_nm", "x1_nm", "y1_nm")])
         return Partition(
             corners[:, :2], corners[:, 2:], *(cuts[c].to_numpy() for c in ("axis", "at_nm", "below", "above"))
