@@ -541,7 +541,7 @@ def test_a_failure_is_noted_until_the_image_is_done(made, tmp_path, monkeypatch)
         assert CliRunner().invoke(main, command).exit_code == 4
     assert status_of(tmp_path / "run")["failures"] == {"0001_cell_0": "OSError: [Errno 28] No space left on device"}
     run = Run.open(tmp_path / "run")
-    SerialExecutor().execute(run, Lines(1, run.note_failure))
+    SerialExecutor().execute(run, Lines(run))
     assert status_of(tmp_path / "run")["done"] == 1
     assert [path.name for path in (tmp_path / "run" / ".run" / "0001_cell_0").iterdir()] == ["done"]
 
