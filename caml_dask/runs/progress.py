@@ -19,7 +19,7 @@ _BETWEEN_TICKS_S = 1.0
 _BETWEEN_LINES_S = 15.0
 _FEW_IMAGES = 10  # of so many, each stage gets a line
 _LEAST_DONE, _LEAST_S = 0.02, 3.0  # share of the work, and time, before an estimate is worth showing
-_SMOOTH = 0.1  # weight of the newest estimate of the time left
+_SMOOTH = 0.3  # weight of the newest estimate of the time left
 _EFFORT = sum(stage.effort for stage in STAGES)
 
 
@@ -119,6 +119,7 @@ class Watch:
         self._done[image.image_id] = 1.0
 
     def _tick(self) -> None:
+        self.show()
         while not self._stop.wait(_BETWEEN_TICKS_S):
             self.show()
 
@@ -186,7 +187,6 @@ class Bar(Watch):
         for handler in _log.handlers:
             if isinstance(handler, logging.StreamHandler):
                 self._streams.append((handler, handler.setStream(above)))
-        self.show()
         return super().__enter__()
 
     def __exit__(
