@@ -59,7 +59,8 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._ticker.join()
+        if self._ticker.is_alive():
+            self._ticker.join()
 
     def stage_started(self, image: Image, stage: str, total: int, pending: int) -> None:
         """A stage of an image begins; what is done of it already counts as done."""
@@ -187,7 +188,11 @@ class Bar(Watch):
         for handler in _log.handlers:
             if isinstance(handler, logging.StreamHandler):
                 self._streams.append((handler, handler.setStream(above)))
-        return super().__enter__()
+        try:
+            return super().__enter__()
+        except BaseException:  # an interrupt before the run has begun
+            self.__exit__(None, None, None)
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
