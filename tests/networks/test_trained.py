@@ -111,7 +111,7 @@ def test_another_window_is_refused(network: TrainedNetwork, distances: np.ndarra
 
 @pytest.mark.parametrize("ask", [network, card, load])
 def test_an_unknown_network_lists_the_known_ones(ask):
-    with pytest.raises(UsageError, match=r"'XPILJY'.*XPILJZ, 07VEJJ"):
+    with pytest.raises(UsageError, match=r"'XPILJY'.*XPILJZ .dense-100., 07VEJJ"):
         ask("XPILJY")
 
 
