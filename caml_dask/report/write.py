@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caml_dask.atomic import publish_text
+from caml_dask.extras import require
 from caml_dask.io.csv_text import writable
 from caml_dask.io.run_directory import REPORT_PAGE, REPORT_TABLES
 from caml_dask.report.families import Family, families
@@ -42,8 +43,10 @@ def write_report(root: Path, table: Path | None = None, by: str = "condition", w
 
     Raises
     ------
-    UsageError : a directory without results, a cohort table that cannot be used, a factor that no image has.
+    UsageError : a directory without results, a cohort table that cannot be used, a factor that no image has; or
+        packages that a report needs are not installed.
     """
+    require("report", "a report")
     results = read_results(root, table)
     found, notes = families(results, by, within)
     notes = [*results.notes, *notes]
