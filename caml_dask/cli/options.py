@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("caml_dask")
 DONE, USAGE, SOME_FAILED, FAILED, INTERRUPTED = 0, 2, 3, 4, 130
+EXIT_CODES = {
+    DONE: "done",
+    USAGE: "the command cannot be used like this, or the output directory is in use",
+    SOME_FAILED: "some images failed; the others are done",
+    FAILED: "all images failed, or no workers came, or the disk is full",
+    INTERRUPTED: "interrupted; continue with `--resume`",
+}
 
 NETWORK = click.option(
     "--network",

@@ -1,0 +1,247 @@
+"""Pages written from the code: commands, settings, columns, stages, networks, and tables of committed results.
+
+Names, defaults and figures stand in the code and in the result files alone; the pages include what is written here.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import re
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from caml_dask import schema
+from caml_dask.cli import main
+from caml_dask.cli.options import EXIT_CODES
+from caml_dask.networks.cards import card
+from caml_dask.networks.registry import NETWORKS
+from caml_dask.pipeline import STAGES
+from caml_dask.settings import ColumnMap, Settings
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Write the pages before Sphinx reads its sources."""
+    app.connect("builder-inited", lambda app: write_pages(Path(app.srcdir) / "_generated"))
+    return {"parallel_read_safe": True}
+
+
+def write_pages(folder: Path) -> None:
+    """Write every generated page as Markdown."""
+    folder.mkdir(exist_ok=True)
+    pages = {
+        "commands": commands(),
+        "exit_codes": table(("code", "meaning"), EXIT_CODES.items()),
+        "settings": fields_of(Settings),
+        "column_map": fields_of(ColumnMap),
+        "points": columns(schema.POINTS),
+        "clusters": columns(schema.CLUSTERS),
+        "clusters_3d": columns(schema.CLUSTERS_3D),
+        "carried": columns(schema.CARRIED),
+        "stages": stages(),
+        "tables": working_tables(),
+        "networks": networks(),
+        "speed": speed(),
+        "scale": scale(),
+        "comparison": comparison(),
+    }
+    for name, text in pages.items():
+        (folder / f"{name}.md").write_text(text + "\n", encoding="utf-8")
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in lines)
+
+
+def columns(of: Sequence[schema.Column]) -> str:
+    """Columns of a table users see."""
+    return table(("column", "type", "meaning"), ((f"`{c.name}`", c.type, c.meaning) for c in of))
+
+
+def fields_of(kind: type) -> str:
+    """Fields of a dataclass with their defaults, and what its docstring says of them."""
+    meanings = parameters(kind.__doc__ or "")
+    rows = []
+    for field in dataclasses.fields(kind):
+        default = field.default if field.default is not dataclasses.MISSING else "by column headers"
+        rows.append((f"`{field.name}`", f"`{default}`", meanings[field.name]))
+    return table(("name", "default", "meaning"), rows)
+
+
+def parameters(docstring: str) -> dict[str, str]:
+    """The descriptions in the Parameters section of a docstring; several names may share one."""
+    section = re.search(r"Parameters\n\s*-+\n(.*?)(\n\s*\n\s*\w+\n\s*-+|\Z)", docstring, re.DOTALL)
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in section[1].splitlines() if section else ():
+        head = re.match(r"    (\w[\w, ]*) : (.*)", line)
+        if head:
+            names = [name.strip() for name in head[1].split(",")]
+            found.update(dict.fromkeys(names, "" if _is_type(head[2]) else head[2]))
+        elif names and line.strip():
+            found.update({name: f"{found[name]} {line.strip()}".strip() for name in names})
+    return found
+
+
+def _is_type(text: str) -> bool:
+    return re.match(r"(str|int|float|bool|tuple|Path|ColumnMap|Mapping|None)\b", text) is not None
+
+
+def commands() -> str:
+    """Every command with its help, as the program prints it."""
+    parts = []
+    for name, command in main.commands.items():
+        context = click.Context(command, info_name=f"caml-dask {name}", max_content_width=100)
+        parts += [f"## caml-dask {name}", "", "```text", command.get_help(context), "```", ""]
+    return "\n".join(parts)
+
+
+def stages() -> str:
+    """The stages of an analysis as the pipeline declares them."""
+    rows = (
+        (
+            f"`{s.name}`",
+            s.title,
+            s.per,
+            ", ".join(f"`{t.name}`" for t in s.reads),
+            ", ".join(f"`{t.name}`" for t in s.writes),
+            s.conserves.meaning,
+        )
+        for s in STAGES
+    )
+    return table(("stage", "in words", "a unit is a", "reads", "writes", "law of its rows"), rows)
+
+
+def working_tables() -> str:
+    """The tables that stages exchange."""
+    parts = []
+    for stage in STAGES:
+        for one in stage.writes:
+            rows = [(f"`{c.name}`", c.type, c.meaning + (" (optional)" if c.optional else "")) for c in one.columns]
+            rows += [("...", "", one.others)] if one.others else []
+            parts += [f"### `{one.name}`", "", f"{one.meaning} One for each {one.per}.", ""]
+            parts += [table(("column", "type", "meaning"), rows), ""]
+    return "\n".join(parts)
+
+
+def networks() -> str:
+    """The networks with figures of their cards."""
+    rows = []
+    for name, spec in NETWORKS.items():
+        test = card(name)["results"]["test"]
+        csr = card(name)["results"]["csr_percent_called_clustered_by_density_per_um2"].values()
+        rows.append(
+            (
+                f"`{name}`",
+                f"`{spec.alias}`",
+                f"{spec.dimensions}D, {spec.n_neighbors:,}",
+                " / ".join(spec.classes),
+                f"{100 * test['accuracy']:.1f} %",
+                f"{min(csr):.0f} to {max(csr):.0f} %",
+                spec.holds,
+                spec.fails,
+            )
+        )
+    header = (
+        "network",
+        "alias",
+        "input, neighbors",
+        "classes",
+        "accuracy",
+        "called clustered in CSR",
+        "for",
+        "not for",
+    )
+    return table(header, rows)
+
+
+def speed() -> str:
+    """Pairs of speed.json: ours beside another implementation, medians of both."""
+    rows = []
+    for pair in json.loads((RESULTS / "speed.json").read_text())["measured"]:
+        what, beside = pair["pair"].split(" / ", 1)
+        ours, theirs = pair["median_ours_s"], pair["median_theirs_s"]
+        rows.append((what, f"`{beside}`", f"{ours:.3g} s", f"{theirs:.3g} s", f"{pair['ratio']:.2g}"))
+    return table(("what", "beside", "caml_dask", "the other", "times faster"), rows)
+
+
+def scale() -> str:
+    """Runs of scale.json, each kind once: medians of wall time and memory of `caml-dask run`."""
+    kinds: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for run in json.loads((RESULTS / "scale.json").read_text())["runs"]:
+        key = (run["images"], run["each"], run["hot_spot"], run["model"], run["workers"])
+        kinds.setdefault(key, []).append(run)
+    rows = []
+    for (images, each, hot_spot, network, workers), runs in sorted(kinds.items(), key=lambda kind: kind[0][:2][::-1]):
+        what = f"{images:,} image{'s'[: images != 1]} of {each:,}" + (
+            ", half of it in 1 % of the area" if hot_spot else ""
+        )
+        wall = statistics.median(run["wall_s"] for run in runs)
+        rate = statistics.median(run["localizations_per_s"] for run in runs)
+        memory = max(run["peak_rss_gib"] for run in runs)
+        rows.append((what, network, workers, len(runs), f"{wall:,.1f} s", f"{rate:,.0f}", f"{memory:.2f} GiB"))
+    header = ("input", "network", "workers", "runs", "wall time, median", "localizations/s", "peak memory")
+    return table(header, rows)
+
+
+def comparison() -> str:
+    """Adjusted Rand index by method: mean over scenarios, and over the folders that every network can take."""
+    found = rows_of("rivals/accuracy_by_group.csv")
+    wanted = {row["group"] for row in found if row["method"] == "CAML 87B144"}
+    csr = {group for group in wanted if group.startswith("csr")}
+    blinking = {group for group in wanted if "blinking" in group}
+    simulated = {row["group"] for row in found if row["kind"] == "simulated"} - csr
+    times = {
+        (row["method"], row["localizations"]): row
+        for row in rows_of("rivals/times.csv")
+        if "csr" not in row["scenario"]
+    }
+    rows = []
+    for method in dict.fromkeys(row["method"] for row in found):
+        mine = [row for row in found if row["method"] == method]
+        cells = [_by_choice(mine, groups) for groups in (simulated, wanted - simulated - csr - blinking, blinking)]
+        called = [float(r["percent_called_clustered"]) for r in mine if r["group"] in csr and r["choice"] == "default"]
+        seconds = [_seconds(times.get((method, n))) for n in ("100000", "1000000")]
+        rows.append((method, *cells, f"{statistics.mean(called):.1f} %" if called else "-", *seconds))
+    header = (
+        "method",
+        f"simulated, {len(simulated)} scenarios",
+        f"labelled by others, {len(wanted - simulated - csr - blinking)} folders",
+        f"the same, re-blinking, {len(blinking)} folders",
+        "in clusters in CSR",
+        "1e5, one core",
+        "1e6, one core",
+    )
+    return table(header, rows)
+
+
+def _by_choice(rows: Sequence[dict[str, str]], groups: set[str]) -> str:
+    """Means over groups by way of choosing parameters: default / one for the kind / best for the group."""
+    means = []
+    for choice in ("default", "kind", "folder"):
+        values = [float(row["ari"]) for row in rows if row["choice"] == choice and row["group"] in groups]
+        means += [f"{statistics.mean(values):.2f}".lstrip("0")] if values else []
+    return " / ".join(means) or "-"
+
+
+def _seconds(row: dict[str, str] | None) -> str:
+    return f"{_short(float(row['seconds']))} s" if row and row["status"] == "done" and row["seconds"] else "> 300 s"
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.2g}"
+
+
+def rows_of(name: str) -> list[dict[str, str]]:
+    """Rows of a committed CSV."""
+    with (RESULTS / name).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
