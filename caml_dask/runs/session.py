@@ -109,15 +109,15 @@ def analyse(
     """Run what is pending of a run whose directory the caller holds; parameters and errors as of :func:`execute`."""
     if resume:
         run.forget_failures()
-    watch = observer(len(run.images), run.note_failure)
     if workers is None:
         workers = 0 if _bytes(run) <= SMALL_INPUT_BYTES else cores()
-    if deployment is None and workers == 0:
-        SerialExecutor().execute(run, watch, resume)
-    else:
-        chosen = deployment or Local(workers)
-        with deployed(chosen, run.root / HIDDEN) as client:
-            DaskExecutor(client, chosen.wait_s).execute(run, watch, resume)
+    with observer(run) as watch:
+        if deployment is None and workers == 0:
+            SerialExecutor().execute(run, watch, resume)
+        else:
+            chosen = deployment or Local(workers)
+            with deployed(chosen, run.root / HIDDEN) as client:
+                DaskExecutor(client, chosen.wait_s).execute(run, watch, resume)
     write_summary(run, watch.failed)
     return Outcome(run, watch.failed)
 
