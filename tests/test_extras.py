@@ -40,9 +40,9 @@ def without(tmp_path: Path) -> dict[str, str]:
 
 
 def python(environment: dict[str, str], *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)], capture_output=True, text=True, env=environment, check=False
-    )
+    """What a Python process leaves; one that hangs, or trains after all, is ended."""
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=300)
 
 
 def command(environment: dict[str, str], *arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -74,7 +74,7 @@ def test_an_analysis_needs_no_extra(without: dict[str, str], tmp_path: Path, wor
 def test_commands_that_need_an_extra_name_it(without: dict[str, str], tmp_path: Path):
     (tmp_path / "slurm.toml").write_text('kind = "slurm"\njobs = 1\n[cluster]\ncores = 1\nmemory = "1GiB"\n')
     for extra, arguments in (
-        ("train", ("train", "XPILJZ", "--out", tmp_path / "net", "--work", tmp_path / "work")),
+        ("train", ("train", "XPILJZ", "--out", tmp_path / "net", "--work", tmp_path / "work", "--workers", "0")),
         ("report", ("report", tmp_path)),
         ("plot", ("evaluate", "XPILJZ", "--out", tmp_path / "evaluation", "--smoke")),
         ("hpc", ("doctor", "--deploy", tmp_path / "slurm.toml")),

@@ -3,7 +3,6 @@
 Each has a frozen dataclass of settings, with units in its fields' names, and one verb, ``labels = method(xy_nm,
 settings)``: (n, 2) float64 in nm to (n,) int64, clusters from 0 in the order of their first localizations, -1 for
 noise.
-`ripley` is the exception: it describes a field by curves and labels nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from caml_dask.baselines.bayesian import Bayesian, BayesianResult, bayesian, bay
 from caml_dask.baselines.dbscan import DBSCAN, dbscan
 from caml_dask.baselines.getis_franklin import GetisFranklin, getis_franklin, local_l_nm
 from caml_dask.baselines.hdbscan import HDBSCAN, hdbscan
-from caml_dask.baselines.ripley import Ripley, RipleyCurves, ripley
 from caml_dask.baselines.sr_tesseler import SRTesseler, sr_tesseler
 from caml_dask.baselines.tomato import ToMATo, tomato
 
@@ -22,8 +20,6 @@ __all__ = [
     "Bayesian",
     "BayesianResult",
     "GetisFranklin",
-    "Ripley",
-    "RipleyCurves",
     "SRTesseler",
     "ToMATo",
     "bayesian",
@@ -32,7 +28,6 @@ __all__ = [
     "getis_franklin",
     "hdbscan",
     "local_l_nm",
-    "ripley",
     "sr_tesseler",
     "tomato",
 ]

@@ -14,7 +14,6 @@ from caml_dask.baselines import (
     HDBSCAN,
     Bayesian,
     GetisFranklin,
-    Ripley,
     SRTesseler,
     ToMATo,
     graph,
@@ -100,8 +99,6 @@ def test_a_line_has_no_area(method):
         (lambda: Bayesian(sigma_nm=(20.0, 10.0), sigma_weight=(1.0, 1.0)), "ascending"),
         (lambda: Bayesian(sigma_nm=(10.0, 20.0), sigma_weight=(0.0, 0.0)), "not all 0"),
         (lambda: Bayesian(time_limit_s=0.0), "time_limit_s=0.0"),
-        (lambda: Ripley(r_max_nm=float("inf")), "r_max_nm=inf"),
-        (lambda: Ripley(bounds_nm=(0.0, 0.0, 0.0, 1.0)), "bounds_nm"),
     ],
 )
 def test_settings_out_of_range_are_refused(make, says):

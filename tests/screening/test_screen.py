@@ -369,7 +369,7 @@ def test_channels_of_a_file_are_images(tmp_path):
     ("rows", "options", "said"),
     [
         ([("path", "condition")], [], "no column 'replicate'"),
-        ([("path", "condition", "replicate"), ("a.csv", "a", "1")], ["--network", "GPT"], "unknown model"),
+        ([("path", "condition", "replicate"), ("a.csv", "a", "1")], ["--network", "GPT"], "unknown network"),
         ([("path", "condition", "replicate"), ("a.csv", "a", "1")], ["--out", "."], "is not empty (cohort.csv)"),
     ],
 )

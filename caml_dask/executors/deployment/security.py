@@ -1,7 +1,8 @@
 """A key of its own for each run on a cluster: connections without it are rejected.
 
-Distributed makes the key. Its files are written here: dask-jobqueue would write them into a shared folder too, but leave
-them there when the run is killed. The folder here is known, for this user alone, and removed by the next run.
+Distributed makes the key. Its files are written here: dask-jobqueue could write them into a shared folder too, but
+would leave them there when the run is killed. The folder here is known, for this user alone, and removed by the next
+run.
 """
 
 from __future__ import annotations

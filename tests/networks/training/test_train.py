@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from scipy.spatial.distance import cdist
 
+from caml_dask import analyze, open_run
+from caml_dask.cli import main
 from caml_dask.errors import InputError, UsageError
-from caml_dask.networks import NETWORKS, load_weights, spec_named
+from caml_dask.networks import NETWORKS, load, load_weights, spec_named
 from caml_dask.networks.inference.features import norm_self, relative_positions
 from caml_dask.networks.registry import FitSettings, NetworkSpec, variant
 from caml_dask.networks.training import fit as fitting
@@ -118,7 +121,14 @@ def test_finished_parts_are_not_simulated_again(work: Path, tmp_path: Path, monk
 
 def test_a_part_that_was_cut_short_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     part = missing_parts(TINY, tmp_path)[0]
-    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    replace_path = Path.replace
+
+    def interrupted(self: Path, target: Path | str) -> Path:
+        if Path(target).suffix == ".zarr":  # the whole part: Zarr renames its own files too, in a thread of its own
+            raise KeyboardInterrupt
+        return replace_path(self, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         compile_part(TINY, part, tmp_path)
     monkeypatch.undo()
@@ -264,6 +274,34 @@ def test_training_writes_weights_their_card_pins(work: Path, tmp_path: Path):
     assert results["cross_validation"]["mean"] > 0.85
 
 
+def test_what_was_trained_labels_localizations(tmp_path: Path):
+    """A window of 50 under a name of its own: from training to the tables of a run, through the folder alone."""
+    entry = replace(variant("XPILJZ", window=50, clusters="small"), name="mine")
+    sets = replace(TINY, n_neighbors=50)
+    out = tmp_path / "network"
+    found = train(entry, sets, out, compiled(sets, tmp_path), QUICK, command="a test")
+    network = load(out)
+    assert (network.name, network.n_neighbors, network.spec.clusters) == ("mine", 50, "small")
+    assert network.weights_sha256 == found["weights_sha256"]
+    field = simulate(TINY.scenarios[0], np.random.default_rng(0))
+    points = analyze(field.points_nm, network=out).points
+    assert (points["label"] == (field.classes > 0)).mean() > 0.85
+    np.savetxt(tmp_path / "cell.csv", field.points_nm, delimiter=",", header="x [nm],y [nm]", comments="", fmt="%.17g")
+    command = ["run", str(tmp_path / "cell.csv"), "--out", str(tmp_path / "out"), "--network", str(out)]
+    done = CliRunner().invoke(main, [*command, "--max-localizations", "1000", "--workers", "0"])
+    assert done.exit_code == 0, done.output
+    run = open_run(tmp_path / "out")
+    assert run.summary["network"] == network.identity
+    assert run.images["0001_cell"].points["p_clustered"].equals(points["p_clustered"])
+
+
+@pytest.mark.parametrize("name", ["../mine", "", "a b", ".hidden", "x" * 65])
+def test_a_name_that_files_cannot_have_is_refused(work: Path, tmp_path: Path, name: str):
+    with pytest.raises(UsageError, match="is no name for a network"):
+        train(replace(spec_named("XPILJZ"), name=name), TINY, tmp_path, work)
+    assert not any(tmp_path.iterdir())
+
+
 def test_sets_that_are_not_compiled_are_refused(tmp_path: Path):
     with pytest.raises(UsageError, match="5 parts of the sets of XPILJZ are not compiled"):
         train(spec_named("XPILJZ"), TINY, tmp_path, tmp_path)
@@ -347,5 +385,7 @@ def test_a_variant_that_reads_positions_is_trained_like_any_other(tmp_path: Path
     assert found["input_form"] == "relative-xy"
     assert found["weights"]["hidden_kernel"] == [2, 32]
     assert found["results"]["test"]["accuracy"] > 0.8
+    with pytest.raises(UsageError, match="XPILJZ-xy reads the positions"):
+        load(tmp_path)
     with pytest.raises(InputError):
         spec_named("XPILJZ").score(load_weights("XPILJZ"), entry.inputs(drawn_windows(entry, 2))[..., None])
