@@ -9,6 +9,7 @@ from pathlib import Path
 
 from caml_dask.atomic import publish_text
 from caml_dask.errors import OutputError
+from caml_dask.extras import require
 from caml_dask.io.csv_text import writable
 from caml_dask.io.run_directory import REPORT_PAGE, REPORT_TABLES
 from caml_dask.report.families import Family, families
@@ -48,8 +49,9 @@ def write_report(
     Raises
     ------
     UsageError : a directory without results, a cohort table that cannot be used, a factor that no image has, or a
-        folder that cannot be written to.
+        folder that cannot be written to; or packages that a report needs are not installed.
     """
+    require("report", "a report")
     results = read_results(root, table)
     found, notes = families(results, by, within)
     notes = [*results.notes, *notes]

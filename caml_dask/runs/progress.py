@@ -19,7 +19,7 @@ _BETWEEN_TICKS_S = 1.0
 _BETWEEN_LINES_S = 15.0
 _FEW_IMAGES = 10  # of so many, each stage gets a line
 _LEAST_DONE, _LEAST_S = 0.02, 3.0  # share of the work, and time, before an estimate is worth showing
-_SMOOTH = 0.1  # weight of the newest estimate of the time left
+_SMOOTH = 0.3  # weight of the newest estimate of the time left
 _EFFORT = sum(stage.effort for stage in STAGES)
 
 
@@ -59,7 +59,8 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._ticker.join()
+        if self._ticker.is_alive():
+            self._ticker.join()
 
     def stage_started(self, image: Image, stage: str, total: int, pending: int) -> None:
         """A stage of an image begins; what is done of it already counts as done."""
@@ -119,6 +120,7 @@ class Watch:
         self._done[image.image_id] = 1.0
 
     def _tick(self) -> None:
+        self.show()
         while not self._stop.wait(_BETWEEN_TICKS_S):
             self.show()
 
@@ -186,8 +188,11 @@ class Bar(Watch):
         for handler in _log.handlers:
             if isinstance(handler, logging.StreamHandler):
                 self._streams.append((handler, handler.setStream(above)))
-        self.show()
-        return super().__enter__()
+        try:
+            return super().__enter__()
+        except BaseException:  # an interrupt before the run has begun
+            self.__exit__(None, None, None)
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

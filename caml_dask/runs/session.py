@@ -124,9 +124,7 @@ def analyse(
 
 def describe_run(settings: Settings, images: Sequence[Image]) -> dict[str, Any]:
     """The manifest of a run of this version and its weights, as :func:`caml_dask.io.run_directory.describe` has it."""
-    network = load(settings.network)
-    about = {"name": network.name, "weights_sha256": network.weights_sha256}
-    return describe(settings, images, about, __version__)
+    return describe(settings, images, load(settings.network).identity, __version__)
 
 
 def _bytes(run: Run) -> int:

@@ -86,8 +86,9 @@ def _member(image: CohortImage, content: Any) -> dict[str, Any]:
 
 def image_key(manifest: Mapping[str, Any], content: Any, channel: str | None) -> str:
     """Digest of everything that decides an image's result: content, channel, settings, weights, version, machine."""
-    # Tiles never change a result.
-    settings = {name: value for name, value in manifest["settings"].items() if name != "max_localizations"}
+    # Tiles never change a result; a network is known by its digests, wherever it lies.
+    left_out = ("max_localizations", "network")
+    settings = {name: value for name, value in manifest["settings"].items() if name not in left_out}
     made_with = [manifest[name] for name in ("network", "version", "machine")]
     text = json.dumps([content, channel, settings, made_with], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

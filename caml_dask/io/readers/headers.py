@@ -1,6 +1,17 @@
 """Which columns of a table are the coordinates, and in which unit: told by the header or by a column map.
 
 Everything becomes nm here. A unit that is neither in the header nor in the map is refused, never guessed.
+
+Our own tables are read back as they are, whatever columns of the original file they carry: `COORDINATES` of
+:mod:`caml_dask.schema` win over other columns labelled x, y or z.
+
+1. A table with loc_id, x_nm and y_nm is one that we wrote. Its coordinates are x_nm, y_nm and, where it has one, z_nm.
+2. In any other table with x_nm and y_nm these two are the coordinates, and z_nm is, where it has one; without it z is
+   found as in a table of any program.
+3. Columns that a map names are taken before all of these.
+
+What an earlier analysis found, such as label and cluster_id, is carried along as input_label and input_cluster_id
+(:func:`name_own_columns`).
 """
 
 from __future__ import annotations
@@ -11,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caml_dask.errors import InputError
-from caml_dask.schema import POINTS
+from caml_dask.schema import COORDINATES, POINTS
 from caml_dask.settings import NM_PER_UNIT, ColumnMap
 
 PIXEL = "px"
@@ -67,6 +78,24 @@ class Header:
         if self.numbered and name.isascii() and name.isdigit() and 1 <= int(name) <= len(self.names):
             return int(name) - 1
         raise InputError(f"no column {name!r}; {self.listing()}", self.path)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the table is one that we wrote: rule 1 of this module."""
+        return self._canonical(0) is not None and self._canonical(1) is not None and self.names.count("loc_id") == 1
+
+    def canonical(self, axis: int) -> int | None:
+        """Position of the column with our own name of the coordinate `axis`, 0 to 2.
+
+        None where there is none, or more than one, or where x_nm and y_nm are not both there (rule 2 of this module).
+        """
+        if self._canonical(0) is None or self._canonical(1) is None:
+            return None
+        return self._canonical(axis)
+
+    def _canonical(self, axis: int) -> int | None:
+        name = COORDINATES[axis]
+        return self.names.index(name) if self.names.count(name) == 1 else None
 
     def listing(self) -> str:
         """The columns found, as the errors give them."""
@@ -126,8 +155,8 @@ def name_own_columns(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _recognised(header: Header) -> list[int]:
-    """Positions of x, y and, where there is one, z, by their labels."""
-    found = [_labelled(header, axis) for axis in "xyz"]
+    """Positions of x, y and, where there is one, z, by our own names of them or else by their labels."""
+    found = [_named_by_us(header, axis) for axis in range(3)]
     if found[0] is None or found[1] is None:
         such = "x=1,y=2,unit=nm" if header.numbered else "x=...,y=...,unit=nm"
         raise InputError(
@@ -135,6 +164,12 @@ def _recognised(header: Header) -> list[int]:
             header.path,
         )
     return [position for position in found if position is not None]
+
+
+def _named_by_us(header: Header, axis: int) -> int | None:
+    """The column of a coordinate, by rules 1 and 2 of this module."""
+    ours = header.canonical(axis)
+    return ours if ours is not None or header.is_ours else _labelled(header, "xyz"[axis])
 
 
 def _labelled(header: Header, axis: str) -> int | None:

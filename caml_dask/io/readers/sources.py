@@ -204,8 +204,8 @@ def read_localizations(path: Path | str, columns: ColumnMap | str = _NO_MAP) -> 
 
 def _open(path: Path, columns: ColumnMap, settle: bool = True) -> Source:
     source = _recognised(path, columns, settle)
-    # Programs write z = 0 throughout for what is 2D; a z that the map names is taken at its word.
-    if source.has_z and columns.z is None and _is_flat(source):
+    # Programs write z = 0 throughout for what is 2D; a z that the map names, or that we wrote, is taken at its word.
+    if source.has_z and columns.z is None and not source.reader.header.is_ours and _is_flat(source):
         flat = None if source.reader.settled else source.axes[2]
         return replace(source, axes=source.axes[:2], flat=flat)
     return source
