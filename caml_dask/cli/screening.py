@@ -16,8 +16,12 @@ from caml_dask.cli.options import ANALYSIS, DEBUG, DEPLOY, DONE, OUT, RUN_WORKER
 @ANALYSIS
 @RUN_WORKERS
 @DEPLOY
-@click.option("--retry", is_flag=True, help="Retry all failed images; by default, only those that the machine caused to fail.")
-@click.option("--verify", is_flag=True, help="Read all inputs and results again, even if their sizes and times have not changed.")
+@click.option(
+    "--retry", is_flag=True, help="Retry all failed images; by default, only those that the machine caused to fail."
+)
+@click.option(
+    "--verify", is_flag=True, help="Read all inputs and results again, even if their sizes and times have not changed."
+)
 @click.option(
     "--acknowledge",
     multiple=True,
@@ -25,7 +29,9 @@ from caml_dask.cli.options import ANALYSIS, DEBUG, DEPLOY, DONE, OUT, RUN_WORKER
     help="Acknowledge a failed image, given by its path, the end of its path, or a pattern: it stays listed, but does "
     "not count for the exit code until its content or the settings change. Can be given several times.",
 )
-@click.option("--forget-gone", is_flag=True, help="Stop reporting images that earlier calls found and that are now missing.")
+@click.option(
+    "--forget-gone", is_flag=True, help="Stop reporting images that earlier calls found and that are now missing."
+)
 @DEBUG
 @guarded
 def screen(
@@ -51,7 +57,7 @@ def screen(
     """
     from caml_dask.executors.deployment.settings import chosen_deployment
     from caml_dask.screening.screen import screen as analyse_what_is_new
-    from caml_dask.screening.summary import tell
+    from caml_dask.screening.summary import in_words
 
     chosen = settings_of(columns, settings)
     where = chosen_deployment(deploy, workers)
@@ -66,7 +72,7 @@ def screen(
         acknowledge=acknowledge,
         forget_gone=forget_gone,
     )
-    click.echo(tell(screened))
+    click.echo(in_words(screened))
     return screened.exit_code
 
 

@@ -10,7 +10,7 @@ import itertools
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,26 +80,26 @@ def read_cohort(where: str, leave_out: Path | None = None) -> Cohort:
     """
     if "{" in where and not Path(where).is_file():
         factors, members = _matches(where, leave_out)
-        return Cohort(_once(where, members), factors, where, tuple(_unreadable_folders(where)))
+        unreadable = tuple(_unreadable_folders(where))
+        return Cohort(_once(where, members, unreadable), factors, where, unreadable)
     factors, members = _rows(Path(where))
     return Cohort(_distinct(where, members), factors)
 
 
-def _once(pattern: str, members: Iterator[Member]) -> tuple[Member, ...]:
+def _once(pattern: str, members: Iterator[Member], unreadable: tuple[str, ...]) -> tuple[Member, ...]:
     """The members of a pattern, each file once: it may be reached again through a link."""
     found: dict[Path, Member] = {}
     for member in members:
         first = found.setdefault(member.path, member)
         if first is not member:
             _log.info("%s and %s are the same file, which is analyzed once", first.place, member.place)
-    return _some(pattern, found.values())
-
-
-def _some(where: str, members: Iterable[Member]) -> tuple[Member, ...]:
-    found = tuple(members)
+    if not found and unreadable:
+        raise UsageError(
+            f"{pattern}: no file matches, and a folder cannot be listed ({unreadable[0]}): check its permissions"
+        )
     if not found:
-        raise UsageError(f"{where}: the cohort has no images: add rows to the table, or give a pattern that matches files")
-    return found
+        raise UsageError(f"{pattern}: no file matches: correct the pattern")
+    return tuple(found.values())
 
 
 def _distinct(where: str, members: Iterator[Member]) -> tuple[Member, ...]:
@@ -111,12 +111,14 @@ def _distinct(where: str, members: Iterator[Member]) -> tuple[Member, ...]:
         other = others.get(member.channel) or others.get(None) or (next(iter(others.values()), None))
         if other is not None and (member.channel is None or None in others or member.channel in others):
             raise UsageError(
-                f"{where}, {member.place}: {member.path} is already listed in {other}: list each file once, or once per "
-                f"channel with the column {CHANNEL!r}"
+                f"{where}, {member.place}: {member.path} is already listed in {other}: list each file once, or "
+                f"each of its channels once with the column {CHANNEL!r}"
             )
         others[member.channel] = member.place
         found.append(member)
-    return _some(where, found)
+    if not found:
+        raise UsageError(f"{where}: the cohort has no images: add a row for each image")
+    return tuple(found)
 
 
 def _member(where: str, place: str, folder: Path, cells: Mapping[str, str], factors: tuple[str, ...]) -> Member:
@@ -166,7 +168,9 @@ def _rows(table: Path) -> tuple[tuple[str, ...], Iterator[Member]]:
         header = [_known_name(name.strip()) for name in next(lines, [])]
         rows = [(lines.line_num, [cell.strip() for cell in row]) for row in lines]
     except csv.Error as error:
-        raise UsageError(f"{table}, line {lines.line_num}: not valid CSV ({error}): correct the line, or save the table as CSV again") from None
+        raise UsageError(
+            f"{table}, line {lines.line_num}: not valid CSV ({error}): correct the line, or save the table as CSV again"
+        ) from None
     seen = ", ".join(header) or "nothing"
     factors = _factors(
         str(table),

@@ -44,8 +44,8 @@ class Nights:
     def altered(self, entry: Entry, thoroughly: bool) -> list[str]:
         """What is missing or altered among an image's results, each in words.
 
-        thoroughly : read all files; without it, a file of unchanged size that is older than the night's summary counts as
-            unchanged
+        thoroughly : read all files; without it, a file of unchanged size that is older than the night's summary
+            counts as unchanged
         """
         try:
             run = self.run(entry.night)

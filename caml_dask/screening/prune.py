@@ -82,7 +82,9 @@ def _kept(root: Path) -> set[str]:
     try:
         images = read_json(root / "summary.json")["images"]
     except (OSError, ValueError, KeyError) as error:
-        raise OutputError(f"{root / 'summary.json'} cannot be read ({error}): screen again to write a new one") from None
+        raise OutputError(
+            f"{root / 'summary.json'} cannot be read ({error}): screen again to write a new one"
+        ) from None
     return {image["folder"].split("/")[1] for image in images if image["folder"]}
 
 

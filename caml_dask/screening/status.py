@@ -107,7 +107,9 @@ def in_words(status: dict[str, Any]) -> str:
         rate = 60 / status["seconds_an_image"]
         lines.append(f"{rate:.3g} images per minute, about {max(1, round(status['seconds_left'] / 60))} min left")
     if status["kind"] == "screening" and status["last_night"] is not None:
-        lines.append(f"last night with results: {status['last_night']}, {status['new']} new image{'s'[: status['new'] != 1]}")
+        lines.append(
+            f"last night with results: {status['last_night']}, {status['new']} new image{'s'[: status['new'] != 1]}"
+        )
         lines += [f"unusual: {line}" for line in status["unusual"]] or ["nothing unusual"]
     return "\n".join(lines)
 

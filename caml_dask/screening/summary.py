@@ -98,8 +98,11 @@ def conclude(
     acknowledge : paths, or patterns of paths, of known failures; they are entered in the ledger.
     """
     entries = list(_entries(items, ledger, Nights(root)))
-    notes = [f"cannot list the folder {folder}; its images are not screened: check its permissions" for folder in cohort.unreadable]
-    notes += _acknowledge(items, entries, ledger, acknowledge)
+    folders = [
+        f"cannot list the folder {folder}; its images are not screened: check its permissions"
+        for folder in cohort.unreadable
+    ]
+    notes = [*folders, *_acknowledge(items, entries, ledger, acknowledge)]
     images = [
         {**entry, "acknowledged": entry["status"] == "failed" and item.failed_key in ledger.acknowledged}
         for item, entry in zip(items, entries, strict=True)
@@ -107,7 +110,7 @@ def conclude(
     new = [image["image_id"] for image in images if _night(image) in ledger.last]
     unusual = [line for night in ledger.last for line in _unusual_of(night, images)]
     publish_if_new(root / "images.csv", csv_text(_rows(cohort.factors, images)))
-    whole = _strict({**made_with(manifest), "images": images, "unusual": unusual, "new": new, "notes": notes})
+    whole = _strict({**made_with(manifest), "images": images, "unusual": unusual, "new": new, "notes": folders})
     publish_if_new(root / "summary.json", sealed(whole, indent=1))
     return Screened(root, images, new, unusual, analyzed, notes, len(cohort.unreadable))
 
@@ -149,7 +152,7 @@ def _gone(entry: Entry | None, about: Mapping[str, Any]) -> dict[str, Any]:
 def _acknowledge(
     items: Sequence[CohortImage], entries: Sequence[Mapping[str, Any]], ledger: Ledger, patterns: Sequence[str]
 ) -> Iterator[str]:
-    """Enter acknowledged failures, and drop those that no longer occur; yields a line for each pattern without a match."""
+    """Enter acknowledged failures, and drop those that no longer occur; yields a line per pattern without a match."""
     failed = [item for item, entry in zip(items, entries, strict=True) if entry["status"] == "failed"]
     known = set(ledger.acknowledged) & {item.failed_key for item in failed}
     for pattern in patterns:
@@ -221,7 +224,7 @@ def _by_condition(images: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, li
     return found
 
 
-def tell(screened: Screened) -> str:
+def in_words(screened: Screened) -> str:
     """A short account: which images failed and why, what is unusual, how many are done, and where the results are."""
     lines = [
         f"failed{' (acknowledged)' if image['acknowledged'] else ''}: {image['reason']}"

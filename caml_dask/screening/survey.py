@@ -1,4 +1,4 @@
-"""The images of a cohort as found by this call, each with a digest of its content and of all that decides its result."""
+"""The images of a cohort as a call finds them, each with a digest of its content and of all that decides its result."""
 
 from __future__ import annotations
 

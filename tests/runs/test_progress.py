@@ -88,7 +88,7 @@ def test_elsewhere_lines_say_the_stage_in_words(tables, tmp_path):
     )
     assert "\r" not in done.stderr and not INTERNAL.search(done.stderr)
     first, *others = done.stderr.splitlines()
-    assert first.endswith("analysing 2 images")
+    assert first.endswith("analyzing 2 images")
     assert any("finding neighbors and scoring (" in line and "% of all work done)" in line for line in others)
     assert done.stderr.count("done (") == 2
 
