@@ -62,9 +62,9 @@ def write_report(
         write_tables(folder / REPORT_TABLES, results, found, by)
         publish_text(page, writable(render(results, found, by, notes, folder)))
     except OSError as error:
-        if out is None and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise OutputError(
-                f"{root} cannot be written to ({error.strerror}): name another folder with --out"
+                f"{folder} cannot be written to ({error.strerror}): name another folder with --out"
             ) from None
         if isinstance(error, FileExistsError | NotADirectoryError):
             raise OutputError(f"{folder} is not a folder: name another one with --out") from None

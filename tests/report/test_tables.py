@@ -189,7 +189,7 @@ def test_a_run_gets_its_factors_from_a_cohort_table(screened, tmp_path):
         "b": [listed[1]["path"]],
     }
     assert sum("has no condition" in note for note in written.notes) == len(listed) - 2
-    assert "No test: it takes two groups of 3 or more images" in family.images.comparisons["area_nm2"].notes
+    assert "No test: it needs two groups of 3 or more images" in family.images.comparisons["area_nm2"].notes
 
 
 def test_a_run_without_a_cohort_table_is_shown_and_not_compared(screened):
@@ -358,11 +358,13 @@ def test_results_that_cannot_be_written_to_ask_for_another_folder(screened, tmp_
 
     (tmp_path / "file").write_text("")
     refused = report(screened, "--out", tmp_path / "file")
-    assert refused.exit_code == 2 and "is no folder: name another with --out" in refused.output
+    assert refused.exit_code == 2 and "is not a folder: name another one with --out" in refused.output
     monkeypatch.setattr("caml_dask.report.write.write_tables", read_only)
-    refused = report(screened)
-    assert refused.exit_code == 2
-    assert "cannot be written to (Read-only file system): name a folder with --out" in refused.output
+    for folder, options in ((screened, []), (tmp_path / "other", ["--out", tmp_path / "other"])):
+        refused = report(screened, *options)
+        assert refused.exit_code == 2
+        said = f"{folder} cannot be written to (Read-only file system): name another folder with --out"
+        assert said in refused.output
 
 
 def test_pictures_of_many_images_are_shared_out_over_conditions(screened):

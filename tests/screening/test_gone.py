@@ -165,7 +165,7 @@ def test_superseded_nights_are_listed_and_removed(folder):
     assert "nothing was new" in call(folder, "--area-um2", "4").output
     assert "0 superseded nights" in CliRunner().invoke(main, ["prune", "out"]).output
     again = call(folder)
-    assert again.exit_code == 0 and "2 images analysed in this call" in again.output
+    assert again.exit_code == 0 and "2 images analyzed in this call" in again.output
 
 
 def test_pruning_asks_for_a_screening(folder):
