@@ -95,7 +95,7 @@ def _once(pattern: str, members: Iterator[Member], unreadable: tuple[str, ...]) 
             _log.info("%s and %s are the same file, which is analyzed once", first.place, member.place)
     if not found and unreadable:
         raise UsageError(
-            f"{pattern}: no file matches, and a folder cannot be listed ({unreadable[0]}): check its permissions"
+            f"{pattern}: no file matches, and a folder cannot be listed ({unreadable[0]}): check the folder"
         )
     if not found:
         raise UsageError(f"{pattern}: no file matches: correct the pattern")

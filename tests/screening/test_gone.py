@@ -101,7 +101,7 @@ def test_a_pattern_without_files_names_the_folder_that_cannot_be_listed(folder, 
     found = call(folder)
     assert found.exit_code == 2
     assert (
-        "no file matches, and a folder cannot be listed (data: Permission denied): check its permissions"
+        "no file matches, and a folder cannot be listed (data: Permission denied): check the folder"
         in found.output
     )
 

@@ -170,7 +170,7 @@ def test_a_deployment_does_the_night(made, tmp_path, monkeypatch):
     assert both.exit_code == 2 and "give one of them" in both.stderr
 
 
-def lost(self):
+def lost(self, run, observer, resume=False):
     raise WorkersError("no worker for 60 s")
 
 
@@ -369,7 +369,7 @@ def test_channels_of_a_file_are_images(tmp_path):
     ("rows", "options", "said"),
     [
         ([("path", "condition")], [], "no column 'replicate'"),
-        ([("path", "condition", "replicate"), ("a.csv", "a", "1")], ["--network", "GPT"], "unknown model"),
+        ([("path", "condition", "replicate"), ("a.csv", "a", "1")], ["--network", "GPT"], "unknown network"),
         ([("path", "condition", "replicate"), ("a.csv", "a", "1")], ["--out", "."], "is not empty (cohort.csv)"),
     ],
 )
