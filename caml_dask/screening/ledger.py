@@ -12,7 +12,7 @@ from caml_dask.errors import OutputError
 
 HIDDEN = ".screen"
 FORMAT = 2
-"""Of the ledger; it goes up where names in it change."""
+"""Version of the ledger's format, raised when its names change."""
 _log = logging.getLogger("caml_dask")
 
 

@@ -149,7 +149,7 @@ class _Screening:
         """End a night that cannot be resumed, with what it finished."""
         try:
             run = Run.open(self._nights.folder(name))
-        except OutputError:  # without its manifest nothing can be said of what is there
+        except OutputError:  # without its manifest, its files cannot be interpreted
             self._end()
             return
         left = {

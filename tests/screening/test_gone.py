@@ -100,10 +100,7 @@ def test_a_pattern_without_files_names_the_folder_that_cannot_be_listed(folder, 
     monkeypatch.setattr(os, "scandir", refused)
     found = call(folder)
     assert found.exit_code == 2
-    assert (
-        "no file matches, and a folder cannot be listed (data: Permission denied): check the folder"
-        in found.output
-    )
+    assert "no file matches, and a folder cannot be listed (data: Permission denied): check the folder" in found.output
 
 
 def test_a_file_that_a_link_reaches_again_counts_once(folder):

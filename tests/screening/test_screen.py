@@ -170,7 +170,7 @@ def test_a_deployment_does_the_night(made, tmp_path, monkeypatch):
     assert both.exit_code == 2 and "give one of them" in both.stderr
 
 
-def lost(self, run, observer, resume=False):
+def lost(self, run, observer, resumed=False):
     raise WorkersError("no worker for 60 s")
 
 
