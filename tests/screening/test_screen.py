@@ -563,3 +563,14 @@ def test_time_left_is_told_at_the_rate_of_who_works_now(made, tmp_path):
     assert (found["done"], found["waiting"], found["last_unit_s"]) == (2, 1, pytest.approx(since + 10))
     assert (found["seconds_an_image"], found["seconds_left"]) == (pytest.approx(10), pytest.approx(10))
     assert "6 images per minute, about 1 min left" in in_words(found)
+
+
+def test_a_status_in_words_names_the_stage_as_users_read_it():
+    image = {"image_id": "0001_cell", "stage": "classify", "done": 3, "total": 7}
+    found = {"kind": "run", "directory": "out", "images": 1, "done": 0, "failed": 0, "waiting": 0, "failures": {}}
+    found |= {"under_way": [image], "holder": None, "last_unit_s": None, "seconds_left": None}
+    assert in_words(found).splitlines() == [
+        "run out: 1 image, 0 done, 0 failed, 1 under way, 0 waiting",
+        "  0001_cell: finding neighbors and scoring (3 of 7 units done)",
+        "not running; the run was interrupted: continue with --resume",
+    ]
