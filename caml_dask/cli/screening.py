@@ -16,16 +16,22 @@ from caml_dask.cli.options import ANALYSIS, DEBUG, DEPLOY, DONE, OUT, RUN_WORKER
 @ANALYSIS
 @RUN_WORKERS
 @DEPLOY
-@click.option("--retry", is_flag=True, help="Try every failed image again, not only those that the machine failed.")
-@click.option("--verify", is_flag=True, help="Read all inputs and results again, whatever their sizes and times say.")
+@click.option(
+    "--retry", is_flag=True, help="Retry all failed images; by default, only those that the machine caused to fail."
+)
+@click.option(
+    "--verify", is_flag=True, help="Read all inputs and results again, even if their sizes and times have not changed."
+)
 @click.option(
     "--acknowledge",
     multiple=True,
     metavar="PATH",
-    help="A failed image (path, end of it, or pattern) that is known: it stays listed and no longer counts for the "
-    "exit code, until its content or the settings change; can be given several times.",
+    help="Acknowledge a failed image, given by its path, the end of its path, or a pattern: it stays listed, but does "
+    "not count for the exit code until its content or the settings change. Can be given several times.",
 )
-@click.option("--forget-gone", is_flag=True, help="No longer report images that earlier calls found and that are gone.")
+@click.option(
+    "--forget-gone", is_flag=True, help="Stop reporting images that earlier calls found and that are now missing."
+)
 @DEBUG
 @guarded
 def screen(
@@ -40,18 +46,18 @@ def screen(
     forget_gone: bool,
     **settings: Any,
 ) -> int:
-    """Analyse what is new in COHORT since the last call; for a scheduler to call every night.
+    """Analyze the images of COHORT that are new since the last call. Schedule it to run every night.
 
-    COHORT is a CSV table with the columns path, condition and replicate, with channel where wanted and any other
-    factor; or a pattern of paths in quotes, such as 'FOLDER/{condition}/{replicate}/*.csv'. Images that a pattern found
-    earlier and that are gone are reported, and so are folders that cannot be listed.
+    COHORT is a CSV table with the columns path, condition and replicate, optionally channel, and any further factors;
+    or a pattern of paths in quotes, such as 'FOLDER/{condition}/{replicate}/*.csv'. The command reports images that an
+    earlier call found with the same pattern and that are now missing, and folders that it cannot list.
 
-    Exit codes: 0 all images of the cohort are done, or their failures acknowledged; 2 usage; 3 some failed or are gone;
-    4 all failed, no workers or no room; 130 interrupted.
+    Exit codes: 0 all images are done, or their failures acknowledged; 2 usage error; 3 some images failed or are
+    missing, or a folder cannot be listed; 4 all images failed, no workers, or no disk space; 130 interrupted.
     """
     from caml_dask.executors.deployment.settings import chosen_deployment
     from caml_dask.screening.screen import screen as analyse_what_is_new
-    from caml_dask.screening.summary import tell
+    from caml_dask.screening.summary import in_words
 
     chosen = settings_of(columns, settings)
     where = chosen_deployment(deploy, workers)
@@ -66,17 +72,20 @@ def screen(
         acknowledge=acknowledge,
         forget_gone=forget_gone,
     )
-    click.echo(tell(screened))
+    click.echo(in_words(screened))
     return screened.exit_code
 
 
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @DEBUG
 @guarded
 def status(directory: Path, as_json: bool) -> int:
-    """Say how far the run or the screening in DIRECTORY is. At any time, from any machine: it only reads files."""
+    """Show the progress of the run or the screening in DIRECTORY.
+
+    It only reads files, so it can be called at any time and from any machine.
+    """
     import json
 
     from caml_dask.screening.status import in_words, status_of
@@ -88,19 +97,20 @@ def status(directory: Path, as_json: bool) -> int:
 
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--yes", is_flag=True, help="Remove them; without it they are listed.")
+@click.option("--yes", is_flag=True, help="Remove the nights; by default they are only listed.")
 @DEBUG
 @guarded
 def prune(directory: Path, yes: bool) -> int:
-    """List the nights of the screening in DIRECTORY whose images all have newer results, and remove them with --yes.
+    """List the superseded nights of the screening in DIRECTORY, and remove them with --yes.
 
+    A night is superseded when summary.json lists none of its results, for example after the settings were changed.
     Results that summary.json lists are never removed.
     """
     from caml_dask.screening.prune import prune as prune_nights
 
     found = prune_nights(directory, remove=yes)
     for night in found:
-        click.echo(f"{night.name}: {night.images} images, {night.size / 2**20:,.1f} MiB")
+        click.echo(f"{night.name}: {night.images} image{'s'[: night.images != 1]}, {night.size / 2**20:,.1f} MiB")
     total = sum(night.size for night in found) / 2**20
     what = f"{len(found)} superseded night{'s'[: len(found) != 1]}, {total:,.1f} MiB"
     click.echo(f"removed {what}" if yes else f"{what}" + ("; remove them with --yes" if found else ""))

@@ -1,4 +1,4 @@
-"""The report of a cohort: images read back, compared by condition, and told as one HTML page with tables beside it."""
+"""The report of a cohort: images read back, compared by condition, and shown on one HTML page with tables beside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The factors of an image of a run, which knows none, from the cohort it belongs to."""
+"""The factors of an image of a run, which records none, from the cohort that it belongs to."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from caml_dask.screening.cohort import CHANNEL, Cohort
 
 
 def factors_of(path: str, channel: str, cohort: Cohort, paths: Collection[Path]) -> Mapping[str, str] | None:
-    """The factors of an image: by its path, or by its file name; None for no member.
+    """The factors of an image, found by its path or by its file name; None if no member matches.
 
-    A name tells which file it is only where one member, at no path of an image, and one file of the run have it.
+    A file name counts only if exactly one member, whose path is that of no image, and one file of the run have it.
 
     channel : the image's, where its file holds several; a member that names one is of that channel alone
     paths : of all files of the run, resolved

@@ -48,9 +48,9 @@ class Family:
     within : factor to the value that they share
     groups : condition to its images
     images : the comparison with the image as the unit
-    replicates : the same with the medians of replicates as units; None where they are not several images each
+    replicates : the same with the medians of replicates as units; None if no replicate has several images
     clusters : the same with clusters as units, as published
-    notes : what readers should know of the design
+    notes : what readers should know about the design
     """
 
     within: Mapping[str, str]
@@ -62,7 +62,7 @@ class Family:
 
     @property
     def name(self) -> str:
-        """What its images share, for a heading; empty where they are all there is."""
+        """What its images share, for a heading; empty if there is only one family."""
         return ", ".join(f"{value or 'none'}" for value in self.within.values())
 
 
@@ -95,9 +95,11 @@ def families(results: Results, by: str, within: Sequence[str]) -> tuple[list[Fam
 def _not_compared(results: Results, by: str, inner: Sequence[str], without: int) -> list[str]:
     notes: list[str] = []
     if not results.images:
-        return ["No image could be analysed: there is nothing to compare."]
+        return ["No image could be analyzed: there is nothing to compare."]
     if without == len(results.images):
-        return [f"No image has a {by}: nothing is compared. Give a table with --cohort, or another factor with --by."]
+        return [
+            f"No image has a {by}, so nothing is compared. Give a table with --cohort, or another factor with --by."
+        ]
     if without:
         notes.append(f"{without} of {len(results.images)} images have no {by} and are not compared.")
     for name in results.factors:
@@ -105,7 +107,7 @@ def _not_compared(results: Results, by: str, inner: Sequence[str], without: int)
         pooled = name not in (by, "replicate", *inner) and 1 < len(values) <= len(results.images) // 2
         if pooled:
             notes.append(
-                f"Images of every {name} are taken together ({len(values)} values): --within {name} parts them."
+                f"Images are pooled over {name} ({len(values)} values): use --within {name} to compare within each."
             )
     return notes
 
@@ -131,8 +133,8 @@ def _few_images(sizes: Sequence[int], measures: int) -> list[str]:
     if len(sizes) != 2 or min(sizes) < LEAST_VALUES or smallest_p(*sizes) * measures < FOUND_BELOW:
         return []
     return [
-        f"{sizes[0]} and {sizes[1]} images are so few that a difference in one measure alone cannot be found among "
-        f"{measures} measures, however large it is."
+        f"With only {sizes[0]} and {sizes[1]} images, a difference in a single one of the {measures} measures cannot "
+        "reach significance, however large it is."
     ]
 
 
@@ -160,15 +162,15 @@ def _pooled(
 def _by_replicate(
     groups: Mapping[str, Sequence[Measured]], measures: Sequence[Measure]
 ) -> tuple[Level | None, list[str]]:
-    """The comparison of replicates' medians, and what to say of the design."""
+    """The comparison of replicates' medians, and notes on the design."""
     parts: dict[str, dict[str, list[Measured]]] = {}
     for name, images in groups.items():
         for image in images:
             parts.setdefault(name, {}).setdefault(image.factors.get("replicate", ""), []).append(image)
     if any("" in replicates for replicates in parts.values()):
         return None, [
-            "Not every image names its replicate. Images of one donor, dish or day are no independent units: where "
-            "there are several, name it in a column `replicate`, and the medians of replicates are compared too."
+            "Some images have no replicate. Images of one donor, dish or day are not independent: give each image its "
+            "replicate in the column `replicate`, and the report compares the medians of replicates too."
         ]
     most = max(len(images) for replicates in parts.values() for images in replicates.values())
     if most == 1:
@@ -182,9 +184,9 @@ def _by_replicate(
     }
     counts = ", ".join(f"{name}: {len(replicates)}" for name, replicates in parts.items())
     return _level("replicates", measures, values), [
-        f"Replicates hold up to {most} images each (replicates by condition: {counts}). Images of one replicate are "
-        "not independent of each other, so that p values with the image as the unit are too small where replicates "
-        "differ (pseudo-replication). The medians of replicates are compared beside them: trust those."
+        f"Replicates have up to {most} images each (replicates per condition: {counts}). Images of one replicate are "
+        "not independent, so p values with the image as the unit are too small if replicates differ "
+        "(pseudo-replication). The report also compares the medians of replicates: rely on those."
     ]
 
 

@@ -1,4 +1,4 @@
-"""The result files of an image that a report reads; none is taken that differs from what its run recorded."""
+"""The result files of an image that a report reads; files that differ from what their run recorded are rejected."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def read_clusters(
     Parameters
     ----------
     runs : the runs opened so far, by directory; the image's is added.
-    folder : where the image's results stand, in its run's directory.
+    folder : the image's results, in its run's directory.
     summary : its part of summary.json.
 
     Raises
     ------
-    CamlError : files that are missing or altered, or a summary that they contradict.
+    CamlError : files are missing or altered, or contradict the summary.
     """
     if folder.parent not in runs:
         runs[folder.parent] = Run.open(folder.parent)
@@ -68,8 +68,10 @@ def _refuse_contradiction(
         said = {name: summary[name] for name in ("clusters_per_um2", "percent_clustered")}
         said |= {name: (summary["medians"][name] or {}).get("median") for name in clusters}
     except (KeyError, TypeError) as error:
-        raise StoreError(f"what summary.json says of {folder.name} is damaged ({error!r})") from None
+        raise StoreError(f"the entry of {folder.name} in summary.json is damaged ({error!r})") from None
     for name, value in values.items():
         same = math.isnan(value) if said[name] is None else math.isclose(value, said[name], rel_tol=1e-9)
         if not same:
-            raise StoreError(f"summary.json says {said[name]} of {folder.name}'s {name}, its clusters {value}")
+            raise StoreError(
+                f"summary.json gives {said[name]} as {name} of {folder.name}, but its clusters give {value}"
+            )

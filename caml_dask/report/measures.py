@@ -48,7 +48,7 @@ def measures_of(columns: set[str]) -> tuple[Measure, ...]:
 
 
 def values_of(summary: Mapping[str, Any], clusters: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, float]:
-    """Each measure's value for one image; NaN where it has none, as the medians of an image without clusters.
+    """Each measure's value for one image; NaN if it has none, such as the medians of an image without clusters.
 
     Parameters
     ----------

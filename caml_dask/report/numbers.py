@@ -37,7 +37,7 @@ def probability(p: float) -> str:
         return NONE
     if p < 0.0001:
         return f"<{_THIN}0.0001"
-    near = p < 0.001 or abs(p - FOUND_BELOW) < 0.0005  # where three digits would not tell on which side it is
+    near = p < 0.001 or abs(p - FOUND_BELOW) < 0.0005  # where three digits would hide on which side it is
     return f"{p:.4f}" if near else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 

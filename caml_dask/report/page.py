@@ -1,10 +1,11 @@
-"""The page: one HTML file that holds its pictures and styles, runs no script and asks for nothing outside."""
+"""The page: one HTML file that holds its pictures and styles, runs no script and loads nothing else."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -34,7 +35,7 @@ class Card:
     """One image as the page shows it.
 
     picture : a data URI, or None
-    link : its overview.png, relative to the page
+    link : its overview.png, relative to the folder of the page
     condition : the value of the factor compared
     factors : the other ones that it has
     figures : measure with its value, or median and quartiles over the image's clusters
@@ -59,14 +60,15 @@ class Section:
     n_clusters: Mapping[str, int]
 
 
-def render(results: Results, families: Sequence[Family], by: str, notes: Sequence[str]) -> str:
+def render(results: Results, families: Sequence[Family], by: str, notes: Sequence[str], folder: Path) -> str:
     """The page as text.
 
     Parameters
     ----------
-    results, families : what it tells of.
-    by : the factor whose values are compared.
-    notes : what its reader should know first.
+    results, families : what it shows.
+    by : the factor to compare.
+    notes : what its readers should know first.
+    folder : where the page will be, for its links.
     """
     from markupsafe import Markup
 
@@ -79,7 +81,8 @@ def render(results: Results, families: Sequence[Family], by: str, notes: Sequenc
             results=results,
             measures={m.name: m for m in results.measures},
             sections=[_section(family, results.measures) for family in families],
-            cards=_cards(results, by),
+            cards=_cards(results, by, folder),
+            acknowledged=sum(item.acknowledged for item in results.failed),
             by=by,
             notes=notes,
             unusual=[str(line) for line in results.facts.get("unusual", ())],
@@ -137,14 +140,14 @@ def _section(family: Family, measures: Sequence[Measure]) -> Section:
     )
 
 
-def _cards(results: Results, by: str) -> Iterator[Card]:
+def _cards(results: Results, by: str, folder: Path) -> Iterator[Card]:
     chosen = pictured(results.images, by)
     for place, image in enumerate(results.images):
         overview = image.folder / "overview.png"
         yield Card(
             image,
             embedded(overview) if place in chosen else None,
-            "./" + quote(overview.relative_to(results.root).as_posix().encode("utf-8", "surrogateescape")),
+            "./" + quote(os.path.relpath(overview.resolve(), folder.resolve()).encode("utf-8", "surrogateescape")),
             image.factors.get(by, ""),
             {name: value for name, value in image.factors.items() if name != by and value},
             tuple((m, _figure(image, m)) for m in results.measures),

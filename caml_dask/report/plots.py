@@ -23,7 +23,7 @@ _STEPS = 200  # of an ECDF
 
 @dataclass(frozen=True)
 class Tick:
-    """A place on an axis, in pixels, and what stands there."""
+    """A place on an axis, in pixels, and its label."""
 
     at: float
     label: str
@@ -135,7 +135,7 @@ def _spread(values: npt.NDArray[np.float64], scale: float) -> list[float]:
 
 
 def ecdf_plot(title: str, unit: str, groups: Mapping[str, npt.NDArray[np.float64]]) -> EcdfPlot | None:
-    """Lay out the cumulative distributions of positive values, on a logarithmic axis; None where there are none."""
+    """Lay out the cumulative distributions of positive values, on a logarithmic axis; None if there are none."""
     known = {name: np.sort(values[values > 0]) for name, values in groups.items()}
     everything = np.concatenate([*known.values(), np.zeros(0)])
     if len(everything) == 0:

@@ -1,4 +1,4 @@
-"""Results read back: what a run or a screening left in a directory, and which image belongs to which condition."""
+"""Results read back: what a run or a screening wrote, and which image belongs to which condition."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ReportedImage:
     """One image of a cohort.
 
     image_id, path : as summary.json has them
-    factors : name to value: condition, replicate, channel and whatever else the cohort tells
+    factors : name to value: condition, replicate, channel and any other factor of the cohort
     """
 
     image_id: str
@@ -36,16 +36,20 @@ class ReportedImage:
 
 @dataclass(frozen=True)
 class Failed(ReportedImage):
-    """An image that could not be analysed, or whose results could not be read."""
+    """An image that could not be analyzed, or whose results could not be read.
+
+    acknowledged : the failure is known, and the screening no longer counts it for its exit code
+    """
 
     reason: str
+    acknowledged: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Measured(ReportedImage):
     """An image with its results.
 
-    folder : where they stand
+    folder : where they are
     summary : its part of summary.json
     clusters : column to (c,) float64 values of its clusters, NaN for null
     """
@@ -67,7 +71,7 @@ class Results:
     root : the directory
     images, failed : in the order of the cohort
     facts : the whole of summary.json but for its images
-    notes : what was found amiss on reading
+    notes : problems found on reading
     """
 
     root: Path
@@ -90,22 +94,23 @@ class Results:
 
 
 def read_results(root: Path, table: Path | None = None) -> Results:
-    """Read what `caml-dask run` or `caml-dask screen` left in a directory.
+    """Read what `caml-dask run` or `caml-dask screen` wrote to a directory.
 
     Parameters
     ----------
     root : the directory.
-    table : a cohort table, by whose paths the images get their factors; by default they have those that screening knew.
+    table : a cohort table that gives the images their factors, by path; by default those that the screening recorded.
 
     Raises
     ------
-    OutputError : the directory holds no results, or a cohort table that cannot be used.
+    OutputError : the directory holds no results, or the cohort table cannot be used.
     """
     facts = _summary(root)
     entries = facts.pop("images")
     listed = None if table is None else read_cohort(str(table))
     runs: dict[Path, Run] = {}
-    items, notes, moved = [], [], 0
+    items, moved = [], 0
+    notes = [str(line) for line in facts.get("notes", ())]
     known = {member.path for member in listed.members} if listed else set()
     paths = {Path(os.path.realpath(entry["path"])) for entry in entries}
     for entry in entries:
@@ -115,13 +120,13 @@ def read_results(root: Path, table: Path | None = None) -> Results:
             factors |= found or {}
             moved += found is not None and Path(os.path.realpath(entry["path"])) not in known
             if found is None:
-                notes.append(f"{entry['image_id']}: {entry['path']} is not in {table}: it is in no condition.")
+                notes.append(f"{entry['image_id']}: {entry['path']} is not in {table}, so it has no condition.")
         items.append(_item(root, runs, entry, factors))
     if moved:
-        notes.append(f"{moved} images are not at the paths in {table}: they were told by their file names.")
+        notes.append(f"{moved} image{'s'[: moved != 1]} matched by file name, because the paths in {table} differ.")
     settings = {run.manifest["settings_digest"] for run in runs.values()}
     if len(settings) > 1:
-        notes.append(f"Images were analysed with {len(settings)} different settings: compare them with care.")
+        notes.append(f"Images were analyzed with {len(settings)} different settings: compare them with care.")
     images = tuple(item for item in items if isinstance(item, Measured))
     failed = tuple(item for item in items if isinstance(item, Failed))
     return Results(root, images, failed, facts, tuple(notes))
@@ -133,10 +138,10 @@ def _item(
     entry: Mapping[str, Any],
     factors: Mapping[str, str],
 ) -> Measured | Failed:
-    """An image with its results, or the reason why there are none; in a run its folder has its name."""
+    """An image with its results, or the reason why there are none; in a run, its folder has its name."""
     named = entry["image_id"], entry["path"], factors
     if entry["status"] != "done":
-        return Failed(*named, entry["reason"])
+        return Failed(*named, entry["reason"], bool(entry.get("acknowledged")))
     try:
         folder = _inside(root, entry.get("folder", entry["image_id"]))
         return Measured(*named, folder, entry, read_clusters(runs, folder, entry))
@@ -149,10 +154,10 @@ def _summary(root: Path) -> dict[str, Any]:
     try:
         facts = read_json(path)
         if not isinstance(facts["images"], list):
-            raise ValueError("its images are no list")
+            raise ValueError("its images are not a list")
     except FileNotFoundError:
         raise OutputError(
-            f"{root} holds no results: name a directory that `caml-dask run` or `caml-dask screen` finished"
+            f"{root} holds no results: give a directory that `caml-dask run` or `caml-dask screen` wrote"
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise OutputError(f"{path} is damaged ({error}): run again with --resume, or screen again") from None
@@ -160,14 +165,14 @@ def _summary(root: Path) -> dict[str, Any]:
 
 
 def _factors(entry: Mapping[str, Any]) -> dict[str, str]:
-    """The channel of an image, and the factors that screening knew."""
+    """The channel of an image, and the factors that the screening recorded."""
     channel = {} if entry["channel"] is None else {"channel": entry["channel"]}
     return {**channel, **entry.get("factors", {})}
 
 
 def _inside(root: Path, folder: str) -> Path:
-    """The folder of an image's results; a table that was tampered with cannot point outside of the directory."""
+    """The folder of an image's results; a manipulated summary cannot point outside of the directory."""
     path = root / folder
     if not folder or not path.resolve().is_relative_to(root.resolve()):
-        raise CamlError(f"{folder!r} does not lie in {root}")
+        raise CamlError(f"{folder!r} is not inside {root}")
     return path

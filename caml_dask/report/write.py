@@ -22,9 +22,9 @@ from caml_dask.report.tables import write_tables
 class Report:
     """A report that was written.
 
-    page : report.html; the tables lie in the folder report/ beside it
-    results, families : what it tells of
-    notes : what its reader is told to know, on the whole of it
+    page : report.html; its tables are in the folder report/ beside it
+    results, families : what it shows
+    notes : what readers should know about all of it
     """
 
     page: Path
@@ -40,10 +40,10 @@ def write_report(
 
     Parameters
     ----------
-    root : what `caml-dask run` or `caml-dask screen` left.
-    table : a cohort table that tells which image belongs to which condition; by default as screening knew it.
-    by : the factor whose values are compared.
-    within : factors within whose combinations they are compared; channel and protein always are.
+    root : a directory that `caml-dask run` or `caml-dask screen` wrote.
+    table : a cohort table that gives the images their factors; by default those that the screening recorded.
+    by : the factor to compare.
+    within : compare within each combination of these factors; always within channel and protein.
     out : the folder to write to; by default that of the results.
 
     Raises
@@ -60,13 +60,13 @@ def write_report(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_tables(folder / REPORT_TABLES, results, found, by)
-        publish_text(page, writable(render(results, found, by, notes)))
+        publish_text(page, writable(render(results, found, by, notes, folder)))
     except OSError as error:
-        if out is None and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise OutputError(
-                f"{root} cannot be written to ({error.strerror}): name another folder with --out"
+                f"{folder} cannot be written to ({error.strerror}): name another folder with --out"
             ) from None
         if isinstance(error, FileExistsError | NotADirectoryError):
-            raise OutputError(f"{folder} is no folder: name another with --out") from None
+            raise OutputError(f"{folder} is not a folder: name another one with --out") from None
         raise
     return Report(page, results, tuple(found), tuple(notes))

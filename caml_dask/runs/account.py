@@ -1,4 +1,4 @@
-"""What a run tells at its end."""
+"""What a run prints at its end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SHOWN = 20
 
 
 def tell(outcome: Outcome) -> str:
-    """A short account of a run, an image a line, and where its results are."""
+    """A short account of a run, one line per image, and where its results are."""
     summary = json.loads((outcome.run.root / "summary.json").read_text(encoding="utf-8"))
     lines = [_line(image) for image in summary["images"][:_SHOWN]]
     if len(summary["images"]) > _SHOWN:

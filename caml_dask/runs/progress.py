@@ -33,7 +33,7 @@ class Watch:
 
     An image counts by the size of its file, a stage by its effort.
 
-    failed : image_id to the reason, of the images that could not be analysed
+    failed : image_id to the reason, of the images that could not be analyzed
     ended : images that are done or have failed
     """
 
@@ -84,7 +84,7 @@ class Watch:
         self._end(image)
 
     def image_failed(self, image: Image, error: BaseException) -> None:
-        """An image cannot be analysed; its reason is kept."""
+        """An image cannot be analyzed; its reason is kept."""
         if image.image_id not in self.failed:
             self._end(image)
         self.failed[image.image_id] = error
@@ -140,7 +140,7 @@ class Lines(Watch):
         self._said = time.monotonic()
 
     def __enter__(self) -> Watch:
-        _log.info("analysing %d image%s", self.images, "s"[: self.images != 1])
+        _log.info("analyzing %d image%s", self.images, "s"[: self.images != 1])
         return super().__enter__()
 
     def stage_started(self, image: Image, stage: str, total: int, pending: int) -> None:
@@ -213,7 +213,7 @@ class Bar(Watch):
         ending = "" if left is None else f", about {_clock(left)} left"
         with self._drawn:
             self._bar.n = 100 * self.done
-            self._bar.set_description_str(f"{self.said()}, {_clock(time.monotonic() - self._began)} gone{ending}")
+            self._bar.set_description_str(f"{self.said()}, {_clock(time.monotonic() - self._began)} elapsed{ending}")
 
 
 class _Above:

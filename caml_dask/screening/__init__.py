@@ -1,1 +1,1 @@
-"""A cohort analysed night by night: what is new, what stands, and what is unusual."""
+"""A cohort analyzed night by night: new images, kept results, and unusual figures."""

@@ -10,7 +10,7 @@ import itertools
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ RESERVED = ("image_id", "status", "acknowledged", "reason", "folder")
 """Columns that a screening adds in its images.csv."""
 
 _log = logging.getLogger("caml_dask")
-_WANTED = f"give it a header, such as {PATH},{','.join(FACTORS)}"
+_WANTED = f"give the table a header such as {PATH},{','.join(FACTORS)}"
 _EXAMPLE = "'FOLDER/{condition}/{replicate}/*.csv'"
 _PIECES = re.compile(r"(\{[^{}]*\}|\*\*/|\*|\?)")
 
@@ -35,7 +35,7 @@ class Member:
     path : the file, absolute, links followed
     channel : only the localizations of this channel; None for all that the file holds, each channel an image
     factors : name to value, condition and replicate first
-    place : where it stands, for messages: "line 3", or the file's name
+    place : where the cohort lists it, for messages: "line 3", or the file's path
     """
 
     path: Path
@@ -61,45 +61,45 @@ class Cohort:
 
 
 def read_cohort(where: str, leave_out: Path | None = None) -> Cohort:
-    """A cohort from a table, or from a pattern of paths.
+    """Read a cohort from a table, or from a pattern of paths.
 
     Parameters
     ----------
-    where : the path of a table with a header, in UTF-8, its cells separated by commas, semicolons or tabs: path
-        (absolute, or from the table's folder), condition, replicate, channel where wanted, and any other column as a
-        factor; or a pattern such as ``FOLDER/{condition}/{replicate}/*.csv``, whose names in braces are columns. ``*``
-        and ``?`` match any characters of a name, and ``**/`` any folders. A file that a pattern reaches twice, through
-        a link, counts once.
-    leave_out : a folder whose files do not match a pattern.
+    where : the path of a UTF-8 table, its cells separated by commas, semicolons or tabs, with the columns path
+        (absolute, or relative to the table's folder), condition and replicate, optionally channel, and any other column
+        as a further factor; or a pattern such as ``FOLDER/{condition}/{replicate}/*.csv``, whose names in braces are
+        columns. ``*`` and ``?`` match any characters of a name, and ``**/`` any folders. A file that a pattern reaches
+        twice, through a link, counts once.
+    leave_out : a folder whose files never match a pattern.
 
     Raises
     ------
-    UsageError : neither; a table that is no UTF-8 or no CSV, lacks a column or holds no rows; a row of another length,
-        without path or condition, or that takes localizations another one takes. A path where there is no file is none:
-        its image fails.
+    UsageError : `where` is neither; the table is not UTF-8 or not CSV, lacks a column or has no rows; a row has
+        another length, no path or no condition, or lists localizations that another row lists. A path without a file
+        is no error here: its image fails later, by name.
     """
     if "{" in where and not Path(where).is_file():
         factors, members = _matches(where, leave_out)
-        return Cohort(_once(where, members), factors, where, tuple(_unreadable_folders(where)))
+        unreadable = tuple(_unreadable_folders(where))
+        return Cohort(_once(where, members, unreadable), factors, where, unreadable)
     factors, members = _rows(Path(where))
     return Cohort(_distinct(where, members), factors)
 
 
-def _once(pattern: str, members: Iterator[Member]) -> tuple[Member, ...]:
+def _once(pattern: str, members: Iterator[Member], unreadable: tuple[str, ...]) -> tuple[Member, ...]:
     """The members of a pattern, each file once: it may be reached again through a link."""
     found: dict[Path, Member] = {}
     for member in members:
         first = found.setdefault(member.path, member)
         if first is not member:
-            _log.info("%s is the file %s, which counts once", member.place, first.place)
-    return _some(pattern, found.values())
-
-
-def _some(where: str, members: Iterable[Member]) -> tuple[Member, ...]:
-    found = tuple(members)
+            _log.info("%s and %s are the same file, which is analyzed once", first.place, member.place)
+    if not found and unreadable:
+        raise UsageError(
+            f"{pattern}: no file matches, and a folder cannot be listed ({unreadable[0]}): check the folder"
+        )
     if not found:
-        raise UsageError(f"{where}: the cohort holds no images: give it rows, or a pattern that matches files")
-    return found
+        raise UsageError(f"{pattern}: no file matches: correct the pattern")
+    return tuple(found.values())
 
 
 def _distinct(where: str, members: Iterator[Member]) -> tuple[Member, ...]:
@@ -111,18 +111,20 @@ def _distinct(where: str, members: Iterator[Member]) -> tuple[Member, ...]:
         other = others.get(member.channel) or others.get(None) or (next(iter(others.values()), None))
         if other is not None and (member.channel is None or None in others or member.channel in others):
             raise UsageError(
-                f"{where}, {member.place}: {member.path} stands in {other} already: list every image once, or each "
-                f"channel of it by the column {CHANNEL}"
+                f"{where}, {member.place}: {member.path} is already listed in {other}: list each file once, or "
+                f"each of its channels once with the column {CHANNEL!r}"
             )
         others[member.channel] = member.place
         found.append(member)
-    return _some(where, found)
+    if not found:
+        raise UsageError(f"{where}: the cohort has no images: add a row for each image")
+    return tuple(found)
 
 
 def _member(where: str, place: str, folder: Path, cells: Mapping[str, str], factors: tuple[str, ...]) -> Member:
     for name in (PATH, FACTORS[0]):
         if not cells[name]:
-            raise UsageError(f"{where}, {place}: the {name} is empty: give one to every image")
+            raise UsageError(f"{where}, {place}: the {name} is empty: every image needs one")
     try:
         path = Path(os.path.realpath(folder / cells[PATH]))
     except ValueError as error:
@@ -133,17 +135,20 @@ def _member(where: str, place: str, folder: Path, cells: Mapping[str, str], fact
 def _factors(where: str, names: list[str], missing: Callable[[str], str]) -> tuple[str, ...]:
     """The factors among the columns of a cohort.
 
-    missing : what to say where a column is missing, of its name
+    missing : gives the message for a missing column, from its name
     """
     for name in (PATH, *FACTORS):
         if name not in names:
             raise UsageError(f"{where}: {missing(name)}")
     for name in names:
+        if not name:
+            raise UsageError(f"{where}: a column has no name: name every column")
         if names.count(name) > 1:
-            raise UsageError(f"{where}: there are {names.count(name)} columns {name!r}: name each one once")
-        if name in RESERVED or not name:
+            raise UsageError(f"{where}: {names.count(name)} columns are called {name!r}: rename all but one")
+        if name in RESERVED:
             raise UsageError(
-                f"{where}: a column cannot be called {name!r}: rename it (not {', '.join(RESERVED)}, nor nothing)"
+                f"{where}: a column cannot be called {name!r}: rename it ({', '.join(RESERVED)} are reserved for the "
+                "results)"
             )
     return (*FACTORS, *(name for name in names if name not in (PATH, CHANNEL, *FACTORS)))
 
@@ -156,19 +161,21 @@ def _rows(table: Path) -> tuple[tuple[str, ...], Iterator[Member]]:
         raise UsageError(f"{table} is not UTF-8 (byte {error.start}): save it as CSV in UTF-8") from None
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"{table} cannot be read ({error}): name a CSV table of the cohort, or a pattern such as {_EXAMPLE}"
+            f"{table} cannot be read ({error}): give a CSV table of the cohort, or a pattern such as {_EXAMPLE}"
         ) from None
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
     try:
         header = [_known_name(name.strip()) for name in next(lines, [])]
         rows = [(lines.line_num, [cell.strip() for cell in row]) for row in lines]
     except csv.Error as error:
-        raise UsageError(f"{table}, line {lines.line_num}: not CSV ({error}): mend it, or save it anew") from None
+        raise UsageError(
+            f"{table}, line {lines.line_num}: not valid CSV ({error}): correct the line, or save the table as CSV again"
+        ) from None
     seen = ", ".join(header) or "nothing"
     factors = _factors(
         str(table),
         header,
-        lambda name: f"there is no column {name!r}; its first line holds {seen}: {_WANTED}",
+        lambda name: f"no column {name!r} in the first line ({seen}): {_WANTED}",
     )
 
     def members() -> Iterator[Member]:
@@ -177,8 +184,8 @@ def _rows(table: Path) -> tuple[tuple[str, ...], Iterator[Member]]:
                 continue
             if len(row) != len(header):
                 raise UsageError(
-                    f"{table}, line {line}: {len(row)} cells, the header has {len(header)}: put quotes around cells "
-                    "that hold the separator"
+                    f"{table}, line {line}: {len(row)} cells, but the header has {len(header)}: put quotes around "
+                    "cells that contain the separator"
                 )
             yield _member(str(table), f"line {line}", table.parent, dict(zip(header, row)), factors)
 
@@ -217,7 +224,7 @@ def _matches(pattern: str, leave_out: Path | None) -> tuple[tuple[str, ...], Ite
     """Factors and members from the paths that match a pattern, in the order of their names."""
     pieces = [piece for piece in _PIECES.split(pattern) if piece]
     names = [piece[1:-1].strip() for piece in pieces if piece.startswith("{")]
-    factors = _factors(pattern, [PATH, *names], lambda name: f"there is no {{{name}}}: name it, as in {_EXAMPLE}")
+    factors = _factors(pattern, [PATH, *names], lambda name: f"the pattern has no {{{name}}}: add it, as in {_EXAMPLE}")
     wildcards = {"**/": "(?:[^/]+/)*", "*": "[^/]*", "?": "[^/]"}
     globbed, regular, number = "", "", iter(range(len(names)))
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""The ledger of a screening: which contents were analysed under which settings, where, and what came of it."""
+"""The ledger of a screening: which contents were analyzed with which settings, where, and with what outcome."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from caml_dask.errors import OutputError
 
 HIDDEN = ".screen"
 FORMAT = 2
-"""Of the ledger; it goes up where names in it change."""
+"""Version of the ledger's format, raised when its names change."""
 _log = logging.getLogger("caml_dask")
 
 
@@ -24,7 +24,7 @@ class Entry:
     image_id : its name there, and in the whole screening
     path : the file it was read from
     reason : why it failed; None where it is done
-    again : it failed by trouble of the machine, and is tried again on the next night
+    again : the machine caused the failure, and the next night tries again
     """
 
     night: str
@@ -36,17 +36,17 @@ class Entry:
 
 @dataclass
 class Ledger:
-    """What a screening knows of the nights before.
+    """What a screening knows of earlier nights.
 
     entries : by the digest of content and settings; of failed images by that and the path, which the reason names
     files : path to what was found in the file when it was last read (:mod:`caml_dask.screening.survey`)
-    underway : the `night` that was begun and not ended, with so many `images`, while so many others of the cohort
-        stand as `done` and as `failed`
-    last : the nights of the last call that analysed anything
+    underway : the `night` that was begun and not ended, with its number of `images`, and how many other images of the
+        cohort were already `done` or `failed`
+    last : the nights of the last call that analyzed anything
     next_number : of the next image_id
     pattern : the pattern of paths that the last call was given; None for a table
     members : what it found: path, channel, factors, key and content of each image
-    acknowledged : keys of failures that are known and do not count for the exit code
+    acknowledged : keys of acknowledged failures, which do not count for the exit code
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -60,11 +60,11 @@ class Ledger:
 
     @classmethod
     def read(cls, root: Path) -> Ledger:
-        """The ledger of a screening; an empty one, with a warning, where it is damaged: all is analysed anew.
+        """Read the ledger of a screening; a damaged one counts as empty, with a warning: all images are analyzed again.
 
         Raises
         ------
-        OutputError : it cannot be read, for now, or is of a version with another format.
+        OutputError : it cannot be read, or another version wrote it in another format.
         """
         path = _path(root)
         try:
@@ -78,13 +78,13 @@ class Ledger:
         except FileNotFoundError:
             return cls()
         except OSError as error:
-            raise OutputError(f"{path} cannot be read ({error.strerror}): see to its disk and call again") from None
+            raise OutputError(f"{path} cannot be read ({error.strerror}): check its disk, then screen again") from None
         except (ValueError, KeyError, TypeError) as error:
-            _log.warning("%s is damaged (%s): everything is analysed anew", path, error)
+            _log.warning("%s is damaged (%s): all images are analyzed again", path, error)
             return cls()
 
     def write(self, root: Path) -> None:
-        """Publish the ledger, where it says anything new."""
+        """Publish the ledger if it has changed."""
         publish_if_new(_path(root), sealed({"format": FORMAT, **asdict(self)}))
 
 

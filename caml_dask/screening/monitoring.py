@@ -1,8 +1,8 @@
-"""Monitoring: figures of a night that lie outside the usual range of the nights before.
+"""Monitoring: figures of a night that lie outside the usual range of the earlier nights.
 
-The range is the median of the earlier nights -+ SPREADS times the standard deviation that their median absolute
-deviation (MAD) stands for, and at least LEAST_CHANGE of the median on either side. Of normal values 1 % fall outside by
-chance with LEAST_NIGHTS earlier nights, 0.04 % with 20.
+The range is the median of the earlier nights plus or minus SPREADS standard deviations, estimated from their median
+absolute deviation (MAD), and at least LEAST_CHANGE of the median on either side. Of normally distributed values, 1 %
+fall outside by chance with LEAST_NIGHTS earlier nights, and 0.04 % with 20.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 SPREADS = 6.0
-LEAST_NIGHTS, MOST_NIGHTS = 8, 30  # earlier nights: fewer say nothing of what is usual, older ones are forgotten
-LEAST_IMAGES = 3  # of a night with fewer the median is that of single cells
-LEAST_CHANGE = 0.1  # a smaller one is never told, however steady the nights before
+LEAST_NIGHTS, MOST_NIGHTS = 8, 30  # earlier nights: fewer do not show what is usual, older ones are ignored
+LEAST_IMAGES = 3  # with fewer images, a median depends on single cells
+LEAST_CHANGE = 0.1  # a smaller change is never reported, however steady the earlier nights
 SIGMA_PER_MAD = 1.4826  # of normal values
 
 
@@ -25,8 +25,8 @@ class Usual:
     """The usual range of a figure.
 
     median : of the earlier nights
-    low, high : its ends, which belong to it
-    nights : how many there were
+    low, high : its ends, inclusive
+    nights : how many earlier nights it is based on
     """
 
     median: float
@@ -44,7 +44,7 @@ def usual(earlier: npt.ArrayLike) -> Usual | None:
 
     Parameters
     ----------
-    earlier : (n,) numbers in any unit, the oldest first; NaN for a night that has none.
+    earlier : (n,) numbers in any unit, the oldest first; NaN for a night without a value.
 
     Returns
     -------

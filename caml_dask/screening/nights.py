@@ -1,4 +1,4 @@
-"""The nights of a screening: the runs under nights/, and whether their results are what was written."""
+"""The nights of a screening: the runs under nights/, and whether their results are still as written."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Nights:
         self._runs: dict[str, Run] = {}
 
     def folder(self, name: str) -> Path:
-        """Where a night's run stands."""
+        """The directory of a night's run."""
         return self._root / NIGHTS / name
 
     def begin(self) -> str:
-        """The name of a new night: the time, in UTC; it waits where that second has one already."""
+        """The name of a new night: the time in UTC; it waits if this second already has a night."""
         while self.folder(name := time.strftime("%Y%m%dT%H%M%S", time.gmtime())).exists():
             time.sleep(0.1)
         return name
@@ -35,17 +35,17 @@ class Nights:
 
         Raises
         ------
-        OutputError : it is not there, or its manifest is damaged.
+        OutputError : the night is missing, or its manifest is damaged.
         """
         if name not in self._runs:
             self._runs[name] = Run.open(self.folder(name))
         return self._runs[name]
 
     def altered(self, entry: Entry, thoroughly: bool) -> list[str]:
-        """What of an image's results is missing or altered, each in words.
+        """What is missing or altered among an image's results, each in words.
 
-        thoroughly : read the files; without it, those written before the night's summary, of the size they had, are
-            taken to be what was written
+        thoroughly : read all files; without it, a file of unchanged size that is older than the night's summary
+            counts as unchanged
         """
         try:
             run = self.run(entry.night)

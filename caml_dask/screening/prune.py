@@ -1,4 +1,4 @@
-"""Nights of a screening that nothing refers to any more: what they take on the disk, and their removal."""
+"""Nights of a screening that nothing refers to any more: their size on the disk, and their removal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Superseded:
     name : str
         The night.
     images : int
-        Images of other settings or content that it alone holds; they would be analysed anew if they were asked for.
+        Images with other settings or content that only this night holds; if needed again, they are analyzed again.
     size : int
         Bytes of its files.
     """
@@ -47,15 +47,15 @@ def prune(root: Path, remove: bool) -> list[Superseded]:
 
     Raises
     ------
-    OutputError : no finished screening, one that is in use, or one with a night that was interrupted.
+    OutputError : the directory holds no finished screening, is in use, or has an interrupted night.
     """
     if not (root / HIDDEN).is_dir():
-        raise OutputError(f"{root} holds no screening: name the --out of `caml-dask screen`")
+        raise OutputError(f"{root} holds no screening: give the --out directory of `caml-dask screen`")
     with locks.locked(root, HIDDEN, "screening"):
         ledger = Ledger.read(root)
         if ledger.underway is not None:
             raise OutputError(
-                f"{root}: night {ledger.underway['night']} was interrupted: screen again to finish it first"
+                f"{root}: night {ledger.underway['night']} was interrupted: screen again to finish it, then prune"
             )
         kept = _kept(root) | set(ledger.last)
         found = [
@@ -77,12 +77,14 @@ def _kept(root: Path) -> set[str]:
 
     Raises
     ------
-    OutputError : it cannot be read, so that nothing can be said.
+    OutputError : the summary cannot be read.
     """
     try:
         images = read_json(root / "summary.json")["images"]
     except (OSError, ValueError, KeyError) as error:
-        raise OutputError(f"{root / 'summary.json'} cannot be read ({error}): screen again to write it anew") from None
+        raise OutputError(
+            f"{root / 'summary.json'} cannot be read ({error}): screen again to write a new one"
+        ) from None
     return {image["folder"].split("/")[1] for image in images if image["folder"]}
 
 

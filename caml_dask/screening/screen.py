@@ -1,7 +1,7 @@
-"""Screening: the images of a cohort that are new, analysed night by night (DESIGN section 7, FAULTS).
+"""Screening: the new images of a cohort, analyzed night by night (DESIGN section 7, FAULTS).
 
-Each call that finds something new makes one ordinary run of it, under nights/. What stands in the ledger is not done
-again: an image is known by its content and all that decides its result, not by its name.
+Each call that finds new images analyzes them in one ordinary run, under nights/. Images that the ledger lists are not
+analyzed again: an image is identified by its content and all that decides its result, not by its name.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ def screen(
     acknowledge: Sequence[str] = (),
     forget_gone: bool = False,
 ) -> Screened:
-    """Analyse what is new in a cohort, and sum up all of it.
+    """Analyze the new images of a cohort, and summarize the whole cohort.
 
     Parameters
     ----------
     cohort : a table or a pattern, see :func:`caml_dask.screening.cohort.read_cohort`.
     out : the directory of the screening.
     workers, deployment : as of :func:`caml_dask.runs.session.execute`.
-    retry : try every failed image again, not only those that the machine failed.
-    verify : read all inputs and results, to find changes that left size and times as they were.
-    acknowledge : paths, or patterns of them, of failed images that are known: they stay listed and do not count for the
-        exit code, until their content or the settings change.
-    forget_gone : images that earlier calls found by the same pattern, and that are gone, are no longer reported.
+    retry : retry all failed images, not only those that the machine caused to fail.
+    verify : read all inputs and results, to find changes that left sizes and times unchanged.
+    acknowledge : paths, or patterns of paths, of known failed images: they stay listed and do not count for the exit
+        code, until their content or the settings change.
+    forget_gone : stop reporting images that earlier calls found with the same pattern and that are now missing.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def screen(
         missing = gone(found, images, tonight.ledger, forget_gone)
         tonight.forget(images, retry, verify)
         tonight.analyse(images)
-        screened = conclude(out, found, [*images, *missing], tonight.ledger, manifest, tonight.analysed, acknowledge)
+        screened = conclude(out, found, [*images, *missing], tonight.ledger, manifest, tonight.analyzed, acknowledge)
         tonight.ledger.write(out)
         return screened
 
@@ -77,8 +77,8 @@ def screen(
 class _Screening:
     """The nights of one call. Its caller holds the directory.
 
-    ledger : as it was left; written whenever a night begins or ends
-    analysed : images run so far
+    ledger : as the last call left it; written whenever a night begins or ends
+    analyzed : images run so far
     """
 
     def __init__(self, out: Path, settings: Settings, analyse_run: Callable[..., Outcome]):
@@ -86,10 +86,10 @@ class _Screening:
         self._out, self._settings, self._analyse_run = out, settings, analyse_run
         self._nights = Nights(out)
         self._ended: list[str] = []
-        self.analysed = 0
+        self.analyzed = 0
 
     def resume(self) -> None:
-        """End the night that was interrupted: go on with it, or keep what it finished where that cannot be."""
+        """End the interrupted night: resume it, or keep what it finished if it cannot be resumed."""
         if self.ledger.underway is None:
             return
         name = self.ledger.underway["night"]
@@ -97,24 +97,24 @@ class _Screening:
         if not (folder / rundir.HIDDEN).is_dir():  # it was not begun yet, or has been removed since
             self._end()
             return
-        _log.info("night %s was interrupted: it is resumed", name)
+        _log.info("night %s was interrupted: resuming it", name)
         with rundir.locked(folder):
             try:
                 self._run(name, Run.open(folder).images, resume=True)
             except OutputError as error:
-                _log.warning("%s: what it finished is kept, the rest is analysed anew", error)
+                _log.warning("%s: its finished images are kept, the others are analyzed again", error)
                 self._give_up(name)
 
     def forget(self, items: Sequence[CohortImage], retry: bool, verify: bool) -> None:
-        """Strike out what is to be done again: results that are not what was written, failures by the machine.
+        """Remove from the ledger what must be done again: altered results, and failures that the machine caused.
 
-        retry : all other failures too
+        retry : remove all other failures too
         """
         entries = self.ledger.entries
         for item in items:
             done = entries.get(item.key)
             for altered in self._nights.altered(done, verify) if done is not None else ():
-                _log.warning("%s: %s is missing or altered; it is analysed anew", item.path, altered)
+                _log.warning("%s: results are missing or altered (%s): analyzing the image again", item.path, altered)
                 entries.pop(item.key, None)
             failed = entries.get(item.failed_key)
             known = item.failed_key in self.ledger.acknowledged
@@ -122,7 +122,7 @@ class _Screening:
                 del entries[item.failed_key]
 
     def analyse(self, items: Sequence[CohortImage]) -> None:
-        """Run what does not stand in the ledger, on a night of its own; without such there is no night."""
+        """Run the images that the ledger does not list, in a new night; without such images no night begins."""
         new = [item for item in items if state_of(item, self.ledger) is None]
         if new:
             name = self._nights.begin()
@@ -142,18 +142,18 @@ class _Screening:
         run = prepare(folder, describe_run(self._settings, images), resume, overwrite=False)
         outcome = self._analyse_run(run, resume=resume)
         self._enter(outcome.run, outcome.failed)
-        self.analysed += len(images)
+        self.analyzed += len(images)
         self._end(name)
 
     def _give_up(self, name: str) -> None:
         """End a night that cannot be resumed, with what it finished."""
         try:
             run = Run.open(self._nights.folder(name))
-        except OutputError:  # without its manifest nothing can be said of what is there
+        except OutputError:  # without its manifest, its files cannot be interpreted
             self._end()
             return
         left = {
-            image.image_id: CamlError("not finished on this night; see a later one")
+            image.image_id: CamlError("not finished in this night: see a later night")
             for image in run.images
             if self._nights.altered(Entry(name, image.image_id, str(image.path)), thoroughly=True)
         }
@@ -162,7 +162,7 @@ class _Screening:
         self._end(name)
 
     def _end(self, name: str | None = None) -> None:
-        """Nothing is under way any more; `name` is the night that ended with results."""
+        """Record that no night is under way any more; `name` is the night that ended with results."""
         if name is not None:
             self._ended.append(name)
             self.ledger.last = self._ended
@@ -170,7 +170,7 @@ class _Screening:
         self.ledger.write(self._out)
 
     def _enter(self, run: Run, failed: Mapping[str, BaseException], leave_out: Container[str] = ()) -> None:
-        """Enter what became of the images of a night, by the content its manifest says they had."""
+        """Enter the outcome of each image of a night, under the content that its manifest recorded."""
         for image in run.images:
             path = str(image.path)
             key = image_key(run.manifest, run.manifest["inputs"][path], image.channel)

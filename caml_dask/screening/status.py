@@ -1,4 +1,4 @@
-"""How far a run or a screening is, as values and in words; read from files alone, at any time."""
+"""Progress of a run or a screening, as values and in words; read from files alone, at any time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from caml_dask import locks
 from caml_dask.errors import OutputError
+from caml_dask.pipeline import STAGE_NAMED
 from caml_dask.runs.status import nothing_yet, progress_of_run, speed, status_of_run
 from caml_dask.screening import ledger
 from caml_dask.screening.ledger import Ledger
@@ -19,20 +20,20 @@ _SHOWN = 20
 
 
 def status_of(root: Path) -> dict[str, Any]:
-    """How far the work in a directory is; all of it plain values.
+    """Progress of the work in a directory, as plain values.
 
     Returns
     -------
     kind : "run" or "screening"
-    directory, images : where, and how many there are
-    done, failed, waiting : how many of them
-    under_way : image_id, stage, and how many of its units are done, of each image that was begun
-    failures : image_id (path in a screening that rests) and reason, of those that failed
-    last_unit_s : when the last unit was finished, in seconds since the epoch; None where none was
-    holder : process, host and since when, in seconds since the epoch; None where nobody works on it
-    seconds_an_image, seconds_left : as the present holder does them; None where that cannot be told yet
-    night : of a screening, the one that was begun and not ended; None where there is none
-    last_night, new, unusual : of a screening, the last night with images, how many they were, and what is unusual
+    directory, images : where, and how many images
+    done, failed, waiting : how many of the images
+    under_way : image_id, stage, and number of units done and in all, of each image that was begun
+    failures : image_id (path in a screening between nights) to the reason, of the failed images
+    last_unit_s : when the last unit was finished, in seconds since the epoch; None before the first
+    holder : process, host and start (seconds since the epoch) of the working process; None if there is none
+    seconds_an_image, seconds_left : at the rate of the working process; None while unknown
+    night : of a screening, the night that was begun and not ended; None if there is none
+    last_night, new, unusual : of a screening, the last night with results, its number of images, and what is unusual
 
     Raises
     ------
@@ -75,7 +76,7 @@ def _summary(root: Path) -> dict[str, Any]:
 
 
 def _resting(root: Path, listed: list[dict[str, Any]]) -> dict[str, Any]:
-    """A screening between nights, as its summary has it."""
+    """A screening between nights, from its summary."""
     failures = {image["path"]: image["reason"] for image in listed if image["status"] == "failed"}
     failed = sum(image["status"] == "failed" for image in listed)
     return {
@@ -89,24 +90,27 @@ def _resting(root: Path, listed: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def in_words(status: dict[str, Any]) -> str:
-    """A status as text, a fact a line."""
+    """A status as text, one fact per line."""
     counts = f"{status['done']} done, {status['failed']} failed"
     if status["under_way"] or status["waiting"]:
         counts += f", {len(status['under_way'])} under way, {status['waiting']} waiting"
-    lines = [f"{status['kind']} {status['directory']}: {status['images']} images, {counts}"]
+    images = f"{status['images']} image{'s'[: status['images'] != 1]}"
+    lines = [f"{status['kind']} {status['directory']}: {images}, {counts}"]
     for image in status["under_way"][:_SHOWN]:
         total = "" if image["total"] is None else f" of {image['total']}"
-        lines.append(f"  {image['image_id']}: {image['stage']}, {image['done']}{total} done")
+        lines.append(f"  {image['image_id']}: {STAGE_NAMED[image['stage']].title} ({image['done']}{total} units done)")
     lines += [f"  failed: {reason}" for reason in list(status["failures"].values())[:_SHOWN]]
     lines.append(_who(status))
     if status["last_unit_s"] is not None:
-        lines.append(f"last unit finished {_clock(status['last_unit_s'])}")
+        lines.append(f"last unit finished at {_clock(status['last_unit_s'])}")
     if status["seconds_left"]:
         rate = 60 / status["seconds_an_image"]
-        lines.append(f"{rate:.3g} images a minute, about {max(1, round(status['seconds_left'] / 60))} min left")
+        lines.append(f"{rate:.3g} images per minute, about {max(1, round(status['seconds_left'] / 60))} min left")
     if status["kind"] == "screening" and status["last_night"] is not None:
-        lines.append(f"last images analysed: {status['new']}, on night {status['last_night']}")
-        lines += [f"unusual: {line}" for line in status["unusual"]] or ["unusual: nothing"]
+        lines.append(
+            f"last night with results: {status['last_night']}, {status['new']} new image{'s'[: status['new'] != 1]}"
+        )
+        lines += [f"unusual: {line}" for line in status["unusual"]] or ["nothing unusual"]
     return "\n".join(lines)
 
 
@@ -116,11 +120,11 @@ def _who(status: dict[str, Any]) -> str:
         return f"in use by process {holder['process']} on {holder['host']} since {_clock(holder['since'])}"
     if status["kind"] == "screening":
         night = status["night"]
-        return "nobody works on it" + (f"; night {night} was interrupted: screen again to resume it" if night else "")
+        return "not running" + (f"; night {night} was interrupted: screen again to resume it" if night else "")
     left = status["waiting"] or status["under_way"]
-    return "nobody works on it" + ("; it was interrupted: continue with --resume" if left else "")
+    return "not running" + ("; the run was interrupted: continue with --resume" if left else "")
 
 
 def _clock(seconds: float) -> str:
     ago = max(0, round(time.time() - seconds))
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC, {ago} s ago"
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC ({ago} s ago)"

@@ -1,4 +1,4 @@
-"""What a screening leaves: images.csv and summary.json of the whole cohort, and what it tells at its end."""
+"""What a screening writes, images.csv and summary.json of the whole cohort, and what it prints at its end."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ def _median(name: str) -> Callable[[Mapping[str, Any]], float | None]:
 
 
 WATCHED: Mapping[str, Callable[[Mapping[str, Any]], float | None]] = {
-    "localizations an image": lambda image: float(image["localizations"]),
+    "localizations per image": lambda image: float(image["localizations"]),
     "percent clustered": lambda image: float(image["percent_clustered"]),
     "clusters per um2": lambda image: image["clusters_per_um2"],
     "points per cluster": _median("n_localizations"),
     "area (nm2)": _median("area_nm2"),
     "volume (nm3)": _median("volume_nm3"),
 }
-"""The figures of an image that are held against those of earlier nights, as its entry in summary.json has them."""
+"""The figures of an image that are compared with earlier nights, from its entry in summary.json."""
 
 
 @dataclass(frozen=True)
 class Screened:
-    """What became of a screening.
+    """The outcome of a screening.
 
     root : its directory
     images : the entries of summary.json, in the order of the cohort
-    new : image_ids analysed in this call, or in the last one that analysed any
+    new : image_ids analyzed in this call, or in the last one that analyzed any
     unusual : figures of those nights outside their usual range, a line each
-    analysed : images run in this call, whatever came of them
+    analyzed : number of images run in this call, whatever the outcome
     notes : folders that could not be listed, and patterns to acknowledge that match no failure, a line each
     unreadable : how many folders those are
     """
@@ -55,13 +55,13 @@ class Screened:
     images: Sequence[Mapping[str, Any]]
     new: Sequence[str]
     unusual: Sequence[str]
-    analysed: int
+    analyzed: int
     notes: Sequence[str] = ()
     unreadable: int = 0
 
     @property
     def failed(self) -> list[Mapping[str, Any]]:
-        """The images that could not be analysed."""
+        """The images that could not be analyzed."""
         return [image for image in self.images if image["status"] == "failed"]
 
     @property
@@ -74,7 +74,7 @@ class Screened:
 
 
 def state_of(item: CohortImage, ledger: Ledger) -> Entry | None:
-    """What the ledger says of an image; None where it is to be analysed."""
+    """The ledger's entry of an image; None if the image has to be analyzed."""
     return ledger.entries.get(item.key) or ledger.entries.get(item.failed_key)
 
 
@@ -84,22 +84,25 @@ def conclude(
     items: Sequence[CohortImage],
     ledger: Ledger,
     manifest: Mapping[str, Any],
-    analysed: int,
+    analyzed: int,
     acknowledge: Sequence[str] = (),
 ) -> Screened:
-    """Write images.csv and summary.json, each only where it says anything new.
+    """Write images.csv and summary.json, each only if it has changed.
 
     Parameters
     ----------
     cohort : as it was read.
     items : all its images, with those that are gone.
     manifest : of a run with tonight's settings and weights.
-    analysed : images run in this call.
-    acknowledge : paths, or patterns of them, of failures that are known; entered in the ledger.
+    analyzed : images run in this call.
+    acknowledge : paths, or patterns of paths, of known failures; they are entered in the ledger.
     """
     entries = list(_entries(items, ledger, Nights(root)))
-    notes = [f"a folder cannot be listed, and what it holds is not screened: {folder}" for folder in cohort.unreadable]
-    notes += _acknowledge(items, entries, ledger, acknowledge)
+    folders = [
+        f"cannot list the folder {folder}; its images are not screened: check its permissions"
+        for folder in cohort.unreadable
+    ]
+    notes = [*folders, *_acknowledge(items, entries, ledger, acknowledge)]
     images = [
         {**entry, "acknowledged": entry["status"] == "failed" and item.failed_key in ledger.acknowledged}
         for item, entry in zip(items, entries, strict=True)
@@ -107,13 +110,13 @@ def conclude(
     new = [image["image_id"] for image in images if _night(image) in ledger.last]
     unusual = [line for night in ledger.last for line in _unusual_of(night, images)]
     publish_if_new(root / "images.csv", csv_text(_rows(cohort.factors, images)))
-    whole = _strict({**made_with(manifest), "images": images, "unusual": unusual, "new": new, "notes": notes})
+    whole = _strict({**made_with(manifest), "images": images, "unusual": unusual, "new": new, "notes": folders})
     publish_if_new(root / "summary.json", sealed(whole, indent=1))
-    return Screened(root, images, new, unusual, analysed, notes, len(cohort.unreadable))
+    return Screened(root, images, new, unusual, analyzed, notes, len(cohort.unreadable))
 
 
 def _entries(items: Sequence[CohortImage], ledger: Ledger, nights: Nights) -> Iterator[dict[str, Any]]:
-    """The entries of summary.json; a content counts once, for the file it was read from if that is there."""
+    """The entries of summary.json; a content counts once, if possible for the file that it was read from."""
     owners: dict[str, CohortImage] = {}
     for item in items:
         done = ledger.entries.get(item.key)
@@ -125,9 +128,9 @@ def _entries(items: Sequence[CohortImage], ledger: Ledger, nights: Nights) -> It
         if item.gone:
             yield _gone(entry, about)
         elif entry is None:
-            yield _failed("", about, f"{item.path}: changed while the others were analysed: it is next time")
+            yield _failed("", about, f"{item.path}: the file changed during this call: screen again to analyze it")
         elif owner is not item:
-            yield _failed("", about, f"{item.path}: holds what {owner.path} holds, to the byte: list one of them")
+            yield _failed("", about, f"{item.path}: has the same content as {owner.path}: list only one of them")
         elif entry.reason is not None:
             yield _failed(entry.image_id, about, entry.reason)
         else:
@@ -137,9 +140,9 @@ def _entries(items: Sequence[CohortImage], ledger: Ledger, nights: Nights) -> It
 
 
 def _gone(entry: Entry | None, about: Mapping[str, Any]) -> dict[str, Any]:
-    """The entry of an image that is not there any more; its earlier results stay where they are."""
+    """The entry of an image that is no longer there; its earlier results are kept."""
     reason = (
-        f"{about['path']}: was found by an earlier call and is gone: bring it back, or accept it with --forget-gone"
+        f"{about['path']}: found by an earlier call, now missing: restore it, or accept the loss with --forget-gone"
     )
     if entry is None or entry.reason is not None:
         return _failed("", about, reason)
@@ -149,19 +152,19 @@ def _gone(entry: Entry | None, about: Mapping[str, Any]) -> dict[str, Any]:
 def _acknowledge(
     items: Sequence[CohortImage], entries: Sequence[Mapping[str, Any]], ledger: Ledger, patterns: Sequence[str]
 ) -> Iterator[str]:
-    """Enter failures as known; what to say of patterns that match none. Keys of what is no longer there are dropped."""
+    """Enter acknowledged failures, and drop those that no longer occur; yields a line per pattern without a match."""
     failed = [item for item, entry in zip(items, entries, strict=True) if entry["status"] == "failed"]
     known = set(ledger.acknowledged) & {item.failed_key for item in failed}
     for pattern in patterns:
         matching = [item for item in failed if _fits(item, pattern)]
         known |= {item.failed_key for item in matching}
         if not matching:
-            yield f"--acknowledge {pattern}: no failed image has this path"
+            yield f"--acknowledge {pattern} matches no failed image: give the path of one, its end, or a pattern"
     ledger.acknowledged = sorted(known)
 
 
 def _fits(item: CohortImage, pattern: str) -> bool:
-    """Whether a path, the end of one, or a pattern of either, is that of an image."""
+    """Whether a path, the end of a path, or a pattern of either, matches an image."""
     path = str(item.path)
     return fnmatch.fnmatchcase(path, os.path.realpath(pattern)) or fnmatch.fnmatchcase(path, f"*/{pattern}")
 
@@ -187,7 +190,7 @@ def _rows(factors: Sequence[str], images: Sequence[Mapping[str, Any]]) -> Iterat
 
 
 def _strict(value: Any) -> Any:
-    """The same value with null for numbers that JSON has no word for."""
+    """The same value, with null for numbers that JSON cannot express."""
     if isinstance(value, Mapping):
         return {name: _strict(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
@@ -206,8 +209,8 @@ def _unusual_of(night: str, images: Sequence[Mapping[str, Any]]) -> Iterator[str
             expected = usual([of_night(map(value_of, before)) for before in earlier])
             if expected is not None and math.isfinite(now) and not expected.holds(now):
                 yield (
-                    f"{condition}, night {night}: {figure} {now:,.4g}, outside the usual {expected.low:,.4g} to "
-                    f"{expected.high:,.4g} (median of {expected.nights} nights before: {expected.median:,.4g})"
+                    f"{condition}, night {night}: {figure} {now:,.4g}, outside the usual range {expected.low:,.4g} to "
+                    f"{expected.high:,.4g} (median of the {expected.nights} earlier nights: {expected.median:,.4g})"
                 )
 
 
@@ -221,8 +224,8 @@ def _by_condition(images: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, li
     return found
 
 
-def tell(screened: Screened) -> str:
-    """A short account: what failed and why, what is unusual, how many are done, and where the results are."""
+def in_words(screened: Screened) -> str:
+    """A short account: which images failed and why, what is unusual, how many are done, and where the results are."""
     lines = [
         f"failed{' (acknowledged)' if image['acknowledged'] else ''}: {image['reason']}"
         for image in screened.failed[:_SHOWN]
@@ -231,6 +234,6 @@ def tell(screened: Screened) -> str:
         lines.append(f"... and {len(screened.failed) - _SHOWN} more, in images.csv")
     lines += [*screened.notes, *(f"unusual: {line}" for line in screened.unusual)]
     done = len(screened.images) - len(screened.failed)
-    new = f"{screened.analysed} image{'s'[: screened.analysed != 1]} analysed in this call"
-    lines.append(f"{done} of {len(screened.images)} images done, {new if screened.analysed else 'nothing was new'}")
+    new = f"{screened.analyzed} image{'s'[: screened.analyzed != 1]} analyzed in this call"
+    lines.append(f"{done} of {len(screened.images)} images done, {new if screened.analyzed else 'nothing was new'}")
     return "\n".join([*lines, f"results in {screened.root}"])

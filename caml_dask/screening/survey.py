@@ -1,4 +1,4 @@
-"""What a cohort holds tonight: its images, each with the digest of its content and of all that decides its result."""
+"""The images of a cohort as a call finds them, each with a digest of its content and of all that decides its result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from caml_dask.screening.cohort import Cohort
 from caml_dask.screening.ledger import Ledger
 from caml_dask.settings import ColumnMap
 
-_FRESH_NS = 2_000_000_000  # written so shortly before it is read, a file may change again and keep its time
+_FRESH_NS = 2_000_000_000  # a file written this shortly before reading may change again without a new time
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class CohortImage:
 
     path, channel, factors : as in its row; the channel is None where the file holds no other
     key : digest of content, channel and all that decides the result
-    gone : an earlier call found it by the same pattern, and it is not there any more
+    gone : an earlier call found it with the same pattern, and it is now missing
     """
 
     path: Path
@@ -36,19 +36,19 @@ class CohortImage:
 
     @property
     def failed_key(self) -> str:
-        """Under which its failure stands in the ledger."""
+        """The key of its failure in the ledger."""
         return failed_key(self.key, str(self.path))
 
 
 def survey(
     cohort: Cohort, manifest: Mapping[str, Any], columns: ColumnMap, ledger: Ledger, verify: bool
 ) -> list[CohortImage]:
-    """The images of a cohort in its order; what was found in each file is kept in the ledger.
+    """The images of a cohort, in its order; the ledger keeps what was found in each file.
 
     Parameters
     ----------
     manifest : of a run with the settings and weights of tonight, of any images.
-    verify : read all files; without it, those that have the size and times of the last reading are not read again.
+    verify : read all files; without it, files whose size and times have not changed are not read again.
     """
     known, ledger.files = ledger.files, {}
     items = []
@@ -64,10 +64,10 @@ def survey(
 
 
 def gone(cohort: Cohort, images: Sequence[CohortImage], ledger: Ledger, forget: bool) -> list[CohortImage]:
-    """Images that an earlier call found by the same pattern and that are not there any more, neither moved.
+    """Images that an earlier call found with the same pattern and that are now missing, not just moved.
 
-    A row that is taken out of a table is not among them: who took it out knows. What is here now is entered in the
-    ledger, with what is gone unless that is to be forgotten.
+    Rows removed from a table are not among them: that was intended. The images found now are entered in the ledger,
+    with the missing ones unless `forget` is set.
     """
     known = ledger.members if cohort.pattern is not None and cohort.pattern == ledger.pattern else []
     here = [_member(image, ledger.files[str(image.path)]["content"]) for image in images]
@@ -95,12 +95,12 @@ def image_key(manifest: Mapping[str, Any], content: Any, channel: str | None) ->
 
 
 def failed_key(key: str, path: str) -> str:
-    """Key of a failure: its reason names the path, so that it holds for this one alone."""
+    """Key of a failure; its reason names the path, so the key includes it."""
     return f"{key} {path}"
 
 
 def _look(path: Path, columns: ColumnMap, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Digest and channels of a file, from the last reading where it has not changed since."""
+    """Digest and channels of a file, from the last reading if the file has not changed since."""
     stat = _stat(path)
     if stat is not None and stat == known.get("stat"):
         content = known["content"]
@@ -118,7 +118,7 @@ def _look(path: Path, columns: ColumnMap, known: Mapping[str, Any]) -> dict[str,
 
 
 def _stat(path: Path) -> list[int] | None:
-    """Size and times, in ns, of a file's content and of anything about it; None where there is none."""
+    """Size (bytes), time of modification and time of status change (ns) of a file; None if there is none."""
     try:
         found = path.stat()
     except (OSError, ValueError):

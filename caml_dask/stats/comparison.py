@@ -79,12 +79,12 @@ def compare(groups: Mapping[str, npt.ArrayLike], units: str) -> Comparison:
     medians = {name: median_iqr(values) for name, values in known.items()}
     taken = {name: values for name, values in known.items() if len(values) >= LEAST_VALUES}
     notes = [
-        f"{name or '(empty)'}: {len(values)} {units}, not tested (a test takes {LEAST_VALUES} or more)"
+        f"{name or '(empty)'}: {len(values)} {units}, not tested (a test needs {LEAST_VALUES} or more)"
         for name, values in known.items()
         if name not in taken
     ]
     if len(taken) < 2:
-        notes.append(f"No test: it takes two groups of {LEAST_VALUES} or more {units}")
+        notes.append(f"No test: it needs two groups of {LEAST_VALUES} or more {units}")
     elif np.ptp(np.concatenate(list(taken.values()))) == 0:
         notes.append("No test: all values are the same")
     else:

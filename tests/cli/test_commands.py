@@ -257,10 +257,10 @@ def test_a_defect_shows_no_traceback_unless_debugging(command, table, monkeypatc
     assert result.exit_code == 4 and "run with --debug" in result.output and "Traceback" not in result.output
 
 
-def test_models_are_listed_with_their_figures():
-    shown = CliRunner().invoke(main, ["models"])
+def test_networks_are_listed_with_their_figures():
+    shown = CliRunner().invoke(main, ["networks"])
     assert shown.exit_code == 0
-    assert "XPILJZ: 2D, 100 neighbors" in shown.stdout
+    assert "XPILJZ (dense-100): 2D, 100 neighbors" in shown.stdout
     assert "held-out simulated fields" in shown.stdout and "repeated detections" in shown.stdout
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import math
+import re
 import shutil
+from urllib.parse import unquote
 
 import cohorts
 import numpy as np
@@ -52,7 +54,7 @@ def report(*arguments):
 def test_every_table_holds_what_the_results_do(screened):
     result = report(screened)
     assert result.exit_code == 0, result.output
-    assert "9 images, 9 of them compared by condition, 1 failed" in result.stdout
+    assert "9 of 9 images compared by condition, 1 failed; report written to" in result.stdout
     images = rows_of(screened / "report" / "per_image.csv")
     done = [entry for entry in cohorts.read(screened)["images"] if entry["status"] == "done"]
     assert [row["path"] for row in images] == [entry["path"] for entry in done]
@@ -119,7 +121,7 @@ def test_known_differences_are_found_and_the_page_says_so(screened):
     assert "localizations 40 % below the last nights" in page
     assert "bad.csv" in page and "has a header and no localizations" in page
     assert "pseudo-replication" in page
-    assert "4 and 5 images are so few that a difference in one measure alone cannot be found among 5" in page
+    assert "With only 4 and 5 images, a difference in a single one of the 5 measures cannot reach significance" in page
     assert "these p values are too small" in page
     again = write_report(screened).page.read_text()
     assert again == page, "the same results give the same page"
@@ -143,7 +145,7 @@ def test_another_factor_is_compared_within_what_is_named(screened):
     ]
     assert sum(len(images) for f in families for images in f.groups.values()) == 9
     notes = write_report(screened, by="condition").notes
-    assert any("every day are taken together (2 values)" in note for note in notes)
+    assert any("Images are pooled over day (2 values)" in note for note in notes)
     assert not any("day" in note for note in write_report(screened, within=["day"]).notes)
 
 
@@ -159,7 +161,7 @@ def test_a_cohort_that_failed_altogether_is_told_of(screened):
         entry.update(status="failed", reason="lost")
     cohorts.write(screened, whole)
     written = write_report(screened)
-    assert written.notes == ("No image could be analysed: there is nothing to compare.",)
+    assert written.notes == ("No image could be analyzed: there is nothing to compare.",)
     assert written.page.read_text().count('<td class="path">lost</td>') == 10
 
 
@@ -186,15 +188,16 @@ def test_a_run_gets_its_factors_from_a_cohort_table(screened, tmp_path):
         "a": [listed[0]["path"]],
         "b": [listed[1]["path"]],
     }
-    assert sum("is in no condition" in note for note in written.notes) == len(listed) - 2
-    assert "No test: it takes two groups of 3 or more images" in family.images.comparisons["area_nm2"].notes
+    assert sum("has no condition" in note for note in written.notes) == len(listed) - 2
+    assert "No test: it needs two groups of 3 or more images" in family.images.comparisons["area_nm2"].notes
 
 
 def test_a_run_without_a_cohort_table_is_shown_and_not_compared(screened):
     run = next((screened / "nights").iterdir())
     result = report(run)
     assert result.exit_code == 0
-    assert "0 of them compared" in result.stdout and "Give a table with --cohort" in result.stderr
+    assert "images compared by condition" in result.stdout and result.stdout.startswith("0 of ")
+    assert "Give a table with --cohort" in result.stderr
     assert (run / "report.html").read_text().count("<img ") == len(rows_of(run / "images.csv"))
 
 
@@ -232,8 +235,8 @@ def point_outside(root, entry):
         (damage_file, "is not the file that its run wrote"),
         (cut_picture, "is not the file that its run wrote"),
         (lose_file, "is missing"),
-        (alter_summary, "summary.json says"),
-        (point_outside, "does not lie in"),
+        (alter_summary, "summary.json gives"),
+        (point_outside, "is not inside"),
     ],
 )
 def test_damaged_results_are_named_and_in_no_figure(screened, damage, said):
@@ -260,7 +263,7 @@ def test_a_name_tells_which_file_it_is_only_where_one_has_it(tmp_path):
     execute([tmp_path / "a" / "cell.csv"], tmp_path / "one", Settings(), workers=0)
     moved = write_report(tmp_path / "one", listed)
     assert moved.results.images[0].factors["condition"] == "naive"
-    assert any("1 images are not at the paths in" in note for note in moved.notes)
+    assert any("1 image matched by file name" in note for note in moved.notes)
 
 
 def test_nights_of_different_settings_are_told_of(screened):
@@ -273,7 +276,7 @@ def test_nights_of_different_settings_are_told_of(screened):
     kept = [entry for entry in whole["images"] if path.name not in entry["folder"]]
     entries = [*kept, {**entry, "folder": folder, "factors": {"condition": "loose"}}]
     cohorts.write(screened, {**whole, "images": entries})
-    assert "Images were analysed with 2 different settings: compare them with care." in write_report(screened).notes
+    assert "Images were analyzed with 2 different settings: compare them with care." in write_report(screened).notes
 
 
 def test_images_in_3d_have_volumes(tmp_path):
@@ -315,11 +318,11 @@ def test_what_cannot_be_compared_is_a_usage_error(screened, arguments, said):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("file,condition\na,b\n", "there is no column 'path'"),
-        ("path,condition\na.csv,a\n", "there is no column 'replicate'"),
-        ("path,condition,replicate\n", "holds no images"),
-        ("path,condition,replicate\na.csv,b\n", "2 cells, the header has 3"),
-        ('path,condition,replicate\n"a.csv,b,1\n', "not CSV"),
+        ("file,condition\na,b\n", "no column 'path'"),
+        ("path,condition\na.csv,a\n", "no column 'replicate'"),
+        ("path,condition,replicate\n", "has no images"),
+        ("path,condition,replicate\na.csv,b\n", "2 cells, but the header has 3"),
+        ('path,condition,replicate\n"a.csv,b,1\n', "not valid CSV"),
     ],
 )
 def test_a_cohort_table_that_is_none_is_refused(screened, tmp_path, content, said):
@@ -341,7 +344,11 @@ def test_a_report_is_written_elsewhere_and_the_results_stay_as_they_are(screened
     result = report(screened, "--out", tmp_path / "new" / "report here")
     assert result.exit_code == 0, result.output
     assert {path: path.stat().st_mtime_ns for path in screened.rglob("*")} == before
-    here = sorted(path.name for path in (tmp_path / "new" / "report here").rglob("*") if path.is_file())
+    folder = tmp_path / "new" / "report here"
+    links = re.findall(r'<a href="(\./[^"]+)"><img', (folder / "report.html").read_text())
+    assert len(links) == 9
+    assert all((folder / unquote(link)).read_bytes().startswith(b"\x89PNG") for link in links)
+    here = sorted(path.name for path in folder.rglob("*") if path.is_file())
     assert here == ["per_condition.csv", "per_image.csv", "report.html", "tests.csv"]
 
 
@@ -351,14 +358,30 @@ def test_results_that_cannot_be_written_to_ask_for_another_folder(screened, tmp_
 
     (tmp_path / "file").write_text("")
     refused = report(screened, "--out", tmp_path / "file")
-    assert refused.exit_code == 2 and "is no folder: name another with --out" in refused.output
+    assert refused.exit_code == 2 and "is not a folder: name another one with --out" in refused.output
     monkeypatch.setattr("caml_dask.report.write.write_tables", read_only)
-    refused = report(screened)
-    assert refused.exit_code == 2
-    assert "cannot be written to (Read-only file system): name a folder with --out" in refused.output
+    for folder, options in ((screened, []), (tmp_path / "other", ["--out", tmp_path / "other"])):
+        refused = report(screened, *options)
+        assert refused.exit_code == 2
+        said = f"{folder} cannot be written to (Read-only file system): name another folder with --out"
+        assert said in refused.output
 
 
 def test_pictures_of_many_images_are_shared_out_over_conditions(screened):
     images = write_report(screened).results.images
     assert pictured(images, "condition") == set(range(9))
     assert pictured(images, "condition", most=5) == {0, 1, 4, 5}
+
+
+def test_known_failures_are_marked_and_folders_that_cannot_be_listed_are_noted(screened):
+    whole = cohorts.read(screened)
+    (bad,) = [entry for entry in whole["images"] if entry["status"] == "failed"]
+    assert "acknowledged" not in write_report(screened).page.read_text()
+    bad["acknowledged"] = True
+    folder = "cannot list the folder /data/x: Permission denied; its images are not screened: check its permissions"
+    cohorts.write(screened, {**whole, "notes": [folder]})
+    result = report(screened)
+    assert f"note: {folder}" in result.stderr
+    page = (screened / "report.html").read_text()
+    assert "<b>1 image failed</b> (1 acknowledged) and is left out below" in page
+    assert page.count('<td class="path">(acknowledged) ') == 1 and f"<p>{folder}</p>" in page

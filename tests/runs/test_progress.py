@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import termios
+from functools import partial
 
 import pytest
 from support import simulated_table
@@ -42,7 +43,9 @@ class Terminal:
     def __init__(self, arguments):
         self._leader, follower = pty.openpty()
         fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-        self.process = subprocess.Popen(arguments, stderr=follower, stdout=subprocess.DEVNULL)
+        # Where the tests run in the background of a shell, children would inherit that interrupts are ignored.
+        heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        self.process = subprocess.Popen(arguments, stderr=follower, stdout=subprocess.DEVNULL, preexec_fn=heard)
         os.close(follower)
         self.shown = ""
 
@@ -68,7 +71,7 @@ def test_a_terminal_shows_one_bar_with_the_stage_in_words(tables, tmp_path):
     assert all(re.match(r"(\x1b\[A)*\s*\d+ % \|", line) for line in bars)
     assert "\x1b[A" not in terminal.shown  # a second bar would move the cursor up
     assert not INTERNAL.search(terminal.shown)
-    assert "outlining and measuring" in terminal.shown and "of 2 images" in terminal.shown
+    assert "writing clusters and picture, 2 of 2 images, " in terminal.shown and "reading, " in terminal.shown
     assert bars[-1].strip().startswith("100 %") and "? left" not in terminal.shown
     percents = [int(re.match(r"\D*(\d+) %", line)[1]) for line in bars]
     assert percents == sorted(percents)
@@ -88,7 +91,7 @@ def test_elsewhere_lines_say_the_stage_in_words(tables, tmp_path):
     )
     assert "\r" not in done.stderr and not INTERNAL.search(done.stderr)
     first, *others = done.stderr.splitlines()
-    assert first.endswith("analysing 2 images")
+    assert first.endswith("analyzing 2 images")
     assert any("finding neighbors and scoring (" in line and "% of all work done)" in line for line in others)
     assert done.stderr.count("done (") == 2
 

@@ -45,27 +45,27 @@ def test_channels_of_one_file_are_members_of_their_own(table):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("", "no column 'path'; its first line holds nothing"),
-        ("path,replicate\na.csv,1\n", "no column 'condition'; its first line holds path, replicate"),
+        ("", r"no column 'path' in the first line \(nothing\)"),
+        ("path,replicate\na.csv,1\n", r"no column 'condition' in the first line \(path, replicate\)"),
         (
             "path|condition|replicate\na.csv|a|1\n",
-            r"holds path\|condition\|replicate: give it a header, such as path,condition",
+            r"\(path\|condition\|replicate\): give the table a header such as path,condition",
         ),
-        (HEADER, "the cohort holds no images"),
-        (HEADER + "\n,,\n", "the cohort holds no images"),
+        (HEADER, "the cohort has no images"),
+        (HEADER + "\n,,\n", "the cohort has no images"),
         ("path,condition,replicate,status\na.csv,a,1,ok\n", "cannot be called 'status'"),
-        ("path,condition,replicate,\na.csv,a,1,ok\n", "cannot be called ''"),
-        ("path,condition,replicate,day,day\na.csv,a,1,1,1\n", "2 columns 'day'"),
-        (HEADER + "a.csv,a,1\nb.csv,a,1,7\n", "line 3: 4 cells, the header has 3"),
+        ("path,condition,replicate,\na.csv,a,1,ok\n", "a column has no name"),
+        ("path,condition,replicate,day,day\na.csv,a,1,1,1\n", "2 columns are called 'day'"),
+        (HEADER + "a.csv,a,1\nb.csv,a,1,7\n", "line 3: 4 cells, but the header has 3"),
         (HEADER + "a.csv,,1\n", "line 2: the condition is empty"),
         (HEADER + " ,a,1\n", "line 2: the path is empty"),
-        (HEADER + "a.csv,a,1\nb.csv,a,1\n./a.csv,b,2\n", "line 4: .*a.csv stands in line 2 already"),
-        ("path,condition,replicate,channel\na.csv,a,1,x\na.csv,a,1,\n", "stands in line 2 already"),
-        ("path,condition,replicate,channel\na.csv,a,1,\na.csv,a,1,x\n", "stands in line 2 already"),
-        ("path,condition,replicate,channel\na.csv,a,1,x\na.csv,b,1,x\n", "stands in line 2 already"),
+        (HEADER + "a.csv,a,1\nb.csv,a,1\n./a.csv,b,2\n", "line 4: .*a.csv is already listed in line 2"),
+        ("path,condition,replicate,channel\na.csv,a,1,x\na.csv,a,1,\n", "already listed in line 2"),
+        ("path,condition,replicate,channel\na.csv,a,1,\na.csv,a,1,x\n", "already listed in line 2"),
+        ("path,condition,replicate,channel\na.csv,a,1,x\na.csv,b,1,x\n", "already listed in line 2"),
         (HEADER.encode() + b"\xe4.csv,a,1\n", r"is not UTF-8 \(byte 25\): save it as CSV in UTF-8"),
         ((HEADER + "ä.csv,a,1\n").encode("utf-16"), "is not UTF-8"),
-        (HEADER + '"a.csv,a,1\n', "line 2: not CSV"),
+        (HEADER + '"a.csv,a,1\n', "line 2: not valid CSV"),
         (HEADER + "a\0.csv,a,1\n", r"line 2: 'a\\x00.csv' is not a path"),
     ],
 )
@@ -77,7 +77,7 @@ def test_a_table_that_cannot_be_used(table, content, said):
 def test_a_linked_file_is_the_file_it_links_to(table, tmp_path):
     (tmp_path / "a.csv").touch()
     (tmp_path / "b.csv").symlink_to(tmp_path / "a.csv")
-    with pytest.raises(UsageError, match="stands in line 2 already"):
+    with pytest.raises(UsageError, match="already listed in line 2"):
         read_cohort(table(HEADER + "a.csv,a,1\nb.csv,a,2\n"))
 
 
@@ -124,11 +124,11 @@ def test_the_results_of_a_screening_are_no_images(folders):
 @pytest.mark.parametrize(
     ("pattern", "said"),
     [
-        ("{condition}/*.csv", r"there is no \{replicate\}: name it, as in"),
-        ("{condition}/{replicate}/{condition}.csv", "2 columns 'condition'"),
-        ("{condition}/{replicate}/{path}.csv", "2 columns 'path'"),
-        ("{condition}/{replicate}/{}.csv", "cannot be called ''"),
-        ("{condition}/{replicate}/*.tsv", "the cohort holds no images"),
+        ("{condition}/*.csv", r"the pattern has no \{replicate\}: add it, as in"),
+        ("{condition}/{replicate}/{condition}.csv", "2 columns are called 'condition'"),
+        ("{condition}/{replicate}/{path}.csv", "2 columns are called 'path'"),
+        ("{condition}/{replicate}/{}.csv", "a column has no name"),
+        ("{condition}/{replicate}/*.tsv", "no file matches: correct the pattern"),
     ],
 )
 def test_a_pattern_that_cannot_be_used(folders, monkeypatch, pattern, said):

@@ -55,7 +55,7 @@ def test_a_folder_that_vanished_is_reported_until_it_is_forgotten(folder):
     for _ in range(2):
         found = call(folder)
         assert found.exit_code == 3
-        assert "naive/1/cell.csv: was found by an earlier call and is gone" in found.output
+        assert "naive/1/cell.csv: found by an earlier call, now missing" in found.output
         assert "1 of 2 images done" in found.output
     (lost,) = [row for row in rows(folder) if row["status"] == "failed"]
     assert lost["condition"] == "naive" and "its results are kept in nights/" in lost["reason"]
@@ -86,18 +86,28 @@ def test_a_folder_that_cannot_be_listed_is_reported(folder, monkeypatch):
     monkeypatch.setattr(os, "scandir", refused)
     found = call(folder)
     assert found.exit_code == 3
-    assert "a folder cannot be listed, and what it holds is not screened: data/naive: Permission denied" in found.output
-    assert "naive/1/cell.csv: was found by an earlier call and is gone" in found.output
+    assert "cannot list the folder data/naive: Permission denied; its images are not screened" in found.output
+    assert "naive/1/cell.csv: found by an earlier call, now missing" in found.output
     assert summary(folder)["notes"] == [
-        line for line in found.output.splitlines() if line.startswith("a folder cannot")
+        line for line in found.output.splitlines() if line.startswith("cannot list the folder")
     ]
+
+
+def test_a_pattern_without_files_names_the_folder_that_cannot_be_listed(folder, monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refused)
+    found = call(folder)
+    assert found.exit_code == 2
+    assert "no file matches, and a folder cannot be listed (data: Permission denied): check the folder" in found.output
 
 
 def test_a_file_that_a_link_reaches_again_counts_once(folder):
     (folder / "data" / "naive" / "1" / "again.csv").symlink_to(folder / "data" / "naive" / "1" / "cell.csv")
     found = call(folder)
     assert found.exit_code == 0 and "2 of 2 images done, nothing was new" in found.output
-    assert "which counts once" in found.output
+    assert "again.csv and data/naive/1/cell.csv are the same file, which is analyzed once" in found.output
 
 
 def test_a_broken_link_fails_by_name(folder):
@@ -112,7 +122,7 @@ def test_a_known_failure_does_not_count_until_its_file_or_the_settings_change(fo
     bad.write_text("frame,photons\n1,2\n")
     assert call(folder).exit_code == 3
     wrong = call(folder, "--acknowledge", "worse.csv")
-    assert wrong.exit_code == 3 and "--acknowledge worse.csv: no failed image has this path" in wrong.output
+    assert wrong.exit_code == 3 and "--acknowledge worse.csv matches no failed image" in wrong.output
     known = call(folder, "--acknowledge", "naive/*/bad.csv")
     assert known.exit_code == 0 and "failed (acknowledged): " in known.output
     assert call(folder).exit_code == 0
@@ -152,7 +162,7 @@ def test_superseded_nights_are_listed_and_removed(folder):
     assert "nothing was new" in call(folder, "--area-um2", "4").output
     assert "0 superseded nights" in CliRunner().invoke(main, ["prune", "out"]).output
     again = call(folder)
-    assert again.exit_code == 0 and "2 images analysed in this call" in again.output
+    assert again.exit_code == 0 and "2 images analyzed in this call" in again.output
 
 
 def test_pruning_asks_for_a_screening(folder):

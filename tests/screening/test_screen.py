@@ -91,7 +91,7 @@ def test_broken_images_are_named_and_do_not_stop_the_others(made):
     folder, first = made
     assert first.exit_code == 3, first.output
     assert all(reason in first.stdout for reason in REASONS)
-    assert "10 of 12 images done, 12 images analysed in this call" in first.stdout
+    assert "10 of 12 images done, 12 images analyzed in this call" in first.stdout
     header, *rows = read(folder / "out" / "images.csv")
     assert header == [
         "image_id",
@@ -154,8 +154,8 @@ def test_a_deployment_does_the_night(made, tmp_path, monkeypatch):
         refused = CliRunner().invoke(main, command)
     assert refused.exit_code == 4 and "no worker" in refused.stderr
     done = CliRunner().invoke(main, command)
-    assert done.exit_code == 3 and "was interrupted: it is resumed" in done.stderr
-    assert "10 of 12 images done, 12 images analysed" in done.stdout
+    assert done.exit_code == 3 and "was interrupted: resuming it" in done.stderr
+    assert "10 of 12 images done, 12 images analyzed" in done.stdout
     assert len(nights(tmp_path / "copy")) == 1
     tables = [
         {
@@ -170,7 +170,7 @@ def test_a_deployment_does_the_night(made, tmp_path, monkeypatch):
     assert both.exit_code == 2 and "give one of them" in both.stderr
 
 
-def lost(self):
+def lost(self, run, observer, resumed=False):
     raise WorkersError("no worker for 60 s")
 
 
@@ -186,7 +186,7 @@ def test_a_second_call_does_nothing(folder):
 def test_a_moved_cohort_is_not_done_again(folder):
     """But for what is not there, which nothing tells but its path."""
     moved = call(folder)
-    assert "10 of 12 images done, 2 images analysed in this call" in moved.stdout
+    assert "10 of 12 images done, 2 images analyzed in this call" in moved.stdout
     paths = [row[1] for row in read(folder / "out" / "images.csv")[1:]]
     assert all(path.startswith(str(folder)) for path in paths)
     assert summary(folder)["images"][0]["folder"].startswith(f"nights/{nights(folder)[0]}/")
@@ -197,7 +197,7 @@ def test_a_changed_file_is_the_only_one_done_again(folder):
     before = state(folder)
     simulated_table(folder / "cell_4.csv", side_nm=2500.0, seed=40)
     changed = call(folder)
-    assert "10 of 12 images done, 1 image analysed in this call" in changed.stdout
+    assert "10 of 12 images done, 1 image analyzed in this call" in changed.stdout
     after = state(folder)
     assert {p.as_posix() for p in before if after.get(p) != before[p]} == {"out/images.csv", "out/summary.json"}
     new = [i for i in summary(folder)["images"] if i["folder"].startswith(f"nights/{nights(folder)[-1]}/")]
@@ -219,7 +219,7 @@ def test_a_change_that_size_and_times_do_not_tell(folder, monkeypatch, young, op
     path.write_text(text[:-2] + ("7" if text[-2] != "7" else "8") + text[-1:])
     if not young:
         assert "nothing was new" in call(folder).stdout
-    assert "10 of 12 images done, 1 image analysed" in call(folder, *options).stdout
+    assert "10 of 12 images done, 1 image analyzed" in call(folder, *options).stdout
 
 
 def test_files_that_have_not_changed_are_not_read(folder, monkeypatch):
@@ -247,7 +247,7 @@ def test_new_rows_are_added_and_factors_changed_without_doing_anything_again(fol
     simulated_table(folder / "cell_10.csv", side_nm=2500.0, seed=10)
     write(folder / "cohort.csv", [rows[0], ["cell_10.csv", "naive", "4", "5"], *rows[1:]])
     added = call(folder)
-    assert "11 of 13 images done, 1 image analysed" in added.stdout
+    assert "11 of 13 images done, 1 image analyzed" in added.stdout
     assert summary(folder)["images"][0]["path"] == str(folder / "cell_10.csv")
     after = state(folder)
     assert {p.as_posix() for p in before if after.get(p) != before[p]} == {"out/images.csv", "out/summary.json"}
@@ -257,7 +257,7 @@ def test_other_settings_do_all_again_and_the_old_ones_nothing(folder):
     call(folder)
     digest = summary(folder)["digest"]
     other = call(folder, "--area-um2", "7")
-    assert "10 of 12 images done, 12 images analysed" in other.stdout
+    assert "10 of 12 images done, 12 images analyzed" in other.stdout
     assert summary(folder)["digest"] != digest
     assert {i["area_um2"] for i in summary(folder)["images"] if i["status"] == "done"} == {7.0}
     assert "nothing was new" in call(folder).stdout
@@ -296,14 +296,14 @@ def test_a_flipped_bit_of_a_result_is_found_where_files_are_verified(folder):
     was, content = path.stat(), bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    assert "1 image analysed" in call(folder).stdout, "its time tells"
+    assert "1 image analyzed" in call(folder).stdout, "its time tells"
     path = folder / "out" / summary(folder)["images"][6]["folder"] / "points.parquet"
     was, content = path.stat(), bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
     assert "nothing was new" in call(folder).stdout
-    assert "1 image analysed" in call(folder, "--verify").stdout
+    assert "1 image analyzed" in call(folder, "--verify").stdout
 
 
 def test_a_damaged_ledger_is_never_believed(folder):
@@ -311,7 +311,7 @@ def test_a_damaged_ledger_is_never_believed(folder):
     ledger = folder / "out" / ".screen" / "ledger.json"
     ledger.write_text(ledger.read_text().replace("0003_cell_2", "0004_cell_3"))
     again = call(folder)
-    assert "10 of 12 images done, 12 images analysed" in again.stdout
+    assert "10 of 12 images done, 12 images analyzed" in again.stdout
     assert "ledger.json is damaged (its content does not fit the digest in it)" in again.stderr
 
 
@@ -324,7 +324,7 @@ def test_one_content_counts_once(folder):
     write(folder / "cohort.csv", [rows[0], ["copied.csv", "naive", "9", "5"], *rows[1:]])
     assert call(folder).exit_code == 3
     first, *others = summary(folder)["images"]
-    assert first["status"] == "failed" and "copied.csv: holds what" in first["reason"]
+    assert first["status"] == "failed" and "copied.csv: has the same content as" in first["reason"]
     assert sum(i["status"] == "done" for i in others) == 10
 
 
@@ -344,9 +344,9 @@ def test_failures_of_the_machine_are_tried_again_and_others_on_demand(folder, mo
         patched.setattr(serial, "run_unit", no_room)
         full = call(folder)
     assert full.exit_code == 3 and "No space left on device" in full.stdout
-    assert "11 of 12 images done, 1 image analysed" in call(folder).stdout
+    assert "11 of 12 images done, 1 image analyzed" in call(folder).stdout
     assert "nothing was new" in call(folder).stdout
-    assert "11 of 12 images done, 1 image analysed" in call(folder, "--retry").stdout
+    assert "11 of 12 images done, 1 image analyzed" in call(folder, "--retry").stdout
 
 
 def test_channels_of_a_file_are_images(tmp_path):
@@ -361,7 +361,7 @@ def test_channels_of_a_file_are_images(tmp_path):
     rows = [("path", "condition", "replicate", "channel"), ("two.tsv", "a", "1", "2"), ("two.tsv", "b", "1", "3")]
     write(tmp_path / "cohort.csv", rows)
     named = call(tmp_path)
-    assert named.exit_code == 3 and "1 image analysed" in named.stdout
+    assert named.exit_code == 3 and "1 image analyzed" in named.stdout
     assert "holds no channel '3'" in named.stdout
 
 
@@ -403,9 +403,9 @@ def test_unusual_figures_are_reported(tmp_path):
                 rows.append((path.name, condition, str(night)))
         write(tmp_path / "cohort.csv", rows)
         screened = screen(str(tmp_path / "cohort.csv"), tmp_path / "out", Settings(), workers=0)
-        flagged = [line for line in screened.unusual if "localizations an image" in line]
+        flagged = [line for line in screened.unusual if "localizations per image" in line]
         assert len(flagged) == (night == 8)
-    assert flagged[0].startswith("b, night 2") and "(median of 8 nights before: 15" in flagged[0]
+    assert flagged[0].startswith("b, night 2") and "(median of the 8 earlier nights: 15" in flagged[0]
     assert summary(tmp_path)["unusual"] == list(screened.unusual)
     again = call(tmp_path)
     assert f"unusual: {flagged[0]}" in again.stdout
@@ -467,7 +467,7 @@ def test_an_interrupted_night_is_resumed_first_and_its_status_known_at_any_time(
     night, other = nights(tmp_path)
     after = done_records(tmp_path / "out" / "nights" / night)
     assert len(before) >= 3 and {path: after[path] for path in before if path in after} == before
-    assert "11 of 13 images done, 13 images analysed" in output
+    assert "11 of 13 images done, 13 images analyzed" in output
     assert [p.name for p in (tmp_path / "out" / "nights" / other).glob("0*")] == ["0013_cell_10"]
     undisturbed = result_tables(made[0] / "out" / "nights" / nights(made[0])[0])
     found = result_tables(tmp_path / "out" / "nights" / night)
@@ -482,8 +482,8 @@ def test_what_an_interrupted_night_finished_is_kept_when_it_cannot_be_resumed(ma
     simulated_table(tmp_path / "cell_9.csv", side_nm=2500.0, seed=98)
     again = call(tmp_path, "--max-localizations", "200")
     assert again.exit_code == 3 and "10 of 12 images done" in again.stdout
-    assert "it differs in inputs" in again.stderr and "what it finished is kept" in again.stderr
-    assert "is missing or altered" not in again.stderr
+    assert "it differs in inputs" in again.stderr and "its finished images are kept" in again.stderr
+    assert "are missing or altered" not in again.stderr
     first = nights(tmp_path)[0]
     kept = [i for i in summary(tmp_path)["images"] if i["folder"].startswith(f"nights/{first}/")]
     assert len(kept) >= 2 and kept[0]["image_id"] == "0001_cell_0"
@@ -491,7 +491,7 @@ def test_what_an_interrupted_night_finished_is_kept_when_it_cannot_be_resumed(ma
         p: time_ns for p, time_ns in before.items() if kept[0]["image_id"] in p.parts
     }
     closed = json.loads((tmp_path / "out" / "nights" / first / "summary.json").read_text())["images"]
-    assert {i["reason"] for i in closed if i["status"] == "failed"} == {"not finished on this night; see a later one"}
+    assert {i["reason"] for i in closed if i["status"] == "failed"} == {"not finished in this night: see a later night"}
     assert summary(tmp_path)["new"] == [i["image_id"] for i in summary(tmp_path)["images"] if i["folder"]]
     assert "nothing was new" in call(tmp_path).stdout
 
@@ -512,7 +512,7 @@ def test_a_night_that_was_interrupted_and_lost_is_made_again(folder, lost):
     else:
         (night / ".run" / "manifest.json").write_text("{")
     status_of(folder / "out")
-    assert "10 of 12 images done, 10 images analysed" in call(folder).stdout
+    assert "10 of 12 images done, 10 images analyzed" in call(folder).stdout
     assert "nothing was new" in call(folder).stdout
 
 
@@ -562,4 +562,15 @@ def test_time_left_is_told_at_the_rate_of_who_works_now(made, tmp_path):
     found = status_of(out)
     assert (found["done"], found["waiting"], found["last_unit_s"]) == (2, 1, pytest.approx(since + 10))
     assert (found["seconds_an_image"], found["seconds_left"]) == (pytest.approx(10), pytest.approx(10))
-    assert "6 images a minute, about 1 min left" in in_words(found)
+    assert "6 images per minute, about 1 min left" in in_words(found)
+
+
+def test_a_status_in_words_names_the_stage_as_users_read_it():
+    image = {"image_id": "0001_cell", "stage": "classify", "done": 3, "total": 7}
+    found = {"kind": "run", "directory": "out", "images": 1, "done": 0, "failed": 0, "waiting": 0, "failures": {}}
+    found |= {"under_way": [image], "holder": None, "last_unit_s": None, "seconds_left": None}
+    assert in_words(found).splitlines() == [
+        "run out: 1 image, 0 done, 0 failed, 1 under way, 0 waiting",
+        "  0001_cell: finding neighbors and scoring (3 of 7 units done)",
+        "not running; the run was interrupted: continue with --resume",
+    ]

@@ -94,7 +94,7 @@ def test_a_small_group_is_left_out_and_named():
     assert found.compared == ("a", "b", "c")
     assert found.p == compare(THREE, "images").p
     assert found.groups["tiny"].median == 150
-    assert "tiny: 2 images, not tested (a test takes 3 or more)" in found.notes
+    assert "tiny: 2 images, not tested (a test needs 3 or more)" in found.notes
 
 
 def test_holm_by_hand():
