@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.dataset as pa_dataset
 import shapely
 from joblib import effective_n_jobs
+from pyarrow.fs import LocalFileSystem
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_array
 
@@ -243,7 +244,8 @@ class ImageResult:
             name = f"{self.image_id}/{path.relative_to(self.directory).as_posix()}"
             if self._stated.get(name) != (found := fingerprint(path)) or found is None:
                 raise StoreError(f"{path} is missing or altered: make it again with --resume")
-        return pa_dataset.dataset(list(files))
+        # A file system that is named: Arrow takes a relative name with a colon for a URI.
+        return pa_dataset.dataset([str(path.absolute()) for path in files], filesystem=LocalFileSystem())
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,17 @@ if TYPE_CHECKING:
 _log = logging.getLogger("caml_dask")
 DONE, USAGE, SOME_FAILED, FAILED, INTERRUPTED = 0, 2, 3, 4, 130
 
-NETWORK = click.option("--network", default="XPILJZ", show_default=True, help="Network that labels the localizations.")
+NETWORK = click.option(
+    "-n", "--network", default="XPILJZ", show_default=True, help="Network that labels the localizations."
+)
 WORKERS = click.option(
+    "-j",
     "--workers",
     type=click.IntRange(min=0),
     help="Worker processes of the embedded Dask cluster; 0 runs in this process.  [default: one a core]",
 )
 RUN_WORKERS = click.option(
+    "-j",
     "--workers",
     type=click.IntRange(min=0),
     help="Worker processes of the embedded Dask cluster; 0 runs in this process.  "
@@ -38,7 +42,7 @@ DEPLOY = click.option(
     type=click.Path(path_type=Path),
     help="TOML file that says where the workers come from: this machine, a scheduler, a batch system.",
 )
-OUT = click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory for the results.")
+OUT = click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Directory for the results.")
 TILE = click.option(
     "--max-localizations", type=int, help="Localizations a tile may hold: bounds memory, never changes a result."
 )
@@ -51,6 +55,13 @@ NONFINITE = click.option(
     show_default=True,
     type=click.Choice(["drop", "refuse"]),
     help="Rows with NaN or infinite coordinates: leave them out, with null results, or refuse the image.",
+)
+MIN_POINTS = click.option(
+    "--min-points",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Localizations that a cluster has at least.",
 )
 AREA = click.option("--area-um2", type=float, help="Area analysed.  [default: convex hull of the localizations]")
 EXTENT = click.option(
@@ -67,7 +78,15 @@ DEBUG = click.option("--debug", is_flag=True, help="Show tracebacks and debug me
 
 def ANALYSIS(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say how an image is analysed; :func:`settings_of` takes their values."""
-    for option in (EXTENT, AREA, NONFINITE, COLUMNS, TILE, NETWORK):  # the last one added comes first in the help
+    for option in (
+        EXTENT,
+        AREA,
+        NONFINITE,
+        COLUMNS,
+        TILE,
+        MIN_POINTS,
+        NETWORK,
+    ):  # the last one added comes first in the help
         command = option(command)
     return command
 

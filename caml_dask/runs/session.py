@@ -24,6 +24,7 @@ from caml_dask.io.readers.sources import list_channels
 from caml_dask.io.run_directory import HIDDEN, Image, Run, describe, image_ids, locked, prepare, refuse_standing
 from caml_dask.networks.trained import load
 from caml_dask.pipeline import LAST, STAGES
+from caml_dask.runs.inputs import in_order
 from caml_dask.runs.progress import observer
 from caml_dask.settings import ColumnMap, Settings
 
@@ -64,7 +65,7 @@ def execute(
 
     Parameters
     ----------
-    inputs : files; each is an image, or one a channel.
+    inputs : files in any order; each is an image, or one a channel. They are numbered in the order of their paths.
     out : the run directory.
     workers : worker processes of an embedded Dask cluster; 0 runs everything in this process, without Dask. None is one
         a core, or 0 for inputs so small that a cluster takes longer to start than they take.
@@ -85,7 +86,7 @@ def begun(inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, o
     """A run started, or the one that stands taken up; its directory is held while the context lasts."""
     if resume and overwrite:
         raise UsageError("--resume continues a run and --overwrite removes it: give one of them")
-    inputs = [path.resolve() for path in inputs]
+    inputs = in_order(inputs)
     _check_inputs(inputs, out.resolve(), overwrite)
     load(settings.network)  # refused before anything is written
     with locked(out):
