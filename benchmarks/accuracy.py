@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from contenders import CONTENDERS, Contender, NetworkSpec, Spacing, candidates, written
+from contenders import CONTENDERS, Contender, NetworkSpec, Spacing, candidates, contender_named, method, written
 from contest_figures import draw_accuracy, draw_field
 
 from caml_dask import __version__
@@ -38,7 +38,7 @@ from caml_dask.evaluation.labelled import labelled_folders, read_labelled
 from caml_dask.evaluation.protocol import Protocol, generator, sized_field
 from caml_dask.executors.items import each
 from caml_dask.metrics import class_scores, cluster_errors, cluster_scores, hull_iou
-from caml_dask.networks import card
+from caml_dask.networks import load
 from caml_dask.schema import NO_CLUSTER
 from caml_dask.simulate import scenario_named
 
@@ -100,20 +100,21 @@ class Task:
 
     def key(self) -> str:
         """Digest of all that decides its results."""
-        contender = CONTENDERS[self.method]
+        contender = contender_named(self.method)
         grid = [written(s) for s in candidates(contender, Spacing(100.0, 100.0), self.smoke)]
-        weights = card(contender.default.model)["weights_sha256"] if isinstance(contender.default, NetworkSpec) else ""
+        weights = load(contender.default.network).weights_sha256 if isinstance(contender.default, NetworkSpec) else ""
         asked = [__version__, weights, self.kind, self.group, grid, [field.asked() for field in self.fields]]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
 
     def part(self, work: Path) -> Path:
-        return work / "accuracy" / f"{self.method.replace(' ', '_')}-{self.group.replace('/', '_')}-{self.key()}"
+        name = contender_named(self.method).name.replace(" ", "_")
+        return work / "accuracy" / f"{name}-{self.group.replace('/', '_')}-{self.key()}"
 
 
 def perform(task: Task) -> tuple[Task, pd.DataFrame, pd.DataFrame]:
     """Search, choose and measure: the task, chosen settings with all measures, and the grid with its Rand indices."""
-    contender = CONTENDERS[task.method]
-    about = {"method": task.method, "kind": task.kind, "group": task.group}
+    contender = contender_named(task.method)
+    about = {"method": contender.name, "kind": task.kind, "group": task.group}
     searched, chosen = [], []
     _warm_up(contender)
     for field in task.fields:
@@ -233,7 +234,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="where tables and figures go")
     parser.add_argument("--work", type=Path, default=Path("build/rivals"), help="where parts are kept")
     parser.add_argument("--scenarios", nargs="*", default=SCENARIOS, help="names that caml-dask simulate knows")
-    parser.add_argument("--methods", nargs="*", default=list(CONTENDERS), choices=list(CONTENDERS))
+    parser.add_argument(
+        "--methods",
+        nargs="*",
+        type=method,
+        default=list(CONTENDERS),
+        help=f"of {', '.join(CONTENDERS)}; and folders of networks that `caml-dask train` wrote",
+    )
     parser.add_argument("--replicates", type=int, default=3, help="fields of each scenario")
     parser.add_argument("--localizations", type=int, default=5_000, help="of a simulated field, about")
     parser.add_argument("--seed", type=int, default=0)
@@ -282,7 +289,7 @@ def labels_of_field(field: Field, tasks: Sequence[Task], work: Path) -> dict[str
     for task in tasks:
         if task.group != field.place[0]:
             continue
-        contender = CONTENDERS[task.method]
+        contender = contender_named(task.method)
         chosen = pd.read_parquet(task.part(work) / "chosen.parquet")
         grid = candidates(contender, Spacing.of(xy), task.smoke)
         rows = chosen[(chosen["field"] == field.name) & chosen["choice"].isin(["folder", "default"])]
@@ -290,7 +297,7 @@ def labels_of_field(field: Field, tasks: Sequence[Task], work: Path) -> dict[str
             continue
         wanted = rows.sort_values("choice").iloc[-1]["settings"]
         match = next(s for s in grid if written(s) == wanted)
-        labels[task.method] = contender.label(xy, match)
+        labels[contender.name] = contender.label(xy, match)
     return labels
 
 

@@ -15,6 +15,7 @@ from caml_dask import CAML, baselines
 from caml_dask.baselines import DBSCAN, HDBSCAN, Bayesian, GetisFranklin, SRTesseler, ToMATo
 from caml_dask.errors import InputError
 from caml_dask.networks import load
+from caml_dask.settings import network_named
 
 BAYESIAN_LIMIT_S = 60.0
 """Seconds a field that the Bayesian analysis may take where accuracy is compared."""
@@ -24,7 +25,7 @@ BAYESIAN_LIMIT_S = 60.0
 class NetworkSpec:
     """A CAML network: it has nothing to choose."""
 
-    model: str
+    network: str
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,26 @@ CONTENDERS = {
         Contender("Bayesian", baselines.bayesian, Bayesian(time_limit_s=BAYESIAN_LIMIT_S)),
     )
 }
+
+
+def contender_named(method: str) -> Contender:
+    """The contender of that name; any other text is a network, its folder or its name, after "CAML " or without.
+
+    Raises
+    ------
+    UsageError : neither.
+    """
+    if method in CONTENDERS:
+        return CONTENDERS[method]
+    network = network_named(method.removeprefix("CAML "))
+    name = f"CAML {load(network).name}"
+    return Contender(f"{name} (own)" if name in CONTENDERS else name, _network, NetworkSpec(network))
+
+
+def method(text: str) -> str:
+    """A method as the command line names it, in a spelling that holds in every process."""
+    known = contender_named(text)
+    return text if text in CONTENDERS else f"CAML {known.default.network}"
 
 
 def candidates(contender: Contender, spacing: Spacing, smoke: bool) -> list[Any]:

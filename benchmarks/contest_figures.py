@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,14 @@ def group_title(group: str) -> str:
     return GROUPS.get(group, folder)
 
 
+def in_order(names: Iterable[str]) -> list[str]:
+    """Methods, each once: networks of the user's own first, then those of LOOK in its order."""
+    there = set(names)
+    return [*sorted(there - LOOK.keys()), *(name for name in LOOK if name in there)]
+
+
 def look(method: str) -> dict[str, Any]:
-    color, marker = LOOK[method]
+    color, marker = LOOK.get(method, ("#000000", "P"))
     return {"color": color, "marker": marker}
 
 
@@ -79,7 +86,7 @@ CHOICES = {
 
 
 def _squares(rows: pd.DataFrame, title: str, path: Path) -> None:
-    methods = [name for name in LOOK if name in set(rows["method"])][::-1]
+    methods = in_order(rows["method"])[::-1]
     order = [g for g in GROUPS if g in set(rows["group"])]
     order += sorted(set(rows["group"]) - set(order))
     size = (max(9.0, 2.2 + 0.72 * len(order)), 1.5 + 0.28 * len(methods))
@@ -109,7 +116,7 @@ def _false_clusters(rows: pd.DataFrame, path: Path) -> None:
         what: with_fixed(rows, choice).groupby("method")["percent_called_clustered"].mean()
         for choice, what in (("default", "as they come"), ("kind", "one setting, the best where there are clusters"))
     }
-    methods = [name for name in LOOK if name in set(rows["method"])]
+    methods = in_order(rows["method"])
     figure, (panel,) = panels(1, "Localizations put in clusters where there are none (100 per µm²)", size=(7.5, 4.0))
     for k, (what, share) in enumerate(values.items()):
         at = np.arange(len(methods))[::-1] + (0.2, -0.2)[k]
@@ -134,7 +141,7 @@ def _against_time(means: pd.DataFrame, path: Path) -> None:
     for panel, kind in zip(axes, kinds, strict=True):
         rows = means[means["kind"] == kind].assign(us=lambda r: 1e6 * r["seconds"] / r["localizations"])
         complete = rows.groupby("method")["group"].nunique()
-        for method in [name for name in LOOK if name in complete.index]:
+        for method in in_order(complete.index):
             points = []
             for choice in ("default", "folder"):
                 of = with_fixed(rows[rows["method"] == method], choice)
@@ -198,7 +205,7 @@ def draw_times(times: pd.DataFrame, limit_s: float, path: Path) -> None:
     """Time, memory and Rand index against the number of localizations."""
     figure, (seconds, memory, ari) = panels(3, "One field, one core: time, memory and accuracy by its size", 3)
     done = times[times["status"] == "done"]
-    for method in [name for name in LOOK if name in set(times["method"])]:
+    for method in in_order(times["method"]):
         rows = done[done["method"] == method].sort_values("localizations")
         for panel, column in ((seconds, "seconds"), (memory, "peak_gib"), (ari, "ari")):
             panel.plot(rows["localizations"], rows[column], label=method, lw=1.5, ms=6, **look(method))

@@ -35,7 +35,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import psutil
-from contenders import CONTENDERS, Spacing, candidates, written
+from contenders import CONTENDERS, Spacing, candidates, contender_named, written
+from contenders import method as method_named
 from contest_figures import draw_times
 
 from caml_dask import __version__
@@ -72,7 +73,7 @@ class Task:
     smoke: bool
 
     def part(self, work: Path) -> Path:
-        name = f"{self.method.replace(' ', '_')}-{self.n}" + ("" if self.settings else "-search")
+        name = f"{contender_named(self.method).name.replace(' ', '_')}-{self.n}" + ("" if self.settings else "-search")
         asked = f"{self.scenario}-{__version__}-{self.limit_s:g}s-{self.repeats}{'-smoke' if self.smoke else ''}"
         return work / "times" / f"{name}-{asked}.json"
 
@@ -89,7 +90,7 @@ def field(n: int, seed: int, scenario: Scenario = SCENARIO) -> tuple[np.ndarray,
 def search(method: str, n: int, smoke: bool) -> dict[str, Any]:
     """The best settings of a method's grid, by Rand index, on a field that no time is measured on."""
     xy, truth = field(n, seed=10)
-    contender = CONTENDERS[method]
+    contender = contender_named(method)
     tried = candidates(contender, Spacing.of(xy), smoke)[1:]
     scores = [cluster_scores(truth, contender.label(xy, s)).ari for s in tried]
     return {"settings": written(tried[int(np.argmax(scores))])}
@@ -97,7 +98,7 @@ def search(method: str, n: int, smoke: bool) -> dict[str, Any]:
 
 def measure(task: Task) -> dict[str, Any]:
     """Time a method in this process, which is ended where a call reaches the limit."""
-    contender = CONTENDERS[task.method]
+    contender = contender_named(task.method)
     settings = type(contender.default)(**json.loads(task.settings))
     xy, truth = field(task.n, 0, RANDOM if task.scenario == RANDOM.name else SCENARIO)
     warm = replace(settings, time_limit_s=1.0) if isinstance(settings, Bayesian) else settings
@@ -153,8 +154,8 @@ def run(tasks: Sequence[Task], work: Path, workers: int, what: str) -> dict[str,
 def measured(asked: argparse.Namespace, sizes: Sequence[int], random_sizes: Sequence[int]) -> pd.DataFrame:
     """A row for each method, scenario and size; wave after wave of larger fields."""
     make = partial(Task, repeats=asked.repeats, limit_s=asked.limit_s, memory_gib=asked.memory_gib, smoke=asked.smoke)
-    settings = {m: written(CONTENDERS[m].default) for m in asked.methods}
-    with_grid = [m for m in asked.methods if len(candidates(CONTENDERS[m], Spacing(1.0, 1.0), asked.smoke)) > 1]
+    settings = {m: written(contender_named(m).default) for m in asked.methods}
+    with_grid = [m for m in asked.methods if len(candidates(contender_named(m), Spacing(1.0, 1.0), asked.smoke)) > 1]
     searches = [make(m, min(sizes), "", SCENARIO.name) for m in with_grid]
     searched = run(searches, asked.work, asked.workers, "searches")
     failed = {m: result.get("reason", result["status"]) for m, result in searched.items() if "settings" not in result}
@@ -170,7 +171,7 @@ def measured(asked: argparse.Namespace, sizes: Sequence[int], random_sizes: Sequ
             for method in asked.methods:
                 result = results.get(method, {"status": "not tried", "reason": "ended at a smaller size"})
                 about = {"scenario": scenario, "localizations": n, "settings": settings[method]}
-                rows.append({"method": method, **about, **result})
+                rows.append({"method": contender_named(method).name, **about, **result})
             going = [m for m in going if results[m]["status"] == DONE]
     return pd.DataFrame(rows)
 
@@ -180,7 +181,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="where tables and the figure go")
     parser.add_argument("--work", type=Path, default=Path("build/rivals"), help="where parts are kept")
     parser.add_argument("--sizes", nargs="*", type=float, default=SIZES)
-    parser.add_argument("--methods", nargs="*", default=list(CONTENDERS), choices=list(CONTENDERS))
+    parser.add_argument(
+        "--methods",
+        nargs="*",
+        type=method_named,
+        default=list(CONTENDERS),
+        help=f"of {', '.join(CONTENDERS)}; and folders of networks that `caml-dask train` wrote",
+    )
     parser.add_argument("--random-sizes", nargs="*", type=float, default=RANDOM_SIZES, help="of random fields")
     parser.add_argument("--repeats", type=int, default=3, help="calls of a measurement")
     parser.add_argument("--limit-s", type=float, default=300.0, help="seconds a method may take for one field")

@@ -28,6 +28,8 @@ from typing import Any
 import numpy as np
 from harness import machine, run_command, stage_walls, worker_seconds, write_square
 
+from caml_dask.settings import network_named
+
 COMPUTING = ("classify", "link", "stitch", "cut", "number", "measure")
 WHAT = ("sizes", "hot-spot", "small-images", "workers")
 
@@ -44,7 +46,7 @@ class Case:
     images: int
     each: int
     hot_spot: bool
-    model: str
+    network: str
     workers: int
     tile: int | None
 
@@ -79,7 +81,7 @@ def cases(what: str, asked: argparse.Namespace) -> list[Case]:
     """The cases of one comparison, to be run in turn."""
 
     def case(images: int, each: float, hot_spot: bool = False, workers: int = asked.workers) -> Case:
-        return Case(what, images, int(each), hot_spot, asked.model, workers, asked.max_localizations)
+        return Case(what, images, int(each), hot_spot, network_named(asked.network), workers, asked.max_localizations)
 
     if what == "sizes":
         return [case(1, n) for n in asked.sizes]
@@ -117,7 +119,7 @@ def _medians(runs: list[dict[str, Any]], what: str, name: str) -> Iterator[tuple
 
 
 def _ratio(runs: list[dict[str, Any]], what: str, name: str, side: Callable[[dict[str, Any]], bool]) -> list[float]:
-    """Of each model, the median of the side that `side` tells over that of the other."""
+    """Of each network, the median of the side that `side` tells over that of the other."""
     found: dict[str, dict[bool, float]] = {}
     for run, value in _medians(runs, what, name):
         found.setdefault(run["network"], {})[side(run)] = value
@@ -125,13 +127,13 @@ def _ratio(runs: list[dict[str, Any]], what: str, name: str, side: Callable[[dic
 
 
 def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the runs say: exponents of time against size by model, and ratios."""
+    """What the runs say: exponents of time against size by network, and ratios."""
     exponents = {}
-    for model in dict.fromkeys(run["network"] for run in runs):
-        found = [(r["localizations"], s) for r, s in _medians(runs, "sizes", "wall_s") if r["network"] == model]
+    for network in dict.fromkeys(run["network"] for run in runs):
+        found = [(r["localizations"], s) for r, s in _medians(runs, "sizes", "wall_s") if r["network"] == network]
         if len(found) > 1:
             n, seconds = np.log(sorted(found)).T
-            exponents[model] = {
+            exponents[network] = {
                 "over all sizes": round(float(np.polyfit(n, seconds, 1)[0]), 3),
                 "between the two largest": round(float((seconds[-1] - seconds[-2]) / (n[-1] - n[-2])), 3),
             }
@@ -155,7 +157,7 @@ def main() -> None:
     parser.add_argument("--n", type=float, default=1e7, help="localizations of a hot spot's image, and for workers")
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--each", type=float, default=1e4, help="localizations of each of the small images")
-    parser.add_argument("--network", default="XPILJZ", help="a 2D network")
+    parser.add_argument("--network", default="XPILJZ", help="a 2D network, or the folder of one of your own")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--max-localizations", type=int, help="as of the command")
     parser.add_argument("--repeats", type=int, default=1)

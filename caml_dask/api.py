@@ -5,6 +5,7 @@ All three use the kernels and stages of the command.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -31,7 +32,7 @@ from caml_dask.io.store import DirectoryStore, MemoryStore
 from caml_dask.networks.trained import load
 from caml_dask.pipeline import CARRIED, LAST
 from caml_dask.schema import NO_CLUSTER
-from caml_dask.settings import ColumnMap, Settings
+from caml_dask.settings import ColumnMap, Settings, network_named
 from caml_dask.stages.measure import clusters_of
 from caml_dask.stages.publish import summarise
 from caml_dask.stages.shared.measured import MeasuredClusters
@@ -62,7 +63,7 @@ class Analysis:
 
 def analyze(
     localizations: Any,
-    network: str = "XPILJZ",
+    network: str | os.PathLike[str] = "XPILJZ",
     *,
     columns: ColumnMap | str | None = None,
     n_jobs: int | None = -1,
@@ -74,7 +75,7 @@ def analyze(
     ----------
     localizations : (n, 2) array in nm, or (n, 3) where the network is 3D; or a pandas or Arrow table, whose own columns
         are kept.
-    network : name of a network.
+    network : name of a network, or the folder of one of your own, as `caml-dask train --out` wrote it.
     columns : which columns are the coordinates, such as ``"x=X,y=Y,unit=um"``, where the headers do not say.
     n_jobs : threads, as scikit-learn counts them: -1 for one a core. Never changes a result.
     settings : other fields of :class:`caml_dask.settings.Settings`, such as ``area_um2=`` or ``min_points=``.
@@ -90,7 +91,7 @@ def analyze(
         raise UsageError(f"unknown setting {unknown[0]!r}: use one of {', '.join(Settings.__dataclass_fields__)}")
     table = as_localizations(localizations, named)
     threads = effective_n_jobs(n_jobs)
-    work = _work(_in_tiles(Settings(network=network, columns=named, **settings), len(table), threads))
+    work = _work(_in_tiles(Settings(network=network_named(network), columns=named, **settings), len(table), threads))
     analyse(work, [table], {}, threads=threads)
     clusters = MeasuredClusters(work)
     outlines = pa.concat_tables(clusters.outlines())
@@ -118,7 +119,7 @@ class CAML(ClusterMixin, BaseEstimator):
 
     Parameters
     ----------
-    network : name of a network.
+    network : name of a network, or the folder of one of your own, as `caml-dask train --out` wrote it.
     min_points : smallest number of localizations in a cluster.
     max_localizations : localizations a tile may hold, which bounds memory; never changes a result.
     n_jobs : threads, as scikit-learn counts them: -1 for one a core; never changes a result.
@@ -137,7 +138,7 @@ class CAML(ClusterMixin, BaseEstimator):
 
     def __init__(
         self,
-        network: str = "XPILJZ",
+        network: str | os.PathLike[str] = "XPILJZ",
         *,
         min_points: int = 3,
         max_localizations: int | None = None,
@@ -161,7 +162,9 @@ class CAML(ClusterMixin, BaseEstimator):
         ValueError : NaN or infinite coordinates, another shape, or too few localizations for the network.
         """
         points_nm = check_array(X, dtype=np.float64)
-        settings = Settings(self.network, self.max_localizations, min_points=self.min_points, any_extent=True)
+        settings = Settings(
+            network_named(self.network), self.max_localizations, min_points=self.min_points, any_extent=True
+        )
         threads = effective_n_jobs(self.n_jobs)
         work = _work(_in_tiles(settings, len(points_nm), threads))
         analyse(work, [as_localizations(points_nm, settings.columns)], {}, until="number", threads=threads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from numbers import Integral, Real
 from typing import Any
@@ -18,6 +19,43 @@ SMALLEST_SPAN_NM, FARTHEST_COMPUTED_NM = 1e-9, 1e15
 TILE_LOCALIZATIONS = 200_000
 LARGE_TILE_LOCALIZATIONS = 1_000_000
 LARGE_INPUT = 100_000_000
+NETWORK_ALIASES = {
+    "XPILJZ": "dense-100",
+    "07VEJJ": "lstm-100",
+    "87B144": "lstm-1000",
+    "GAXJPR": "dense-1000-3d",
+    "3TXKFS": "conv-1000-3class",
+}
+"""Published code of each network that ships with the package, and its alias: architecture, window, what is special.
+
+They are here so that the help lists them without loading a network.
+"""
+
+
+def network_named(network: str | os.PathLike[str]) -> str:
+    """The one spelling of a network: its published code, or the absolute path of a folder or card of one's own.
+
+    Parameters
+    ----------
+    network : a code or alias in any case; or a path, known by its separator or because it exists. Another text is
+        returned as it is, and refused when the network is loaded.
+
+    Raises
+    ------
+    UsageError : neither a text nor a path.
+    """
+    if not isinstance(network, str | os.PathLike):
+        raise UsageError(
+            f"network={network!r} is of type {type(network).__name__}: give a name such as 'XPILJZ', or the folder "
+            "of a network of your own"
+        )
+    if isinstance(network, str):
+        for code, alias in NETWORK_ALIASES.items():
+            if network.casefold() in (code.casefold(), alias.casefold()):
+                return code
+    path = os.fspath(network)
+    is_path = not isinstance(network, str) or os.sep in path or os.path.exists(path)  # noqa: PTH110 - a str stays one
+    return os.path.abspath(path) if is_path else path  # noqa: PTH100 - a link in it may be replaced: it stays
 
 
 @dataclass(frozen=True)
@@ -102,7 +140,8 @@ class Settings:
 
     Parameters
     ----------
-    network : name of a network in the registry.
+    network : name of a network that ships with the package, its code or alias in any case; or a folder that
+        `caml-dask train --out` wrote. It is kept as its published code, or as an absolute path.
     max_localizations : localizations a tile may hold; None chooses by the input's size. It never changes a result.
     nonfinite : "drop" keeps rows with non-finite coordinates with null results; "refuse" fails the image.
     area_um2 : area analysed; None takes the convex hull of the image's localizations.
@@ -122,6 +161,7 @@ class Settings:
     columns: ColumnMap = field(default_factory=ColumnMap)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "network", network_named(self.network))
         _check_type("min_points", self.min_points, Integral, "a whole number")
         if self.max_localizations is not None:
             _check_type("max_localizations", self.max_localizations, Integral, "a whole number, or None")

@@ -363,7 +363,9 @@ def test_an_input_that_is_no_file_fails_by_name(table, tmp_path):
 class Weighted(TwoThresholds):
     """A rule that a run takes for a network with weights."""
 
-    weights_sha256: str = "none"
+    @property
+    def identity(self) -> dict[str, str]:
+        return {"name": self.name, "weights_sha256": "none"}
 
 
 def in_3d(path, z=None):

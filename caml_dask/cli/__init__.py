@@ -30,6 +30,7 @@ for command in (
     analysis.demo,
     screening.screen,
     screening.status,
+    screening.prune,
     cluster.doctor,
     cluster.plan,
     cluster.unit,

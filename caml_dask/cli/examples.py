@@ -19,11 +19,15 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "screen": (
         ("a table of the cohort", "caml-dask screen cohort.csv -o screening"),
         ("conditions by folders", "caml-dask screen 'data/{condition}/{replicate}/*.csv' -o screening"),
-        ("failed images again", "caml-dask screen cohort.csv -o screening --retry"),
+        ("a failure that is known", "caml-dask screen cohort.csv -o screening --acknowledge bad_cell.csv"),
     ),
     "status": (
         ("of a run or a screening", "caml-dask status results"),
         ("for programs", "caml-dask status screening --json"),
+    ),
+    "prune": (
+        ("which nights could go", "caml-dask prune screening"),
+        ("remove them", "caml-dask prune screening --yes"),
     ),
     "doctor": (
         ("this machine", "caml-dask doctor"),
@@ -35,7 +39,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "finish": (("when all arrays have ended", "caml-dask finish -o results"),),
     "networks": (
         ("all of them", "caml-dask networks"),
-        ("one in full", "caml-dask networks XPILJZ"),
+        ("the card of one", "caml-dask networks XPILJZ"),
     ),
     "simulate": (
         ("the grids of scenarios", "caml-dask simulate"),
@@ -55,7 +59,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "report": (
         ("a run, with a table of its conditions", "caml-dask report results --cohort cohort.csv"),
         ("a screening", "caml-dask report screening"),
-        ("another factor", "caml-dask report screening --by protein --within condition"),
+        ("another factor", "caml-dask report screening --by protein --within condition -o report"),
     ),
     "completion": (("of bash", "caml-dask completion bash >> ~/.bashrc"),),
 }

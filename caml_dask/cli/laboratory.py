@@ -13,14 +13,14 @@ from caml_dask.errors import UsageError
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("network", required=False)
 @DEBUG
 @guarded
-def networks(name: str | None) -> int:
-    """List the networks, or tell all that is known of the one called NAME."""
-    from caml_dask.networks.cards import catalogue, readable
+def networks(network: str | None) -> int:
+    """List the networks, or print the card of one: NETWORK is its name, or a folder that `train --out` wrote."""
+    from caml_dask.networks.catalogue import catalogue, readable
 
-    click.echo(catalogue() if name is None else readable(name))
+    click.echo(catalogue() if network is None else readable(network))
     return DONE
 
 
@@ -65,8 +65,8 @@ def simulate_tables(
 
 
 @click.command()
-@click.argument("name")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory for the weights and the card.")
+@click.argument("network")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the weights and the card.")
 @click.option(
     "--work", type=click.Path(path_type=Path), required=True, help="Directory for training sets and checkpoints."
 )
@@ -85,20 +85,30 @@ def simulate_tables(
 )
 @click.option("--window", type=int, help="A variant: neighbors in the input window.")
 @click.option(
+    "--name",
+    "own_name",
+    help="Name of what is trained, in its files and in results.  [default: NETWORK, with what the variant changes]",
+)
+@click.option(
     "--clusters",
     type=click.Choice(["all", "small", "large"]),
     default="all",
     help="A variant: train on clusters of up to 40 points alone, or of more.",
 )
-@click.option("--relative-xy", is_flag=True, help="A variant: positions of the neighbors in place of distances.")
+@click.option(
+    "--relative-xy",
+    is_flag=True,
+    help="A variant: positions of the neighbors in place of distances. It can be compared, but not run.",
+)
 @WORKERS
 @DEBUG
 @guarded
 def train(
-    name: str,
+    network: str,
     out: Path,
     work: Path,
     window: int | None,
+    own_name: str | None,
     clusters: str,
     relative_xy: bool,
     samples: int,
@@ -107,9 +117,10 @@ def train(
     folds: int,
     **chosen: Any,
 ) -> int:
-    """Train the network NAME from simulated fields; what is finished under --work is not done again.
+    """Train the architecture of NETWORK anew, from simulated fields; then use it with --network FOLDER.
 
-    A call that was stopped goes on where it was: finished parts of the sets, and finished epochs.
+    FOLDER is that of --out: it holds the weights, NAME.safetensors, and their card, NAME.json. After an interruption,
+    call again: finished parts of the training sets and finished epochs under --work are kept.
     """
     import json
     import shlex
@@ -120,7 +131,8 @@ def train(
     from caml_dask.networks.training.train import sets_of
     from caml_dask.runs.laboratory import compile_and_train
 
-    entry = variant(name, window, clusters, relative_xy)
+    entry = variant(network, window, clusters, relative_xy)
+    entry = replace(entry, name=own_name or entry.name)
     settings = replace(entry.settings, **{key: value for key, value in chosen.items() if value is not None})
     card = compile_and_train(
         entry,
@@ -134,6 +146,8 @@ def train(
         command=shlex.join(["caml-dask", *sys.argv[1:]]),
     )
     click.echo(json.dumps(card["results"], indent=1))
+    if not relative_xy:
+        click.echo(f"{entry.name} is in {out}: use it with --network {out}", err=True)
     return DONE
 
 
@@ -152,9 +166,10 @@ def train(
 def evaluate(
     networks: tuple[str, ...], out: Path, grids: str | None, labelled: Path | None, workers: int | None, **protocol: Any
 ) -> int:
-    """Try NETWORKS (all, where none is named) on simulated fields and labelled tables: records, tables, figures.
+    """Try NETWORKS on simulated fields and labelled tables: records, tables, figures.
 
-    Called again with the same options, it goes on where it was; what is done is kept.
+    Each is a name or a folder that `caml-dask train --out` wrote; without any, all that ship are tried. After an
+    interruption, call again with the same options: finished parts are kept.
     """
     from caml_dask.evaluation.protocol import Protocol
     from caml_dask.evaluation.run import evaluate as evaluate_networks

@@ -14,6 +14,7 @@ import click
 
 from caml_dask.atomic import FULL
 from caml_dask.errors import CamlError, UsageError
+from caml_dask.settings import NETWORK_ALIASES
 
 if TYPE_CHECKING:
     from caml_dask.settings import Settings
@@ -22,7 +23,13 @@ _log = logging.getLogger("caml_dask")
 DONE, USAGE, SOME_FAILED, FAILED, INTERRUPTED = 0, 2, 3, 4, 130
 
 NETWORK = click.option(
-    "-n", "--network", default="XPILJZ", show_default=True, help="Network that labels the localizations."
+    "-n",
+    "--network",
+    default="XPILJZ",
+    show_default=True,
+    help="Network that labels the localizations, in upper or lower case: "
+    + ", ".join(f"{code} or {alias}" for code, alias in NETWORK_ALIASES.items())
+    + "; or a FOLDER that `caml-dask train --out FOLDER` wrote.",
 )
 WORKERS = click.option(
     "-j",

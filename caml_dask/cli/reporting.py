@@ -19,16 +19,17 @@ from caml_dask.cli.options import DEBUG, DONE, guarded
     help="Table that tells each image's condition, replicate and other factors, by its path (CSV).  [default: as "
     "screening knew them]",
 )
+@click.option("--out", "-o", type=click.Path(path_type=Path), help="Folder of the report.  [default: DIRECTORY]")
 @DEBUG
 @guarded
-def report(directory: Path, by: str, within: tuple[str, ...], cohort: Path | None) -> int:
+def report(directory: Path, by: str, within: tuple[str, ...], cohort: Path | None, out: Path | None) -> int:
     """Compare the conditions of DIRECTORY, as `run` or `screen` left it: report.html, and tables in report/.
 
     The page needs nothing but itself: send it, or open it without a network.
     """
     from caml_dask.report import write_report
 
-    written = write_report(directory, cohort, by, within)
+    written = write_report(directory, cohort, by, within, out)
     for note in written.notes:
         click.echo(f"note: {note}", err=True)
     images, failed = len(written.results.images), len(written.results.failed)

@@ -16,7 +16,7 @@ from caml_dask.errors import CamlError
 from caml_dask.evaluation.protocol import SCENARIO_COLUMNS, Protocol, cluster_field, described, generator
 from caml_dask.geometry.measure import measure_clusters, measure_clusters_3d
 from caml_dask.metrics import cluster_scores, hull_iou
-from caml_dask.networks import spec_named
+from caml_dask.networks import NetworkSpec, read_card
 from caml_dask.schema import CLUSTERED, FIBER, NO_CLUSTER
 from caml_dask.simulate import AnyScenario, Field
 from caml_dask.spatial.blocks import BlockIndex
@@ -87,24 +87,26 @@ def cluster_records(
     try:
         field = cluster_field(scenario, rng, protocol)
     except CamlError as error:
-        return [{"network": name, **about, "class": "", "localizations": 0, "reason": str(error)} for name in networks]
+        left_out = {**about, "class": "", "localizations": 0, "reason": str(error)}
+        return [{"network": read_card(network).spec.name, **left_out} for network in networks]
     records = []
-    for name in networks:
-        row = {"network": name, **about, "localizations": len(field.points_nm)}
+    for network in networks:
+        spec = read_card(network).spec
+        row = {"network": spec.name, **about, "localizations": len(field.points_nm)}
         try:
-            result = analyze(field.points_nm, network=name)
+            result = analyze(field.points_nm, network=network)
         except CamlError as error:
             records.append({**row, "class": "", "reason": str(error)})
             continue
-        for label, key in classes_of(name).items():
+        for label, key in classes_of(spec).items():
             found = found_of_class(result.points, result.clusters, label)
             records.append({**row, "class": key, **compare_clusters(field, found, label), "reason": ""})
     return records
 
 
-def classes_of(name: str) -> dict[int | None, str]:
+def classes_of(spec: NetworkSpec) -> dict[int | None, str]:
     """The classes of cluster that a network knows, by label; None stands for clusters of any class."""
-    if len(spec_named(name).classes) == 2:
+    if len(spec.classes) == 2:
         return {None: "clustered"}
     return {CLUSTERED: "round", FIBER: "fiber"}
 

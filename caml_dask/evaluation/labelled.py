@@ -143,15 +143,16 @@ def labelled_records(folder: str, path: Path, networks: Sequence[str]) -> list[d
     n, dimensions = table.points_nm.shape
     about = {"folder": folder, "file": path.name, "dimensions": dimensions, "localizations": n}
     records = []
-    for name in networks:
-        record = {"network": name, **about}
-        needed = load(name).n_neighbors + 1
+    for network in networks:
+        tried = load(network)
+        record = {"network": tried.name, **about}
+        needed = tried.n_neighbors + 1
         if n < needed:
-            reason = f"{name} needs {needed} localizations; the table has {n}"
+            reason = f"{tried.name} needs {needed} localizations; the table has {n}"
             records.append({**record, "reason": reason})
             continue
         try:
-            points = analyze(table.points_nm, network=name, any_extent=True).points
+            points = analyze(table.points_nm, network=network, any_extent=True).points
         except CamlError as error:
             records.append({**record, "reason": str(error)})
             continue

@@ -58,11 +58,11 @@ def label_records(
     try:
         field = label_field(scenario, rng, protocol)
     except CamlError as error:
-        return [{"network": name, **about, **_left_out(0, str(error))} for name in networks]
+        return [{"network": tried.name, **about, **_left_out(0, str(error))} for tried in map(load, networks)]
     n = len(field.points_nm)
     rows = np.sort(rng.choice(n, min(protocol.samples_taken, n), replace=False))
     index = BlockIndex.build(field.points_nm)
-    return [{"network": name, **about, **_scored(load(name), field, index, rows)} for name in networks]
+    return [{"network": tried.name, **about, **_scored(tried, field, index, rows)} for tried in map(load, networks)]
 
 
 def _scored(network: TrainedNetwork, field: Field, index: BlockIndex, rows: NDArray[np.int64]) -> dict[str, Any]:

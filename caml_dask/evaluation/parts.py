@@ -27,7 +27,7 @@ from caml_dask.evaluation.protocol import (
     label_grids,
     label_scenarios,
 )
-from caml_dask.networks import card, spec_named
+from caml_dask.networks import load
 from caml_dask.simulate import AnyScenario
 
 COLUMNS = {"labels": labels.COLUMNS, "clusters": clusters.COLUMNS, "labelled": labelled.COLUMNS}
@@ -43,13 +43,15 @@ class Part:
     """What a network makes of a grid or a folder.
 
     kind : "labels", "clusters" or "labelled"
-    network, group : the network, and the grid or folder
+    network, group : name of the network, and the grid or folder
+    source : what loads the network: its name, or the path of one of the user's own
     items : fields or tables, in order
     key : digest of all that decides the records
     """
 
     kind: str
     network: str
+    source: str
     group: str
     items: tuple[Item, ...]
     key: str
@@ -61,7 +63,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Task:
-    """One field or table, for all networks that still have to see it."""
+    """One field or table, for all networks that still have to see it, each as its part's `source`."""
 
     kind: str
     group: str
@@ -75,8 +77,8 @@ def parts_of(
 ) -> list[Part]:
     """All parts of an evaluation: the labels and clusters of `grids` that fit each network, and labelled folders."""
     made = []
-    for name in networks:
-        entry = spec_named(name)
+    for source in networks:
+        entry = load(source).spec
         for kind, fitting, scenarios in (
             ("labels", label_grids(entry), label_scenarios),
             ("clusters", cluster_grids(entry), cluster_scenarios),
@@ -85,12 +87,13 @@ def parts_of(
                 fields = tuple((s, r) for s in scenarios(grid, protocol) for r in range(protocol.replicates))
                 samples = protocol.samples_taken if kind == "labels" else 0
                 asked = [[s.name, r] for s, r in fields] + [samples, protocol.seed, protocol.smoke]
-                made.append(Part(kind, name, grid, fields, _key(kind, name, grid, asked)))
+                made.append(Part(kind, entry.name, source, grid, fields, _key(kind, source, grid, asked)))
         for folder in folders:
             tables = tuple(path for path, dimensions in folder.tables if dimensions == entry.dimensions)
             if tables:
                 asked = [[path.name, fingerprint(path)] for path in tables]
-                made.append(Part("labelled", name, folder.name, tables, _key("labelled", name, folder.name, asked)))
+                key = _key("labelled", source, folder.name, asked)
+                made.append(Part("labelled", entry.name, source, folder.name, tables, key))
     return made
 
 
@@ -100,7 +103,7 @@ def tasks_of(parts: Iterable[Part], protocol: Protocol) -> list[Task]:
     for part in parts:
         of_group = wanted.setdefault((part.kind, part.group), {})
         for item in part.items:
-            of_group.setdefault(item, []).append(part.network)
+            of_group.setdefault(item, []).append(part.source)
     return [
         Task(kind, group, item, tuple(names), protocol)
         for (kind, group), of_group in wanted.items()
@@ -150,6 +153,8 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
     frame.to_csv(path, index=False, float_format=FLOATS, lineterminator="\n")
 
 
-def _key(kind: str, name: str, group: str, asked: Sequence[Any]) -> str:
-    values = [__version__, card(name)["weights_sha256"], COLUMNS[kind], name, group, asked]
+def _key(kind: str, source: str, group: str, asked: Sequence[Any]) -> str:
+    network = load(source)
+    digest = network.card_sha256 or network.weights_sha256  # a card pins the weights
+    values = [__version__, digest, COLUMNS[kind], network.name, group, asked]
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 
 from caml_dask.errors import UsageError
 from caml_dask.networks import NETWORKS, NetworkSpec, load
-from caml_dask.networks.cards import weights_folder
+from caml_dask.settings import network_named
 from caml_dask.simulate import (
     AnyScenario,
     Cell,
@@ -90,16 +91,19 @@ class Protocol:
 
 
 def trained_networks(names: Sequence[str] = ()) -> list[str]:
-    """The networks asked for, each once; without names all that have weights.
+    """The networks asked for, each once, as settings name them; without names all that ship.
 
     Raises
     ------
-    UsageError : no such network.
+    UsageError : no such network, or two of one name: records tell networks apart by it.
     WeightsError : weights that are missing or not the ones their card pins.
     """
-    chosen = list(dict.fromkeys(names)) or [n for n in NETWORKS if (weights_folder() / f"{n}.json").is_file()]
-    for name in chosen:
-        load(name)
+    chosen = list(dict.fromkeys(map(network_named, names))) or list(NETWORKS)
+    for name, count in Counter(load(network).name for network in chosen).items():
+        if count > 1:
+            raise UsageError(
+                f"{count} of the networks are called {name}: evaluate them one by one, or train one with --name"
+            )
     return chosen
 
 

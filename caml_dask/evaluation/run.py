@@ -16,8 +16,9 @@ from caml_dask.evaluation.parts import Part, Record, parts_of, perform, read_par
 from caml_dask.evaluation.protocol import GRID_NAMES, Protocol, trained_networks
 from caml_dask.evaluation.summaries import account, summarised
 from caml_dask.executors.items import each
+from caml_dask.extras import require
 from caml_dask.io.run_directory import locked, read_manifest
-from caml_dask.networks import card
+from caml_dask.networks import load
 
 
 def evaluate(
@@ -33,7 +34,7 @@ def evaluate(
 
     Parameters
     ----------
-    networks : their names; none takes all that have weights.
+    networks : names, or folders of the user's own; none takes all that ship.
     out : the directory.
     protocol : how much is looked at.
     grids : names of grids; none takes all.
@@ -46,10 +47,11 @@ def evaluate(
 
     Raises
     ------
-    UsageError : unknown networks or grids, or no such folder.
+    UsageError : unknown networks or grids, no such folder, or Matplotlib is not installed.
     InputError : a labelled table of neither layout.
     OutputError : a directory that holds something else.
     """
+    require("plot", "an evaluation")
     unknown = sorted(set(grids) - set(GRID_NAMES))
     if unknown:
         raise UsageError(f"no grid {unknown[0]!r} to evaluate: use one of {', '.join(GRID_NAMES)}")
@@ -57,7 +59,9 @@ def evaluate(
     folders = labelled_folders(labelled) if labelled is not None else []
     parts = parts_of(networks, grids or GRID_NAMES, folders, protocol)
     if not parts:
-        raise UsageError(f"none of the grids {', '.join(grids)} fits {', '.join(networks)}: name others")
+        raise UsageError(
+            f"none of the grids {', '.join(grids)} fits {', '.join(load(n).name for n in networks)}: name others"
+        )
     with locked(out):
         if read_manifest(out) is not None:
             raise OutputError(f"{out} holds a run: name another directory")
@@ -73,13 +77,13 @@ def evaluate(
 
 def _make(parts: Sequence[Part], protocol: Protocol, workers: int, out: Path) -> None:
     """Make the records of parts, and publish each part when its last field or table is done."""
-    at = {(part.kind, part.group, part.network): part for part in parts}
+    at = {(part.kind, part.group, part.source): part for part in parts}
     missing = {key: len(part.items) for key, part in at.items()}
     records: dict[tuple[str, str, str], list[Record]] = {key: [] for key in at}
     for task, found in each(perform, tasks_of(parts, protocol), workers, "fields and tables"):
-        for name in task.networks:
-            key = (task.kind, task.group, name)
-            records[key] += [record for record in found if record["network"] == name]
+        for source in task.networks:
+            key = (task.kind, task.group, source)
+            records[key] += [record for record in found if record["network"] == at[key].network]
             missing[key] -= 1
             if not missing[key]:
                 write_part(at[key], records.pop(key), out)
@@ -90,7 +94,8 @@ def _report(parts: Sequence[Part], folders: Sequence[LabelledFolder], out: Path)
     from caml_dask.evaluation.figures import draw_figures
 
     labels, clusters, labelled = (read_parts(parts, kind, out) for kind in ("labels", "clusters", "labelled"))
-    tables = summarised(labels, clusters, labelled, {f.name: f.reason for f in folders if f.reason})
+    classes = {part.network: load(part.source).classes for part in parts}
+    tables = summarised(labels, clusters, labelled, classes, {f.name: f.reason for f in folders if f.reason})
     records = {"labels": labels, "clusters": clusters, "labelled": labelled}
     publish(out / "records", lambda folder: _write(folder, {n: r for n, r in records.items() if len(r)}))
     publish(out / "tables", lambda folder: _write(folder, tables))
@@ -110,7 +115,7 @@ def _describe(
     """Write down what the tables and figures are of."""
     about = {
         "caml_dask": __version__,
-        "networks": {name: card(name)["weights_sha256"] for name in networks},
+        "networks": {tried.name: tried.weights_sha256 for tried in map(load, networks)},
         "grids": list(grids),
         "samples": protocol.samples_taken,
         "replicates": protocol.replicates,

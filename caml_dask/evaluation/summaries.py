@@ -9,7 +9,6 @@ import pandas as pd
 from caml_dask.evaluation.clusters import FRAGMENTS, PROPERTIES
 from caml_dask.evaluation.labelled import SCORES
 from caml_dask.evaluation.labels import BINS, CLASS_KEYS
-from caml_dask.networks import spec_named
 
 AXES = {
     "density": "density_per_um2",
@@ -23,7 +22,11 @@ CSR = ("csr", "slab-csr")
 
 
 def summarised(
-    labels: pd.DataFrame, clusters: pd.DataFrame, labelled: pd.DataFrame, passed_over: Mapping[str, str]
+    labels: pd.DataFrame,
+    clusters: pd.DataFrame,
+    labelled: pd.DataFrame,
+    classes: Mapping[str, Sequence[str]],
+    passed_over: Mapping[str, str],
 ) -> dict[str, pd.DataFrame]:
     """All tables by name; those with no rows are left out.
 
@@ -32,6 +35,7 @@ def summarised(
     Parameters
     ----------
     labels, clusters, labelled : the records.
+    classes : names of the classes of each network, by its name.
     passed_over : folders of tables that were not looked at, with the reason.
     """
     scored, analysed, compared = (frame[frame["reason"] == ""] for frame in (labels, clusters, labelled))
@@ -44,7 +48,7 @@ def summarised(
         "accuracy_by_radius_and_percent_clustered": means(mixed[mixed["grid"] == "evaluation"], by, RATES),
         "calibration": calibration(mixed),
         "csr": means(scored[scored["grid"].isin(CSR)], ["network", "grid", "density_per_um2"], _CALLED),
-        "confusion": confusion(mixed),
+        "confusion": confusion(mixed, classes),
         "clusters": means(analysed, _CLUSTERS_BY, (*PROPERTIES, "ari", "ari_clustered", "hull_iou")),
         "fragments": means(
             analysed[analysed["grid"] == "large"], ["network", "grid", "points_per_cluster", "class"], FRAGMENTS
@@ -86,11 +90,11 @@ def calibration(labels: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def confusion(labels: pd.DataFrame) -> pd.DataFrame:
+def confusion(labels: pd.DataFrame, classes_of: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     """By network and grid: localizations of each true and called class, and their percent of the true class."""
     rows = []
     for (name, grid), fields in labels.groupby(["network", "grid"], sort=True):
-        classes = spec_named(name).classes
+        classes = classes_of[name]
         for true, true_class in zip(CLASS_KEYS, classes):
             counts = [int(fields[f"n_{true}_called_{called}"].sum()) for called in CLASS_KEYS[: len(classes)]]
             for called_class, count in zip(classes, counts, strict=True):

@@ -13,9 +13,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from caml_dask.errors import CamlError, UnreadableError
+from caml_dask.errors import CamlError, UnreadableError, WeightsError
 from caml_dask.executors.in_memory import read_or_analyse
-from caml_dask.io.run_directory import Image, Run, content_of
+from caml_dask.io.run_directory import Image, Run, content_of, differences
 from caml_dask.io.store import DirectoryStore
 from caml_dask.networks.trained import load
 from caml_dask.pipeline import CARRIED, FIRST, LAST, STAGE_NAMED
@@ -27,8 +27,20 @@ Key = tuple[int, str, int]
 
 
 def work_of(run: Run, image: Image, store: DirectoryStore) -> Work:
-    """The world of an image's stages in a run directory."""
-    return Work(image, run.settings, load(run.settings.network), store, CARRIED)
+    """The world of an image's stages in a run directory.
+
+    Raises
+    ------
+    UsageError, WeightsError : this machine does not see the network, or by now another one stands in its place.
+    """
+    network = load(run.settings.network)
+    if network.identity != run.manifest["network"]:
+        found = differences({"network": run.manifest["network"]}, {"network": network.identity})
+        raise WeightsError(
+            f"{run.settings.network} on {socket.gethostname()} is not the network that the run began with; it differs "
+            f"in {'; '.join(found)}: put that one back and continue with --resume, or start anew with --overwrite"
+        )
+    return Work(image, run.settings, network, store, CARRIED)
 
 
 def run_unit(run: Run, key: Key) -> dict[str, Any]:

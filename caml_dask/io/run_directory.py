@@ -195,7 +195,7 @@ def image_ids(sources: Sequence[tuple[Path, str | None]], first: int = 1) -> tup
 def describe(settings: Settings, images: Sequence[Image], network: Mapping[str, Any], version: str) -> dict[str, Any]:
     """The manifest of a run: settings, inputs by content, weights, version and machine.
 
-    network : name and weights_sha256 of the network
+    network : name and weights_sha256 of the network, and card_sha256 of one of the user's own
     """
     contents = {image.path: content_of(image.path) for image in images if image.path is not None}
     return {

@@ -1,15 +1,72 @@
-"""Model cards: what a network's weights are, how they were made and how well they do."""
+"""Cards: what a network's weights are, how they were made and how well they do; where they lie, and how they are read.
+
+Networks come from the package, by name, or from a folder that `caml-dask train --out` wrote: a card, NAME.json, beside
+its weights, NAME.safetensors. Nothing in a card is executed: it names an architecture that the package knows.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+import hashlib
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from caml_dask.errors import WeightsError
-from caml_dask.networks.registry import NETWORKS, spec_named
+from caml_dask.errors import UsageError, WeightsError
+from caml_dask.networks.card_fields import MOST_CARD_BYTES, checked
+from caml_dask.networks.registry import NETWORKS, NetworkSpec, from_card, spec_named
+from caml_dask.settings import network_named
+
+_CARD, _WEIGHTS = ".json", ".safetensors"
+
+
+class Place(NamedTuple):
+    """Where a card and its weights lie.
+
+    folder : holds both.
+    name : of the network, and the stem of both files.
+    ships : whether it is the package's own folder.
+    """
+
+    folder: Traversable
+    name: str
+    ships: bool
+
+    @property
+    def card(self) -> Traversable:
+        """The card's file."""
+        return self.folder / f"{self.name}{_CARD}"
+
+    @property
+    def weights(self) -> Traversable:
+        """The weights' file."""
+        return self.folder / f"{self.name}{_WEIGHTS}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do about a file that is not as it should be."""
+        return "reinstall caml_dask" if self.ships else "train it again, or copy both of its files again"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A card that was read and checked.
+
+    place : where it lies.
+    sha256 : of its file.
+    about : its values.
+    spec : the network it describes.
+    """
+
+    place: Place
+    sha256: str
+    about: Mapping[str, Any] = field(repr=False, compare=False)
+    spec: NetworkSpec = field(repr=False, compare=False)
 
 
 def weights_folder() -> Traversable:
@@ -17,113 +74,101 @@ def weights_folder() -> Traversable:
     return files("caml_dask.networks") / "weights"
 
 
-def catalogue() -> str:
-    """The networks that can be used, a few lines each, as users read them."""
-    lines = []
-    for entry in NETWORKS.values():
-        found = card(entry.name)
-        test = found["results"]["test"]
-        lines += [
-            f"{entry.name}: {entry.dimensions}D, {entry.n_neighbors} neighbors, {' / '.join(entry.classes)}",
-            f"  {100 * test['accuracy']:.1f} % right on {test['n']:,} localizations of held-out simulated fields "
-            f"(F1 {test['f1']:.3f}, precision {test['precision']:.3f}, recall {test['recall']:.3f})",
-            f"  for {entry.holds}",
-            f"  not for {entry.fails}",
-            f"  weights SHA-256 {found['weights_sha256']}",
-        ]
-    return "\n".join([*lines, "All that is known of one: caml-dask networks NAME"])
+def card(network: str | os.PathLike[str]) -> dict[str, Any]:
+    """The card of a network, as plain values; `network` and errors as of :func:`read_card`."""
+    return dict(read_card(network).about)
 
 
-def readable(name: str) -> str:
-    """The card of the network `name` as text.
-
-    Raises
-    ------
-    UsageError : no such network.
-    """
-    entry, found = spec_named(name), card(name)
-    training, results = found["training"], found["results"]
-    ranges = found["trained_on"]
-    test, mixed = results["test"], results["test"]["mixed_fields"]
-    csr = results["csr_percent_called_clustered_by_density_per_um2"]
-    lines = [
-        f"# {name}",
-        f"{entry.dimensions}D, {entry.n_neighbors} neighbors; classes {', '.join(entry.classes)}.",
-        f"Layers: {found['architecture']}.",
-        f"Weights: {found['origin']}; SHA-256 {found['weights_sha256']}.",
-        "",
-        "## Trained on",
-        f"{training['data']}.",
-        f"Grid `{training['grid']}`: {_span(ranges['points_per_cluster'])} points per cluster, "
-        f"{_span(ranges['percent_clustered'])} % clustered, clusters {_span(ranges['contrast'])} times denser than "
-        "what surrounds them. No re-blinking, drift or localization uncertainty; no fields without clusters.",
-        f"{training['samples']['train']:,} samples, {training['epochs']} epochs, seed {training['seed']}; epoch "
-        f"{training['kept_epoch']} kept by the {training['kept_by']}. Command: `{found['command']}`.",
-        "",
-        "## Where it holds, where it fails",
-        f"Holds for {entry.holds}.",
-        f"Fails for {entry.fails}.",
-        "",
-        "## On held-out simulated fields",
-        f"Accuracy {_percent(test['accuracy'])}, F1 {test['f1']:.4f}, precision {test['precision']:.4f}, recall "
-        f"{test['recall']:.4f} (means over classes) of {test['n']:,} localizations.",
-        _by_density(test),
-        *(_without_full_fields(mixed) if mixed["n"] < test["n"] else ()),
-        f"Confusion (rows true, columns found): {test['confusion']}.",
-        f"Called clustered where nothing is: {_listed(csr, 'per um2', 1.0)}.",
-    ]
-    if "cross_validation" in results:
-        folds = results["cross_validation"]
-        lines.append(
-            f"{folds['folds']}-fold cross-validation on {folds['samples']:,} samples, {folds['epochs']} epochs each: "
-            f"accuracy {_percent(folds['mean'])} +- {100 * folds['standard_deviation']:.2f}."
-        )
-    losses = ", ".join(f"{train:.4f} / {held:.4f}" for train, held in training["losses_train_validation"])
-    return "\n".join([*lines, f"Loss by epoch, training / validation: {losses}."])
-
-
-def _by_density(found: Mapping[str, Any]) -> str:
-    by_density = _listed(found["balanced_accuracy_by_density_per_um2"], "per um2", 100.0)
-    return f"Balanced accuracy by density, mean over fields: {by_density}."
-
-
-def _without_full_fields(mixed: Mapping[str, Any]) -> Iterator[str]:
-    yield "Without the fully clustered fields:"
-    yield f"Accuracy {_percent(mixed['accuracy'])}, mean recall {_percent(mixed['recall'])}."
-    yield _by_density(mixed)
-
-
-def _span(ends: list[float]) -> str:
-    return f"{ends[0]:g} to {ends[1]:g}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
-
-
-def _listed(values: dict[str, float], unit: str, factor: float) -> str:
-    return ", ".join(f"{factor * value:.1f} % at {key}" for key, value in values.items()) + f" {unit}"
-
-
-def card(name: str, folder: Traversable | None = None) -> dict[str, Any]:
-    """The card of the network `name`, as plain values.
+def read_card(network: str | os.PathLike[str]) -> Card:
+    """The card of a network.
 
     Parameters
     ----------
-    name : a network in the registry.
-    folder : where NAME.json lies; None takes the package's own.
+    network : a name, as :func:`caml_dask.settings.network_named` takes it; or a folder that holds one network, or the
+        card or the weights of one.
 
     Raises
     ------
-    UsageError : no such network.
-    WeightsError : no readable card, or one that pins no weights of this network.
+    UsageError : no such network, or a folder that holds none or several.
+    WeightsError : a card that cannot be read, or that describes no network this version knows; it is named by field.
     """
-    spec_named(name)
-    at = (weights_folder() if folder is None else folder) / f"{name}.json"
+    place = _place(network_named(network))
+    return _parsed(place, _bytes(place.card, MOST_CARD_BYTES, place))
+
+
+def _place(network: str) -> Place:
+    if not os.path.isabs(network):  # noqa: PTH117 - a str stays one
+        return Place(weights_folder(), spec_named(network).name, True)
+    path = Path(network)
+    if not os.path.exists(path):  # noqa: PTH110 - that of Path raises where a folder above may not be entered
+        raise UsageError(
+            f"{path} does not exist, as {socket.gethostname()} sees it: name a folder that `caml-dask train --out` "
+            "wrote, in a place that all workers see"
+        )
+    if not path.is_dir():
+        if path.suffix not in (_CARD, _WEIGHTS):
+            raise UsageError(f"{path} is no network: name the folder, or the card NAME{_CARD}, of a trained network")
+        return Place(path.parent, path.stem, False)
+    stems = sorted(p.stem for p in path.glob(f"*{_CARD}") if p.with_suffix(_WEIGHTS).exists())
+    if not stems:
+        raise UsageError(
+            f"{path} holds no network: name a folder with a card, NAME{_CARD}, and its weights, NAME{_WEIGHTS}, as "
+            "`caml-dask train --out` writes them"
+        )
+    if len(stems) > 1:
+        raise UsageError(f"{path} holds {len(stems)} networks: name one, such as {path / stems[0]}{_CARD}")
+    return Place(path, stems[0], False)
+
+
+def _bytes(at: Traversable, most: int, place: Place) -> bytes:
+    """The bytes of a file of a network.
+
+    Raises
+    ------
+    WeightsError : no file, one that cannot be read, or one that is larger than `most`: it is not read.
+    """
     try:
-        found = json.loads(at.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{at} is no readable model card ({error}): reinstall caml_dask") from error
-    if not isinstance(found, dict) or found.get("name") != name or not isinstance(found.get("weights_sha256"), str):
-        raise WeightsError(f"{at} pins no weights of {name}: reinstall caml_dask")
-    return found
+        if not at.is_file():
+            raise FileNotFoundError("it is no file")
+        with at.open("rb") as stream:
+            blob: bytes = stream.read(most + 1)
+    except OSError as error:
+        raise WeightsError(f"{at} cannot be read ({error.strerror or error}): {place.remedy}") from error
+    if len(blob) > most:
+        raise WeightsError(f"{at} holds more than {most:,} bytes: it is no file of this network; {place.remedy}")
+    return blob
+
+
+@lru_cache(maxsize=32)
+def _parsed(place: Place, blob: bytes) -> Card:
+    try:
+        about = checked(blob)
+    except ValueError as error:
+        raise WeightsError(f"{place.card} is no card that this version can use: {error}; {place.remedy}") from error
+    if about["name"] != place.name:
+        raise WeightsError(
+            f"{place.card} is the card of {about['name']}: a card and its weights are called as their network; "
+            f"{place.remedy}"
+        )
+    try:
+        spec = NETWORKS[place.name] if place.ships else from_card(about)
+    except UsageError as error:
+        raise WeightsError(f"{place.card} describes no network: {error}; {place.remedy}") from error
+    return Card(place, hashlib.sha256(blob).hexdigest(), about, spec)
+
+
+def weights_bytes(found: Card) -> bytes:
+    """The bytes of the weights that a card pins.
+
+    Raises
+    ------
+    WeightsError : no file, one too large for the network's arrays, or other bytes than the card pins.
+    """
+    place = found.place
+    blob = _bytes(place.weights, found.spec.most_bytes, place)
+    digest, pinned = hashlib.sha256(blob).hexdigest(), found.about["weights_sha256"]
+    if digest != pinned:
+        raise WeightsError(
+            f"{place.weights} has SHA-256 {digest}, its card pins {pinned}: the file was altered; {place.remedy}"
+        )
+    return blob

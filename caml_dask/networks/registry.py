@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,10 @@ from caml_dask.networks.inference.convolution import convolution_scores
 from caml_dask.networks.inference.dense import dense_scores
 from caml_dask.networks.inference.features import norm_self
 from caml_dask.networks.inference.lstm import lstm_scores
+from caml_dask.networks.inference.scoring import Score, Scorer
 from caml_dask.networks.layers import Shapes, convolution_shapes, dense_shapes, lstm_shapes
 from caml_dask.networks.training.architectures import build_convolution, build_dense, build_lstm, keras_scores
+from caml_dask.settings import NETWORK_ALIASES, network_named
 from caml_dask.simulate import GRIDS, AnyScenario
 
 if TYPE_CHECKING:
@@ -25,6 +28,12 @@ if TYPE_CHECKING:
 Array = NDArray[np.float32]
 TWO_CLASSES = ("non-clustered", "clustered")
 THREE_CLASSES = ("non-clustered", "round", "fiber")
+CLASSES = (TWO_CLASSES, THREE_CLASSES)
+INPUT_FORMS = ("norm-self", "relative-xy")
+SUBSETS = ("all", "small", "large")
+MOST_NEIGHBORS = 10_000
+"""Of a window: ten times the largest one published."""
+_HEADER_BYTES = 1 << 16  # of a safetensors file; that of the largest network takes 2 kB
 SMALL_CLUSTERS = 40
 """Points of the largest of the small clusters, for training on small or on large ones alone."""
 
@@ -57,7 +66,7 @@ class NetworkSpec:
 
     Parameters
     ----------
-    name : as published by Williamson et al. 2020.
+    name : as published by Williamson et al. 2020; of a network of one's own, as it was trained.
     kind : of architecture, a key of KINDS.
     n_neighbors : neighbors in its input window, N.
     dimensions : 2 or 3, of the coordinates it was trained on.
@@ -65,8 +74,7 @@ class NetworkSpec:
     grid : the grid of scenarios it is trained on (`simulate.GRIDS`).
     shapes : name and shape of each weight array, in Keras' order.
     build : makes the untrained Keras model.
-    score : from weights and windows to (n, c) float32 scores, row by row to the bit; c is 1 for two classes. Those of
-        distances take the number of `threads`.
+    score : from weights and windows to scores.
     settings : how it is fitted unless asked otherwise.
     architecture : its layers, and what of the published ones was left out, for the card.
     holds, fails : what it is for and what it is not for, as users are told.
@@ -82,7 +90,7 @@ class NetworkSpec:
     grid: str
     shapes: Shapes
     build: Callable[[], keras.Model]
-    score: Callable[..., Array]
+    score: Score
     settings: FitSettings
     architecture: str
     holds: str
@@ -91,9 +99,19 @@ class NetworkSpec:
     clusters: str = "all"
 
     @property
+    def alias(self) -> str:
+        """The readable name of a network that ships with the package; that of another is its name."""
+        return NETWORK_ALIASES.get(self.name, self.name)
+
+    @property
     def input_form(self) -> str:
         """How windows become the network's input."""
-        return "relative-xy" if self.relative_xy else "norm-self"
+        return INPUT_FORMS[self.relative_xy]
+
+    @property
+    def most_bytes(self) -> int:
+        """Size that a file of its weights cannot exceed."""
+        return sum(4 * math.prod(shape) for _, shape in self.shapes) + _HEADER_BYTES
 
     @property
     def score_columns(self) -> tuple[str, ...]:
@@ -123,7 +141,7 @@ class _Kind:
 
     shapes: Callable[[int, int], Shapes]
     build: Callable[[int, int], keras.Model]
-    score: Callable[..., Array]
+    score: Scorer
     layers: str
     least_window: int
 
@@ -247,16 +265,19 @@ NETWORKS = {
 
 
 def spec_named(name: str) -> NetworkSpec:
-    """The entry called `name`.
+    """The network that ships with the package under a published code or an alias, in any case.
 
     Raises
     ------
     UsageError : no such network; the message lists those there are.
     """
     try:
-        return NETWORKS[name]
+        return NETWORKS[network_named(name)]
     except KeyError:
-        raise UsageError(f"unknown network {name!r}: use one of {', '.join(NETWORKS)}") from None
+        known = ", ".join(f"{entry.name} ({entry.alias})" for entry in NETWORKS.values())
+        raise UsageError(
+            f"unknown network {name!r}: use one of {known}, or a folder that `caml-dask train --out` wrote"
+        ) from None
 
 
 def variant(name: str, window: int | None = None, clusters: str = "all", relative_xy: bool = False) -> NetworkSpec:
@@ -271,35 +292,73 @@ def variant(name: str, window: int | None = None, clusters: str = "all", relativ
 
     Raises
     ------
-    UsageError : no such network, a window too small for its layers, or positions for another network.
+    UsageError : no such network, a window too small for its layers or too large, or positions for another network.
     """
     entry = spec_named(name)
     suffix = ""
     if window not in (None, entry.n_neighbors):
-        least = KINDS[entry.kind].least_window
-        if window < least:
-            raise UsageError(f"a window of {window} neighbors for {name}: give at least {least}")
-        entry = _network(
-            entry.kind,
-            name,
-            window,
-            entry.dimensions,
-            entry.classes,
-            entry.grid,
-            entry.settings,
-            entry.holds,
-            entry.fails,
-        )
+        entry = _with_window(entry, window)
         suffix += f"-w{window}"
     if clusters != "all":
         entry = replace(entry, clusters=clusters)
         suffix += f"-{clusters}"
     if relative_xy:
-        if entry.dimensions != 2 or entry.kind != "dense":
-            raise UsageError(f"{name} does not take relative positions: use XPILJZ")
-        build = partial(build_dense, entry.n_neighbors, len(entry.classes), channels=2)
-        shapes = dense_shapes(entry.n_neighbors, len(entry.classes), channels=2)
-        score = partial(keras_scores, build, shapes)
-        entry = replace(entry, shapes=shapes, build=build, score=score, relative_xy=True)
+        entry = _with_positions(entry)
         suffix += "-xy"
-    return replace(entry, name=name + suffix)
+    return replace(entry, name=entry.name + suffix)
+
+
+def from_card(about: Mapping[str, Any]) -> NetworkSpec:
+    """The network that a card describes, which was trained by this or another version; no code comes from the card.
+
+    Parameters
+    ----------
+    about : the card's values, checked (:mod:`caml_dask.networks.card_fields`).
+
+    Raises
+    ------
+    UsageError : a window too small for the layers, positions where the network takes none, or arrays that are not those
+        of the architecture.
+    """
+    training = about["training"]
+    entry = _network(
+        about["kind"],
+        about["name"],
+        about["n_neighbors"],
+        about["dimensions"],
+        tuple(about["classes"]),
+        training["grid"],
+        FitSettings(training["epochs"], training["batch"], training["learning_rate"], training["seed"]),
+        holds="fields like those it was trained on",
+        fails=f"any other; {BLINKING}",
+    )
+    entry = replace(_with_window(entry, entry.n_neighbors), clusters=training["clusters"])
+    return _with_positions(entry) if about["input_form"] == INPUT_FORMS[True] else entry
+
+
+def _with_window(entry: NetworkSpec, window: int) -> NetworkSpec:
+    least = KINDS[entry.kind].least_window
+    if not least <= window <= MOST_NEIGHBORS:
+        raise UsageError(
+            f"a window of {window} neighbors for {entry.name}: give at least {least}, and at most {MOST_NEIGHBORS}"
+        )
+    return _network(
+        entry.kind,
+        entry.name,
+        window,
+        entry.dimensions,
+        entry.classes,
+        entry.grid,
+        entry.settings,
+        entry.holds,
+        entry.fails,
+    )
+
+
+def _with_positions(entry: NetworkSpec) -> NetworkSpec:
+    if entry.dimensions != 2 or entry.kind != "dense":
+        raise UsageError(f"{entry.name} does not take relative positions: use XPILJZ")
+    build = partial(build_dense, entry.n_neighbors, len(entry.classes), channels=2)
+    shapes = dense_shapes(entry.n_neighbors, len(entry.classes), channels=2)
+    score = partial(keras_scores, build, shapes)
+    return replace(entry, shapes=shapes, build=build, score=score, relative_xy=True)

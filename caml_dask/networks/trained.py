@@ -1,17 +1,19 @@
-"""From neighbor distances to scores and labels, with the weights that ship with the package."""
+"""From neighbor distances to scores and labels, with weights that ship with the package or were trained by its user."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from caml_dask.networks.cards import card
-from caml_dask.networks.registry import NetworkSpec, spec_named
+from caml_dask.errors import UsageError
+from caml_dask.networks.cards import Card, read_card
+from caml_dask.networks.registry import NetworkSpec
 from caml_dask.networks.weights import load_weights
 from caml_dask.schema import CLUSTERED, NON_CLUSTERED
 
@@ -24,16 +26,24 @@ class TrainedNetwork:
 
     Parameters
     ----------
-    spec : the registry's entry.
+    spec : the registry's entry, or what its card describes.
     weights_sha256 : digest of the weights' file, as its card pins it.
     weights : name to array.
     card : what is known of it (`cards.card`).
+    card_sha256 : digest of its card's file; None for a network that ships with the package.
     """
 
     spec: NetworkSpec
     weights_sha256: str
     weights: Mapping[str, NDArray[np.float32]] = field(repr=False)
     card: Mapping[str, Any] = field(repr=False)
+    card_sha256: str | None = None
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Name and digests: what a manifest says of it, and what tells its results from another's."""
+        own = {} if self.card_sha256 is None else {"card_sha256": self.card_sha256}
+        return {"name": self.name, "weights_sha256": self.weights_sha256, **own}
 
     @property
     def name(self) -> str:
@@ -106,14 +116,27 @@ def labels_of(scores: NDArray[np.float32]) -> NDArray[np.int8]:
     return scores.argmax(axis=1).astype(np.int8)
 
 
-@cache
-def load(name: str) -> TrainedNetwork:
-    """The network `name`, read once per process.
+def load(network: str | os.PathLike[str]) -> TrainedNetwork:
+    """A network with its weights; read once per process, and again when its card has changed.
+
+    Parameters
+    ----------
+    network : a name, or the folder or card of a network of one's own (:func:`caml_dask.networks.cards.read_card`).
 
     Raises
     ------
-    UsageError : no such network; the message lists those there are.
-    WeightsError : weights that are not the ones its card pins.
+    UsageError : no such network, or one that reads positions in place of distances: a run has no windows for it.
+    WeightsError : a card that cannot be used, or weights that are not the ones it pins.
     """
-    about = card(name)
-    return TrainedNetwork(spec_named(name), about["weights_sha256"], load_weights(name), about)
+    return _trained(read_card(network))
+
+
+@lru_cache(maxsize=16)
+def _trained(found: Card) -> TrainedNetwork:
+    if found.spec.relative_xy:
+        raise UsageError(
+            f"{found.spec.name} reads the positions of neighbors, and a run gives a network their distances: it can be "
+            "trained and compared (benchmarks/variants.py), not run; train it without --relative-xy"
+        )
+    digest = None if found.place.ships else found.sha256
+    return TrainedNetwork(found.spec, found.about["weights_sha256"], load_weights(found), found.about, digest)

@@ -1,9 +1,8 @@
-"""Weights of the networks: read only where their SHA-256 is the one their card pins."""
+"""Weights of the networks: parsed only where their SHA-256 is the one their card pins."""
 
 from __future__ import annotations
 
-import hashlib
-from importlib.resources.abc import Traversable
+import os
 
 import numpy as np
 import safetensors
@@ -11,17 +10,16 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from caml_dask.errors import WeightsError
-from caml_dask.networks.cards import card, weights_folder
-from caml_dask.networks.registry import NetworkSpec, spec_named
+from caml_dask.networks.cards import Card, read_card, weights_bytes
+from caml_dask.networks.registry import NetworkSpec
 
 
-def load_weights(name: str, folder: Traversable | None = None) -> dict[str, NDArray[np.float32]]:
-    """The weight arrays of the network `name`, checked before anything of them is parsed.
+def load_weights(network: str | os.PathLike[str] | Card) -> dict[str, NDArray[np.float32]]:
+    """The weight arrays of a network, checked before anything of them is parsed.
 
     Parameters
     ----------
-    name : a network in the registry.
-    folder : where NAME.safetensors and NAME.json lie; None takes the package's own.
+    network : as of :func:`caml_dask.networks.cards.read_card`, or a card that was read.
 
     Raises
     ------
@@ -29,23 +27,13 @@ def load_weights(name: str, folder: Traversable | None = None) -> dict[str, NDAr
     WeightsError : bytes that are not the ones the card pins, other arrays than the network's, or values that are not
         finite.
     """
-    entry = spec_named(name)
-    pinned = card(name, folder)["weights_sha256"]
-    at = (weights_folder() if folder is None else folder) / f"{name}.safetensors"
-    try:
-        blob = at.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{at} cannot be read ({error}): reinstall caml_dask") from error
-    found = hashlib.sha256(blob).hexdigest()
-    if found != pinned:
-        raise WeightsError(
-            f"{at} has SHA-256 {found}, its card pins {pinned}: the file was altered; reinstall caml_dask"
-        )
+    found = network if isinstance(network, Card) else read_card(network)
+    blob = weights_bytes(found)
     try:
         arrays = safetensors.numpy.load(blob)
-    except safetensors.SafetensorError as error:
-        raise WeightsError(f"{at} is no safetensors file ({error}): train {name} again") from error
-    check_weights(entry, arrays)
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{found.place.weights} is no safetensors file ({error}): {found.place.remedy}") from error
+    check_weights(found.spec, arrays)
     return arrays
 
 

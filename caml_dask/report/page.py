@@ -9,12 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import jinja2
 import numpy as np
-from markupsafe import Markup
 
 from caml_dask.report import numbers
 from caml_dask.report.families import FOUND_BELOW, Family, Level
@@ -23,6 +21,9 @@ from caml_dask.report.pictures import embedded, pictured
 from caml_dask.report.plots import EcdfPlot, StripPlot, ecdf_plot, legend, strip_plot
 from caml_dask.report.results import Measured, Results
 from caml_dask.stats import MedianIqr, median_iqr
+
+if TYPE_CHECKING:
+    import jinja2
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STATISTICS = ("scipy", "scikit-posthocs", "statsmodels")
@@ -67,6 +68,8 @@ def render(results: Results, families: Sequence[Family], by: str, notes: Sequenc
     by : the factor whose values are compared.
     notes : what its reader should know first.
     """
+    from markupsafe import Markup
+
     css = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode("ascii")
     return (
@@ -92,6 +95,8 @@ def render(results: Results, families: Sequence[Family], by: str, notes: Sequenc
 
 
 def _environment() -> jinja2.Environment:
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,

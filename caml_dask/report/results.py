@@ -22,7 +22,7 @@ from caml_dask.screening.cohort import read_cohort
 
 
 @dataclass(frozen=True)
-class Item:
+class ReportedImage:
     """One image of a cohort.
 
     image_id, path : as summary.json has them
@@ -35,14 +35,14 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Failed(Item):
+class Failed(ReportedImage):
     """An image that could not be analysed, or whose results could not be read."""
 
     reason: str
 
 
 @dataclass(frozen=True, eq=False)
-class Measured(Item):
+class Measured(ReportedImage):
     """An image with its results.
 
     folder : where they stand

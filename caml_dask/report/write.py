@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from caml_dask.atomic import publish_text
+from caml_dask.errors import OutputError
+from caml_dask.extras import require
 from caml_dask.io.csv_text import writable
 from caml_dask.io.run_directory import REPORT_PAGE, REPORT_TABLES
 from caml_dask.report.families import Family, families
@@ -30,8 +33,10 @@ class Report:
     notes: tuple[str, ...]
 
 
-def write_report(root: Path, table: Path | None = None, by: str = "condition", within: Sequence[str] = ()) -> Report:
-    """Write report.html and the tables in report/ into a directory of results.
+def write_report(
+    root: Path, table: Path | None = None, by: str = "condition", within: Sequence[str] = (), out: Path | None = None
+) -> Report:
+    """Write report.html and the tables in report/ from a directory of results.
 
     Parameters
     ----------
@@ -39,15 +44,29 @@ def write_report(root: Path, table: Path | None = None, by: str = "condition", w
     table : a cohort table that tells which image belongs to which condition; by default as screening knew it.
     by : the factor whose values are compared.
     within : factors within whose combinations they are compared; channel and protein always are.
+    out : the folder to write to; by default that of the results.
 
     Raises
     ------
-    UsageError : a directory without results, a cohort table that cannot be used, a factor that no image has.
+    UsageError : a directory without results, a cohort table that cannot be used, a factor that no image has, or a
+        folder that cannot be written to; or packages that a report needs are not installed.
     """
+    require("report", "a report")
     results = read_results(root, table)
     found, notes = families(results, by, within)
     notes = [*results.notes, *notes]
-    write_tables(root / REPORT_TABLES, results, found, by)
-    page = root / REPORT_PAGE
-    publish_text(page, writable(render(results, found, by, notes)))
+    folder = root if out is None else out
+    page = folder / REPORT_PAGE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_tables(folder / REPORT_TABLES, results, found, by)
+        publish_text(page, writable(render(results, found, by, notes)))
+    except OSError as error:
+        if out is None and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise OutputError(
+                f"{root} cannot be written to ({error.strerror}): name another folder with --out"
+            ) from None
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            raise OutputError(f"{folder} is no folder: name another with --out") from None
+        raise
     return Report(page, results, tuple(found), tuple(notes))

@@ -60,8 +60,7 @@ def run_share(out: Path, stage: str, index: int, of: int) -> int:
     run = Run.open(out)
     if run.manifest["version"] != __version__:
         raise UsageError(f"{out} is a run of caml_dask {run.manifest['version']}; this is {__version__}")
-    with locked(out, shared=True):
-        watch = Lines(len(run.images), run.note_failure)
+    with locked(out, shared=True), Lines(run) as watch:
         JobArrayShare(stage, index, of).execute(run, watch)
     return len(watch.failed)
 
@@ -70,15 +69,15 @@ def finish(out: Path) -> Outcome:
     """Write the summary of a run whose arrays have ended; an image with units that are not done has failed."""
     run = Run.open(out)
     with locked(out):
-        watch = observer(len(run.images), run.note_failure)
-        for number, image in enumerate(run.images):
-            try:
-                for stage, keys, _ in barriers(run, number):
-                    if keys:
-                        raise CamlError(not_done(run, number, stage.name, keys))
-            except Exception as error:
-                watch.image_failed(image, in_words(error))
-            else:
-                watch.image_done(image)
+        with observer(run) as watch:
+            for number, image in enumerate(run.images):
+                try:
+                    for stage, keys, _ in barriers(run, number):
+                        if keys:
+                            raise CamlError(not_done(run, number, stage.name, keys))
+                except Exception as error:
+                    watch.image_failed(image, in_words(error))
+                else:
+                    watch.image_done(image)
         write_summary(run, watch.failed)
     return Outcome(run, watch.failed)

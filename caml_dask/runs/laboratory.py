@@ -10,6 +10,7 @@ from typing import Any
 
 from caml_dask import __version__
 from caml_dask.executors.items import each
+from caml_dask.extras import require
 from caml_dask.io.fields import write_field
 from caml_dask.networks.registry import FitSettings, NetworkSpec
 from caml_dask.networks.training.sets import TrainingSets, compile_part, missing_parts
@@ -68,8 +69,9 @@ def compile_and_train(
 
     Raises
     ------
-    UsageError : folds of which there cannot be so many.
+    UsageError : folds of which there cannot be so many; or Keras or TensorFlow is not installed.
     """
+    require("train", "training a network")  # before hours of simulation
     if folds:
         check_folds(folds)
     missing = missing_parts(sets, work)

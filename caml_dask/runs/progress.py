@@ -1,127 +1,235 @@
-"""What a run says while it runs: a bar a stage on a terminal, plain log lines elsewhere."""
+"""What a run shows while it runs: one bar over all of its work on a terminal, plain log lines elsewhere."""
 
 from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
-from collections.abc import Callable
+from types import TracebackType
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from caml_dask.io.run_directory import Image
-from caml_dask.pipeline import STAGES
+from caml_dask.io.run_directory import Image, Run
+from caml_dask.pipeline import FIRST, STAGE_NAMED, STAGES
 
 _log = logging.getLogger("caml_dask")
-_SECONDS_BETWEEN_LINES = 10.0
+_BETWEEN_TICKS_S = 1.0
+_BETWEEN_LINES_S = 15.0
+_FEW_IMAGES = 10  # of so many, each stage gets a line
+_LEAST_DONE, _LEAST_S = 0.02, 3.0  # share of the work, and time, before an estimate is worth showing
+_SMOOTH = 0.3  # weight of the newest estimate of the time left
+_EFFORT = sum(stage.effort for stage in STAGES)
 
 
-Note = Callable[[Image, BaseException], None]
-"""What is done with the reason of a failure."""
+def observer(run: Run, stream: TextIO = sys.stderr) -> Watch:
+    """The right observer for a stream: a bar where it is a terminal. Use it as a context."""
+    return Bar(run, stream) if stream.isatty() else Lines(run)
 
 
-def observer(images: int, note: Note, stream: TextIO = sys.stderr) -> Failures:
-    """The right observer for a stream: bars where it is a terminal."""
-    return Bars(images, note, stream) if stream.isatty() else Lines(images, note)
+class Watch:
+    """Keeps what went wrong, image by image, and how much of the work is done; the base of both observers.
 
+    An image counts by the size of its file, a stage by its effort.
 
-class Failures:
-    """Keeps what went wrong, image by image; the base of both observers."""
+    failed : image_id to the reason, of the images that could not be analysed
+    ended : images that are done or have failed
+    """
 
-    def __init__(self, images: int, note: Note) -> None:
-        self.images, self._note = images, note
+    def __init__(self, run: Run) -> None:
+        self.images, self._run = len(run.images), run
         self.failed: dict[str, BaseException] = {}
         self.ended = 0
+        self._share = _shares(run)
+        self._done: dict[str, float] = {}  # of each image under way or ended, the share of its own work
+        self._units: dict[tuple[str, str], int] = {}
+        self._stage = ""
+        self._began = time.monotonic()
+        self._before: float | None = None  # what was done when the first unit of this process began
+        self._left_s: float | None = None
+        self._stop = threading.Event()
+        self._ticker = threading.Thread(target=self._tick, daemon=True)
+
+    def __enter__(self) -> Watch:
+        self._ticker.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._ticker.is_alive():
+            self._ticker.join()
 
     def stage_started(self, image: Image, stage: str, total: int, pending: int) -> None:
-        """A stage of an image begins."""
+        """A stage of an image begins; what is done of it already counts as done."""
+        self._units[image.image_id, stage] = total
+        before = sum(earlier.effort for earlier in STAGES[: STAGES.index(STAGE_NAMED[stage])])
+        self._done[image.image_id] = (before + STAGE_NAMED[stage].effort * (total - pending) / max(1, total)) / _EFFORT
+        self._stage = STAGE_NAMED[stage].title
+        if pending and self._before is None:
+            self._before, self._began = self.done, time.monotonic()
 
     def unit_done(self, image: Image, record: dict[str, Any]) -> None:
-        """A unit is done."""
+        """A unit is done; of a small image it is all of its stages."""
+        if record.get("fused"):
+            self._done[image.image_id] = 1.0
+            return
+        units = self._units.get((image.image_id, record["stage"]), 1)
+        self._done[image.image_id] += STAGE_NAMED[record["stage"]].effort / _EFFORT / units
 
     def image_done(self, image: Image) -> None:
         """All stages of an image are done."""
-        self.ended += 1
+        self._end(image)
 
     def image_failed(self, image: Image, error: BaseException) -> None:
         """An image cannot be analysed; its reason is kept."""
-        self.ended += 1
+        if image.image_id not in self.failed:
+            self._end(image)
         self.failed[image.image_id] = error
-        self._note(image, error)
+        self._run.note_failure(image, error)
         for note in getattr(error, "__notes__", ()):
             _log.debug("%s", note)
 
+    @property
+    def done(self) -> float:
+        """Share of all work that is done, 0 to 1."""
+        return min(1.0, sum(self._share[name] * done for name, done in list(self._done.items())))
 
-class Lines(Failures):
-    """Log lines: one a stage for few images, one an image for many, and progress in between when it takes long."""
+    def left_s(self) -> float | None:
+        """Seconds left at the rate of this process, smoothed; None while that is a guess."""
+        gone, before = time.monotonic() - self._began, self._before or 0.0
+        if self.done - before < _LEAST_DONE or gone < _LEAST_S:
+            return None
+        now = gone * (1 - self.done) / (self.done - before)
+        since = self._left_s if self._left_s is not None else now
+        self._left_s = (1 - _SMOOTH) * max(0.0, since - _BETWEEN_TICKS_S) + _SMOOTH * now
+        return self._left_s
 
-    def __init__(self, images: int, note: Note) -> None:
-        super().__init__(images, note)
-        self._left: dict[tuple[str, str], int] = {}
+    def said(self) -> str:
+        """The present stage in words, and of several images how many have ended."""
+        images = f", {self.ended} of {self.images} images" if self.images > 1 else ""
+        return f"{self._stage or FIRST.title}{images}"
+
+    def show(self) -> None:
+        """Called every second while the run goes on."""
+
+    def _end(self, image: Image) -> None:
+        self.ended += 1
+        self._done[image.image_id] = 1.0
+
+    def _tick(self) -> None:
+        self.show()
+        while not self._stop.wait(_BETWEEN_TICKS_S):
+            self.show()
+
+
+def _shares(run: Run) -> dict[str, float]:
+    """Share of each image in the work of a run, by the sizes of the files; channels of a file share it evenly."""
+    contents = [run.manifest["inputs"].get(str(image.path)) for image in run.images]
+    sizes = [1.0 if content is None else 1.0 + content[0] for content in contents]
+    return {image.image_id: size / sum(sizes) for image, size in zip(run.images, sizes, strict=True)}
+
+
+class Lines(Watch):
+    """Log lines: one a stage for few images, one an image for many, and one in between when it takes long."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
         self._said = time.monotonic()
 
-    def stage_started(self, image: Image, stage: str, total: int, pending: int) -> None:
-        self._left[image.image_id, stage] = pending
-        if self.images <= 10 and pending:
-            done = f", {total - pending} done before" if pending < total else ""
-            _log.info("%s: %s, %d to do%s", image.image_id, stage, pending, done)
+    def __enter__(self) -> Watch:
+        _log.info("analysing %d image%s", self.images, "s"[: self.images != 1])
+        return super().__enter__()
 
-    def unit_done(self, image: Image, record: dict[str, Any]) -> None:
-        stage = next((s for s in (record["stage"], STAGES[0].name) if (image.image_id, s) in self._left), None)
-        if stage is None:
-            return
-        self._left[image.image_id, stage] -= 1
-        if self._left[image.image_id, stage] and time.monotonic() - self._said > _SECONDS_BETWEEN_LINES:
-            self._said = time.monotonic()
-            _log.info("%s: %s, %d left", image.image_id, stage, self._left[image.image_id, stage])
+    def stage_started(self, image: Image, stage: str, total: int, pending: int) -> None:
+        super().stage_started(image, stage, total, pending)
+        if self.images <= _FEW_IMAGES and pending:
+            self._say("%s: %s (%.0f %% of all work done)", image.image_id, STAGE_NAMED[stage].title, 100 * self.done)
 
     def image_done(self, image: Image) -> None:
         super().image_done(image)
-        _log.info("%s: done (%d of %d)", image.image_id, self.ended, self.images)
+        self._say("%s: done (%d of %d)", image.image_id, self.ended, self.images)
 
     def image_failed(self, image: Image, error: BaseException) -> None:
         super().image_failed(image, error)
         _log.error("%s: failed: %s", image.image_id, error)
 
+    def show(self) -> None:
+        if time.monotonic() - self._said > _BETWEEN_LINES_S:
+            left = self.left_s()
+            ending = "" if left is None else f", about {_clock(left)} left"
+            self._say("%.0f %% of all work done: %s%s", 100 * self.done, self.said(), ending)
 
-class Bars(Failures):
-    """A bar a stage, with the time left; and one of the images where there are several."""
+    def _say(self, text: str, *values: object) -> None:
+        self._said = time.monotonic()
+        _log.info(text, *values)
 
-    def __init__(self, images: int, note: Note, stream: TextIO) -> None:
-        super().__init__(images, note)
+
+class Bar(Watch):
+    """One bar over all work, with the stage in words and a clock that moves; what is logged is written above it."""
+
+    def __init__(self, run: Run, stream: TextIO) -> None:
+        super().__init__(run)
         self._stream = stream
-        self._bars: dict[str, tqdm] = {}
-        self._whole = self._bar("images", images) if images > 1 else None
+        self._drawn = threading.Lock()
+        self._streams: list[tuple[logging.StreamHandler[Any], Any]] = []
 
-    def _bar(self, name: str, total: int) -> tqdm:
-        form = "{desc:<9}{percentage:3.0f} % |{bar:30}| {n_fmt}/{total_fmt}, {elapsed} gone, {remaining} left"
-        return tqdm(total=total, desc=name, file=self._stream, bar_format=form, leave=True)
+    def __enter__(self) -> Watch:
+        self._bar = tqdm(
+            total=100,
+            file=self._stream,
+            bar_format="{percentage:3.0f} % |{bar:24}| {desc}",
+            leave=True,
+            dynamic_ncols=True,
+        )
+        above = _Above(self._stream)
+        for handler in _log.handlers:
+            if isinstance(handler, logging.StreamHandler):
+                self._streams.append((handler, handler.setStream(above)))
+        try:
+            return super().__enter__()
+        except BaseException:  # an interrupt before the run has begun
+            self.__exit__(None, None, None)
+            raise
 
-    def stage_started(self, image: Image, stage: str, total: int, pending: int) -> None:
-        if stage not in self._bars:
-            self._bars[stage] = self._bar(stage, 0)
-        bar = self._bars[stage]
-        bar.total += total
-        bar.update(total - pending)
-        bar.refresh()
-
-    def unit_done(self, image: Image, record: dict[str, Any]) -> None:
-        stage = STAGES[0].name if record.get("fused") else record["stage"]
-        self._bars[stage].update()
-
-    def image_done(self, image: Image) -> None:
-        super().image_done(image)
-        self._end_of_image()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        self.show()
+        self._bar.close()
+        for handler, stream in self._streams:
+            if stream is not None:
+                handler.setStream(stream)
 
     def image_failed(self, image: Image, error: BaseException) -> None:
         super().image_failed(image, error)
         tqdm.write(f"{image.image_id}: failed: {error}", file=self._stream)
-        self._end_of_image()
 
-    def _end_of_image(self) -> None:
-        if self._whole is not None:
-            self._whole.update()
-        if self.ended == self.images:
-            for bar in (*self._bars.values(), *([self._whole] if self._whole else [])):
-                bar.close()
+    def show(self) -> None:
+        left = self.left_s() if self.ended < self.images else None
+        ending = "" if left is None else f", about {_clock(left)} left"
+        with self._drawn:
+            self._bar.n = 100 * self.done
+            self._bar.set_description_str(f"{self.said()}, {_clock(time.monotonic() - self._began)} gone{ending}")
+
+
+class _Above:
+    """A stream whose lines are written above the bar."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        tqdm.write(text, file=self._stream, end="")
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -110,24 +110,22 @@ def analyse(
     """Run what is pending of a run whose directory the caller holds; parameters and errors as of :func:`execute`."""
     if resume:
         run.forget_failures()
-    watch = observer(len(run.images), run.note_failure)
     if workers is None:
         workers = 0 if _bytes(run) <= SMALL_INPUT_BYTES else cores()
-    if deployment is None and workers == 0:
-        SerialExecutor().execute(run, watch, resume)
-    else:
-        chosen = deployment or Local(workers)
-        with deployed(chosen, run.root / HIDDEN) as client:
-            DaskExecutor(client, chosen.wait_s).execute(run, watch, resume)
+    with observer(run) as watch:
+        if deployment is None and workers == 0:
+            SerialExecutor().execute(run, watch, resume)
+        else:
+            chosen = deployment or Local(workers)
+            with deployed(chosen, run.root / HIDDEN) as client:
+                DaskExecutor(client, chosen.wait_s).execute(run, watch, resume)
     write_summary(run, watch.failed)
     return Outcome(run, watch.failed)
 
 
 def describe_run(settings: Settings, images: Sequence[Image]) -> dict[str, Any]:
     """The manifest of a run of this version and its weights, as :func:`caml_dask.io.run_directory.describe` has it."""
-    network = load(settings.network)
-    about = {"name": network.name, "weights_sha256": network.weights_sha256}
-    return describe(settings, images, about, __version__)
+    return describe(settings, images, load(settings.network).identity, __version__)
 
 
 def _bytes(run: Run) -> int:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import fnmatch
 import glob
 import io
+import itertools
+import logging
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +19,11 @@ from caml_dask.errors import UsageError
 PATH, CHANNEL = "path", "channel"
 FACTORS = ("condition", "replicate")
 """The factors that every cohort has; every other column but path and channel is one more."""
-RESERVED = ("image_id", "status", "reason", "folder")
+RESERVED = ("image_id", "status", "acknowledged", "reason", "folder")
 """Columns that a screening adds in its images.csv."""
 
+_log = logging.getLogger("caml_dask")
+_WANTED = f"give it a header, such as {PATH},{','.join(FACTORS)}"
 _EXAMPLE = "'FOLDER/{condition}/{replicate}/*.csv'"
 _PIECES = re.compile(r"(\{[^{}]*\}|\*\*/|\*|\?)")
 
@@ -41,10 +46,18 @@ class Member:
 
 @dataclass(frozen=True)
 class Cohort:
-    """The members of a cohort in their order, and the names of their factors, condition and replicate first."""
+    """The members of a cohort.
+
+    members : in their order
+    factors : names of their factors, condition and replicate first
+    pattern : the pattern of paths that found them; None for those that a table lists
+    unreadable : folders that the pattern covers and that cannot be listed, each with the reason
+    """
 
     members: tuple[Member, ...]
     factors: tuple[str, ...]
+    pattern: str | None = None
+    unreadable: tuple[str, ...] = ()
 
 
 def read_cohort(where: str, leave_out: Path | None = None) -> Cohort:
@@ -52,10 +65,11 @@ def read_cohort(where: str, leave_out: Path | None = None) -> Cohort:
 
     Parameters
     ----------
-    where : the path of a CSV table with a header, in UTF-8: path (absolute, or from the table's folder), condition,
-        replicate, channel where wanted, and any other column as a factor; or a pattern such as
-        ``FOLDER/{condition}/{replicate}/*.csv``, whose names in braces are columns. ``*`` and ``?`` stand for
-        any characters of a name, and ``**/`` for any folders.
+    where : the path of a table with a header, in UTF-8, its cells separated by commas, semicolons or tabs: path
+        (absolute, or from the table's folder), condition, replicate, channel where wanted, and any other column as a
+        factor; or a pattern such as ``FOLDER/{condition}/{replicate}/*.csv``, whose names in braces are columns. ``*``
+        and ``?`` match any characters of a name, and ``**/`` any folders. A file that a pattern reaches twice, through
+        a link, counts once.
     leave_out : a folder whose files do not match a pattern.
 
     Raises
@@ -65,12 +79,31 @@ def read_cohort(where: str, leave_out: Path | None = None) -> Cohort:
         its image fails.
     """
     if "{" in where and not Path(where).is_file():
-        return _distinct(where, *_matches(where, leave_out))
-    return _distinct(where, *_rows(Path(where)))
+        factors, members = _matches(where, leave_out)
+        return Cohort(_once(where, members), factors, where, tuple(_unreadable_folders(where)))
+    factors, members = _rows(Path(where))
+    return Cohort(_distinct(where, members), factors)
 
 
-def _distinct(where: str, factors: tuple[str, ...], members: Iterator[Member]) -> Cohort:
-    """Collect the members; each localization belongs to one of them at most."""
+def _once(pattern: str, members: Iterator[Member]) -> tuple[Member, ...]:
+    """The members of a pattern, each file once: it may be reached again through a link."""
+    found: dict[Path, Member] = {}
+    for member in members:
+        first = found.setdefault(member.path, member)
+        if first is not member:
+            _log.info("%s is the file %s, which counts once", member.place, first.place)
+    return _some(pattern, found.values())
+
+
+def _some(where: str, members: Iterable[Member]) -> tuple[Member, ...]:
+    found = tuple(members)
+    if not found:
+        raise UsageError(f"{where}: the cohort holds no images: give it rows, or a pattern that matches files")
+    return found
+
+
+def _distinct(where: str, members: Iterator[Member]) -> tuple[Member, ...]:
+    """The members of a table; each localization belongs to one of them at most."""
     found: list[Member] = []
     taken: dict[Path, dict[str | None, str]] = {}
     for member in members:
@@ -83,9 +116,7 @@ def _distinct(where: str, factors: tuple[str, ...], members: Iterator[Member]) -
             )
         others[member.channel] = member.place
         found.append(member)
-    if not found:
-        raise UsageError(f"{where}: the cohort holds no images: give it rows, or a pattern that matches files")
-    return Cohort(tuple(found), factors)
+    return _some(where, found)
 
 
 def _member(where: str, place: str, folder: Path, cells: Mapping[str, str], factors: tuple[str, ...]) -> Member:
@@ -127,9 +158,9 @@ def _rows(table: Path) -> tuple[tuple[str, ...], Iterator[Member]]:
         raise UsageError(
             f"{table} cannot be read ({error}): name a CSV table of the cohort, or a pattern such as {_EXAMPLE}"
         ) from None
-    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
     try:
-        header = [name.strip() for name in next(lines, [])]
+        header = [_known_name(name.strip()) for name in next(lines, [])]
         rows = [(lines.line_num, [cell.strip() for cell in row]) for row in lines]
     except csv.Error as error:
         raise UsageError(f"{table}, line {lines.line_num}: not CSV ({error}): mend it, or save it anew") from None
@@ -137,7 +168,7 @@ def _rows(table: Path) -> tuple[tuple[str, ...], Iterator[Member]]:
     factors = _factors(
         str(table),
         header,
-        lambda name: f"there is no column {name!r}; its first line holds {seen}: give it a header, separated by commas",
+        lambda name: f"there is no column {name!r}; its first line holds {seen}: {_WANTED}",
     )
 
     def members() -> Iterator[Member]:
@@ -146,11 +177,40 @@ def _rows(table: Path) -> tuple[tuple[str, ...], Iterator[Member]]:
                 continue
             if len(row) != len(header):
                 raise UsageError(
-                    f"{table}, line {line}: {len(row)} cells, the header has {len(header)}: put quotes around commas"
+                    f"{table}, line {line}: {len(row)} cells, the header has {len(header)}: put quotes around cells "
+                    "that hold the separator"
                 )
             yield _member(str(table), f"line {line}", table.parent, dict(zip(header, row)), factors)
 
     return factors, members()
+
+
+def _delimiter(text: str) -> str:
+    """What separates the cells of a table: the comma, semicolon or tab that gives its header a column `path`."""
+    first = text.splitlines()[0] if text else ""
+    for delimiter in ",;\t":
+        if PATH in (cell.strip().strip('"').lower() for cell in first.split(delimiter)):
+            return delimiter
+    return max(",;\t", key=first.count)
+
+
+def _known_name(name: str) -> str:
+    """A column that every cohort has under its own name, however it is capitalized; others as they are written."""
+    return name.lower() if name.lower() in (PATH, CHANNEL, *FACTORS) else name
+
+
+def _unreadable_folders(pattern: str) -> Iterator[str]:
+    """Folders that may hold matches of a pattern and cannot be listed, each with the reason."""
+    pieces = [re.sub(r"\{[^{}]*\}", "*", piece) for piece in pattern.split("/")[:-1]]
+    fixed = list(itertools.takewhile(lambda piece: not glob.has_magic(piece), pieces))
+    depth = None if "**" in pieces else len(pieces) - len(fixed)
+    found: list[str] = []
+    base = "/".join(fixed) or ("/" if pattern.startswith("/") else ".")
+    for folder, names, _ in os.walk(base, onerror=lambda error: found.append(f"{error.filename}: {error.strerror}")):
+        level = len(Path(folder).relative_to(base).parts)
+        wanted = "*" if depth is None else pieces[len(fixed) + level] if level < depth else None
+        names[:] = [] if wanted is None else sorted(n for n in names if wanted == "**" or fnmatch.fnmatch(n, wanted))
+    yield from sorted(found)
 
 
 def _matches(pattern: str, leave_out: Path | None) -> tuple[tuple[str, ...], Iterator[Member]]:
@@ -168,12 +228,17 @@ def _matches(pattern: str, leave_out: Path | None) -> tuple[tuple[str, ...], Ite
     def members() -> Iterator[Member]:
         for path in sorted(glob.glob(globbed, recursive=True)):  # noqa: PTH207 - unlike Path's, it spares hidden files
             found = re.fullmatch(regular, path, flags=re.DOTALL)
-            if found is None or not Path(path).is_file() or _inside(path, spared):
+            if found is None or not _may_be_file(path) or _inside(path, spared):
                 continue
             cells = {PATH: path, **{name: found[f"n{i}"] for i, name in enumerate(names)}}
             yield _member(pattern, path, Path(), cells, factors)
 
     return factors, members()
+
+
+def _may_be_file(path: str) -> bool:
+    """Whether a path is a file, or one that cannot be looked at, such as a broken link, which will fail by name."""
+    return not os.path.isdir(path)  # noqa: PTH112 - unlike Path's, it does not raise where it is not let in
 
 
 def _inside(path: str, folder: Path | None) -> bool:

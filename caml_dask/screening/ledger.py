@@ -44,6 +44,9 @@ class Ledger:
         stand as `done` and as `failed`
     last : the nights of the last call that analysed anything
     next_number : of the next image_id
+    pattern : the pattern of paths that the last call was given; None for a table
+    members : what it found: path, channel, factors, key and content of each image
+    acknowledged : keys of failures that are known and do not count for the exit code
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -51,6 +54,9 @@ class Ledger:
     underway: dict[str, Any] | None = None
     last: list[str] = field(default_factory=list)
     next_number: int = 1
+    pattern: str | None = None
+    members: list[dict[str, Any]] = field(default_factory=list)
+    acknowledged: list[str] = field(default_factory=list)
 
     @classmethod
     def read(cls, root: Path) -> Ledger:

@@ -23,7 +23,7 @@ from caml_dask.screening.cohort import read_cohort
 from caml_dask.screening.ledger import HIDDEN, Entry, Ledger
 from caml_dask.screening.nights import Nights
 from caml_dask.screening.summary import Screened, conclude, state_of
-from caml_dask.screening.survey import Item, failed_key, item_key, survey
+from caml_dask.screening.survey import CohortImage, failed_key, gone, image_key, survey
 from caml_dask.settings import Settings
 
 _log = logging.getLogger("caml_dask")
@@ -38,6 +38,8 @@ def screen(
     deployment: Deployment | None = None,
     retry: bool = False,
     verify: bool = False,
+    acknowledge: Sequence[str] = (),
+    forget_gone: bool = False,
 ) -> Screened:
     """Analyse what is new in a cohort, and sum up all of it.
 
@@ -48,6 +50,9 @@ def screen(
     workers, deployment : as of :func:`caml_dask.runs.session.execute`.
     retry : try every failed image again, not only those that the machine failed.
     verify : read all inputs and results, to find changes that left size and times as they were.
+    acknowledge : paths, or patterns of them, of failed images that are known: they stay listed and do not count for the
+        exit code, until their content or the settings change.
+    forget_gone : images that earlier calls found by the same pattern, and that are gone, are no longer reported.
 
     Raises
     ------
@@ -60,10 +65,13 @@ def screen(
         tonight = _Screening(out, settings, partial(analyse, workers=workers, deployment=deployment))
         tonight.resume()
         manifest = describe_run(settings, ())
-        items = survey(found, manifest, settings.columns, tonight.ledger, verify)
-        tonight.forget(items, retry, verify)
-        tonight.analyse(items)
-        return conclude(out, found.factors, items, tonight.ledger, manifest, tonight.analysed)
+        images = survey(found, manifest, settings.columns, tonight.ledger, verify)
+        missing = gone(found, images, tonight.ledger, forget_gone)
+        tonight.forget(images, retry, verify)
+        tonight.analyse(images)
+        screened = conclude(out, found, [*images, *missing], tonight.ledger, manifest, tonight.analysed, acknowledge)
+        tonight.ledger.write(out)
+        return screened
 
 
 class _Screening:
@@ -97,7 +105,7 @@ class _Screening:
                 _log.warning("%s: what it finished is kept, the rest is analysed anew", error)
                 self._give_up(name)
 
-    def forget(self, items: Sequence[Item], retry: bool, verify: bool) -> None:
+    def forget(self, items: Sequence[CohortImage], retry: bool, verify: bool) -> None:
         """Strike out what is to be done again: results that are not what was written, failures by the machine.
 
         retry : all other failures too
@@ -109,10 +117,11 @@ class _Screening:
                 _log.warning("%s: %s is missing or altered; it is analysed anew", item.path, altered)
                 entries.pop(item.key, None)
             failed = entries.get(item.failed_key)
-            if failed is not None and (retry or failed.again):
+            known = item.failed_key in self.ledger.acknowledged
+            if failed is not None and (retry or (failed.again and not known)):
                 del entries[item.failed_key]
 
-    def analyse(self, items: Sequence[Item]) -> None:
+    def analyse(self, items: Sequence[CohortImage]) -> None:
         """Run what does not stand in the ledger, on a night of its own; without such there is no night."""
         new = [item for item in items if state_of(item, self.ledger) is None]
         if new:
@@ -164,7 +173,7 @@ class _Screening:
         """Enter what became of the images of a night, by the content its manifest says they had."""
         for image in run.images:
             path = str(image.path)
-            key = item_key(run.manifest, run.manifest["inputs"][path], image.channel)
+            key = image_key(run.manifest, run.manifest["inputs"][path], image.channel)
             entry = Entry(run.root.name, image.image_id, path)
             error = failed.get(image.image_id)
             if error is not None:

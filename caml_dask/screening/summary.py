@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +14,11 @@ from caml_dask.atomic import publish_if_new, sealed
 from caml_dask.io.csv_text import csv_text
 from caml_dask.io.run_directory import Image
 from caml_dask.runs.session import made_with, summary_of
-from caml_dask.screening.cohort import CHANNEL, FACTORS
+from caml_dask.screening.cohort import CHANNEL, FACTORS, Cohort
 from caml_dask.screening.ledger import Entry, Ledger
 from caml_dask.screening.monitoring import of_night, usual
 from caml_dask.screening.nights import NIGHTS, Nights
-from caml_dask.screening.survey import Item
+from caml_dask.screening.survey import CohortImage
 
 _SHOWN = 20
 
@@ -45,6 +47,8 @@ class Screened:
     new : image_ids analysed in this call, or in the last one that analysed any
     unusual : figures of those nights outside their usual range, a line each
     analysed : images run in this call, whatever came of them
+    notes : folders that could not be listed, and patterns to acknowledge that match no failure, a line each
+    unreadable : how many folders those are
     """
 
     root: Path
@@ -52,6 +56,8 @@ class Screened:
     new: Sequence[str]
     unusual: Sequence[str]
     analysed: int
+    notes: Sequence[str] = ()
+    unreadable: int = 0
 
     @property
     def failed(self) -> list[Mapping[str, Any]]:
@@ -60,46 +66,55 @@ class Screened:
 
     @property
     def exit_code(self) -> int:
-        """0 all done, 3 some images failed, 4 all failed."""
-        if not self.failed:
+        """0 all done, 3 some images failed or a folder cannot be listed, 4 all failed; known failures do not count."""
+        failed = [image for image in self.failed if not image["acknowledged"]]
+        if not failed and not self.unreadable:
             return 0
-        return 4 if len(self.failed) == len(self.images) else 3
+        return 4 if failed and len(self.failed) == len(self.images) else 3
 
 
-def state_of(item: Item, ledger: Ledger) -> Entry | None:
+def state_of(item: CohortImage, ledger: Ledger) -> Entry | None:
     """What the ledger says of an image; None where it is to be analysed."""
     return ledger.entries.get(item.key) or ledger.entries.get(item.failed_key)
 
 
 def conclude(
     root: Path,
-    factors: Sequence[str],
-    items: Sequence[Item],
+    cohort: Cohort,
+    items: Sequence[CohortImage],
     ledger: Ledger,
     manifest: Mapping[str, Any],
     analysed: int,
+    acknowledge: Sequence[str] = (),
 ) -> Screened:
     """Write images.csv and summary.json, each only where it says anything new.
 
     Parameters
     ----------
-    factors : names of the factors, condition and replicate first.
-    items : all images of the cohort.
+    cohort : as it was read.
+    items : all its images, with those that are gone.
     manifest : of a run with tonight's settings and weights.
     analysed : images run in this call.
+    acknowledge : paths, or patterns of them, of failures that are known; entered in the ledger.
     """
-    images = list(_entries(items, ledger, Nights(root)))
+    entries = list(_entries(items, ledger, Nights(root)))
+    notes = [f"a folder cannot be listed, and what it holds is not screened: {folder}" for folder in cohort.unreadable]
+    notes += _acknowledge(items, entries, ledger, acknowledge)
+    images = [
+        {**entry, "acknowledged": entry["status"] == "failed" and item.failed_key in ledger.acknowledged}
+        for item, entry in zip(items, entries, strict=True)
+    ]
     new = [image["image_id"] for image in images if _night(image) in ledger.last]
     unusual = [line for night in ledger.last for line in _unusual_of(night, images)]
-    publish_if_new(root / "images.csv", csv_text(_rows(factors, images)))
-    whole = _strict({**made_with(manifest), "images": images, "unusual": unusual, "new": new})
+    publish_if_new(root / "images.csv", csv_text(_rows(cohort.factors, images)))
+    whole = _strict({**made_with(manifest), "images": images, "unusual": unusual, "new": new, "notes": notes})
     publish_if_new(root / "summary.json", sealed(whole, indent=1))
-    return Screened(root, images, new, unusual, analysed)
+    return Screened(root, images, new, unusual, analysed, notes, len(cohort.unreadable))
 
 
-def _entries(items: Sequence[Item], ledger: Ledger, nights: Nights) -> Iterator[dict[str, Any]]:
+def _entries(items: Sequence[CohortImage], ledger: Ledger, nights: Nights) -> Iterator[dict[str, Any]]:
     """The entries of summary.json; a content counts once, for the file it was read from if that is there."""
-    owners: dict[str, Item] = {}
+    owners: dict[str, CohortImage] = {}
     for item in items:
         done = ledger.entries.get(item.key)
         if done is not None and (item.key not in owners or str(item.path) == done.path):
@@ -107,7 +122,9 @@ def _entries(items: Sequence[Item], ledger: Ledger, nights: Nights) -> Iterator[
     for item in items:
         entry, owner = state_of(item, ledger), owners.get(item.key, item)
         about = {"path": str(item.path), "channel": item.channel, "factors": dict(item.factors)}
-        if entry is None:
+        if item.gone:
+            yield _gone(entry, about)
+        elif entry is None:
             yield _failed("", about, f"{item.path}: changed while the others were analysed: it is next time")
         elif owner is not item:
             yield _failed("", about, f"{item.path}: holds what {owner.path} holds, to the byte: list one of them")
@@ -117,6 +134,36 @@ def _entries(items: Sequence[Item], ledger: Ledger, nights: Nights) -> Iterator[
             summary = summary_of(nights.run(entry.night), Image(entry.image_id))
             folder = f"{NIGHTS}/{entry.night}/{entry.image_id}"
             yield {**summary, "image_id": entry.image_id, **about, "status": "done", "folder": folder}
+
+
+def _gone(entry: Entry | None, about: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry of an image that is not there any more; its earlier results stay where they are."""
+    reason = (
+        f"{about['path']}: was found by an earlier call and is gone: bring it back, or accept it with --forget-gone"
+    )
+    if entry is None or entry.reason is not None:
+        return _failed("", about, reason)
+    return _failed(entry.image_id, about, f"{reason}; its results are kept in {NIGHTS}/{entry.night}/{entry.image_id}")
+
+
+def _acknowledge(
+    items: Sequence[CohortImage], entries: Sequence[Mapping[str, Any]], ledger: Ledger, patterns: Sequence[str]
+) -> Iterator[str]:
+    """Enter failures as known; what to say of patterns that match none. Keys of what is no longer there are dropped."""
+    failed = [item for item, entry in zip(items, entries, strict=True) if entry["status"] == "failed"]
+    known = set(ledger.acknowledged) & {item.failed_key for item in failed}
+    for pattern in patterns:
+        matching = [item for item in failed if _fits(item, pattern)]
+        known |= {item.failed_key for item in matching}
+        if not matching:
+            yield f"--acknowledge {pattern}: no failed image has this path"
+    ledger.acknowledged = sorted(known)
+
+
+def _fits(item: CohortImage, pattern: str) -> bool:
+    """Whether a path, the end of one, or a pattern of either, is that of an image."""
+    path = str(item.path)
+    return fnmatch.fnmatchcase(path, os.path.realpath(pattern)) or fnmatch.fnmatchcase(path, f"*/{pattern}")
 
 
 def _failed(image_id: str, about: Mapping[str, Any], reason: str) -> dict[str, Any]:
@@ -130,11 +177,13 @@ def _night(image: Mapping[str, Any]) -> str | None:
 
 def _rows(factors: Sequence[str], images: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
     others = [name for name in factors if name not in FACTORS]
-    yield ["image_id", "path", *FACTORS, CHANNEL, *others, "status", "reason", "folder"]
+    yield ["image_id", "path", *FACTORS, CHANNEL, *others, "status", "acknowledged", "reason", "folder"]
     for image in images:
         of = image["factors"]
         about = [image["image_id"], image["path"], *(of[name] for name in FACTORS), image["channel"] or ""]
-        yield [*about, *(of[name] for name in others), image["status"], image.get("reason", ""), image["folder"]]
+        known = "yes" if image["acknowledged"] else ""
+        state = [image["status"], known, image.get("reason", ""), image["folder"]]
+        yield [*about, *(of[name] for name in others), *state]
 
 
 def _strict(value: Any) -> Any:
@@ -174,10 +223,13 @@ def _by_condition(images: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, li
 
 def tell(screened: Screened) -> str:
     """A short account: what failed and why, what is unusual, how many are done, and where the results are."""
-    lines = [f"failed: {image['reason']}" for image in screened.failed[:_SHOWN]]
+    lines = [
+        f"failed{' (acknowledged)' if image['acknowledged'] else ''}: {image['reason']}"
+        for image in screened.failed[:_SHOWN]
+    ]
     if len(screened.failed) > _SHOWN:
         lines.append(f"... and {len(screened.failed) - _SHOWN} more, in images.csv")
-    lines += [f"unusual: {line}" for line in screened.unusual]
+    lines += [*screened.notes, *(f"unusual: {line}" for line in screened.unusual)]
     done = len(screened.images) - len(screened.failed)
     new = f"{screened.analysed} image{'s'[: screened.analysed != 1]} analysed in this call"
     lines.append(f"{done} of {len(screened.images)} images done, {new if screened.analysed else 'nothing was new'}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,19 @@ _FRESH_NS = 2_000_000_000  # written so shortly before it is read, a file may ch
 
 
 @dataclass(frozen=True)
-class Item:
+class CohortImage:
     """An image of a cohort.
 
     path, channel, factors : as in its row; the channel is None where the file holds no other
     key : digest of content, channel and all that decides the result
+    gone : an earlier call found it by the same pattern, and it is not there any more
     """
 
     path: Path
     channel: str | None
     factors: Mapping[str, str]
     key: str
+    gone: bool = False
 
     @property
     def failed_key(self) -> str:
@@ -38,7 +40,9 @@ class Item:
         return failed_key(self.key, str(self.path))
 
 
-def survey(cohort: Cohort, manifest: Mapping[str, Any], columns: ColumnMap, ledger: Ledger, verify: bool) -> list[Item]:
+def survey(
+    cohort: Cohort, manifest: Mapping[str, Any], columns: ColumnMap, ledger: Ledger, verify: bool
+) -> list[CohortImage]:
     """The images of a cohort in its order; what was found in each file is kept in the ledger.
 
     Parameters
@@ -54,15 +58,37 @@ def survey(cohort: Cohort, manifest: Mapping[str, Any], columns: ColumnMap, ledg
             ledger.files[path] = _look(member.path, columns, {} if verify else known.get(path, {}))
         found = ledger.files[path]
         channels = found["channels"] if member.channel is None else [member.channel]
-        keys = {channel: item_key(manifest, found["content"], channel) for channel in channels}
-        items += [Item(member.path, channel, member.factors, key) for channel, key in keys.items()]
+        keys = {channel: image_key(manifest, found["content"], channel) for channel in channels}
+        items += [CohortImage(member.path, channel, member.factors, key) for channel, key in keys.items()]
     return items
 
 
-def item_key(manifest: Mapping[str, Any], content: Any, channel: str | None) -> str:
+def gone(cohort: Cohort, images: Sequence[CohortImage], ledger: Ledger, forget: bool) -> list[CohortImage]:
+    """Images that an earlier call found by the same pattern and that are not there any more, neither moved.
+
+    A row that is taken out of a table is not among them: who took it out knows. What is here now is entered in the
+    ledger, with what is gone unless that is to be forgotten.
+    """
+    known = ledger.members if cohort.pattern is not None and cohort.pattern == ledger.pattern else []
+    here = [_member(image, ledger.files[str(image.path)]["content"]) for image in images]
+    paths, contents = {member["path"] for member in here}, [member["content"] for member in here]
+    missing = [m for m in known if m["path"] not in paths and (m["content"] is None or m["content"] not in contents)]
+    left = [] if forget else missing
+    ledger.pattern, ledger.members = cohort.pattern, [] if cohort.pattern is None else [*here, *left]
+    return [CohortImage(Path(m["path"]), m["channel"], m["factors"], m["key"], gone=True) for m in left]
+
+
+def _member(image: CohortImage, content: Any) -> dict[str, Any]:
+    """What the ledger keeps of an image that a pattern found."""
+    about = {"path": str(image.path), "channel": image.channel, "factors": dict(image.factors)}
+    return {**about, "key": image.key, "content": content}
+
+
+def image_key(manifest: Mapping[str, Any], content: Any, channel: str | None) -> str:
     """Digest of everything that decides an image's result: content, channel, settings, weights, version, machine."""
-    # Tiles never change a result.
-    settings = {name: value for name, value in manifest["settings"].items() if name != "max_localizations"}
+    # Tiles never change a result; a network is known by its digests, wherever it lies.
+    left_out = ("max_localizations", "network")
+    settings = {name: value for name, value in manifest["settings"].items() if name not in left_out}
     made_with = [manifest[name] for name in ("network", "version", "machine")]
     text = json.dumps([content, channel, settings, made_with], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -202,6 +202,7 @@ STAGE = Stage(
     title="finding neighbors and scoring",
     per="tile",
     run=classify,
+    effort=22,
     conserves=OWNED_ROWS,
     reads=(FACTS, BOXES, CUTS, TILE),
     writes=(LABELS,),

@@ -37,6 +37,7 @@ STAGE = Stage(
     title="cutting long links",
     per="tile",
     run=cut,
+    effort=7,
     conserves=OWNED_ROWS,
     reads=(BOXES, CUTS, TILE, LABELS, REACH, COMPONENTS),
     writes=(PIECE_LINKS, PIECES, PIECE_ROOTS),

@@ -32,6 +32,7 @@ STAGE = Stage(
     title="gathering tiles",
     per="tile",
     run=gather,
+    effort=5,
     conserves=DEALT_ROWS,
     reads=(FACTS, BOXES, CUTS, SCATTERED),
     writes=(TILE,),

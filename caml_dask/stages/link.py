@@ -61,6 +61,7 @@ STAGE = Stage(
     title="linking",
     per="tile",
     run=link,
+    effort=11,
     conserves=OWNED_ROWS,
     reads=(BOXES, CUTS, TILE, LABELS),
     writes=(REACH, LINKS, ROOTS),

@@ -119,6 +119,7 @@ STAGE = Stage(
     title="outlining and measuring",
     per="tile",
     run=measure,
+    effort=37,
     conserves=OWNED_ROWS,
     reads=(FACTS, CHUNKS, TILE, LABELS, REACH, PIECES, NUMBERS, VISITORS),
     writes=(MEMBERSHIP, MEASURED, OUTLINES, TALLY, HULL, PIXELS),

@@ -46,6 +46,7 @@ STAGE = Stage(
     title="numbering clusters",
     per="image",
     run=number,
+    effort=1,
     conserves=UNCOMPARED,
     reads=(BOXES, CUTS, PIECE_LINKS, PIECES, PIECE_ROOTS),
     writes=(NUMBERS, VISITORS),

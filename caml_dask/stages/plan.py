@@ -37,6 +37,7 @@ STAGE = Stage(
     title="planning tiles",
     per="image",
     run=plan,
+    effort=1,
     conserves=UNCOMPARED,
     reads=(FACTS, INPUT),
     writes=(BOXES, CUTS),

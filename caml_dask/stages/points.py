@@ -59,6 +59,7 @@ STAGE = Stage(
     title="writing points",
     per="chunk",
     run=points,
+    effort=5,
     conserves=EVERY_ROW,
     reads=(FACTS, INPUT, SCATTERED, MEMBERSHIP),
     writes=(RESULT,),

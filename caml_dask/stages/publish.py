@@ -105,6 +105,7 @@ STAGE = Stage(
     title="writing clusters and picture",
     per="image",
     run=publish,
+    effort=6,
     conserves=UNCOMPARED,
     reads=(FACTS, BOXES, CUTS, TILE, MEMBERSHIP, MEASURED, OUTLINES, TALLY, HULL, PIXELS),
     writes=(),

@@ -156,6 +156,7 @@ STAGE = Stage(
     title="reading",
     per="image",
     run=read,
+    effort=3,
     conserves=UNCOMPARED,
     reads=(),
     writes=(INPUT, FACTS, CHUNKS),

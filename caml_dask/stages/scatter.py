@@ -46,6 +46,7 @@ STAGE = Stage(
     title="dealing rows to tiles",
     per="chunk",
     run=scatter,
+    effort=2,
     conserves=FINITE_ROWS,
     reads=(FACTS, BOXES, CUTS, INPUT),
     writes=(SCATTERED,),

@@ -42,6 +42,7 @@ class Stage:
     title : what it does, as users read it while it runs
     per : what its units are: the "image" itself, the "chunk" of its input, or the "tile"
     run : does one unit and returns its record, with `rows` where localizations flow through it; call :meth:`do`
+    effort : its share of the time of an image, in percent, as measured with XPILJZ on 1e7 localizations
     conserves : what the rows of all its units add up to
     reads, writes : the tables it touches
     carries : columns of the input it needs beside the coordinates, by their names in ``schema.CARRIED`` or in the file
@@ -51,6 +52,7 @@ class Stage:
     title: str
     per: str
     run: Callable[[Work, int], dict[str, Any]]
+    effort: int
     conserves: Conservation
     reads: tuple[Table, ...]
     writes: tuple[Table, ...]

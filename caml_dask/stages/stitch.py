@@ -44,6 +44,7 @@ STAGE = Stage(
     title="stitching across tiles",
     per="image",
     run=stitch,
+    effort=1,
     conserves=UNCOMPARED,
     reads=(BOXES, CUTS, LINKS, REACH, ROOTS),
     writes=(COMPONENTS,),

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import pty
 import re
 import shlex
 import shutil
-import struct
-import subprocess
-import sys
-import termios
 
 import numpy as np
 import pyarrow as pa
@@ -258,26 +251,6 @@ def test_channels_are_images(command, tmp_path):
         assert len(points) == 200 and set(map(str, points["Channel UID"].to_pylist())) == {channel}
         assert points["loc_id"].to_pylist() == list(range(int(channel) - 1, 400, 2))
         assert points["x_nm"].to_pylist() == [xy[i][0] for i in points["loc_id"].to_pylist()]
-
-
-def test_progress_is_bars_on_a_terminal_and_lines_elsewhere(table, tmp_path):
-    command = [sys.executable, "-m", "caml_dask", "run", str(table), "--workers", "0", "--max-localizations", "300"]
-    plain = subprocess.run([*command, "--out", str(tmp_path / "plain")], capture_output=True, text=True, check=True)
-    assert "classify, " in plain.stderr and "\r" not in plain.stderr
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-    process = subprocess.Popen([*command, "--out", str(tmp_path / "bars")], stderr=follower, stdout=subprocess.PIPE)
-    process.communicate(timeout=100)
-    os.close(follower)
-    shown = b""
-    try:
-        while piece := os.read(leader, 1 << 16):
-            shown += piece
-    except OSError:
-        pass  # the end of a terminal is an error on Linux
-    os.close(leader)
-    assert process.returncode == 0
-    assert b"classify" in shown and b"\r" in shown and b"left" in shown
 
 
 def test_a_defect_shows_no_traceback_unless_debugging(command, table, monkeypatch):

@@ -204,7 +204,7 @@ def made_up(rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
                     **{c: rng.uniform(1, 100) for c in clusters.PROPERTIES},
                     **dict.fromkeys(clusters.FRAGMENTS, 25.0),
                 }
-                kinds = clusters.classes_of(entry.name).values()
+                kinds = clusters.classes_of(entry).values()
                 of_clusters += [{**row, "class": kind, **drawn, "reason": ""} for kind in kinds]
     return (
         pd.DataFrame(of_labels, columns=list(labels.COLUMNS)),
@@ -220,7 +220,7 @@ def test_all_networks_fit_tables_and_figures(tmp_path):
         [{"network": name, "folder": folder, **scores} for name in NETWORKS for folder in folders],
         columns=list(labelled.COLUMNS),
     )
-    tables = summarised(of_labels, of_clusters, of_tables, {})
+    tables = summarised(of_labels, of_clusters, of_tables, {n: e.classes for n, e in NETWORKS.items()}, {})
     assert {"accuracy_by_percent_clustered", "confusion", "csr", "fragments"} <= set(tables)
     assert "left_out" not in tables
     confusion = tables["confusion"]

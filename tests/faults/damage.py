@@ -195,7 +195,7 @@ def _refused(folder: Path, damage: Damage) -> list[str]:
     path = folder / f"{damage.file}.safetensors"
     path.write_bytes(damage.done_to(path.read_bytes()))
     try:
-        load_weights(damage.file, folder)
+        load_weights(folder / f"{damage.file}.json")
     except WeightsError as error:
         return [] if str(path) in str(error) else ["not named"]
     return ["believed"]

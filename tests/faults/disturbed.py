@@ -40,13 +40,17 @@ class Threshold:
     """Clustered where the third neighbor is nearer than half of the last of 20: free of scale, and fast."""
 
     name: str = RULE
-    weights_sha256: str = "none"
     n_neighbors: int = 20
     dimensions: int = 2
     classes: tuple[str, ...] = ("non-clustered", "clustered")
     score_columns: tuple[str, ...] = ("p_clustered",)
     trained_on: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     csr_percent: tuple[float, ...] = ()
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What the manifest says of it."""
+        return {"name": self.name, "weights_sha256": "none"}
 
     def scores(self, distances: np.ndarray) -> np.ndarray:
         """(n, 20) float32 ascending distances to (n, 1) float32, 0 or 1."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from caml_dask.errors import InputError, UsageError
-from caml_dask.networks import NETWORKS, TrainedNetwork, card, load
+from caml_dask.networks import NETWORKS, TrainedNetwork, card, load, spec_named
 from caml_dask.networks.trained import labels_of
 from caml_dask.simulate import Field, scenario_named, simulate
 from caml_dask.spatial.blocks import BlockIndex
@@ -109,9 +109,9 @@ def test_another_window_is_refused(network: TrainedNetwork, distances: np.ndarra
         network.scores(distances[:, :-1])
 
 
-@pytest.mark.parametrize("ask", [network, card, load])
+@pytest.mark.parametrize("ask", [spec_named, card, load])
 def test_an_unknown_network_lists_the_known_ones(ask):
-    with pytest.raises(UsageError, match=r"'XPILJY'.*XPILJZ, 07VEJJ"):
+    with pytest.raises(UsageError, match=r"'XPILJY'.*XPILJZ .dense-100., 07VEJJ"):
         ask("XPILJY")
 
 

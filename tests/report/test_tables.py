@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import shutil
@@ -314,7 +315,7 @@ def test_what_cannot_be_compared_is_a_usage_error(screened, arguments, said):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("path;condition\na;b\n", "there is no column 'path'"),
+        ("file,condition\na,b\n", "there is no column 'path'"),
         ("path,condition\na.csv,a\n", "there is no column 'replicate'"),
         ("path,condition,replicate\n", "holds no images"),
         ("path,condition,replicate\na.csv,b\n", "2 cells, the header has 3"),
@@ -333,6 +334,28 @@ def test_a_directory_without_results_is_refused(tmp_path):
     (tmp_path / "summary.json").write_text('{"images": 3}')
     result = report(tmp_path)
     assert result.exit_code == 2 and "is damaged" in result.stderr
+
+
+def test_a_report_is_written_elsewhere_and_the_results_stay_as_they_are(screened, tmp_path):
+    before = {path: path.stat().st_mtime_ns for path in screened.rglob("*")}
+    result = report(screened, "--out", tmp_path / "new" / "report here")
+    assert result.exit_code == 0, result.output
+    assert {path: path.stat().st_mtime_ns for path in screened.rglob("*")} == before
+    here = sorted(path.name for path in (tmp_path / "new" / "report here").rglob("*") if path.is_file())
+    assert here == ["per_condition.csv", "per_image.csv", "report.html", "tests.csv"]
+
+
+def test_results_that_cannot_be_written_to_ask_for_another_folder(screened, tmp_path, monkeypatch):
+    def read_only(*_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    (tmp_path / "file").write_text("")
+    refused = report(screened, "--out", tmp_path / "file")
+    assert refused.exit_code == 2 and "is no folder: name another with --out" in refused.output
+    monkeypatch.setattr("caml_dask.report.write.write_tables", read_only)
+    refused = report(screened)
+    assert refused.exit_code == 2
+    assert "cannot be written to (Read-only file system): name a folder with --out" in refused.output
 
 
 def test_pictures_of_many_images_are_shared_out_over_conditions(screened):

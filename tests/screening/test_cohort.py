@@ -47,7 +47,10 @@ def test_channels_of_one_file_are_members_of_their_own(table):
     [
         ("", "no column 'path'; its first line holds nothing"),
         ("path,replicate\na.csv,1\n", "no column 'condition'; its first line holds path, replicate"),
-        ("path;condition;replicate\na.csv;a;1\n", "separated by commas"),
+        (
+            "path|condition|replicate\na.csv|a|1\n",
+            r"holds path\|condition\|replicate: give it a header, such as path,condition",
+        ),
         (HEADER, "the cohort holds no images"),
         (HEADER + "\n,,\n", "the cohort holds no images"),
         ("path,condition,replicate,status\na.csv,a,1,ok\n", "cannot be called 'status'"),

@@ -93,10 +93,21 @@ def test_broken_images_are_named_and_do_not_stop_the_others(made):
     assert all(reason in first.stdout for reason in REASONS)
     assert "10 of 12 images done, 12 images analysed in this call" in first.stdout
     header, *rows = read(folder / "out" / "images.csv")
-    assert header == ["image_id", "path", "condition", "replicate", "channel", "dose", "status", "reason", "folder"]
+    assert header == [
+        "image_id",
+        "path",
+        "condition",
+        "replicate",
+        "channel",
+        "dose",
+        "status",
+        "acknowledged",
+        "reason",
+        "folder",
+    ]
     assert [row[1] for row in rows] == [str(folder / row[0]) for row in read(folder / "cohort.csv")[1:]]
     assert {row[0] for row in rows if row[6] == "failed"} == BROKEN
-    assert all(reason in row[7] for reason, row in zip(REASONS, rows[10:]))
+    assert all(reason in row[8] for reason, row in zip(REASONS, rows[10:]))
     found = summary(folder)
     assert [i["image_id"] for i in found["images"]] == [row[0] for row in rows]
     with pytest.raises(OutputError, match="or one of its nights, such as nights/"):
@@ -104,7 +115,7 @@ def test_broken_images_are_named_and_do_not_stop_the_others(made):
     assert found["images"][3]["factors"] == {"condition": "naive", "replicate": "1", "dose": "5"}
     assert found["new"] == [row[0] for row in rows[:10]] and found["unusual"] == []
     for row in rows[:10]:
-        results = folder / "out" / row[8]
+        results = folder / "out" / row[9]
         assert {"points.parquet", "clusters.csv", "overview.png"} <= {path.name for path in results.iterdir()}
     assert {"summary.json", "images.csv"} <= {p.name for p in (folder / "out" / "nights" / nights(folder)[0]).iterdir()}
 
@@ -530,7 +541,7 @@ def test_a_failure_is_noted_until_the_image_is_done(made, tmp_path, monkeypatch)
         assert CliRunner().invoke(main, command).exit_code == 4
     assert status_of(tmp_path / "run")["failures"] == {"0001_cell_0": "OSError: [Errno 28] No space left on device"}
     run = Run.open(tmp_path / "run")
-    SerialExecutor().execute(run, Lines(1, run.note_failure))
+    SerialExecutor().execute(run, Lines(run))
     assert status_of(tmp_path / "run")["done"] == 1
     assert [path.name for path in (tmp_path / "run" / ".run" / "0001_cell_0").iterdir()] == ["done"]
 

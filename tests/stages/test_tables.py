@@ -102,7 +102,7 @@ def test_every_table_and_column_says_what_it_is():
     ],
 )
 def test_a_stage_that_touches_what_it_did_not_declare_is_refused(run, said):
-    stage = Stage("sly", "peeking", "image", run, UNCOMPARED, (), ())
+    stage = Stage("sly", "peeking", "image", run, 1, UNCOMPARED, (), ())
     work = work_on(MemoryStore())
     read.ingest(work, [as_localizations(drawn(), ColumnMap())])
     with pytest.raises(StoreError, match=f"{said} and does not declare it"):
@@ -131,7 +131,7 @@ def test_a_table_that_is_not_as_declared_is_refused(columns, said):
 def test_a_stage_that_loses_a_row_of_a_tile_is_named():
     work = work_on(MemoryStore())
     read.ingest(work, [as_localizations(drawn(), ColumnMap())])
-    lossy = Stage("lose", "losing", "tile", lambda w, u: {"rows": 1}, OWNED_ROWS, (TILE,), ())
+    lossy = Stage("lose", "losing", "tile", lambda w, u: {"rows": 1}, 1, OWNED_ROWS, (TILE,), ())
     with pytest.raises(ConservationError, match="drawn: lose returned 3 rows of 900"):
         lossy.check_rows(work, [1, 1, 1], [300, 300, 300])
     with pytest.raises(ConservationError, match="lose returned 301 rows of tile 1, which owns 300"):
@@ -149,7 +149,7 @@ def late(work: Work, unit: int) -> dict:
 
 LATE = Table("late", "tile", "Frames of clustered localizations.", TILE.columns[:1], others="carried columns")
 NEEDS = ("frame", "uncertainty_nm", "uncertainty_z_nm", "dye")
-LATE_STAGE = Stage("late", "looking", "tile", late, OWNED_ROWS, (FACTS, BOXES, CUTS, TILE, LABELS), (LATE,), NEEDS)
+LATE_STAGE = Stage("late", "looking", "tile", late, 1, OWNED_ROWS, (FACTS, BOXES, CUTS, TILE, LABELS), (LATE,), NEEDS)
 
 
 @pytest.mark.parametrize("tile", [None, 150, 40])

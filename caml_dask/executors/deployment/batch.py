@@ -22,6 +22,7 @@ from distributed import Status
 from caml_dask.errors import UsageError, WorkersError
 from caml_dask.executors.deployment.security import identity, reading
 from caml_dask.executors.deployment.settings import Batch
+from caml_dask.extras import require
 
 if TYPE_CHECKING:
     from dask_jobqueue.core import Job, JobQueueCluster
@@ -96,10 +97,8 @@ def _said_plainly() -> Iterator[None]:
 
 
 def _class(batch: Batch) -> Any:
-    try:
-        return getattr(importlib.import_module("dask_jobqueue"), _CLASSES[batch.kind])
-    except ImportError:
-        raise UsageError(f'kind "{batch.kind}" needs dask-jobqueue: pip install "caml_dask[hpc]"') from None
+    require("hpc", f'a deployment of kind "{batch.kind}"')
+    return getattr(importlib.import_module("dask_jobqueue"), _CLASSES[batch.kind])
 
 
 def keywords(batch: Batch, threads: Mapping[str, str], security: Security) -> dict[str, Any]:

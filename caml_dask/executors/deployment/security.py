@@ -1,4 +1,8 @@
-"""A key of its own for each run on a cluster: who does not hold it cannot speak to the run's processes."""
+"""A key of its own for each run on a cluster: connections without it are rejected.
+
+Distributed makes the key. Its files are written here: dask-jobqueue would write them into a shared folder too, but leave
+them there when the run is killed. The folder here is known, for this user alone, and removed by the next run.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,20 @@ from pathlib import Path
 
 from distributed import Security
 
-from caml_dask.errors import UsageError
+from caml_dask.extras import require
 
 
 def identity(folder: Path) -> Security:
     """A fresh self-signed certificate for mutual TLS, written to `folder` as PEM files for this user alone.
 
     folder : removed by the caller when the run ends; workers read the files there
+
+    Raises
+    ------
+    UsageError : the package that makes keys is not installed.
     """
-    try:
-        made = Security.temporary()
-    except ImportError:
-        raise UsageError('a key for the run needs the package cryptography: pip install "caml_dask[hpc]"') from None
+    require("hpc", "the key of a run")
+    made = Security.temporary()
     for name, pem in (("ca", made.tls_ca_file), ("cert", made.tls_worker_cert), ("key", made.tls_worker_key)):
         path = folder / f"{name}.pem"
         path.touch(mode=0o600)

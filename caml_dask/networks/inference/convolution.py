@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
 from caml_dask.networks.inference.lanes import RECTIFIED, ROWS, layer, packed
-from caml_dask.networks.inference.scoring import finish_group, read_group, score_rows
+from caml_dask.networks.inference.scoring import Scorer, Weights, finish_group, read_group
 from caml_dask.networks.layers import CONVOLUTIONS, convolution_shapes, convolved_steps
 
 
@@ -45,26 +44,8 @@ def _convolution_scores(distances, scores, convolutions, strides, sizes, dense):
         finish_group(values, dense, start, scores)
 
 
-def convolution_scores(
-    weights: Mapping[str, NDArray[np.float32]], distances: NDArray[np.float32], n_neighbors: int, threads: int = 1
-) -> NDArray[np.float32]:
-    """Scores from neighbor distances by the convolutional network.
-
-    Parameters
-    ----------
-    weights : the arrays of `shapes.convolution_shapes`, for N neighbors.
-    distances, n_neighbors, threads : as in `scoring.score_rows`.
-
-    Returns
-    -------
-    (n, c) float32
-        c is 1 for two classes, p_clustered, and the number of classes otherwise. Each row's scores depend on that row
-        alone, to the bit.
-
-    Raises
-    ------
-    InputError : as `scoring.score_rows`.
-    """
+def _arrays(weights: Weights, n_neighbors: int) -> tuple[Any, ...]:
+    """The arrays of `layers.convolution_shapes` as the kernel takes them."""
     names = [name for name, _ in convolution_shapes(n_neighbors, 2)]
     layers = tuple(packed(weights[kernel], weights[bias]) for kernel, bias in zip(names[::2], names[1::2], strict=True))
     convolutions, dense = layers[: len(CONVOLUTIONS)], layers[len(CONVOLUTIONS) :]
@@ -73,5 +54,8 @@ def convolution_scores(
         stride * channels for (_, _, stride), channels in zip(CONVOLUTIONS, [1, *filters[:-1]], strict=True)
     )
     sizes = tuple(steps * count for steps, count in zip(convolved_steps(n_neighbors), filters, strict=True))
-    arrays = (convolutions, strides, sizes, dense)
-    return score_rows(_convolution_scores, arrays, len(weights["output_bias"]), distances, n_neighbors, threads)
+    return convolutions, strides, sizes, dense
+
+
+convolution_scores = Scorer(_convolution_scores, _arrays)
+"""Of the convolutional network."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from caml_dask.networks.inference.lanes import ROWS, larger, load, multiply_add, splat, store
-from caml_dask.networks.inference.scoring import read_group, score_rows, write_group
+from caml_dask.networks.inference.scoring import Scorer, Weights, read_group, write_group
 from caml_dask.networks.layers import HIDDEN_UNITS
 
 TOGETHER = 4
@@ -57,32 +55,17 @@ def _dense_scores(distances, scores, weights, biases, kernel, output_bias):  # t
         write_group(logits, start, scores)
 
 
-def dense_scores(
-    weights: Mapping[str, NDArray[np.float32]], distances: NDArray[np.float32], n_neighbors: int, threads: int = 1
-) -> NDArray[np.float32]:
-    """Scores from neighbor distances by the dense network of Williamson et al. 2020.
-
-    Parameters
-    ----------
-    weights : the arrays of `shapes.dense_shapes`, for N neighbors.
-    distances, n_neighbors, threads : as in `scoring.score_rows`.
-
-    Returns
-    -------
-    (n, c) float32
-        c is 1 for two classes, p_clustered, and the number of classes otherwise. Each row's scores depend on that row
-        alone, to the bit.
-
-    Raises
-    ------
-    InputError : as `scoring.score_rows`.
-    """
+def _arrays(weights: Weights, n_neighbors: int) -> tuple[NDArray[np.float32], ...]:
+    """The arrays of `layers.dense_shapes` as the kernel takes them."""
     outputs = len(weights["output_bias"])
     parts = (HIDDEN_UNITS // TOGETHER, TOGETHER)
-    arrays = (
+    return (
         weights["hidden_kernel"].reshape(parts),
         weights["hidden_bias"].reshape(parts),
         np.ascontiguousarray(weights["output_kernel"].reshape(n_neighbors, *parts, outputs).transpose(3, 1, 0, 2)),
         weights["output_bias"],
     )
-    return score_rows(_dense_scores, arrays, outputs, distances, n_neighbors, threads)
+
+
+dense_scores = Scorer(_dense_scores, _arrays)
+"""Of the dense network of Williamson et al. 2020."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numba
@@ -12,7 +11,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from caml_dask.networks.inference.lanes import LINEAR, RECTIFIED, ROWS, layer, multiply_add, packed, raise_to
-from caml_dask.networks.inference.scoring import finish_group, read_group, score_rows
+from caml_dask.networks.inference.scoring import Scorer, Weights, finish_group, read_group
 from caml_dask.networks.layers import FILTER_STEPS, FILTERS, LSTM_UNITS, POOL, pooled_steps
 
 NEAREST = np.float32(1.5 * 2**23)
@@ -118,37 +117,22 @@ def _lstm_scores(distances, scores, second, filters, stacked, dense):  # type: i
         finish_group(largest.reshape(second * LSTM_UNITS, ROWS), dense, start, scores)
 
 
-def _packed_lstm(weights: Mapping[str, NDArray[np.float32]], name: str) -> tuple[NDArray[np.float32], ...]:
+def _packed_lstm(weights: Weights, name: str) -> tuple[NDArray[np.float32], ...]:
     """Kernel and bias of an LSTM layer over its input and its state, scaled for `power_of_two`, and packed."""
     scale = np.repeat(GATE_SCALES, LSTM_UNITS)
     kernel = np.vstack([weights[f"{name}_kernel"], weights[f"{name}_recurrent_kernel"]])
     return packed(kernel * scale, weights[f"{name}_bias"] * scale)
 
 
-def lstm_scores(
-    weights: Mapping[str, NDArray[np.float32]], distances: NDArray[np.float32], n_neighbors: int, threads: int = 1
-) -> NDArray[np.float32]:
-    """Scores from neighbor distances by the LSTM network of Williamson et al. 2020.
-
-    Parameters
-    ----------
-    weights : the arrays of `shapes.lstm_shapes`, for N neighbors.
-    distances, n_neighbors, threads : as in `scoring.score_rows`.
-
-    Returns
-    -------
-    (n, c) float32
-        c is 1 for two classes, p_clustered, and the number of classes otherwise. Each row's scores depend on that row
-        alone, to the bit.
-
-    Raises
-    ------
-    InputError : as `scoring.score_rows`.
-    """
+def _arrays(weights: Weights, n_neighbors: int) -> tuple[Any, ...]:
+    """The arrays of `layers.lstm_shapes` as the kernel takes them."""
     filters = packed(weights["filter_kernel"], weights["filter_bias"])
     stacked = tuple(_packed_lstm(weights, name) for name in ("lstm_1", "lstm_2"))
     dense = tuple(
         packed(weights[f"{name}_kernel"], weights[f"{name}_bias"]) for name in ("dense_1", "dense_2", "output")
     )
-    arrays = (pooled_steps(n_neighbors)[1], filters, stacked, dense)
-    return score_rows(_lstm_scores, arrays, len(weights["output_bias"]), distances, n_neighbors, threads)
+    return pooled_steps(n_neighbors)[1], filters, stacked, dense
+
+
+lstm_scores = Scorer(_lstm_scores, _arrays)
+"""Of the LSTM network of Williamson et al. 2020."""

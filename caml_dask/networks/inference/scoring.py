@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import numba
 import numpy as np
@@ -16,6 +17,7 @@ from caml_dask.networks.inference.features import as_distances, norm_self_row, r
 from caml_dask.networks.inference.lanes import LINEAR, RECTIFIED, ROWS, layer
 
 PARTS = 4  # for each thread, so that one that is held up does not hold up all
+Weights: TypeAlias = Mapping[str, NDArray[np.float32]]
 BLOCK = 32  # neighbors that are moved to the lanes at a time, so that they stay in the cache
 
 
@@ -114,3 +116,49 @@ def score_rows(
         for _ in pool.map(fill_part, (slice(*cut) for cut in pairwise([*cuts, len(rows)]))):
             pass
     return scores
+
+
+class Score(Protocol):
+    """What scores windows: the one signature of all networks, whatever computes the scores."""
+
+    def __call__(self, weights: Weights, windows: NDArray[np.float32], *, threads: int = 1) -> NDArray[np.float32]:
+        """Scores, (n, c) float32, of `windows`, (n, N) ascending distances or (n, N, 2) relative positions, float32.
+
+        c is 1 for two classes, p_clustered, and the number of classes otherwise.
+        """
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """How the networks of one architecture score distances, without TensorFlow.
+
+    Parameters
+    ----------
+    kernel : as `fill` of :func:`score_rows`.
+    arrays : from the weights of the network and N to the arrays that the kernel takes.
+    """
+
+    kernel: Callable[..., None]
+    arrays: Callable[[Weights, int], tuple[Any, ...]]
+
+    def __call__(
+        self, weights: Weights, windows: NDArray[np.float32], n_neighbors: int, threads: int = 1
+    ) -> NDArray[np.float32]:
+        """Scores from neighbor distances; each row's scores depend on that row alone, to the bit.
+
+        Parameters
+        ----------
+        weights : the arrays of the network, by name (:mod:`caml_dask.networks.layers`), for N neighbors.
+        windows, n_neighbors, threads : as `distances`, `n_neighbors` and `threads` of :func:`score_rows`.
+
+        Returns
+        -------
+        (n, c) float32
+            c is 1 for two classes, p_clustered, and the number of classes otherwise.
+
+        Raises
+        ------
+        InputError : as :func:`score_rows`.
+        """
+        outputs = len(weights["output_bias"])
+        return score_rows(self.kernel, self.arrays(weights, n_neighbors), outputs, windows, n_neighbors, threads)

@@ -113,6 +113,7 @@ def make_card(
     """The card of weights that were just trained."""
     return {
         "name": entry.name,
+        "kind": entry.kind,
         "weights_sha256": weights_sha256,
         "n_neighbors": entry.n_neighbors,
         "dimensions": entry.dimensions,

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from caml_dask.atomic import publish, publish_text
 from caml_dask.errors import UsageError
+from caml_dask.extras import require
+from caml_dask.networks.card_fields import NAME
 from caml_dask.networks.registry import FitSettings, NetworkSpec
 from caml_dask.networks.trained import labels_of
 from caml_dask.networks.training.architectures import keras_scores
@@ -73,7 +75,7 @@ def train(
 
     Raises
     ------
-    UsageError : sets that are not compiled.
+    UsageError : sets that are not compiled, a name that files cannot have, or Keras or TensorFlow is not installed.
     WeightsError : the fit diverged.
     """
     if missing := missing_parts(sets, work_dir):
@@ -81,6 +83,9 @@ def train(
             f"{len(missing)} parts of the sets of {entry.name} are not compiled under {work_dir}: compile them"
             " first, as `caml-dask train` does"
         )
+    if not NAME.fullmatch(entry.name):
+        raise UsageError(f"{entry.name!r} is no name for a network: use letters, digits, '.', '_' and '-', at most 64")
+    require("train", "training a network")
     settings = entry.settings if settings is None else settings
     samples, validation = (read_inputs(entry, sets, split, work_dir)[0] for split in ("train", "validation"))
     fits: list[tuple[Fitted, FitSettings]] = []

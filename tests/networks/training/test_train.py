@@ -249,7 +249,7 @@ def test_training_writes_weights_their_card_pins(work: Path, tmp_path: Path):
     blob = (tmp_path / "XPILJZ.safetensors").read_bytes()
     assert json.loads((tmp_path / "XPILJZ.json").read_text()) == found
     assert found["weights_sha256"] == hashlib.sha256(blob).hexdigest()
-    weights = load_weights("XPILJZ", tmp_path)
+    weights = load_weights(tmp_path)
     results = found["results"]
     assert results["test"] == measure_set(entry, weights, read_parts(TINY, "test", work), TINY)
     assert results["test"]["n"] == 400
