@@ -18,13 +18,13 @@ import pyarrow as pa
 from pyarrow.csv import write_csv
 
 from caml_dask import __version__
-from caml_dask.api import open_run
 from caml_dask.errors import CamlError
 from caml_dask.executors.dask import DaskExecutor
 from caml_dask.executors.deployment.clusters import cores, deployed
 from caml_dask.executors.deployment.settings import Local
 from caml_dask.executors.serial import SerialExecutor
 from caml_dask.io.run_directory import HIDDEN, Image
+from caml_dask.results import open_run
 from caml_dask.runs.doctor import OK, PROBLEM, WARNING, Finding, memory_of, needed_bytes, of_this_machine
 from caml_dask.runs.session import begun, write_summary
 from caml_dask.settings import Settings
