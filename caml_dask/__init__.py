@@ -8,18 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from caml_dask.api import CAML, Analysis, RunResult, analyze, open_run
+    from caml_dask.api import CAML, Analysis, analyze
     from caml_dask.io.readers.sources import read_localizations
+    from caml_dask.results import ImageResult, RunResult, open_run
 
 __version__ = "0.2.0"
-__all__ = ["CAML", "Analysis", "RunResult", "__version__", "analyze", "open_run", "read_localizations"]
+__all__ = ["CAML", "Analysis", "ImageResult", "RunResult", "__version__", "analyze", "open_run", "read_localizations"]
 
 _HOME = {
     "CAML": "caml_dask.api",
     "Analysis": "caml_dask.api",
-    "RunResult": "caml_dask.api",
+    "ImageResult": "caml_dask.results",
+    "RunResult": "caml_dask.results",
     "analyze": "caml_dask.api",
-    "open_run": "caml_dask.api",
+    "open_run": "caml_dask.results",
     "read_localizations": "caml_dask.io.readers.sources",
 }
 

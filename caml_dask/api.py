@@ -6,30 +6,25 @@ All three use the kernels and stages of the command.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import pyarrow.dataset as pa_dataset
-import shapely
 from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_array
 
-from caml_dask.atomic import fingerprint, read_json
-from caml_dask.errors import ConservationError, OutputError, StoreError, UsageError
+from caml_dask.errors import ConservationError, UsageError
 from caml_dask.executors.in_memory import analyse
-from caml_dask.executors.pending import units_by_stage
-from caml_dask.io.readers.in_memory import as_localizations
-from caml_dask.io.run_directory import Image, Run
-from caml_dask.io.store import DirectoryStore, MemoryStore
+from caml_dask.io.readers.in_memory import Localizations, as_localizations
+from caml_dask.io.run_directory import Image
+from caml_dask.io.store import MemoryStore
 from caml_dask.networks.trained import load
-from caml_dask.pipeline import CARRIED, LAST
+from caml_dask.pipeline import CARRIED
+from caml_dask.results import ImageResult, Images, RunResult, figures_in_words, open_run, outlines_of, warning_lines
 from caml_dask.schema import NO_CLUSTER
 from caml_dask.settings import ColumnMap, Settings, network_named
 from caml_dask.stages.measure import clusters_of
@@ -38,51 +33,97 @@ from caml_dask.stages.shared.measured import MeasuredClusters
 from caml_dask.stages.shared.work import Work, tile_size
 from caml_dask.stages.tables import LABELS, RESULT
 
+__all__ = [
+    "CAML",
+    "Analysis",
+    "AnalysisSettings",
+    "ImageResult",
+    "Images",
+    "Localizations",
+    "RunResult",
+    "analyze",
+    "open_run",
+]
+
 _LEAST_TILE = 20_000  # localizations; of smaller tiles the halos would be much of the work
 
 
-@dataclass(frozen=True)
+class AnalysisSettings(TypedDict, total=False):
+    """Settings that :func:`analyze` takes by name; what they mean is said in :class:`caml_dask.settings.Settings`."""
+
+    max_localizations: int | None
+    nonfinite: str
+    area_um2: float | None
+    min_points: int
+    any_extent: bool
+    save_features: bool
+
+
+@dataclass(frozen=True, repr=False)
 class Analysis:
-    """What an analysis in memory returns; the columns are those of schema.POINTS and schema.CLUSTERS.
+    """What an analysis in memory returns.
 
-    Clusters of 3D localizations have the columns of schema.CLUSTERS_3D.
-
-    points : a row a localization, in input order
-    clusters : a row a cluster, by cluster_id
-    outlines : (clusters,) shapely geometries in nm, in the order of `clusters`; None where a cluster spans no area; of
-        clusters in 3D as seen along z
-    summary : counts, percent clustered, clusters per um2, medians with IQR, warnings
+    Attributes
+    ----------
+    points : pandas.DataFrame
+        A row a localization, in input order; columns as of ``schema.POINTS``, then the input's own.
+    clusters : pandas.DataFrame
+        A row a cluster, by cluster_id; columns as of ``schema.CLUSTERS``, of 3D localizations ``schema.CLUSTERS_3D``.
+    outlines : pandas.Series
+        (clusters,) shapely geometries in nm, indexed by cluster_id; None where a cluster spans no area; of clusters in
+        3D as seen along z.
+    summary : dict
+        Counts, percent clustered, clusters per um2, medians with IQR, warnings.
     """
 
     points: pd.DataFrame
     clusters: pd.DataFrame
-    outlines: np.ndarray
+    outlines: pd.Series
     summary: dict[str, Any]
+
+    def __repr__(self) -> str:
+        lines = [f"Analysis by {self.summary['network']}: {figures_in_words(self.summary)}"]
+        lines += warning_lines(self.summary)
+        rows = f"{len(self.points):,} rows), .clusters ({len(self.clusters):,}), .outlines ({len(self.outlines):,}"
+        return "\n".join([*lines, f"  .points ({rows}), .summary"])
 
 
 def analyze(
-    localizations: Any,
+    localizations: Localizations,
     network: str | os.PathLike[str] = "XPILJZ",
     *,
     columns: ColumnMap | str | None = None,
     n_jobs: int | None = -1,
-    **settings: Any,
+    **settings: Unpack[AnalysisSettings],
 ) -> Analysis:
-    """Label, cluster, outline and measure localizations held in memory.
+    """Label, cluster, outline and measure the localizations of a file or in memory.
 
     Parameters
     ----------
-    localizations : (n, 2) array in nm, or (n, 3) where the network is 3D; or a pandas or Arrow table, whose own columns
-        are kept.
-    network : name of a network, or the folder of one of your own, as `caml-dask train --out` wrote it.
-    columns : which columns are the coordinates, such as ``"x=X,y=Y,unit=um"``, where the headers do not say.
-    n_jobs : threads, as scikit-learn counts them: -1 for one a core. Never changes a result.
-    settings : other fields of :class:`caml_dask.settings.Settings`, such as ``area_um2=`` or ``min_points=``.
+    localizations : path, array or table
+        The path of a file of one image; an (n, 2) array in nm, or (n, 3) where the network is 3D; or a table of pandas,
+        Arrow, polars or any other library with ``__arrow_c_stream__`` or ``__dataframe__``, whose own columns are kept.
+    network : str or path
+        Name of a network, or the folder of one of your own, as ``caml-dask train --out`` wrote it.
+    columns : str or ColumnMap, optional
+        Which columns are the coordinates, such as ``"x=X,y=Y,unit=um"``, where the headers do not say.
+    n_jobs : int, optional
+        Threads, as scikit-learn counts them: -1 for one a core. Never changes a result.
+    **settings
+        Other fields of :class:`caml_dask.settings.Settings`, such as ``area_um2=`` or ``min_points=``.
+
+    Returns
+    -------
+    Analysis
+        Points, clusters, outlines and summary.
 
     Raises
     ------
-    UsageError : an unknown setting, network or shape.
-    InputError : coordinates or units that are not known, or too few localizations for the network.
+    UsageError
+        An unknown setting, network, type or shape.
+    InputError
+        A file that cannot be read or holds several channels, coordinates or units that are not known, or too few
+        localizations for the network.
     """
     named = ColumnMap.of(columns)
     unknown = sorted(set(settings) - set(Settings.__dataclass_fields__))
@@ -97,7 +138,7 @@ def analyze(
     return Analysis(
         points=work.get(RESULT, 0).to_pandas(),
         clusters=pa.concat_tables(clusters.tables()).to_pandas(),
-        outlines=shapely.from_wkb(outlines["outline"].to_numpy()),
+        outlines=outlines_of(outlines),
         summary=summarise(work, clusters),
     )
 
@@ -148,7 +189,7 @@ class CAML(ClusterMixin, BaseEstimator):
         self.min_points = min_points
         self.max_localizations = max_localizations
 
-    def fit(self, X: Any, y: Any = None) -> CAML:
+    def fit(self, X: npt.ArrayLike, y: object = None) -> CAML:
         """Cluster localizations.
 
         Parameters
@@ -186,109 +227,3 @@ class CAML(ClusterMixin, BaseEstimator):
         self.labels_ = np.where(cluster == NO_CLUSTER, -1, np.searchsorted(found, cluster))
         self.n_features_in_ = points_nm.shape[1]
         return self
-
-
-@dataclass(frozen=True)
-class ImageResult:
-    """The results of one image of a run; a file that is not as the run left it is refused when it is read.
-
-    image_id : its name in the run
-    directory : where its files stand
-    summary : its part of summary.json
-    store : its done records
-    """
-
-    image_id: str
-    directory: Path
-    summary: Mapping[str, Any]
-    store: DirectoryStore
-
-    def points_in_batches(self, rows: int = 1 << 20) -> Iterator[pa.RecordBatch]:
-        """Points in input order, at most `rows` at a time: for images larger than memory."""
-        yield from self._points().to_batches(batch_size=rows)
-
-    @cached_property
-    def points(self) -> pd.DataFrame:
-        """All points, in input order."""
-        return self._points().to_table().to_pandas()
-
-    @cached_property
-    def clusters(self) -> pd.DataFrame:
-        """The measured clusters, by cluster_id."""
-        return self._dataset([self.directory / "clusters.parquet"]).to_table().to_pandas()
-
-    @cached_property
-    def outlines(self) -> np.ndarray:
-        """(clusters,) shapely geometries in nm, in the order of `clusters`; None where a cluster spans no area."""
-        table = self._dataset([self.directory / "outlines.parquet"]).to_table()
-        return shapely.from_wkb(table["geometry"].to_numpy())
-
-    def _points(self) -> pa_dataset.Dataset:
-        parts = self.directory / "points"
-        files = [parts / Path(name).name for name in self._stated if Path(name).parent.name == "points"]
-        return self._dataset(sorted(files) or [self.directory / "points.parquet"])
-
-    @cached_property
-    def _stated(self) -> dict[str, list[int | str]]:
-        """Size and digest of each file, as the done records state them."""
-        last = self.store.done(LAST.name, 0)
-        records = [self.store.done(stage, unit) for stage, unit in units_by_stage(last)] if last else []
-        return {name: file for record in records if record for name, file in record["files"].items()}
-
-    def _dataset(self, files: Sequence[Path]) -> pa_dataset.Dataset:
-        """Files as the run left them.
-
-        Raises
-        ------
-        StoreError : one that is missing, truncated or altered.
-        """
-        for path in files:
-            name = f"{self.image_id}/{path.relative_to(self.directory).as_posix()}"
-            if self._stated.get(name) != (found := fingerprint(path)) or found is None:
-                raise StoreError(f"{path} is missing or altered: make it again with --resume")
-        return pa_dataset.dataset(list(files))
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """A run read back.
-
-    directory : the run directory
-    summary : what summary.json holds
-    images : image_id to results, of the images that are done
-    failed : image_id to reason, of those that could not be analysed
-    """
-
-    directory: Path
-    summary: Mapping[str, Any]
-    images: Mapping[str, ImageResult]
-    failed: Mapping[str, str]
-
-
-def open_run(directory: Path | str) -> RunResult:
-    """Read back what ``caml-dask run`` left in a directory.
-
-    Raises
-    ------
-    OutputError : a directory that holds no run, or one that is not finished.
-    """
-    run = Run.open(Path(directory))
-    try:
-        summary = read_json(run.root / "summary.json")
-    except FileNotFoundError:
-        raise OutputError(f"{directory} holds a run that is not finished: continue it with --resume") from None
-    except ValueError as error:
-        raise StoreError(f"{run.root / 'summary.json'} is damaged ({error}): make it again with --resume") from None
-    done = {i["image_id"]: i for i in summary["images"] if i["status"] == "done"}
-    return RunResult(
-        run.root,
-        summary,
-        {
-            image.image_id: ImageResult(
-                image.image_id, run.outputs(image.image_id), done[image.image_id], run.store(image)
-            )
-            for image in run.images
-            if image.image_id in done
-        },
-        {i["image_id"]: i["reason"] for i in summary["images"] if i["status"] == "failed"},
-    )

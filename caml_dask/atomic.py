@@ -29,6 +29,7 @@ def publish(path: Path, write: Callable[[Path], object], lasting: bool = True) -
     ------
     DiskFullError : no room for it is left; a file that stood at `path` before still does.
     """
+    path = path.absolute()  # Arrow takes a relative name with a colon for a URI
     working = path.with_name(f".{path.name}.{uuid.uuid4().hex}.working")
     try:
         with room_for(path):

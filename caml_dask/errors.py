@@ -17,6 +17,12 @@ class OutputError(UsageError):
     """An output directory that is in use, or that holds another run."""
 
 
+class UnknownImageError(CamlError, KeyError):
+    """A run read back holds no image of this name or place, or several."""
+
+    __str__ = Exception.__str__  # a KeyError shows its message as a literal
+
+
 class DiskFullError(CamlError):
     """A file that does not fit on its disk any more; what was published before stands, and the run can be resumed."""
 

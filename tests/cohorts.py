@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -37,7 +38,9 @@ def screened(root: Path, items: Sequence[Mapping[str, str]], nights: int = 1, un
         folder = f"nights/2026110{night + 1}T021500"
         execute([Path(items[k]["path"]) for k in part], root / folder, Settings(), workers=0)
         whole = read_json(root / folder / "summary.json")
-        for k, entry in zip(part, whole.pop("images")):
+        entry_of = {entry["path"]: entry for entry in whole.pop("images")}
+        for k in part:
+            entry = entry_of[os.path.realpath(items[k]["path"])]
             factors = {name: value for name, value in items[k].items() if name != "path"}
             place = f"{folder}/{entry['image_id']}" if entry["status"] == "done" else ""
             entries.append({**entry, "folder": place, "factors": factors})

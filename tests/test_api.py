@@ -1,15 +1,30 @@
 from __future__ import annotations
 
+import csv
+import re
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import shapely
 from sklearn.base import clone
 from sklearn.cluster import DBSCAN
 from support import Threshold, TwoThresholds, simulated_table
 
 from caml_dask import CAML, analyze, open_run, read_localizations
-from caml_dask.errors import InputError, OutputError, StoreError, TooFewLocalizations, UsageError
+from caml_dask.api import Analysis, Images
+from caml_dask.errors import (
+    InputError,
+    OutputError,
+    StoreError,
+    TooFewLocalizations,
+    UnknownImageError,
+    UsageError,
+)
+from caml_dask.results import ImageResult, RunResult
+from caml_dask.runs.key_figures import key_figures
 from caml_dask.runs.session import execute
 from caml_dask.schema import CLUSTERS, CLUSTERS_3D
 from caml_dask.settings import Settings
@@ -134,6 +149,102 @@ def test_a_run_is_read_back(table, tmp_path):
         open_run(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def several(table, tmp_path_factory):
+    """A run of twelve images that are done, two of them of the same name, and one that failed."""
+    folder = tmp_path_factory.mktemp("several")
+    rows = table.read_text().splitlines(keepends=True)
+    for name in ("z/cell_10.csv", "y/cell_10.csv", *(f"z/field_{n}.csv" for n in range(1, 11))):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("".join(rows[:401]))
+    (folder / "z" / "bad.csv").touch()
+    execute([*(folder / "z").iterdir(), *(folder / "y").iterdir()], folder / "out", Settings(), workers=0)
+    return open_run(folder / "out")
+
+
+def test_images_are_found_by_id_stem_and_place(several):
+    images = several.images
+    assert isinstance(images, Mapping) and len(images) == 12
+    assert list(images)[:3] == ["0001_cell_10", "0003_cell_10", "0004_field_1"]
+    assert images[0] is images["0001_cell_10"] and images[-1] is images["field_10"] is images["0013_field_10"]
+    assert images[np.int64(2)] is images["field_1"] and [*images.values()][2] is images[2]
+    assert "field_2" in images and "field" not in images and 12 not in images and images.get("nothing") is None
+    assert images["field_10"].path.name == "field_10.csv"
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("cell_10", "2 images are of inputs called 'cell_10': use one of 0001_cell_10, 0003_cell_10"),
+        ("feild_3", "there is no image 'feild_3': did you mean 0006_field_3 or "),
+        ("0013_field_1", "did you mean 0013_field_10 or"),
+        ("quite else", "there is no image 'quite else': done are 0001_cell_10, .* and 7 more"),
+        ("0002_bad", "0002_bad could not be analysed: .*bad.csv: "),
+        (12, "no image has the place 12: places are 0 to 11"),
+        (1.5, "1.5 is of type float: name an image by its image_id, the stem of its input or its place"),
+    ],
+)
+def test_an_image_that_is_not_there_is_a_key_error_that_names_others(several, key, said):
+    with pytest.raises(KeyError) as caught:
+        several.images[key]
+    assert re.search(said, str(caught.value)), str(caught.value)
+    assert isinstance(caught.value, UnknownImageError)
+
+
+def test_results_print_short(several, xy):
+    analysis = analyze(xy)
+    shown = repr(analysis)
+    assert f"{len(xy):,} localizations" in shown and f"{len(analysis.clusters):,} clusters" in shown
+    whole = repr(several)
+    assert "12 of 13 images done, network XPILJZ" in whole and "[9] " in whole and "... and 2 more" in whole
+    assert "failed: 0002_bad: " in whole and "[10]" not in whole
+    image = repr(several.images[0])
+    assert image.startswith("ImageResult 0001_cell_10: 400 localizations, ") and "y/cell_10.csv" in image
+    assert repr(several.images).startswith("12 images\n  [0] 0001_cell_10: 400 localizations")
+    for text, lines in ((shown, 6), (whole, 16), (image, 8), (repr(several.images), 12)):
+        assert len(text) < 2500 and text.count("\n") <= lines and "DataFrame" not in text and "{" not in text
+
+
+def test_outlines_come_with_the_ids_of_their_clusters(several, xy):
+    for result in (analyze(xy), several.images[0]):
+        outlines = result.outlines
+        assert isinstance(outlines, pd.Series) and outlines.index.name == "cluster_id"
+        assert outlines.index.tolist() == result.clusters["cluster_id"].tolist() and len(outlines) > 3
+        members = result.points.groupby("cluster_id")[["x_nm", "y_nm"]].mean()
+        for cluster, outline in outlines.items():
+            assert outline.convex_hull.buffer(1).contains(shapely.Point(members.loc[cluster]))
+
+
+def test_public_types_are_named():
+    """No parameter and no result of what users call is Any, but for the values of summaries."""
+    named = [analyze, open_run, read_localizations, CAML.__init__, CAML.fit, Images.__getitem__]
+    for function in named:
+        assert "Any" not in str(function.__annotations__.values()), function
+    for made in (Analysis, ImageResult, RunResult):
+        fields = made.__dataclass_fields__.values()
+        assert not [field for field in fields if "Any" in str(field.type) and field.name != "summary"]
+
+
+def test_images_csv_has_the_key_figures(several):
+    with (several.directory / "images.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [
+        *("image_id", "path", "status", "reason", "localizations", "percent_clustered", "clusters"),
+        *("clusters_per_um2", "area_um2", "median_points_per_cluster", "median_area_nm2", "warnings"),
+    ]
+    assert [row["image_id"] for row in rows if row["localizations"] == ""] == ["0002_bad"]
+    for row in rows:
+        if row["status"] == "failed":
+            continue
+        summary, clusters = several.images[row["image_id"]].summary, several.images[row["image_id"]].clusters
+        assert int(row["localizations"]) == 400 and int(row["clusters"]) == len(clusters)
+        assert float(row["percent_clustered"]) == summary["percent_clustered"]
+        assert float(row["area_um2"]) == summary["area_um2"] and int(row["warnings"]) == len(summary["warnings"])
+        assert float(row["clusters_per_um2"]) == pytest.approx(len(clusters) / summary["area_um2"])
+        assert float(row["median_points_per_cluster"]) == clusters["n_localizations"].median()
+        assert float(row["median_area_nm2"]) == pytest.approx(clusters["area_nm2"].median())
+
+
 @pytest.mark.parametrize("name", ["points", "clusters", "outlines"])
 def test_a_damaged_result_is_refused_and_named(table, name, tmp_path):
     """And the others are read all the same; the summary is damaged last."""
@@ -227,3 +338,11 @@ def test_two_classes_have_no_summary_by_class(xy):
     fitted = CAML().fit(xy)
     assert "by_class" not in analyze(xy).summary
     assert np.array_equal(fitted.class_labels_ == 1, fitted.p_clustered_ > 0.5)
+
+
+def test_key_figures_of_volumes_of_nothing_and_beside_a_factor_of_the_same_name():
+    figures = {"localizations": 9, "percent_clustered": 0.0, "clusters": 0, "clusters_per_um2": None, "area_um2": 0.0}
+    done = {**figures, "status": "done", "medians": {"n_localizations": None, "volume_nm3": None}, "warnings": ["few"]}
+    names, rows = key_figures([done, {"status": "failed"}], taken=["clusters"])
+    assert names[2] == "measured_clusters" and names[-2:] == ["median_volume_nm3", "warnings"]
+    assert rows == [[9, 0.0, 0, "", 0.0, "", "", 1], [""] * 8]

@@ -20,13 +20,14 @@ LAYERS = [
     {"io", "networks", "overview"},
     {"stages", "pipeline"},
     {"executors"},
-    {"api", "runs"},
+    {"api", "results", "runs"},
     {"screening", "report", "evaluation"},
     {"cli", "__main__"},
 ]
 LAYER_OF = {package: layer for layer, packages in enumerate(LAYERS) for package in packages}
 SAME_LAYER = {
-    ("settings", "errors"), ("extras", "errors"), ("locks", "atomic"), ("pipeline", "stages"), ("runs", "api"),
+    ("settings", "errors"), ("extras", "errors"), ("locks", "atomic"), ("pipeline", "stages"),
+    ("api", "results"), ("runs", "api"), ("runs", "results"),
     ("report", "screening"), ("__main__", "cli"),
 }  # fmt: skip
 ONLY_IN = {

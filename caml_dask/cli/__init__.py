@@ -5,13 +5,24 @@ from __future__ import annotations
 import click
 
 from caml_dask import __version__
-from caml_dask.cli import analysis, cluster, laboratory, reporting, screening
+from caml_dask.cli import analysis, cluster, completion, laboratory, reporting, screening
+from caml_dask.cli.examples import with_examples
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Completion in your shell: caml-dask completion bash >> ~/.bashrc  (or zsh, fish; see its --help).",
+)
 @click.version_option(__version__, prog_name="caml-dask")
 def main() -> None:
-    """Cluster analysis of single-molecule localizations with neural networks (CAML)."""
+    """Cluster analysis of single-molecule localizations with neural networks (CAML).
+
+    \b
+    Start with:
+      caml-dask demo                       # a simulated cell, in a minute
+      caml-dask run cell_a.csv -o results  # your own data
+      caml-dask COMMAND --help             # options and examples
+    """
 
 
 for command in (
@@ -29,5 +40,6 @@ for command in (
     laboratory.train,
     laboratory.evaluate,
     reporting.report,
+    completion.completion,
 ):
-    main.add_command(command)
+    main.add_command(with_examples(command))

@@ -46,24 +46,31 @@ def run(
 ) -> int:
     """Label every localization of INPUTS, find their clusters, outline and measure them.
 
-    INPUTS are ThunderSTORM CSV, CAML tsv, delimited tables or Parquet; each file is an image, or one a channel.
+    INPUTS are files, folders, or patterns in quotes such as 'data/**/*.csv': ThunderSTORM CSV, CAML tsv, delimited
+    tables or Parquet. Each file is an image, or one a channel. A folder means the .csv, .tsv, .xls, .parquet and .pq
+    files in it and in its folders; hidden files and earlier results are left out.
+
+    Images are numbered by the order of their paths, however INPUTS are listed. A name that does not exist is refused
+    before anything is written; a file that cannot be read fails, and the others are analysed.
 
     Exit codes: 0 done, 2 usage, 3 some images failed, 4 all failed, no workers or no room,
     130 interrupted.
     """
     from caml_dask.executors.deployment.settings import chosen_deployment
     from caml_dask.runs.account import tell
+    from caml_dask.runs.inputs import inputs_of
     from caml_dask.runs.session import execute
 
     chosen = settings_of(columns, settings)
     where = chosen_deployment(deploy, workers)
-    outcome = execute(inputs, out, chosen, workers=workers, deployment=where, resume=resume, overwrite=overwrite)
+    files = inputs_of(inputs)
+    outcome = execute(files, out, chosen, workers=workers, deployment=where, resume=resume, overwrite=overwrite)
     click.echo(tell(outcome))
     return outcome.exit_code
 
 
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path), default=Path("caml_dask_demo"), show_default=True)
+@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("caml_dask_demo"), show_default=True)
 @WORKERS
 @DEBUG
 @guarded

@@ -21,37 +21,60 @@ from caml_dask.cli.options import (
     guarded,
     settings_of,
 )
+from caml_dask.errors import UsageError
 
 
 @click.command()
 @click.argument("inputs", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
-    "--deploy", type=click.Path(path_type=Path), required=True, help="TOML file of the deployment to be looked at."
+    "--deploy",
+    type=click.Path(path_type=Path),
+    help="TOML file of the deployment to be looked at.  [default: this machine]",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path(), help="Directory meant for the results.  [default: here]"
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    help="Directory meant for the results.  [default: here]",
 )
 @TILE
-@click.option("--ask", is_flag=True, help="Also submit one job, wait for it, and ask its worker.")
+@click.option("--ask", is_flag=True, help="Also submit one job of the deployment, wait for it, and ask its worker.")
 @DEBUG
 @guarded
-def doctor(inputs: tuple[Path, ...], deploy: Path, out: Path, max_localizations: int | None, ask: bool) -> int:
-    """Check a deployment before anything is queued: what would be submitted, memory, paths, versions, ports.
+def doctor(inputs: tuple[Path, ...], deploy: Path | None, out: Path, max_localizations: int | None, ask: bool) -> int:
+    """Check this machine, or a deployment before anything is queued.
 
-    INPUTS are those of the run that is meant.
+    Without --deploy: versions, memory, cores, disk, permissions, the place of compiled code, and a tiny run in this
+    process and on one worker, compared with its known result. With it: what would be submitted, memory, paths,
+    versions, ports.
+
+    INPUTS are those of the run that is meant: files, folders or patterns.
 
     Exit codes: 0 no problem, 2 a problem, or usage.
     """
     from caml_dask.executors.deployment.settings import Batch, load_deployment
-    from caml_dask.runs.doctor import PROBLEM, examine, job_script
+    from caml_dask.runs.doctor import PROBLEM, Finding, examine, job_script
+    from caml_dask.runs.inputs import inputs_of
+    from caml_dask.runs.self_check import examine_machine
     from caml_dask.settings import Settings
 
-    deployment = load_deployment(deploy)
-    findings = examine(deployment, inputs, out, Settings(max_localizations=max_localizations), ask)
-    click.echo("\n".join(map(str, findings)))
+    if ask and deploy is None:
+        raise UsageError("--ask asks a worker of a deployment: name the deployment with --deploy")
+    settings, files, found = Settings(max_localizations=max_localizations), list[Path](), list[Finding]()
+    deployment = None if deploy is None else load_deployment(deploy)
+    try:
+        files = inputs_of(inputs)
+    except UsageError as error:
+        found.append(Finding(PROBLEM, str(error)))
+    if deployment is None:
+        found += examine_machine(files, out, settings)
+    else:
+        found += examine(deployment, files, out, settings, ask)
+    click.echo("\n".join(map(str, found)))
     if isinstance(deployment, Batch):
         click.echo(f"\nWhat would be submitted:\n\n{job_script(deployment, out)}")
-    return USAGE if any(finding.grade == PROBLEM for finding in findings) else DONE
+    return USAGE if any(finding.grade == PROBLEM for finding in found) else DONE
 
 
 @click.command()
@@ -68,13 +91,16 @@ def plan(
 ) -> int:
     """Prepare a run of INPUTS for job arrays, and print the names of its stages, one a line.
 
+    INPUTS are files, folders or patterns, as of `run`.
+
     Each stage is then an array: `caml-dask unit STAGE INDEX --of N --out DIR` for INDEX 0 to N-1, begun when the one
     before it has ended; `caml-dask finish --out DIR` comes last. deploy/slurm_array.sh submits them all.
     """
+    from caml_dask.runs.inputs import inputs_of
     from caml_dask.runs.job_array import plan as plan_arrays
 
     chosen = settings_of(columns, settings)
-    click.echo("\n".join(plan_arrays(inputs, out, chosen, resume, overwrite)))
+    click.echo("\n".join(plan_arrays(inputs_of(inputs), out, chosen, resume, overwrite)))
     return DONE
 
 

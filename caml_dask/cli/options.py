@@ -30,6 +30,7 @@ EXIT_CODES = {
 }
 
 NETWORK = click.option(
+    "-n",
     "--network",
     default="XPILJZ",
     show_default=True,
@@ -38,11 +39,13 @@ NETWORK = click.option(
     + "; or a FOLDER that `caml-dask train --out FOLDER` wrote.",
 )
 WORKERS = click.option(
+    "-j",
     "--workers",
     type=click.IntRange(min=0),
     help="Worker processes of the embedded Dask cluster; 0 runs in this process.  [default: one a core]",
 )
 RUN_WORKERS = click.option(
+    "-j",
     "--workers",
     type=click.IntRange(min=0),
     help="Worker processes of the embedded Dask cluster; 0 runs in this process.  "
@@ -53,7 +56,7 @@ DEPLOY = click.option(
     type=click.Path(path_type=Path),
     help="TOML file that says where the workers come from: this machine, a scheduler, a batch system.",
 )
-OUT = click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory for the results.")
+OUT = click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Directory for the results.")
 TILE = click.option(
     "--max-localizations", type=int, help="Localizations a tile may hold: bounds memory, never changes a result."
 )
@@ -66,6 +69,13 @@ NONFINITE = click.option(
     show_default=True,
     type=click.Choice(["drop", "refuse"]),
     help="Rows with NaN or infinite coordinates: leave them out, with null results, or refuse the image.",
+)
+MIN_POINTS = click.option(
+    "--min-points",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Localizations that a cluster has at least.",
 )
 AREA = click.option("--area-um2", type=float, help="Area analysed.  [default: convex hull of the localizations]")
 EXTENT = click.option(
@@ -82,7 +92,15 @@ DEBUG = click.option("--debug", is_flag=True, help="Show tracebacks and debug me
 
 def ANALYSIS(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say how an image is analysed; :func:`settings_of` takes their values."""
-    for option in (EXTENT, AREA, NONFINITE, COLUMNS, TILE, NETWORK):  # the last one added comes first in the help
+    for option in (
+        EXTENT,
+        AREA,
+        NONFINITE,
+        COLUMNS,
+        TILE,
+        MIN_POINTS,
+        NETWORK,
+    ):  # the last one added comes first in the help
         command = option(command)
     return command
 

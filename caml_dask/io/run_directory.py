@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import platform
 import re
 import shutil
@@ -23,6 +24,8 @@ from caml_dask.settings import ColumnMap, Settings
 
 HIDDEN = ".run"
 REPORT_PAGE, REPORT_TABLES = "report.html", "report"  # what `caml-dask report` adds
+OUTPUT_MARKS = (HIDDEN, ".screen")
+"""Folders by which the directory of a run, or of a screening, is known."""
 FORMAT = 2
 """Of manifests and done records; it goes up where their names or meaning change."""
 _IMAGE_ID = re.compile(r"[0-9]{4,}_[A-Za-z0-9_-]+")
@@ -127,6 +130,11 @@ class Run:
                 f"{root} holds a run of caml_dask {made_by}, which this version cannot take up "
                 f"({error}): start anew with --overwrite"
             ) from None
+
+
+def is_output_directory(folder: Path) -> bool:
+    """Whether a folder is the directory of a run or of a screening."""
+    return any(os.path.isdir(folder / mark) for mark in OUTPUT_MARKS)  # noqa: PTH112 - it never raises
 
 
 def read_manifest(root: Path) -> dict[str, Any] | None:

@@ -40,7 +40,8 @@ def read_clusters(
         _refuse_altered(runs[folder.parent], folder, name)
     path = folder / "clusters.parquet"
     try:
-        table = pq.read_table(path, columns=[n for n in pq.read_schema(path).names if n in COLUMNS])
+        with path.open("rb") as file:  # of a relative name with a colon Arrow would make a URI
+            table = pq.read_table(file, columns=[n for n in pq.read_schema(file).names if n in COLUMNS])
     except (pa.ArrowException, OSError) as error:
         raise StoreError(f"{path} cannot be read ({error})") from None
     clusters = {n: np.asarray(table[n].to_numpy(zero_copy_only=False), dtype=np.float64) for n in table.column_names}

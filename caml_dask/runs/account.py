@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from caml_dask.results import figures_in_words
 from caml_dask.runs.session import Outcome
 
 _SHOWN = 20
@@ -24,13 +25,9 @@ def tell(outcome: Outcome) -> str:
 def _line(image: dict[str, Any]) -> str:
     if image["status"] != "done":
         return f"{image['image_id']}: failed: {image['reason']}"
-    rate = "-" if image["clusters_per_um2"] is None else f"{image['clusters_per_um2']:.2f}"
     size, unit = ("area", "nm2") if "area_nm2" in image["medians"] else ("volume", "nm3")
     median = image["medians"][f"{size}_{unit}"]
-    text = (
-        f"{image['image_id']}: {image['localizations']:,} localizations, {image['percent_clustered']:.1f} % clustered, "
-        f"{image['clusters']:,} clusters, {rate} per um2"
-    )
+    text = f"{image['image_id']}: {figures_in_words(image)}"
     if median is not None:
         text += f", median {size} {median['median']:,.0f} {unit}"
     return "\n".join([text, *(f"  warning: {warning}" for warning in image["warnings"])])

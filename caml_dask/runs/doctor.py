@@ -66,10 +66,10 @@ def examine(deployment: Deployment, inputs: Sequence[Path], out: Path, settings:
     ask : also submit one job of a batch system and ask its worker; a scheduler that stands is always asked.
     """
     paths = [*inputs, out, *(map(Path, deployment.shared) if isinstance(deployment, Batch) else ())]
-    found = list(_on_this_machine(paths, out, everywhere=not isinstance(deployment, Local)))
+    found = list(of_this_machine(paths, out, everywhere=not isinstance(deployment, Local)))
     need = needed_bytes(inputs, settings)
     if isinstance(deployment, Local):
-        found += _memory(_local_share(deployment), need)
+        found += memory_of(deployment, need)
     elif isinstance(deployment, Batch):
         found += _batch(deployment, out, need)
     if isinstance(deployment, Existing) or (ask and not any(finding.grade == PROBLEM for finding in found)):
@@ -94,7 +94,11 @@ def _job(deployment: Batch, out: Path) -> Job:
     return job_of(deployment, ONE_THREAD, out.absolute() / ".run")
 
 
-def _on_this_machine(paths: Sequence[Path], out: Path, everywhere: bool) -> Iterator[Finding]:
+def of_this_machine(paths: Sequence[Path], out: Path, everywhere: bool) -> Iterator[Finding]:
+    """Whether paths exist, and files can be written and locked where `out` is or will be.
+
+    everywhere : all nodes of a cluster must see the paths
+    """
     for path in paths:
         if path != out and not path.exists():
             yield Finding(PROBLEM, f"{path} does not exist")
@@ -134,6 +138,11 @@ def _local_share(deployment: Local) -> int:
     if deployment.memory is not None:
         return int(dask.utils.parse_bytes(deployment.memory))
     return int(MEMORY_LIMIT // (deployment.workers or cores()))
+
+
+def memory_of(deployment: Local, need: int) -> Iterator[Finding]:
+    """Whether each worker of this machine has the memory that the largest tile asks for."""
+    return _memory(_local_share(deployment), need)
 
 
 def _memory(has: int, need: int) -> Iterator[Finding]:

@@ -24,6 +24,8 @@ from caml_dask.io.readers.sources import list_channels
 from caml_dask.io.run_directory import HIDDEN, Image, Run, describe, image_ids, locked, prepare, refuse_standing
 from caml_dask.networks.trained import load
 from caml_dask.pipeline import LAST, STAGES
+from caml_dask.runs.inputs import in_order
+from caml_dask.runs.key_figures import key_figures
 from caml_dask.runs.progress import observer
 from caml_dask.settings import ColumnMap, Settings
 
@@ -64,7 +66,7 @@ def execute(
 
     Parameters
     ----------
-    inputs : files; each is an image, or one a channel.
+    inputs : files in any order; each is an image, or one a channel. They are numbered in the order of their paths.
     out : the run directory.
     workers : worker processes of an embedded Dask cluster; 0 runs everything in this process, without Dask. None is one
         a core, or 0 for inputs so small that a cluster takes longer to start than they take.
@@ -85,7 +87,7 @@ def begun(inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, o
     """A run started, or the one that stands taken up; its directory is held while the context lasts."""
     if resume and overwrite:
         raise UsageError("--resume continues a run and --overwrite removes it: give one of them")
-    inputs = [path.resolve() for path in inputs]
+    inputs = in_order(inputs)
     _check_inputs(inputs, out.resolve(), overwrite)
     load(settings.network)  # refused before anything is written
     with locked(out):
@@ -141,16 +143,17 @@ def channels_of(path: Path, columns: ColumnMap) -> list[str | None]:
 
 
 def write_summary(run: Run, failed: Mapping[str, BaseException]) -> None:
-    """Write images.csv and summary.json."""
-    rows = [["image_id", "path", "status", "reason"]]
+    """Write images.csv, with the key figures of each image, and summary.json."""
     images: list[dict[str, Any]] = []
     for image in run.images:
         error = failed.get(image.image_id)
-        status = "done" if error is None else "failed"
-        rows.append([image.image_id, str(image.path), status, "" if error is None else str(error)])
         entry: dict[str, Any] = {"image_id": image.image_id, "path": str(image.path), "channel": image.channel}
-        entry["status"] = status
+        entry["status"] = "done" if error is None else "failed"
         images.append(entry | ({"reason": str(error)} if error is not None else summary_of(run, image)))
+    names, figures = key_figures(images)
+    rows: list[list[Any]] = [["image_id", "path", "status", "reason", *names]]
+    for entry, values in zip(images, figures):
+        rows.append([entry["image_id"], entry["path"], entry["status"], entry.get("reason", ""), *values])
     publish_text(run.root / "images.csv", csv_text(rows))
     publish_json(run.root / "summary.json", {**made_with(run.manifest), "images": images}, indent=1)
 

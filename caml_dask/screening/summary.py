@@ -13,6 +13,7 @@ from typing import Any
 from caml_dask.atomic import publish_if_new, sealed
 from caml_dask.io.csv_text import csv_text
 from caml_dask.io.run_directory import Image
+from caml_dask.runs.key_figures import key_figures
 from caml_dask.runs.session import made_with, summary_of
 from caml_dask.screening.cohort import CHANNEL, FACTORS, Cohort
 from caml_dask.screening.ledger import Entry, Ledger
@@ -178,15 +179,16 @@ def _night(image: Mapping[str, Any]) -> str | None:
     return image["folder"].split("/")[1] if image["folder"] else None
 
 
-def _rows(factors: Sequence[str], images: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
+def _rows(factors: Sequence[str], images: Sequence[Mapping[str, Any]]) -> Iterator[list[Any]]:
     others = [name for name in factors if name not in FACTORS]
-    yield ["image_id", "path", *FACTORS, CHANNEL, *others, "status", "acknowledged", "reason", "folder"]
-    for image in images:
+    names, figures = key_figures(images, taken=factors)
+    yield ["image_id", "path", *FACTORS, CHANNEL, *others, "status", "acknowledged", "reason", "folder", *names]
+    for image, values in zip(images, figures, strict=True):
         of = image["factors"]
         about = [image["image_id"], image["path"], *(of[name] for name in FACTORS), image["channel"] or ""]
         known = "yes" if image["acknowledged"] else ""
         state = [image["status"], known, image.get("reason", ""), image["folder"]]
-        yield [*about, *(of[name] for name in others), *state]
+        yield [*about, *(of[name] for name in others), *state, *values]
 
 
 def _strict(value: Any) -> Any:

@@ -98,8 +98,8 @@ def test_a_reason_that_finds_no_room_is_no_other_failure(table, tmp_path, monkey
     with begun([tmp_path / "absent.csv", table], tmp_path / "out", TILED, resume=False, overwrite=False) as run:
         monkeypatch.setattr(rundir, "publish_text", full)
         failed = analyse(run, workers=0).failed
-        run.store(run.images[0]).fail("read", 0, "why")
-    assert list(failed) == ["0001_absent"] and isinstance(failed["0001_absent"], CamlError)
+        run.store(run.images[1]).fail("read", 0, "why")
+    assert list(failed) == ["0002_absent"] and isinstance(failed["0002_absent"], CamlError)
 
 
 def test_an_input_is_not_removed_with_the_run_it_lies_in(out):

@@ -6,13 +6,17 @@ import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 from caml_dask.cli import main
+from caml_dask.errors import WorkersError
 from caml_dask.executors.deployment.clusters import local_cluster
 from caml_dask.executors.deployment.settings import Batch, Existing, Local
+from caml_dask.runs import self_check
 from caml_dask.runs.doctor import OK, PROBLEM, WARNING, examine, needed_bytes
 from caml_dask.settings import Settings
 
@@ -110,3 +114,55 @@ def test_the_command_shows_the_job_and_says_by_its_exit_code_whether_it_may_be_q
     assert call(sound + 'interface = "nowhere0"\n').exit_code == 2
     incomplete = call('kind = "slurm"\n')
     assert incomplete.exit_code == 2 and "problem  dask-jobqueue cannot use the deployment" in incomplete.output
+
+
+def test_this_machine_is_checked_with_a_tiny_run(tmp_path):
+    told = CliRunner().invoke(main, ["doctor", "--out", str(tmp_path / "out")])
+    assert told.exit_code == 0, told.output
+    for said in ("caml_dask 0.", "numba 0", "compiled code is kept in", "can be written to", "cores can be used"):
+        assert f"ok       {said}" in told.output or said in told.output
+    assert told.output.count("gives 379 localizations, 11 clusters, 198 in clusters, as it should") == 2
+    assert "problem" not in told.output and not (tmp_path / "out").exists() and list(tmp_path.iterdir()) == []
+
+
+def test_faults_of_this_machine_are_problems(tmp_path, monkeypatch):
+    monkeypatch.setattr(self_check, "KNOWN", {**self_check.KNOWN, "clusters": 12})
+    monkeypatch.setattr(self_check, "_run", lambda table, out, workers, run=self_check._run: run(table, out, 0))
+    told = CliRunner().invoke(main, ["doctor", "missing.csv", "-o", "/proc/nowhere", "--max-localizations", "90000000"])
+    assert told.exit_code == 2
+    for said in (
+        "there is no file or folder missing.csv",
+        "/proc: no file can be written and locked there",
+        "choose a smaller --max-localizations",
+        "gives 379 localizations, 11 clusters, 198 in clusters; it should give 379, 12, 198: report this",
+    ):
+        assert f"problem  {said}" in told.output or said in told.output
+    assert told.output.count("\nproblem") + told.output.startswith("problem") == 5
+
+
+def test_a_difference_between_a_worker_and_this_process_is_a_problem(monkeypatch):
+    def run(table, out, workers):
+        return dict(self_check.KNOWN), pd.DataFrame({"label": [workers]})
+
+    monkeypatch.setattr(self_check, "_run", run)
+    grades = [finding.grade for finding in self_check._tiny_run()]
+    assert grades == [OK, OK, PROBLEM]
+
+
+def test_a_tiny_run_that_fails_is_a_problem(monkeypatch):
+    def run(table, out, workers):
+        raise WorkersError("no worker came")
+
+    monkeypatch.setattr(self_check, "_run", run)
+    assert [finding.grade for finding in self_check._tiny_run()] == [PROBLEM, PROBLEM]
+
+
+def test_too_little_room_is_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setattr(self_check.shutil, "disk_usage", lambda path: SimpleNamespace(free=1 << 20))
+    (finding,) = self_check._disk([], tmp_path / "out")
+    assert finding.grade == WARNING and "the run may need 1.0 GiB" in finding.text
+
+
+def test_workers_are_asked_of_a_deployment_alone():
+    refused = CliRunner().invoke(main, ["doctor", "--ask"])
+    assert refused.exit_code == 2 and "name the deployment with --deploy" in refused.output

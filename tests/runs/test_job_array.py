@@ -106,7 +106,7 @@ def test_an_image_that_fails_is_named_with_its_reason(table, tmp_path):
     assert arrays(out, stages) == 1
     outcome = finish(out)
     assert outcome.exit_code == 3
-    assert str(bad) in str(outcome.failed["0001_bad"])
+    assert str(bad) in str(outcome.failed["0002_bad"])
 
 
 def test_arrays_and_a_driver_keep_out_of_each_others_way(table, tmp_path):

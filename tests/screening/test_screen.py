@@ -19,9 +19,10 @@ import pytest
 from click.testing import CliRunner
 from support import done_records, result_tables, simulated_table
 
-from caml_dask.atomic import fingerprint
+from caml_dask import open_run
+from caml_dask.atomic import fingerprint, publish_json
 from caml_dask.cli import main
-from caml_dask.errors import OutputError, WorkersError
+from caml_dask.errors import OutputError, StoreError, WorkersError
 from caml_dask.executors.dask import DaskExecutor
 from caml_dask.executors.serial import SerialExecutor
 from caml_dask.io.run_directory import Run
@@ -32,6 +33,10 @@ from caml_dask.screening.screen import screen
 from caml_dask.screening.status import in_words, status_of
 from caml_dask.settings import Settings
 
+KEY_FIGURES = (
+    *("localizations", "percent_clustered", "clusters", "clusters_per_um2", "area_um2"),
+    *("median_points_per_cluster", "median_area_nm2", "warnings"),
+)
 IMAGES, BROKEN = 12, {"0011_bad", "0012_absent"}
 REASONS = ("bad.csv: no x and y column recognised", "absent.csv: there is no such file")
 
@@ -77,6 +82,27 @@ def summary(folder):
     return json.loads((folder / "out" / "summary.json").read_text(), parse_constant=pytest.fail)
 
 
+def test_a_screening_is_opened_whole(folder):
+    simulated_table(folder / "cell_new.csv", side_nm=2500.0, seed=20)
+    with (folder / "cohort.csv").open("a") as table:
+        table.write("cell_new.csv,naive,9,5\n")
+    call(folder)
+    assert len(nights(folder)) == 2
+    whole = open_run(folder / "out")
+    assert len(whole.images) == 11 and set(whole.failed) == BROKEN
+    assert whole.images["cell_new"].image_id == "0013_cell_new" and "11 of 13 images done" in repr(whole)
+    for image in whole.images.values():
+        assert len(image.points) == image.summary["rows"] and len(image.outlines) == image.summary["clusters"]
+    changed = summary(folder)
+    changed["images"][0]["folder"] = "../elsewhere/0001_cell_0"
+    publish_json(folder / "out" / "summary.json", {k: v for k, v in changed.items() if k != "seal"})
+    with pytest.raises(StoreError, match="is not in"):
+        open_run(folder / "out")
+    (folder / "out" / "summary.json").unlink()
+    with pytest.raises(OutputError, match="holds a screening that is not finished"):
+        open_run(folder / "out")
+
+
 def state(folder):
     """Every file of a screening but its ledger and lock, with the time it was written and its content."""
     files = [p for p in (folder / "out").rglob("*") if p.is_file() and ".screen" not in p.parts]
@@ -104,12 +130,18 @@ def test_broken_images_are_named_and_do_not_stop_the_others(made):
         "acknowledged",
         "reason",
         "folder",
+        *KEY_FIGURES,
     ]
     assert [row[1] for row in rows] == [str(folder / row[0]) for row in read(folder / "cohort.csv")[1:]]
     assert {row[0] for row in rows if row[6] == "failed"} == BROKEN
     assert all(reason in row[8] for reason, row in zip(REASONS, rows[10:]))
     found = summary(folder)
     assert [i["image_id"] for i in found["images"]] == [row[0] for row in rows]
+    figures = [dict(zip(KEY_FIGURES, row[10:])) for row in rows]
+    assert figures[10:] == [dict.fromkeys(KEY_FIGURES, "")] * 2
+    for of, entry in zip(figures[:10], found["images"]):
+        assert {name: float(of[name]) for name in KEY_FIGURES[:5]} == {name: entry[name] for name in KEY_FIGURES[:5]}
+        assert float(of["median_area_nm2"]) == entry["medians"]["area_nm2"]["median"]
     with pytest.raises(OutputError, match="or one of its nights, such as nights/"):
         Run.open(folder / "out")
     assert found["images"][3]["factors"] == {"condition": "naive", "replicate": "1", "dose": "5"}

@@ -98,8 +98,11 @@ def open_parquet(path: Path) -> ParquetReader:
 
 
 def _file(path: Path) -> parquet.ParquetFile:
-    # A file may be one row group larger than memory: read by pages, and not the group ahead.
-    return parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True)
+    # A file may be one row group larger than memory: read by pages, and not the group ahead. The path is absolute, for
+    # Arrow takes a relative one with a colon for a URI.
+    return parquet.ParquetFile(
+        path.absolute(), buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
+    )
 
 
 def _damaged(path: Path, error: BaseException) -> InputError:

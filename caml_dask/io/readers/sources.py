@@ -26,6 +26,8 @@ from caml_dask.schema import COORDINATES
 from caml_dask.settings import ColumnMap
 
 MAX_CHANNELS = 64
+SUFFIXES = (".csv", ".tsv", ".xls", ".parquet", ".pq")
+"""How files are named that are taken from a folder. Many a .txt beside them is a protocol or a note."""
 
 _READ_HERE = "read here are ThunderSTORM CSV, CAML tsv, delimited text and Parquet"
 _NO_MAP = ColumnMap()

@@ -1,0 +1,72 @@
+"""Examples, shown at the end of each command's help: the three that most users need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+
+EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "run": (
+        ("two cells, on all cores", "caml-dask run cell_a.csv cell_b.csv -o results"),
+        ("all tables of a folder, with another network", "caml-dask run data -o results -n 07VEJJ"),
+        ("columns that say no unit", "caml-dask run 'data/**/*.csv' -o results --columns x=X,y=Y,unit=um"),
+    ),
+    "demo": (
+        ("in a minute", "caml-dask demo"),
+        ("in one process, elsewhere", "caml-dask demo -j 0 -o /tmp/demo"),
+    ),
+    "screen": (
+        ("a table of the cohort", "caml-dask screen cohort.csv -o screening"),
+        ("conditions by folders", "caml-dask screen 'data/{condition}/{replicate}/*.csv' -o screening"),
+        ("a failure that is known", "caml-dask screen cohort.csv -o screening --acknowledge bad_cell.csv"),
+    ),
+    "status": (
+        ("of a run or a screening", "caml-dask status results"),
+        ("for programs", "caml-dask status screening --json"),
+    ),
+    "prune": (
+        ("which nights could go", "caml-dask prune screening"),
+        ("remove them", "caml-dask prune screening --yes"),
+    ),
+    "doctor": (
+        ("this machine", "caml-dask doctor"),
+        ("for some data and a place for the results", "caml-dask doctor data -o results"),
+        ("a cluster", "caml-dask doctor --deploy slurm.toml data -o results"),
+    ),
+    "plan": (("then `unit` in each task of each stage", "caml-dask plan data -o results"),),
+    "unit": (("the first of 50 tasks of a stage", "caml-dask unit classify 0 --of 50 -o results"),),
+    "finish": (("when all arrays have ended", "caml-dask finish -o results"),),
+    "networks": (
+        ("all of them", "caml-dask networks"),
+        ("the card of one", "caml-dask networks XPILJZ"),
+    ),
+    "simulate": (
+        ("the grids of scenarios", "caml-dask simulate"),
+        ("one field", "caml-dask simulate uniform-p20-r50-c50-d100 --out fields"),
+        ("ten fields as Parquet", "caml-dask simulate csr-d100 --out fields --replicates 10 --format parquet"),
+    ),
+    "train": (
+        ("as published", "caml-dask train XPILJZ --out mine --work work"),
+        ("another window", "caml-dask train XPILJZ --window 200 --out mine --work work"),
+        ("in minutes, to try it", "caml-dask train XPILJZ --samples 20000 --epochs 2 --out mine --work work"),
+    ),
+    "evaluate": (
+        ("all networks", "caml-dask evaluate -o evaluation"),
+        ("one, on two grids", "caml-dask evaluate XPILJZ -o evaluation --grids densities,csr"),
+        ("in seconds, to try it", "caml-dask evaluate XPILJZ -o evaluation --smoke"),
+    ),
+    "report": (
+        ("a run, with a table of its conditions", "caml-dask report results --cohort cohort.csv"),
+        ("a screening", "caml-dask report screening"),
+        ("another factor", "caml-dask report screening --by protein --within condition -o report"),
+    ),
+    "completion": (("of bash", "caml-dask completion bash >> ~/.bashrc"),),
+}
+
+
+def with_examples(command: click.Command) -> click.Command:
+    """The command, with its examples at the end of its help."""
+    lines = [line for about, call in EXAMPLES[command.name or ""] for line in (f"# {about}", call)]
+    command.epilog = "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+    return command

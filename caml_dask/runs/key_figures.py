@@ -1,0 +1,43 @@
+"""The key figures of images in images.csv, for who looks at many of them in a spreadsheet."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+_PLAIN = ("localizations", "percent_clustered", "clusters", "clusters_per_um2", "area_um2")
+_SIZES = ("area_nm2", "volume_nm3")
+
+
+def key_figures(
+    images: Sequence[Mapping[str, Any]], taken: Collection[str] = ()
+) -> tuple[list[str], list[list[float | int | str]]]:
+    """Names of the figures, and their values for each image.
+
+    Parameters
+    ----------
+    images : sequence of mapping
+        Entries of summary.json, with the key figures where their status is done.
+    taken : collection of str
+        Columns of the table that have a meaning already, such as factors of a cohort; a figure of such a name becomes
+        ``measured_<name>``.
+
+    Returns
+    -------
+    names, rows
+        localizations, percent_clustered, clusters, clusters_per_um2, area_um2 (of the image), the medians over its
+        clusters median_points_per_cluster and median_area_nm2 (median_volume_nm3 in 3D), and warnings, how many; "" for
+        what is not known.
+    """
+    done = [image for image in images if image["status"] == "done"]
+    size = _SIZES[1] if any(_SIZES[1] in image["medians"] for image in done) else _SIZES[0]
+    names = [*_PLAIN, "median_points_per_cluster", f"median_{size}", "warnings"]
+    nothing: list[float | int | str] = [""] * len(names)
+    rows = [_values(image, size) if image["status"] == "done" else nothing for image in images]
+    return [f"measured_{name}" if name in taken else name for name in names], rows
+
+
+def _values(image: Mapping[str, Any], size: str) -> list[float | int | str]:
+    medians = [(image["medians"].get(name) or {}).get("median") for name in ("n_localizations", size)]
+    found = [*(image[name] for name in _PLAIN), *medians, len(image["warnings"])]
+    return ["" if value is None else value for value in found]
