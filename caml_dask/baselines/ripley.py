@@ -26,14 +26,20 @@ class Ripley:
 
     Parameters
     ----------
-    r_max_nm : largest distance; at most half of the field's shorter side.
-    steps : distances, evenly spaced up to r_max_nm, and rings of the pair correlation.
-    bounds_nm : x from, y from, x to, y to of the field; None takes the bounding box of the localizations.
-    edge_correction : weigh pairs by translation.
+    r_max_nm : float
+        Largest distance in nm; at most half of the field's shorter side.
+    steps : int
+        Number of distances, evenly spaced up to `r_max_nm`, and of rings of the pair correlation.
+    bounds_nm : tuple of 4 float or None
+        Lowest x, lowest y, highest x and highest y of the field in nm; None takes the bounding box of the
+        localizations.
+    edge_correction : bool
+        Weigh pairs by translation.
 
     Raises
     ------
-    UsageError : a value out of its range.
+    UsageError
+        A value is out of its range.
     """
 
     r_max_nm: float = 500.0
@@ -52,13 +58,20 @@ class Ripley:
 
 @dataclass(frozen=True, eq=False)
 class RipleyCurves:
-    """What the field's pairs of localizations say.
+    """Curves of a field's pairs of localizations.
 
-    r_nm : (steps,) distances
-    k_nm2 : (steps,) K(r); pi r^2 under complete randomness
-    l_minus_r_nm : (steps,) sqrt(K / pi) - r; 0 under complete randomness
-    ring_nm : (steps,) middles of the rings between the distances
-    g : (steps,) pair correlation in the rings; 1 under complete randomness
+    Attributes
+    ----------
+    r_nm : (steps,) float64
+        Distances in nm.
+    k_nm2 : (steps,) float64
+        K(r) in nm2; pi r^2 under complete randomness.
+    l_minus_r_nm : (steps,) float64
+        sqrt(K / pi) - r in nm; 0 under complete randomness.
+    ring_nm : (steps,) float64
+        Middles of the rings between the distances, in nm.
+    g : (steps,) float64
+        Pair correlation in the rings; 1 under complete randomness.
     """
 
     r_nm: FloatArray
@@ -69,11 +82,25 @@ class RipleyCurves:
 
 
 def ripley(xy_nm: npt.ArrayLike, settings: Ripley) -> RipleyCurves:
-    """K(r), L(r) - r and g(r) of localizations (n, 2) in nm.
+    """K(r), L(r) - r and g(r) of a field.
+
+    Parameters
+    ----------
+    xy_nm : (n, 2) array_like of float
+        Coordinates in nm.
+    settings : Ripley
+        Distances, bounds and edge correction.
+
+    Returns
+    -------
+    RipleyCurves
+        The three curves.
 
     Raises
     ------
-    InputError : not (n, 2) finite coordinates, localizations outside the bounds, or a field narrower than 2 r_max.
+    InputError
+        The input is not (n, 2) finite coordinates of at least 2 localizations, some lie outside the bounds, or the
+        field is narrower than twice `r_max_nm`.
     """
     xy = checked(xy_nm, "Ripley's K", 2)
     low, high = _bounds(xy, settings)
