@@ -1,4 +1,4 @@
-"""What all methods ask of settings and localizations."""
+"""Checks of settings and localizations that all methods share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DBSCAN, as scikit-learn has it."""
+"""DBSCAN, by scikit-learn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HDBSCAN, as scikit-learn has it."""
+"""HDBSCAN, by scikit-learn."""
 
 from __future__ import annotations
 
