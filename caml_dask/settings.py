@@ -83,7 +83,8 @@ class ColumnMap:
     Raises
     ------
     UsageError
-        The map names too few coordinates, an unknown unit, or "px" without the size of a pixel.
+        The map names too few coordinates, an unknown unit, "px" without the size of a pixel, or a size that is not
+        positive.
     """
 
     x: str | None = None

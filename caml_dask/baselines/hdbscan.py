@@ -57,7 +57,8 @@ def hdbscan(xy_nm: npt.ArrayLike, settings: HDBSCAN) -> IntArray:
     Raises
     ------
     InputError
-        The input is not (n, 2) finite coordinates, or holds fewer than `min_samples` localizations.
+        The input is not (n, 2) finite coordinates, or holds fewer localizations than `min_samples` (`min_cluster_size`
+        where that is None), or fewer than 2.
     """
     from sklearn.cluster import HDBSCAN as Fitted
 

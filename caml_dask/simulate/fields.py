@@ -76,7 +76,7 @@ def simulate(scenario: AnyScenario, rng: np.random.Generator, *, cell: Cell | No
     Raises
     ------
     UsageError
-        The clusters do not fit the cell.
+        The clusters or fibers do not fit the cell or slab.
     """
     if isinstance(scenario, SlabScenario):
         members, numbers, centers, others = draw_slab(scenario, rng)
