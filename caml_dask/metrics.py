@@ -20,13 +20,20 @@ IntArray = npt.NDArray[np.int64]
 class ClassScores:
     """Agreement of clustered / non-clustered over n localizations; NaN where a class it needs is missing.
 
-    Parameters
+    Attributes
     ----------
-    accuracy : share of localizations with the true class.
-    balanced_accuracy : mean of the two classes' recall, over the classes present in the truth.
-    precision : of the localizations called clustered, the share that is.
-    recall : of the clustered localizations, the share called so.
-    f1 : harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN).
+    accuracy : float
+        Share of localizations with the true class, 0 to 1.
+    balanced_accuracy : float
+        Mean recall of the two classes, over the classes present in the truth, 0 to 1.
+    precision : float
+        Share of the localizations called clustered that are clustered, 0 to 1.
+    recall : float
+        Share of the clustered localizations that are called clustered, 0 to 1.
+    f1 : float
+        Harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN), 0 to 1.
+    n : int
+        Number of localizations.
     """
 
     accuracy: float
@@ -39,7 +46,25 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class ClusterScores:
-    """Agreement of cluster ids over n localizations; see `cluster_scores` for the definitions."""
+    """Agreement of cluster ids over n localizations.
+
+    Attributes
+    ----------
+    ari : float
+        Adjusted Rand index over all localizations, at most 1. Those of no cluster form one class of their own.
+    ari_truly_clustered : float
+        The same over the localizations that the truth puts in a cluster; NaN where there are none. Clusters found in
+        the background cost nothing; clustered localizations that were missed form one class of their own. That class
+        weighs more where there are more clusters, so compare fields of one size.
+    ari_clustered : float
+        The same over the localizations that both put in a cluster; NaN where there are none. It measures only whether
+        clusters are merged or split, not whether they were found.
+    n_true, n_found : int
+        Numbers of clusters.
+    n_matched : int
+        Clusters that pair up one to one, each pair sharing more than half of its union's localizations. No cluster can
+        do so with two others (intersection over union > 0.5).
+    """
 
     ari: float
     ari_truly_clustered: float
@@ -51,7 +76,18 @@ class ClusterScores:
 
 @dataclass(frozen=True)
 class ClusterErrors:
-    """How far what is reported of clusters is from the truth, as (found - true) / true; see `cluster_errors`."""
+    """Relative errors of what an analysis reports of clusters, each (found - true) / true.
+
+    Attributes
+    ----------
+    clusters_per_um2 : float
+        Error of the number of clusters, both on the same area; NaN where the truth has none.
+    points_per_cluster : float
+        Error of the mean number of members; NaN where either has no clusters.
+    area : float
+        Error of the mean area inside the convex hull of the members; NaN where either has no clusters, or the truth no
+        area. The hull is measured alike for all methods and for the truth.
+    """
 
     clusters_per_um2: float
     points_per_cluster: float
@@ -60,14 +96,18 @@ class ClusterErrors:
 
 @dataclass(frozen=True)
 class Rates:
-    """Rates of a confusion matrix of c classes; NaN of a class that has nothing to count.
+    """Rates of a confusion matrix of c classes, 0 to 1; NaN for a class that has nothing to count.
 
-    Parameters
+    Attributes
     ----------
-    accuracy : share of localizations with the true class.
-    precision : (c,) float64, of the localizations called so, the share that is.
-    recall : (c,) float64, of the localizations that are so, the share called so.
-    f1 : (c,) float64, harmonic mean of the two, 2 TP / (2 TP + FP + FN).
+    accuracy : float
+        Share of localizations with the true class.
+    precision : (c,) float64
+        Share of the localizations called by a class that belong to it.
+    recall : (c,) float64
+        Share of the localizations of a class that are called by it.
+    f1 : (c,) float64
+        Harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN).
     """
 
     accuracy: float
@@ -82,16 +122,37 @@ class Rates:
 
 
 def confusion(true: npt.ArrayLike, found: npt.ArrayLike, n_classes: int) -> IntArray:
-    """Counts of localizations, (classes, classes): rows the true class, columns the found one.
+    """Count localizations by their true and their found class.
 
-    true, found : (n,) classes from 0 to n_classes - 1
+    Parameters
+    ----------
+    true, found : (n,) array_like of int
+        Classes from 0 to n_classes - 1.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    (n_classes, n_classes) int64
+        Counts of localizations: rows are the true class, columns the found class.
     """
     pairs = np.asarray(true).astype(np.int64) * n_classes + np.asarray(found).astype(np.int64)
     return np.bincount(pairs, minlength=n_classes * n_classes).reshape(n_classes, n_classes)
 
 
 def rates(counts: IntArray) -> Rates:
-    """Rates of a confusion matrix, (c, c) with the truth in rows and at least one localization."""
+    """Accuracy, precision, recall and F1 of a confusion matrix.
+
+    Parameters
+    ----------
+    counts : (c, c) int64
+        Counts of localizations, the truth in rows, at least one in all.
+
+    Returns
+    -------
+    Rates
+        Rates of each class, and the accuracy over all.
+    """
     hits, true, called = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
     with np.errstate(invalid="ignore"):
         return Rates(float(hits.sum() / counts.sum()), hits / called, hits / true, 2 * hits / (true + called))
@@ -102,11 +163,18 @@ def class_scores(true: npt.ArrayLike, found: npt.ArrayLike) -> ClassScores:
 
     Parameters
     ----------
-    true, found : (n,) labels as in schema.POINTS, or booleans.
+    true, found : (n,) array_like of int or bool
+        Labels as in schema.POINTS, or whether a localization is clustered.
+
+    Returns
+    -------
+    ClassScores
+        The agreement; NaN throughout where there are no localizations.
 
     Raises
     ------
-    ValueError : labels of different lengths.
+    ValueError
+        The labels differ in length.
     """
     t, f = _pair(true, found)
     t, f = t != NON_CLUSTERED, f != NON_CLUSTERED
@@ -122,23 +190,18 @@ def cluster_scores(true: npt.ArrayLike, found: npt.ArrayLike) -> ClusterScores:
 
     Parameters
     ----------
-    true, found : (n,) cluster ids, -1 for localizations of no cluster.
+    true, found : (n,) array_like of int
+        Cluster ids, -1 for localizations of no cluster.
 
     Returns
     -------
-    ari : adjusted Rand index over all localizations, those of no cluster forming one class of their own.
-    ari_truly_clustered : the same over the localizations that the truth puts in a cluster; NaN where there are none.
-        What is found in the background costs nothing; what is missed of clusters is one class of its own. That class
-        weighs the more the more clusters there are, so compare fields of one size.
-    ari_clustered : the same over the localizations that both put in a cluster; NaN where there are none. It asks only
-        whether clusters are merged or split, not whether they were found.
-    n_true, n_found : numbers of clusters.
-    n_matched : clusters that pair up one to one, each holding more than half of their union's localizations
-        (intersection over union > 0.5, which no cluster can do with two others).
+    ClusterScores
+        Adjusted Rand indices, and numbers of clusters.
 
     Raises
     ------
-    ValueError : ids of different lengths.
+    ValueError
+        The ids differ in length.
     """
     from sklearn.metrics import adjusted_rand_score
 
@@ -158,12 +221,20 @@ def hull_iou(xy_nm: npt.NDArray[np.float64], true: npt.ArrayLike, found: npt.Arr
 
     Parameters
     ----------
-    xy_nm : (n, 2) float64.
-    true, found : (n,) cluster ids, -1 for localizations of no cluster.
+    xy_nm : (n, 2) float64
+        Coordinates in nm.
+    true, found : (n,) array_like of int
+        Cluster ids, -1 for localizations of no cluster.
 
     Returns
     -------
-    0 to 1; NaN where neither has any area.
+    float
+        0 to 1; NaN where neither has any area.
+
+    Raises
+    ------
+    ValueError
+        The ids differ in length.
     """
     t, f = _pair(true, found)
     hulls_true, hulls_found = _hulls(xy_nm, t), _hulls(xy_nm, f)
@@ -172,23 +243,24 @@ def hull_iou(xy_nm: npt.NDArray[np.float64], true: npt.ArrayLike, found: npt.Arr
 
 
 def cluster_errors(xy_nm: npt.NDArray[np.float64], true: npt.ArrayLike, found: npt.ArrayLike) -> ClusterErrors:
-    """Relative errors of what is reported of clusters.
+    """Relative errors of the density, size and area of clusters.
 
     Parameters
     ----------
-    xy_nm : (n, 2) float64.
-    true, found : (n,) cluster ids, -1 for localizations of no cluster.
+    xy_nm : (n, 2) float64
+        Coordinates in nm.
+    true, found : (n,) array_like of int
+        Cluster ids, -1 for localizations of no cluster.
 
     Returns
     -------
-    clusters_per_um2 : of the number of clusters, both on the same area; NaN where there are none in truth.
-    points_per_cluster : of the mean number of members; NaN where either has no clusters.
-    area : of the mean area inside the convex hull of the members, which is measured alike for all methods and for the
-        truth; NaN where either has no clusters, or the truth no area.
+    ClusterErrors
+        The errors, each (found - true) / true.
 
     Raises
     ------
-    ValueError : ids of different lengths.
+    ValueError
+        The ids differ in length.
     """
     t, f = _pair(true, found)
     (n_true, points_true, area_true), (n_found, points_found, area_found) = (_means(xy_nm, ids) for ids in (t, f))

@@ -21,10 +21,16 @@ COORDINATES = ("x_nm", "y_nm", "z_nm")
 class Column:
     """One column of a table.
 
-    name : with its unit as suffix
-    type : Arrow's
-    meaning : in a few words
-    optional : whether it may be missing
+    Parameters
+    ----------
+    name : str
+        Name of the column, with its unit as suffix.
+    type : pyarrow.DataType
+        Arrow type of its values.
+    meaning : str
+        What a value means, in a few words.
+    optional : bool
+        Whether the table may lack the column.
     """
 
     name: str
@@ -110,17 +116,52 @@ CLUSTERS_3D = (
 
 
 def cluster_columns(dimensions: int) -> tuple[Column, ...]:
-    """Columns of the clusters of an image whose localizations have 2 or 3 coordinates."""
+    """Columns of the table of clusters.
+
+    Parameters
+    ----------
+    dimensions : int
+        Coordinates of a localization, 2 or 3.
+
+    Returns
+    -------
+    tuple of Column
+        `CLUSTERS_3D` for 3 coordinates, otherwise `CLUSTERS`.
+    """
     return CLUSTERS_3D if dimensions == 3 else CLUSTERS
 
 
 def descriptors(columns: tuple[Column, ...]) -> tuple[str, ...]:
-    """Names of the measures among the columns of clusters: what a summary gives medians of."""
+    """Names of the measures among the columns of clusters, of which a summary gives medians.
+
+    Parameters
+    ----------
+    columns : tuple of Column
+        Columns of clusters, in 2D or 3D.
+
+    Returns
+    -------
+    tuple of str
+        Names of the floating-point columns, centroids left out.
+    """
     return tuple(c.name for c in columns if pa.types.is_floating(c.type) and not c.name.startswith("centroid"))
 
 
 def arrow_schema(columns: tuple[Column, ...], *, leave_out: tuple[str, ...] = ()) -> pa.Schema:
-    """The Arrow schema of `columns`, each field's metadata carrying its meaning."""
+    """The Arrow schema of columns; the metadata of each field carries its meaning.
+
+    Parameters
+    ----------
+    columns : tuple of Column
+        Columns in the order of the schema.
+    leave_out : tuple of str
+        Names of columns that the schema lacks.
+
+    Returns
+    -------
+    pyarrow.Schema
+        One field a column.
+    """
     return pa.schema(
         [pa.field(c.name, c.type, metadata={"meaning": c.meaning}) for c in columns if c.name not in leave_out]
     )

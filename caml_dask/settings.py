@@ -37,12 +37,19 @@ def network_named(network: str | os.PathLike[str]) -> str:
 
     Parameters
     ----------
-    network : a code or alias in any case; or a path, known by its separator or because it exists. Another text is
-        returned as it is, and refused when the network is loaded.
+    network : str or Path
+        A code or alias in any case, or a path. A text is a path where it has a separator or names an existing file.
+        Any other text is returned unchanged, and rejected when the network is loaded.
+
+    Returns
+    -------
+    str
+        The published code, the absolute path, or the unknown text.
 
     Raises
     ------
-    UsageError : neither a text nor a path.
+    UsageError
+        The value is neither a text nor a path.
     """
     if not isinstance(network, str | os.PathLike):
         raise UsageError(
@@ -64,10 +71,20 @@ class ColumnMap:
 
     Parameters
     ----------
-    x, y, z : names of the coordinate columns; None lets the reader find them by their headers.
-    unit : "nm", "um", "mm", "m" or "px"; None takes the unit from the header, and refuses where there is none.
-    pixel_nm : size of a pixel in nm; needed with "px".
-    channel : name of the column that tells channels apart; each channel becomes an image.
+    x, y, z : str or None
+        Names of the coordinate columns; None lets the reader find them by their headers.
+    unit : str or None
+        "nm", "um", "mm", "m" or "px"; None takes the unit from the header, and rejects a header without one.
+    pixel_nm : float or None
+        Size of a pixel in nm; needed with "px".
+    channel : str or None
+        Name of the column that holds the channel; each channel becomes an image.
+
+    Raises
+    ------
+    UsageError
+        The map names too few coordinates, an unknown unit, "px" without the size of a pixel, or a size that is not
+        positive.
     """
 
     x: str | None = None
@@ -91,11 +108,22 @@ class ColumnMap:
 
     @classmethod
     def of(cls, columns: Any) -> ColumnMap:
-        """A map that is one already, or its text (:meth:`parse`), or None for what the headers say.
+        """Take a column map in any form that the interface accepts.
+
+        Parameters
+        ----------
+        columns : ColumnMap or str or None
+            A map, its text (:meth:`parse`), or None, which reads the headers.
+
+        Returns
+        -------
+        ColumnMap
+            The map; an empty one for None.
 
         Raises
         ------
-        UsageError : anything else, or a text that cannot be used.
+        UsageError
+            The value is of another type, or its text cannot be used.
         """
         if isinstance(columns, str):
             return cls.parse(columns)
@@ -110,9 +138,20 @@ class ColumnMap:
     def parse(cls, text: str) -> ColumnMap:
         """Read ``x=...,y=...,z=...,unit=...,pixel_nm=...,channel=...`` as the command line takes it.
 
+        Parameters
+        ----------
+        text : str
+            Pairs of key and value, separated by commas; each key at most once.
+
+        Returns
+        -------
+        ColumnMap
+            The map that the text describes.
+
         Raises
         ------
-        UsageError : an unknown or repeated key, or a combination that names no unit or too few coordinates.
+        UsageError
+            A key is unknown or repeated, or the combination names no unit or too few coordinates.
         """
         found: dict[str, Any] = {}
         for part in text.split(","):
@@ -140,15 +179,28 @@ class Settings:
 
     Parameters
     ----------
-    network : name of a network that ships with the package, its code or alias in any case; or a folder that
+    network : str or Path
+        Name of a network that ships with the package, its code or alias in any case; or a folder that
         `caml-dask train --out` wrote. It is kept as its published code, or as an absolute path.
-    max_localizations : localizations a tile may hold; None chooses by the input's size. It never changes a result.
-    nonfinite : "drop" keeps rows with non-finite coordinates with null results; "refuse" fails the image.
-    area_um2 : area analysed; None takes the convex hull of the image's localizations.
-    min_points : smallest number of localizations in a cluster (DESIGN section 6).
-    any_extent : take coordinates that can hardly be nm (see SMALLEST_FIELD_NM).
-    save_features : also store the neighbor distances, as Zarr.
-    columns : which columns hold the coordinates.
+    max_localizations : int or None
+        Localizations a tile may hold; None chooses by the size of the input. It never changes a result.
+    nonfinite : str
+        "drop" keeps rows with non-finite coordinates with null results; "refuse" fails the image.
+    area_um2 : float or None
+        Area analyzed, in um2; None takes the convex hull of the image's localizations.
+    min_points : int
+        Smallest number of localizations in a cluster (DESIGN section 6).
+    any_extent : bool
+        Accept coordinates that can hardly be in nm, of a field under 500 nm or over 3 mm wide.
+    save_features : bool
+        Also store the neighbor distances, as Zarr.
+    columns : ColumnMap
+        Which columns hold the coordinates.
+
+    Raises
+    ------
+    UsageError
+        A value has the wrong type or lies out of its range.
     """
 
     network: str = "XPILJZ"
@@ -177,10 +229,22 @@ class Settings:
             raise UsageError(f"min_points {self.min_points}: a cluster has at least 1 localization")
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as they stand in a manifest."""
+        """The settings as plain values, as a manifest holds them.
+
+        Returns
+        -------
+        dict
+            Value by name; `columns` is a dict of its own.
+        """
         return asdict(self)
 
     def digest(self) -> str:
-        """BLAKE2b of the settings, 32 hexadecimal digits."""
+        """Digest of the settings; two runs with the same digest have the same settings.
+
+        Returns
+        -------
+        str
+            BLAKE2b of the settings, 32 hexadecimal digits.
+        """
         text = json.dumps(self.as_dict(), sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

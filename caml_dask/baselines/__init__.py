@@ -1,8 +1,8 @@
-"""Other methods of cluster analysis, to hold CAML against: one file a method.
+"""Other methods of cluster analysis, for comparison with CAML: one file a method.
 
-Each has a frozen dataclass of settings, with units in its fields' names, and one verb, ``labels = method(xy_nm,
-settings)``: (n, 2) float64 in nm to (n,) int64, clusters from 0 in the order of their first localizations, -1 for
-noise.
+Each has a frozen dataclass of settings, with units in the names of its fields, and a function
+``labels = method(xy_nm, settings)`` from (n, 2) float64 in nm to (n,) int64: clusters from 0 in the order of their
+first localizations, -1 for noise.
 """
 
 from __future__ import annotations

@@ -26,23 +26,35 @@ from caml_dask.errors import UsageError
 
 @dataclass(frozen=True)
 class Bayesian:
-    """Settings of the Bayesian analysis; proposals, background and concentration as published, the prior of sizes wide.
+    """Settings of the Bayesian analysis.
+
+    Proposals, background and concentration are as published; the prior of cluster sizes is wide.
 
     Parameters
     ----------
-    r_nm : radii that are tried: first, last, step.
-    threshold_nm : thresholds of L(r) that are tried: first, last, step.
-    background : prior probability that a localization belongs to no cluster.
-    concentration : of the Dirichlet process; the larger, the more clusters.
-    sigma_nm : standard deviations at which the prior of a cluster's is given, ascending.
-    sigma_weight : its relative density there, linear in between and 0 outside.
-    sigma_steps : standard deviations over which a cluster's likelihood is averaged.
-    uncertainty_nm : localization uncertainty, the same for all, that adds to a cluster's standard deviation.
-    time_limit_s : no proposal is begun after this time; None takes all the time it needs.
+    r_nm : tuple of 3 float
+        Radii to try, in nm: first, last, step.
+    threshold_nm : tuple of 3 float
+        Thresholds of L(r) to try, in nm: first, last, step.
+    background : float
+        Prior probability that a localization belongs to no cluster, above 0 and below 1.
+    concentration : float
+        Concentration of the Dirichlet process; a larger value gives more clusters.
+    sigma_nm : tuple of float
+        Standard deviations of a cluster, in nm and ascending, at which `sigma_weight` gives their prior.
+    sigma_weight : tuple of float
+        Relative prior density at each of `sigma_nm`, linear in between and 0 outside.
+    sigma_steps : int
+        Number of standard deviations over which a cluster's likelihood is averaged.
+    uncertainty_nm : float
+        Localization uncertainty in nm, the same for all, which adds to a cluster's standard deviation.
+    time_limit_s : float or None
+        Time in seconds after which no proposal is begun; None takes all the time it needs.
 
     Raises
     ------
-    UsageError : a value out of its range.
+    UsageError
+        A value is out of its range.
     """
 
     r_nm: tuple[float, float, float] = (10.0, 200.0, 5.0)
@@ -75,13 +87,21 @@ class Bayesian:
 
 @dataclass(frozen=True, eq=False)
 class BayesianResult:
-    """The best proposal of those that were scored.
+    """The best of the proposals that were scored.
 
-    labels : (n,) int64, -1 for noise
-    r_nm, threshold_nm : the proposal; NaN where nothing clustered was more probable than what was proposed
-    log_posterior : its score; scores of one field can be compared
-    scored, proposals : proposals that were scored, and all there are
-    finished : whether all were; if not, time_limit_s ran out, and `labels` is the best so far
+    Attributes
+    ----------
+    labels : (n,) int64
+        Clusters from 0, -1 for noise.
+    r_nm, threshold_nm : float
+        Radius and threshold of the proposal, in nm; NaN where no proposal was more probable than a field without
+        clusters.
+    log_posterior : float
+        Score of the proposal; scores of one field can be compared.
+    scored, proposals : int
+        Number of proposals that were scored, and of all proposals.
+    finished : bool
+        Whether all were scored. If not, `time_limit_s` ran out, and `labels` is the best so far.
     """
 
     labels: IntArray
@@ -94,23 +114,49 @@ class BayesianResult:
 
 
 def bayesian(xy_nm: npt.ArrayLike, settings: Bayesian) -> IntArray:
-    """Label localizations by the most probable proposal: (n, 2) in nm to (n,), -1 for noise.
+    """Label localizations by the most probable proposal.
 
-    Where the time runs out it is the best so far: `bayesian_search` tells.
+    Where the time runs out, the labels are the best so far; `bayesian_search` says whether it did.
+
+    Parameters
+    ----------
+    xy_nm : (n, 2) array_like of float
+        Coordinates in nm.
+    settings : Bayesian
+        The model and the proposals.
+
+    Returns
+    -------
+    (n,) int64
+        Clusters from 0 in the order of their first localizations, -1 for noise.
 
     Raises
     ------
-    InputError : not (n, 2) finite coordinates, or all of them on a line.
+    InputError
+        The input is not (n, 2) finite coordinates of at least 3 localizations, or all of them lie on a line.
     """
     return bayesian_search(xy_nm, settings).labels
 
 
 def bayesian_search(xy_nm: npt.ArrayLike, settings: Bayesian) -> BayesianResult:
-    """Score all proposals, radius by radius, until the time runs out; the best one.
+    """Score all proposals, radius by radius, until the time runs out.
+
+    Parameters
+    ----------
+    xy_nm : (n, 2) array_like of float
+        Coordinates in nm.
+    settings : Bayesian
+        The model and the proposals.
+
+    Returns
+    -------
+    BayesianResult
+        The best proposal, with its score.
 
     Raises
     ------
-    InputError : not (n, 2) finite coordinates, or all of them on a line.
+    InputError
+        The input is not (n, 2) finite coordinates of at least 3 localizations, or all of them lie on a line.
     """
     xy = checked(xy_nm, "the Bayesian analysis", 3)
     hull_area_nm2(xy)
@@ -142,8 +188,10 @@ class Posterior:
 
     Parameters
     ----------
-    xy : (n, 2) localizations, whose bounding box is the field.
-    settings : the model.
+    xy : (n, 2) float64
+        Localizations in nm, whose bounding box is the field.
+    settings : Bayesian
+        The model.
     """
 
     def __init__(self, xy: FloatArray, settings: Bayesian):
@@ -161,7 +209,18 @@ class Posterior:
             self._log_prior = np.log(prior * step / area)
 
     def score(self, cluster: IntArray) -> float:
-        """Log posterior of cluster ids (n,), -1 for background; clusters of one count as background."""
+        """Log posterior of cluster ids.
+
+        Parameters
+        ----------
+        cluster : (n,) int64
+            Ids from 0, -1 for background; clusters of one localization count as background.
+
+        Returns
+        -------
+        float
+            The score.
+        """
         from scipy.special import gammaln
 
         s = self._settings
@@ -240,7 +299,20 @@ def _forest(xy: FloatArray, l_nm: FloatArray, link_nm: float, ends: float) -> tu
 
 
 def wrapped_l_nm(xy: FloatArray, r: float) -> FloatArray:
-    """Local L(r) of localizations in their bounding box, whose opposite sides are joined: (n,) in nm."""
+    """Local L(r) of localizations in their bounding box, whose opposite sides are joined.
+
+    Parameters
+    ----------
+    xy : (n, 2) float64
+        Coordinates in nm.
+    r : float
+        Radius in nm.
+
+    Returns
+    -------
+    (n,) float64
+        L(r) in nm.
+    """
     from scipy.spatial import cKDTree
 
     low, sides = xy.min(axis=0), np.ptp(xy, axis=0)

@@ -1,4 +1,4 @@
-"""What all methods ask of settings and localizations."""
+"""Checks of settings and localizations that all methods share."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ IntArray = npt.NDArray[np.int64]
 
 
 def positive(**settings: float) -> None:
-    """Refuse settings that are not finite numbers above 0.
+    """Reject settings that are not finite numbers above 0.
+
+    Parameters
+    ----------
+    **settings : float
+        Values by the names that the error gives.
 
     Raises
     ------
-    UsageError : the first one that is not.
+    UsageError
+        A value is not; the error names the first one.
     """
     for name, value in settings.items():
         if not 0 < value < math.inf:
@@ -26,11 +32,19 @@ def positive(**settings: float) -> None:
 
 
 def at_least(least: float, **settings: float) -> None:
-    """Refuse settings below a least value.
+    """Reject settings below a least value.
+
+    Parameters
+    ----------
+    least : float
+        Least value allowed.
+    **settings : float
+        Values by the names that the error gives.
 
     Raises
     ------
-    UsageError : the first one that is, or that is not finite.
+    UsageError
+        A value is below it or not finite; the error names the first one.
     """
     for name, value in settings.items():
         if not least <= value < math.inf:
@@ -38,11 +52,26 @@ def at_least(least: float, **settings: float) -> None:
 
 
 def checked(xy_nm: npt.ArrayLike, method: str, least: int) -> FloatArray:
-    """Localizations as (n, 2) float64.
+    """Localizations as a contiguous array, after a check.
+
+    Parameters
+    ----------
+    xy_nm : (n, 2) array_like of float
+        Coordinates in nm.
+    method : str
+        Name of the method, for the error.
+    least : int
+        Number of localizations that the method needs.
+
+    Returns
+    -------
+    (n, 2) float64
+        Coordinates in nm.
 
     Raises
     ------
-    InputError : another shape, coordinates that are not finite, or fewer than `least` localizations.
+    InputError
+        The shape is another, coordinates are not finite, or there are fewer than `least` localizations.
     """
     xy = np.ascontiguousarray(xy_nm, dtype=np.float64)
     if xy.ndim != 2 or xy.shape[1] != 2:
@@ -56,11 +85,22 @@ def checked(xy_nm: npt.ArrayLike, method: str, least: int) -> FloatArray:
 
 
 def hull_area_nm2(xy: FloatArray) -> float:
-    """Area of the convex hull of the localizations, (n, 2), in nm2.
+    """Area of the convex hull of the localizations.
+
+    Parameters
+    ----------
+    xy : (n, 2) float64
+        Coordinates in nm.
+
+    Returns
+    -------
+    float
+        Area in nm2.
 
     Raises
     ------
-    InputError : localizations on a line, which span no area.
+    InputError
+        The localizations lie on a line, which spans no area.
     """
     from scipy.spatial import ConvexHull, QhullError
 
@@ -71,21 +111,42 @@ def hull_area_nm2(xy: FloatArray) -> float:
 
 
 def field_area_nm2(xy: FloatArray, area_um2: float | None) -> float:
-    """Area of the field in nm2: the one given, or that of the convex hull of the localizations, (n, 2).
+    """Area of the field: the one given, or that of the convex hull of the localizations.
+
+    Parameters
+    ----------
+    xy : (n, 2) float64
+        Coordinates in nm.
+    area_um2 : float or None
+        Area in um2; None takes the convex hull.
+
+    Returns
+    -------
+    float
+        Area in nm2.
 
     Raises
     ------
-    InputError : none given, and localizations on a line.
+    InputError
+        No area is given, and the localizations lie on a line.
     """
     return hull_area_nm2(xy) if area_um2 is None else 1e6 * area_um2
 
 
 def numbered(cluster: IntArray, min_points: int) -> IntArray:
-    """Clusters renumbered from 0 by their first localizations; those under `min_points` become noise.
+    """Renumber clusters from 0 by their first localizations; those under `min_points` become noise.
 
     Parameters
     ----------
-    cluster : (n,) any ids >= 0, -1 for noise.
+    cluster : (n,) int64
+        Any ids >= 0, -1 for noise.
+    min_points : int
+        Localizations of the smallest cluster.
+
+    Returns
+    -------
+    (n,) int64
+        Clusters from 0, -1 for noise.
     """
     labels = np.full(len(cluster), -1, dtype=np.int64)
     rows = np.flatnonzero(cluster >= 0)

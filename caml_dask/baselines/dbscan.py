@@ -1,4 +1,4 @@
-"""DBSCAN, as scikit-learn has it."""
+"""DBSCAN, by scikit-learn."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ class DBSCAN:
 
     Parameters
     ----------
-    eps_nm : radius within which neighbors are counted and linked.
-    min_points : localizations within eps_nm, itself among them, that make one a core of a cluster.
+    eps_nm : float
+        Radius in nm within which neighbors are counted and linked.
+    min_points : int
+        Localizations within `eps_nm`, itself among them, that make one a core of a cluster.
 
     Raises
     ------
-    UsageError : a value out of its range.
+    UsageError
+        A value is out of its range.
     """
 
     eps_nm: float = 20.0
@@ -33,11 +36,24 @@ class DBSCAN:
 
 
 def dbscan(xy_nm: npt.ArrayLike, settings: DBSCAN) -> IntArray:
-    """Label localizations with DBSCAN: (n, 2) in nm to (n,), -1 for noise.
+    """Label localizations with DBSCAN.
+
+    Parameters
+    ----------
+    xy_nm : (n, 2) array_like of float
+        Coordinates in nm.
+    settings : DBSCAN
+        Radius and smallest neighborhood.
+
+    Returns
+    -------
+    (n,) int64
+        Clusters from 0 in the order of their first localizations, -1 for noise.
 
     Raises
     ------
-    InputError : not (n, 2) finite coordinates.
+    InputError
+        The input is not (n, 2) finite coordinates, or empty.
     """
     from sklearn.cluster import DBSCAN as Fitted
 

@@ -24,16 +24,22 @@ class GetisFranklin:
 
     Parameters
     ----------
-    r_nm : radius within which neighbors are counted.
-    threshold_nm : L(r) from which on a localization is clustered; r_nm is what complete randomness gives, and twice
-        that, the default, a neighborhood four times denser than the field.
-    link_nm : clustered localizations within this distance belong together; None takes r_nm.
-    min_points : localizations of the smallest cluster.
-    area_um2 : area of the field; None takes the convex hull of the localizations.
+    r_nm : float
+        Radius in nm within which neighbors are counted.
+    threshold_nm : float
+        L(r) in nm from which on a localization is clustered. Complete randomness gives `r_nm`; twice that, the
+        default, is a neighborhood four times denser than the field.
+    link_nm : float or None
+        Clustered localizations within this distance in nm belong together; None takes `r_nm`.
+    min_points : int
+        Localizations of the smallest cluster.
+    area_um2 : float or None
+        Area of the field in um2; None takes the convex hull of the localizations.
 
     Raises
     ------
-    UsageError : a value out of its range.
+    UsageError
+        A value is out of its range.
     """
 
     r_nm: float = 50.0
@@ -52,11 +58,26 @@ class GetisFranklin:
 
 
 def local_l_nm(xy_nm: npt.ArrayLike, r_nm: float, area_nm2: float) -> FloatArray:
-    """L(r) of each localization in nm: (n,), sqrt(area x neighbors within r / (pi (n - 1))).
+    """L(r) of each localization, sqrt(area x neighbors within r / (pi (n - 1))).
+
+    Parameters
+    ----------
+    xy_nm : (n, 2) array_like of float
+        Coordinates in nm.
+    r_nm : float
+        Radius in nm.
+    area_nm2 : float
+        Area of the field in nm2.
+
+    Returns
+    -------
+    (n,) float64
+        L(r) in nm.
 
     Raises
     ------
-    InputError : not (n, 2) finite coordinates, or fewer than 2.
+    InputError
+        The input is not (n, 2) finite coordinates of at least 2 localizations.
     """
     from scipy.spatial import cKDTree
 
@@ -66,11 +87,25 @@ def local_l_nm(xy_nm: npt.ArrayLike, r_nm: float, area_nm2: float) -> FloatArray
 
 
 def getis_franklin(xy_nm: npt.ArrayLike, settings: GetisFranklin) -> IntArray:
-    """Label localizations by their local L(r): (n, 2) in nm to (n,), -1 for noise.
+    """Label localizations by their local L(r).
+
+    Parameters
+    ----------
+    xy_nm : (n, 2) array_like of float
+        Coordinates in nm.
+    settings : GetisFranklin
+        Radius, threshold and links.
+
+    Returns
+    -------
+    (n,) int64
+        Clusters from 0 in the order of their first localizations, -1 for noise.
 
     Raises
     ------
-    InputError : not (n, 2) finite coordinates, or no area to speak of.
+    InputError
+        The input is not (n, 2) finite coordinates of at least 2 localizations; or no area is given, and they lie on a
+        line.
     """
     xy = checked(xy_nm, "Getis and Franklin's analysis", 2)
     area = field_area_nm2(xy, settings.area_um2)

@@ -15,13 +15,43 @@ MOST_PAIRS = 4_000_000
 
 
 def counts_within(tree: Any, xy: FloatArray, radius_nm: float) -> IntArray:
-    """Localizations of a k-d tree within `radius_nm` of each of (n, 2), itself not counted: (n,)."""
+    """Count the localizations of a tree within a radius of each localization, itself left out.
+
+    Parameters
+    ----------
+    tree : scipy.spatial.cKDTree
+        Tree that holds the localizations.
+    xy : (n, 2) float64
+        Coordinates in nm.
+    radius_nm : float
+        Radius in nm, closed.
+
+    Returns
+    -------
+    (n,) int64
+        Counts.
+    """
     found = tree.query_ball_point(xy, radius_nm, return_length=True)
     return np.asarray(found, dtype=np.int64) - 1
 
 
 def pairs_within(xy: FloatArray, radius_nm: float) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
-    """All pairs i < j of localizations within `radius_nm`, in blocks: indices (m,), (m,) and distances (m,)."""
+    """All pairs of localizations within a radius, each once, in blocks.
+
+    Parameters
+    ----------
+    xy : (n, 2) float64
+        Coordinates in nm.
+    radius_nm : float
+        Radius in nm, closed.
+
+    Yields
+    ------
+    i, j : (m,) int64
+        Indices of the pairs of a block, i < j.
+    distance : (m,) float64
+        Their distances in nm.
+    """
     from scipy.spatial import cKDTree
 
     if len(xy) < 2:
@@ -49,7 +79,20 @@ def _blocks(cost: IntArray) -> Iterator[tuple[int, int]]:
 
 
 def merge(component: IntArray, i: IntArray, j: IntArray) -> IntArray:
-    """Components (n,), numbered from 0, after the edges i - j (m,) are added."""
+    """Components after edges are added.
+
+    Parameters
+    ----------
+    component : (n,) int64
+        Component of each localization, from 0.
+    i, j : (m,) int64
+        Localizations at the ends of the edges.
+
+    Returns
+    -------
+    (n,) int64
+        Components, numbered from 0.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -60,7 +103,20 @@ def merge(component: IntArray, i: IntArray, j: IntArray) -> IntArray:
 
 
 def components_within(xy: FloatArray, radius_nm: float) -> IntArray:
-    """Components of the graph of localizations within `radius_nm` of one another: (n,), numbered from 0."""
+    """Components of the graph of localizations within a radius of one another.
+
+    Parameters
+    ----------
+    xy : (n, 2) float64
+        Coordinates in nm.
+    radius_nm : float
+        Radius in nm, closed.
+
+    Returns
+    -------
+    (n,) int64
+        Components, numbered from 0.
+    """
     component = np.arange(len(xy))
     for i, j, _ in pairs_within(xy, radius_nm):
         component = merge(component, i, j)
@@ -68,7 +124,20 @@ def components_within(xy: FloatArray, radius_nm: float) -> IntArray:
 
 
 def knn_distance_nm(xy: FloatArray, k: int) -> FloatArray:
-    """Distance of each localization to its k-th neighbor, itself not counted: (n,)."""
+    """Distance of each localization to its k-th neighbor, itself left out.
+
+    Parameters
+    ----------
+    xy : (n, 2) float64
+        Coordinates in nm.
+    k : int
+        Which neighbor, from 1.
+
+    Returns
+    -------
+    (n,) float64
+        Distances in nm.
+    """
     from scipy.spatial import cKDTree
 
     tree = cKDTree(xy)

@@ -1,4 +1,4 @@
-"""HDBSCAN, as scikit-learn has it."""
+"""HDBSCAN, by scikit-learn."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ class HDBSCAN:
 
     Parameters
     ----------
-    min_cluster_size : localizations of the smallest cluster.
-    min_samples : neighbor whose distance is a localization's core distance; None takes min_cluster_size.
-    leaf : take the leaves of the tree of clusters, which are small and alike, in place of the most stable ones.
+    min_cluster_size : int
+        Localizations of the smallest cluster.
+    min_samples : int or None
+        Neighbor whose distance is a localization's core distance; None takes `min_cluster_size`.
+    leaf : bool
+        Take the leaves of the tree of clusters, which are small and alike, in place of the most stable clusters.
 
     Raises
     ------
-    UsageError : a value out of its range.
+    UsageError
+        A value is out of its range.
     """
 
     min_cluster_size: int = 5
@@ -36,11 +40,25 @@ class HDBSCAN:
 
 
 def hdbscan(xy_nm: npt.ArrayLike, settings: HDBSCAN) -> IntArray:
-    """Label localizations with HDBSCAN: (n, 2) in nm to (n,), -1 for noise.
+    """Label localizations with HDBSCAN.
+
+    Parameters
+    ----------
+    xy_nm : (n, 2) array_like of float
+        Coordinates in nm.
+    settings : HDBSCAN
+        Smallest cluster and core neighbor.
+
+    Returns
+    -------
+    (n,) int64
+        Clusters from 0 in the order of their first localizations, -1 for noise.
 
     Raises
     ------
-    InputError : not (n, 2) finite coordinates, or fewer than min_samples localizations.
+    InputError
+        The input is not (n, 2) finite coordinates, or holds fewer localizations than `min_samples` (`min_cluster_size`
+        where that is None), or fewer than 2.
     """
     from sklearn.cluster import HDBSCAN as Fitted
 

@@ -23,15 +23,21 @@ class SRTesseler:
 
     Parameters
     ----------
-    density_factor : cells from this many times the field's mean density on are clustered.
-    rank : 1 takes the density over a cell and its neighbors, (1 + neighbors) / their areas; 0 over the cell alone.
-    min_points : localizations of the smallest cluster.
-    min_area_nm2 : area of the cells of the smallest cluster.
-    area_um2 : area of the field for its mean density; None takes the convex hull of the localizations.
+    density_factor : float
+        Cells at least this many times denser than the field on average are clustered.
+    rank : int
+        1 takes the density over a cell and its neighbors, (1 + neighbors) / their areas; 0 over the cell alone.
+    min_points : int
+        Localizations of the smallest cluster.
+    min_area_nm2 : float
+        Area of the cells of the smallest cluster, in nm2.
+    area_um2 : float or None
+        Area of the field in um2, for its mean density; None takes the convex hull of the localizations.
 
     Raises
     ------
-    UsageError : a value out of its range.
+    UsageError
+        A value is out of its range.
     """
 
     density_factor: float = 2.0
@@ -54,10 +60,16 @@ class SRTesseler:
 class Cells:
     """A Voronoi diagram within the bounding box.
 
-    site : (n,) the site of each localization; duplicates share one
-    n : (s,) localizations at a site
-    area_nm2 : (s,) area of its cell
-    neighbors : (m, 2) sites whose cells share a side within the box, each pair once
+    Attributes
+    ----------
+    site : (n,) int64
+        Site of each localization; duplicates share one.
+    n : (s,) int64
+        Localizations at each site.
+    area_nm2 : (s,) float64
+        Area of each cell, in nm2.
+    neighbors : (m, 2) int64
+        Sites whose cells share a side within the box, each pair once.
     """
 
     site: IntArray
@@ -67,11 +79,24 @@ class Cells:
 
 
 def sr_tesseler(xy_nm: npt.ArrayLike, settings: SRTesseler) -> IntArray:
-    """Label localizations by the density of their Voronoi cells: (n, 2) in nm to (n,), -1 for noise.
+    """Label localizations by the density of their Voronoi cells.
+
+    Parameters
+    ----------
+    xy_nm : (n, 2) array_like of float
+        Coordinates in nm.
+    settings : SRTesseler
+        Threshold of the density, and smallest cluster.
+
+    Returns
+    -------
+    (n,) int64
+        Clusters from 0 in the order of their first localizations, -1 for noise.
 
     Raises
     ------
-    InputError : not (n, 2) finite coordinates, or all of them on a line.
+    InputError
+        The input is not (n, 2) finite coordinates of at least 3 localizations, or all of them lie on a line.
     """
     xy = checked(xy_nm, "SR-Tesseler", 3)
     field_nm2 = field_area_nm2(xy, settings.area_um2)
@@ -90,11 +115,22 @@ def sr_tesseler(xy_nm: npt.ArrayLike, settings: SRTesseler) -> IntArray:
 
 
 def voronoi_cells(xy: FloatArray) -> Cells:
-    """The Voronoi diagram of localizations (n, 2), cut off at their bounding box.
+    """The Voronoi diagram of localizations, cut off at their bounding box.
+
+    Parameters
+    ----------
+    xy : (n, 2) float64
+        Coordinates in nm.
+
+    Returns
+    -------
+    Cells
+        Sites with their areas and neighbors.
 
     Raises
     ------
-    InputError : all on a line along an axis, so that the box has no area.
+    InputError
+        All localizations lie on a line along an axis, so that the box has no area.
     """
     from scipy.spatial import Voronoi
 

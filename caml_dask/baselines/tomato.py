@@ -27,16 +27,22 @@ class ToMATo:
 
     Parameters
     ----------
-    k : the density at a localization is k over the area of the disc that reaches its k-th neighbor.
-    link_nm : localizations within this distance are neighbors in the graph.
-    persistence_per_um2 : a peak that stands out of the saddle to a higher one by less than this is merged into it, and
-        one lower than this is noise with its slopes.
-    min_density_per_um2 : localizations of a lower density are noise from the start.
-    min_points : localizations of the smallest cluster.
+    k : int
+        The density at a localization is k over the area of the disc that reaches its k-th neighbor.
+    link_nm : float
+        Localizations within this distance in nm are neighbors in the graph.
+    persistence_per_um2 : float
+        A peak that rises above the saddle to a higher peak by less than this is merged into it; a peak lower than
+        this is noise with its slopes. In localizations per um2.
+    min_density_per_um2 : float
+        Localizations of a lower density are noise from the start.
+    min_points : int
+        Localizations of the smallest cluster.
 
     Raises
     ------
-    UsageError : a value out of its range.
+    UsageError
+        A value is out of its range.
     """
 
     k: int = 10
@@ -52,11 +58,24 @@ class ToMATo:
 
 
 def tomato(xy_nm: npt.ArrayLike, settings: ToMATo) -> IntArray:
-    """Label localizations by the persistent peaks of their density: (n, 2) in nm to (n,), -1 for noise.
+    """Label localizations by the persistent peaks of their density.
+
+    Parameters
+    ----------
+    xy_nm : (n, 2) array_like of float
+        Coordinates in nm.
+    settings : ToMATo
+        Density, graph and persistence.
+
+    Returns
+    -------
+    (n,) int64
+        Clusters from 0 in the order of their first localizations, -1 for noise.
 
     Raises
     ------
-    InputError : not (n, 2) finite coordinates, or k of them or fewer.
+    InputError
+        The input is not (n, 2) finite coordinates, or holds k localizations or fewer.
     """
     xy = checked(xy_nm, "ToMATo", settings.k + 1)
     density = knn_density_per_um2(xy, settings.k)
@@ -67,14 +86,43 @@ def tomato(xy_nm: npt.ArrayLike, settings: ToMATo) -> IntArray:
 
 
 def knn_density_per_um2(xy: FloatArray, k: int) -> FloatArray:
-    """k over the area of the disc that reaches the k-th neighbor, of each localization: (n,) per um2."""
+    """Density of each localization: k over the area of the disc that reaches its k-th neighbor.
+
+    Parameters
+    ----------
+    xy : (n, 2) float64
+        Coordinates in nm.
+    k : int
+        Which neighbor, from 1.
+
+    Returns
+    -------
+    (n,) float64
+        Localizations per um2.
+    """
     return k / (math.pi * (np.maximum(knn_distance_nm(xy, k), LEAST_NM) / 1e3) ** 2)
 
 
 def persistent(xy: FloatArray, density: FloatArray, link_nm: float, persistence: float) -> IntArray:
-    """The peak each localization belongs to, by index, -1 where it does not persist: (n,).
+    """The peak that each localization belongs to.
 
     Localizations are compared by (density, index), so that no two are level.
+
+    Parameters
+    ----------
+    xy : (n, 2) float64
+        Coordinates in nm.
+    density : (n,) float64
+        Density at each localization.
+    link_nm : float
+        Localizations within this distance in nm are neighbors.
+    persistence : float
+        Least height of a peak above the saddle to a higher one, in the unit of `density`.
+
+    Returns
+    -------
+    (n,) int64
+        Index of the peak; -1 where it does not persist.
     """
     rank = np.empty(len(xy), dtype=np.int64)
     rank[np.lexsort((np.arange(len(xy)), -density))] = np.arange(len(xy))

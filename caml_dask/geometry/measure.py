@@ -39,11 +39,21 @@ class _Shapes:
 
 @dataclass(frozen=True)
 class Shapes(_Shapes):
-    """What the members alone decide about c clusters: columns of schema.CLUSTERS, each of shape (c,).
+    """Measures of c clusters that their members alone decide: columns of schema.CLUSTERS, NaN for null.
 
-    Null values are NaN. `bounds_nm` is (c, 4), the outline's xmin, ymin, xmax, ymax; `outline` holds shapely
-    geometries in nm, None where b is 0. A Polygon in `outline` is a sampling: `area_nm2` and `perimeter_nm` are the
-    closed forms.
+    Attributes
+    ----------
+    n_localizations : (c,) int64
+        Members of each cluster.
+    bounds_nm : (c, 4) float64
+        xmin, ymin, xmax, ymax of each outline.
+    outline : (c,) object
+        shapely geometries in nm, None where b is 0. A Polygon samples the outline; `area_nm2` and `perimeter_nm` are
+        the closed forms.
+    area_nm2, perimeter_nm, circularity, elongation, orientation_deg : (c,) float64
+        As in schema.CLUSTERS.
+    radius_of_gyration_nm, mean_nn_nm, density_per_um2, centroid_x_nm, centroid_y_nm : (c,) float64
+        As in schema.CLUSTERS.
     """
 
     area_nm2: FloatArray
@@ -60,9 +70,22 @@ class Shapes(_Shapes):
 
 @dataclass(frozen=True)
 class Shapes3D(_Shapes):
-    """What the members alone decide about c clusters in 3D: columns of schema.CLUSTERS_3D, each of shape (c,).
+    """Measures of c clusters in 3D that their members alone decide: columns of schema.CLUSTERS_3D, NaN for null.
 
-    Null values are NaN. `bounds_nm` and `outline` are those of the members seen along z, as in :class:`Shapes`.
+    Attributes
+    ----------
+    n_localizations : (c,) int64
+        Members of each cluster.
+    bounds_nm : (c, 4) float64
+        xmin, ymin, xmax, ymax of the outline of the members seen along z.
+    outline : (c,) object
+        The outlines seen along z, as in :class:`Shapes`.
+    volume_nm3, projected_area_nm2, extent_x_nm, extent_y_nm, extent_z_nm, elongation : (c,) float64
+        As in schema.CLUSTERS_3D.
+    radius_of_gyration_nm, mean_nn_nm, density_per_um3 : (c,) float64
+        As in schema.CLUSTERS_3D.
+    centroid_x_nm, centroid_y_nm, centroid_z_nm : (c,) float64
+        As in schema.CLUSTERS_3D.
     """
 
     volume_nm3: FloatArray
@@ -87,16 +110,26 @@ def measure_clusters(xy_nm: FloatArray, nn_nm: FloatArray, starts: IntArray, b_n
 
     Parameters
     ----------
-    xy_nm : (m, 2) float64, members cluster by cluster.
-    nn_nm : (m,) float64, distance of each member to its nearest localization, of any cluster or none.
-    starts : (c + 1,) int64, members of cluster i are rows starts[i] to starts[i + 1]; none is empty.
-    b_nm : (c,) float64. Where it is 0 (duplicates only) area and perimeter are 0; outline, density and circularity
-        null.
+    xy_nm : (m, 2) float64
+        Coordinates of the members in nm, cluster by cluster.
+    nn_nm : (m,) float64
+        Distance of each member in nm to its nearest localization, of any cluster or none.
+    starts : (c + 1,) int64
+        Members of cluster i are rows starts[i] to starts[i + 1]; no cluster is empty.
+    b_nm : (c,) float64
+        b of each cluster in nm. Where it is 0 (duplicates only) area and perimeter are 0; outline, density and
+        circularity null.
+
+    Returns
+    -------
+    Shapes
+        Measures and outlines, in the order of the clusters.
 
     Raises
     ------
-    ValueError : shapes that do not fit together, an empty cluster, a coordinate, distance or b that is not finite, or
-        a negative distance or b.
+    ValueError
+        Shapes do not fit together, a cluster is empty, a coordinate, distance or b is not finite, or a distance or b
+        is negative.
     """
     xy_nm, nn_nm = np.asarray(xy_nm, np.float64), np.asarray(nn_nm, np.float64)
     starts, b_nm = np.asarray(starts, np.int64), np.asarray(b_nm, np.float64)
@@ -131,18 +164,30 @@ def measure_clusters_3d(xyz_nm: FloatArray, nn_nm: FloatArray, starts: IntArray,
     """Measure c clusters in 3D; the order of the members within a cluster changes no bit of any result.
 
     The volume is that of balls of radius 2b on the members, united, then eroded by b, to about 1 %
-    (:mod:`caml_dask.geometry.volume`); its voids are no part of it. The outline is that of the members seen along z, by
+    (:mod:`caml_dask.geometry.volume`), without its voids. The outline is that of the members seen along z, by
     :func:`measure_clusters`' rule with the same b.
 
     Parameters
     ----------
-    xyz_nm : (m, 3) float64, members cluster by cluster.
-    nn_nm, starts, b_nm : as :func:`measure_clusters` takes them. Where b is 0 (duplicates only) volume and projected
-        area are 0, outline and density null.
+    xyz_nm : (m, 3) float64
+        Coordinates of the members in nm, cluster by cluster.
+    nn_nm : (m,) float64
+        Distance of each member in nm to its nearest localization, of any cluster or none.
+    starts : (c + 1,) int64
+        Members of cluster i are rows starts[i] to starts[i + 1]; no cluster is empty.
+    b_nm : (c,) float64
+        b of each cluster in nm. Where it is 0 (duplicates only) volume and projected area are 0; outline and density
+        null.
+
+    Returns
+    -------
+    Shapes3D
+        Measures and outlines, in the order of the clusters.
 
     Raises
     ------
-    ValueError : as :func:`measure_clusters`.
+    ValueError
+        As :func:`measure_clusters`.
     """
     xyz_nm, nn_nm = np.asarray(xyz_nm, np.float64), np.asarray(nn_nm, np.float64)
     starts, b_nm = np.asarray(starts, np.int64), np.asarray(b_nm, np.float64)
@@ -179,9 +224,17 @@ def touches_border(bounds_nm: FloatArray, bbox_nm: FloatArray, b_nm: FloatArray)
 
     Parameters
     ----------
-    bounds_nm : (c, 4) xmin, ymin, xmax, ymax of the outlines.
-    bbox_nm : (4,) the same of all localizations of the image.
-    b_nm : (c,) float64.
+    bounds_nm : (c, 4) float64
+        xmin, ymin, xmax, ymax of the outlines, in nm.
+    bbox_nm : (4,) float64
+        The same of all localizations of the image.
+    b_nm : (c,) float64
+        b of each cluster, in nm.
+
+    Returns
+    -------
+    (c,) bool
+        True for a cluster at the border.
     """
     margin = 2.0 * np.asarray(b_nm)[:, None]
     low = bounds_nm[:, :2] - margin <= np.asarray(bbox_nm)[:2]
@@ -191,7 +244,18 @@ def touches_border(bounds_nm: FloatArray, bbox_nm: FloatArray, b_nm: FloatArray)
 
 
 def nearest_centroid_nm(centroids_nm: FloatArray) -> FloatArray:
-    """Distance from each of c centroids, (c, d), to the nearest other one, (c,) float64; NaN for a cluster alone."""
+    """Distance from each centroid to the nearest other one.
+
+    Parameters
+    ----------
+    centroids_nm : (c, d) float64
+        Centroids in nm; d is 2 or 3.
+
+    Returns
+    -------
+    (c,) float64
+        Distances in nm; NaN for a cluster alone.
+    """
     from scipy.spatial import cKDTree
 
     if len(centroids_nm) < 2:

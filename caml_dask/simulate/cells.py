@@ -20,13 +20,15 @@ OUTLINE_VERTICES = 1_000
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """A region that its center sees whole, bounded by a polygon.
+    """A region bounded by a polygon, all of which is visible from its center.
 
     Parameters
     ----------
     center_nm : (2,) float64
+        Center in nm.
     outline_nm : (m, 2) float64
-        Vertices, counter-clockwise at equal angles around the center from the direction of x, the first not repeated.
+        Vertices in nm, counter-clockwise at equal angles around the center from the direction of x, the first not
+        repeated.
     """
 
     center_nm: NDArray[np.float64]
@@ -34,15 +36,32 @@ class Cell:
 
     @property
     def area_um2(self) -> float:
-        """Area inside the polygon."""
+        """Area inside the polygon, in um2 (float)."""
         return float(self._triangles_nm2().sum() / 1e6)
 
     def polygon(self) -> shapely.Polygon:
-        """The outline as a shapely polygon, in nm."""
+        """The outline as a polygon.
+
+        Returns
+        -------
+        shapely.Polygon
+            The outline in nm.
+        """
         return shapely.Polygon(self.outline_nm)
 
     def contains(self, xy_nm: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which of `xy_nm`, (n, 2) float64, lie inside or on the outline: (n,) bool."""
+        """Which points lie inside or on the outline.
+
+        Parameters
+        ----------
+        xy_nm : (n, 2) float64
+            Points in nm.
+
+        Returns
+        -------
+        (n,) bool
+            True inside or on the outline.
+        """
         spoke = xy_nm - self.center_nm
         m = len(self.outline_nm)
         turn = np.arctan2(spoke[:, 1], spoke[:, 0]) / (2 * np.pi)
@@ -54,7 +73,20 @@ class Cell:
         return inside
 
     def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
-        """`n` points uniform in the cell: (n, 2) float64, nm."""
+        """Draw points uniform in the cell.
+
+        Parameters
+        ----------
+        n : int
+            Number of points.
+        rng : numpy.random.Generator
+            The only source of chance.
+
+        Returns
+        -------
+        (n, 2) float64
+            Points in nm.
+        """
         cumulative = np.cumsum(self._triangles_nm2())
         pick = np.searchsorted(cumulative, rng.random(n) * cumulative[-1], side="right")
         pick = np.minimum(pick, len(cumulative) - 1)
@@ -66,11 +98,26 @@ class Cell:
         return np.asarray(self.center_nm + u * a + v * b)
 
     def sample_shrunk(self, n: int, margin_nm: float, rng: np.random.Generator) -> NDArray[np.float64]:
-        """`n` points uniform among those farther than `margin_nm` from the outline: (n, 2) float64, nm.
+        """Draw points uniform among those farther than a margin from the outline.
+
+        Parameters
+        ----------
+        n : int
+            Number of points.
+        margin_nm : float
+            Distance to the outline in nm.
+        rng : numpy.random.Generator
+            The only source of chance.
+
+        Returns
+        -------
+        (n, 2) float64
+            Points in nm.
 
         Raises
         ------
-        UsageError : the cell is too small to hold such points.
+        UsageError
+            The cell is too small to hold such points.
         """
         shrunk = self.polygon().buffer(-margin_nm)
         if shrunk.is_empty:
@@ -108,9 +155,26 @@ def draw_cell(
     The outline passes 50 knots at equal angles, at radius `base_radius_nm` + U(0, 1) `roughness_nm`; between them the
     radius follows a periodic cubic spline of the angle, so that the outline never crosses itself.
 
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        The only source of chance.
+    base_radius_nm : float
+        Smallest radius of a knot in nm.
+    roughness_nm : float
+        Range of the knots' radii in nm.
+    field_nm : float
+        Side of the field in nm.
+
+    Returns
+    -------
+    Cell
+        The cell, centered at (field_nm / 2, field_nm / 2).
+
     Raises
     ------
-    UsageError : radii that are not positive or that reach beyond the field.
+    UsageError
+        The radii are not positive, or reach beyond the field.
     """
     if not (base_radius_nm > 0 <= roughness_nm and 2 * (base_radius_nm + roughness_nm) <= field_nm):
         raise UsageError(

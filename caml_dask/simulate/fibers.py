@@ -32,9 +32,12 @@ class Fiber:
 
     Parameters
     ----------
-    chain_nm : (v, 2) float64, vertices of its center line, 10 nm apart.
-    sigma_nm : standard deviation of its points across the line.
-    members_nm : (n, 2) float64, its points.
+    chain_nm : (v, 2) float64
+        Vertices of its center line in nm, at most 10 nm apart.
+    sigma_nm : float
+        Standard deviation of its points across the line, in nm.
+    members_nm : (n, 2) float64
+        Its points in nm.
     """
 
     chain_nm: NDArray[np.float64]
@@ -47,9 +50,24 @@ def draw_fibers(scenario: FiberScenario, cell: Cell, rng: np.random.Generator) -
 
     Center lines stay in the cell and may cross one another. A remainder of fewer than 10 points makes no fiber.
 
+    Parameters
+    ----------
+    scenario : FiberScenario
+        Density of the fibers, and their share of the points.
+    cell : Cell
+        The region.
+    rng : numpy.random.Generator
+        The only source of chance.
+
+    Returns
+    -------
+    list of Fiber
+        The fibers, in the order in which they were drawn.
+
     Raises
     ------
-    UsageError : a cell in which no fiber found a place.
+    UsageError
+        No place for a fiber was found in the cell.
     """
     share = scenario.percent_clustered / 100 * scenario.percent_fiber / 100
     missing = math.floor(cell.area_um2 * scenario.density_per_um2 * share)
@@ -62,9 +80,21 @@ def draw_fibers(scenario: FiberScenario, cell: Cell, rng: np.random.Generator) -
 
 
 def outside_fibers(fibers: Sequence[Fiber], margin_nm: float = 0.0) -> Keep | None:
-    """Which places lie outside all fibers, at least `margin_nm` from each one's band; None where there are no fibers.
+    """Make the rule that keeps places out of fibers.
 
     The band of the nearest center line decides, as wide on each side as two of its sigmas.
+
+    Parameters
+    ----------
+    fibers : sequence of Fiber
+        The fibers.
+    margin_nm : float
+        Distance in nm to keep from each fiber's band.
+
+    Returns
+    -------
+    callable or None
+        Takes (n, 2) places in nm and returns (n,) bool, True outside all fibers; None where there are no fibers.
     """
     if not fibers:
         return None

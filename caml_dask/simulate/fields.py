@@ -23,16 +23,20 @@ class Field:
 
     Parameters
     ----------
-    points_nm : (n, d) float64, in random order; d is 2, or 3 in a slab.
+    points_nm : (n, d) float64
+        Coordinates in nm, in random order; d is 2, or 3 in a slab.
     truth : (n,) int64
         Number of the cluster a point was drawn for, from 0, fibers after the round ones; -1 for none.
     classes : (n,) int8
         As in schema.POINTS: 0 non-clustered, 1 clustered, 2 in a fiber.
     centers_nm : (k, d) float64
-        Center of each round cluster.
-    area_um2 : area of the region in the plane.
-    scenario : what was drawn.
-    cell : the region; None for a slab.
+        Center of each round cluster, in nm.
+    area_um2 : float
+        Area of the region in the plane, in um2.
+    scenario : Scenario or FiberScenario or SlabScenario
+        What was drawn.
+    cell : Cell or None
+        The region; None for a slab.
     """
 
     points_nm: NDArray[np.float64]
@@ -45,7 +49,7 @@ class Field:
 
     @property
     def xy_nm(self) -> NDArray[np.float64]:
-        """Coordinates in the plane: (n, 2) float64."""
+        """Coordinates in the plane, in nm: (n, 2) float64."""
         return self.points_nm[:, :2]
 
 
@@ -57,13 +61,22 @@ def simulate(scenario: AnyScenario, rng: np.random.Generator, *, cell: Cell | No
 
     Parameters
     ----------
-    scenario : what to draw.
-    rng : the only source of chance.
-    cell : the region of a scenario in the plane; None draws one of the published size.
+    scenario : Scenario or FiberScenario or SlabScenario
+        What to draw.
+    rng : numpy.random.Generator
+        The only source of chance.
+    cell : Cell or None
+        The region of a scenario in the plane; None draws one of the published size.
+
+    Returns
+    -------
+    Field
+        The points and their truth.
 
     Raises
     ------
-    UsageError : clusters that do not fit the cell.
+    UsageError
+        The clusters or fibers do not fit the cell or slab.
     """
     if isinstance(scenario, SlabScenario):
         members, numbers, centers, others = draw_slab(scenario, rng)
@@ -87,7 +100,24 @@ def simulate(scenario: AnyScenario, rng: np.random.Generator, *, cell: Cell | No
 
 
 def field_rng(scenario: AnyScenario, seed: int, replicate: int = 0) -> np.random.Generator:
-    """The source of chance of a scenario's field: by its name, so that no list of scenarios decides what is drawn."""
+    """The source of chance of a scenario's field.
+
+    Its seed depends on the name of the scenario, so a field is the same in any list of scenarios.
+
+    Parameters
+    ----------
+    scenario : Scenario or FiberScenario or SlabScenario
+        What is drawn.
+    seed : int
+        Seed of the whole set, 0 or more.
+    replicate : int
+        Number of the field among those of the scenario.
+
+    Returns
+    -------
+    numpy.random.Generator
+        A new generator.
+    """
     return np.random.default_rng([seed, zlib.crc32(scenario.name.encode()), replicate])
 
 

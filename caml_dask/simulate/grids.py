@@ -34,7 +34,13 @@ LEAST_FIBERS_PER_UM2 = 0.01
 
 
 def full_grid() -> tuple[Scenario, ...]:
-    """The training grid of Williamson et al. 2020 before its filter: 5,280 scenarios."""
+    """The training grid of Williamson et al. 2020 before its filter.
+
+    Returns
+    -------
+    tuple of Scenario
+        5,280 scenarios.
+    """
     return tuple(
         Scenario(points, float(radius), float(percent), float(density))
         for points, radius, percent, density in itertools.product(
@@ -48,8 +54,17 @@ def viable(scenario: Scenario | SlabScenario, *, inclusive: bool = False, waive_
 
     Parameters
     ----------
-    inclusive : whether values on a bound pass.
-    waive_fully_clustered : whether scenarios with nothing around the clusters pass; without, they fail.
+    scenario : Scenario or SlabScenario
+        The scenario to judge.
+    inclusive : bool
+        Whether values on a bound pass.
+    waive_fully_clustered : bool
+        Whether scenarios with nothing around the clusters pass; otherwise they fail.
+
+    Returns
+    -------
+    bool
+        True where it passes.
     """
 
     def within(value: float, bounds: tuple[float, float]) -> bool:
@@ -64,24 +79,44 @@ def viable(scenario: Scenario | SlabScenario, *, inclusive: bool = False, waive_
 
 
 def training_grid() -> tuple[Scenario, ...]:
-    """The 553 scenarios networks in the plane are trained on: strictly within the bounds, the fully clustered kept.
+    """The scenarios on which networks in the plane are trained: strictly within the bounds, the fully clustered kept.
 
     Williamson et al. 2020 state 711 viable scenarios; their list is not public and no reading of the bounds gives it.
+
+    Returns
+    -------
+    tuple of Scenario
+        553 scenarios.
     """
     return tuple(scenario for scenario in full_grid() if viable(scenario))
 
 
 def slab_grid() -> tuple[SlabScenario, ...]:
-    """Viable scenarios in 3D, by the rule of the plane: points per cluster and percentages of the training grid, radii
-    of 25-100 nm, stretched along z to at most 500 nm from end to end."""
+    """Viable scenarios in 3D, by the rule of the plane.
+
+    They have the points per cluster and percentages of the training grid and radii of 25-100 nm, stretched along z to
+    at most 500 nm from end to end.
+
+    Returns
+    -------
+    tuple of SlabScenario
+        The scenarios.
+    """
     grid = itertools.product(TRAINING_POINTS, SLAB_RADII_NM, SLAB_Z_MAX_NM, PERCENTS, SLAB_DENSITIES_PER_UM2)
     made = (SlabScenario(p, float(r), float(z), float(c), float(d)) for p, r, z, c, d in grid if z >= r)
     return tuple(scenario for scenario in made if viable(scenario))
 
 
 def fiber_grid() -> tuple[FiberScenario, ...]:
-    """Half round clusters, half fibers: the viable scenarios of the training grid that hold non-clustered points, where
-    the shortest and thinnest fiber would have 10 points and a cell of 400 um2 four fibers."""
+    """Half round clusters, half fibers, from the viable scenarios of the training grid that hold non-clustered points.
+
+    Kept are those where the shortest and thinnest fiber would have 10 points and a cell of 400 um2 four fibers.
+
+    Returns
+    -------
+    tuple of FiberScenario
+        The scenarios.
+    """
     shortest_um2 = FIBER_LENGTH_NM[0] * FIBER_WIDTH_SIGMAS * FIBER_SIGMA_NM[0] / 1e6
     mixed = [FiberScenario(s, 50.0) for s in full_grid() if viable(s, waive_fully_clustered=False)]
     return tuple(
@@ -92,7 +127,18 @@ def fiber_grid() -> tuple[FiberScenario, ...]:
 
 
 def evaluation_grid(law: str = "uniform") -> tuple[Scenario, ...]:
-    """Williamson et al.'s evaluation grid: 20 points per cluster at 100 per um2, 10 radii by 11 percentages."""
+    """Williamson et al.'s evaluation grid: 20 points per cluster at 100 per um2, 10 radii by 11 percentages.
+
+    Parameters
+    ----------
+    law : str
+        "uniform", "gaussian", "line" or "ring": how members lie around their center.
+
+    Returns
+    -------
+    tuple of Scenario
+        110 scenarios.
+    """
     return tuple(
         Scenario(20, float(radius), float(percent), 100.0, law)
         for radius, percent in itertools.product(EVALUATION_RADII_NM, PERCENTS)
@@ -100,12 +146,24 @@ def evaluation_grid(law: str = "uniform") -> tuple[Scenario, ...]:
 
 
 def density_grid() -> tuple[Scenario, ...]:
-    """The viable scenarios, at 10 to 500 per um2, that hold both classes: 441."""
+    """The viable scenarios, at 10 to 500 per um2, that hold both classes.
+
+    Returns
+    -------
+    tuple of Scenario
+        441 scenarios.
+    """
     return tuple(scenario for scenario in training_grid() if scenario.percent_clustered < 100)
 
 
 def large_cluster_grid() -> tuple[Scenario, ...]:
-    """Clusters of 100, 150 and 200 points, in the window of 100 neighbors' reach and beyond it."""
+    """Clusters of 100, 150 and 200 points, in the window of 100 neighbors' reach and beyond it.
+
+    Returns
+    -------
+    tuple of Scenario
+        12 scenarios.
+    """
     return tuple(
         Scenario(points, radius, 50.0, density)
         for points, radius, density in itertools.product((100, 150, 200), (50.0, 100.0), (300.0, 500.0))
@@ -113,7 +171,13 @@ def large_cluster_grid() -> tuple[Scenario, ...]:
 
 
 def novel_fiber_grid() -> tuple[FiberScenario, ...]:
-    """Shares of fibers, clusters and densities that the fiber grid does not hold."""
+    """Shares of fibers, clusters and densities that the fiber grid lacks.
+
+    Returns
+    -------
+    tuple of FiberScenario
+        48 scenarios.
+    """
     return tuple(
         FiberScenario(Scenario(points, radius, percent, density), fiber)
         for points, radius, percent, density, fiber in itertools.product(
@@ -123,7 +187,13 @@ def novel_fiber_grid() -> tuple[FiberScenario, ...]:
 
 
 def novel_slab_grid() -> tuple[SlabScenario, ...]:
-    """Clusters of 25 and 55 points at 200 and 400 per um2 in 3D, round and stretched to 500 nm."""
+    """Clusters of 25 and 55 points at 200 and 400 per um2 in 3D, round and stretched to 500 nm.
+
+    Returns
+    -------
+    tuple of SlabScenario
+        72 scenarios.
+    """
     return tuple(
         SlabScenario(points, radius, z, percent, density)
         for points, radius, z, percent, density in itertools.product(
@@ -154,14 +224,25 @@ _WANTED = {"csr": "d", "slabcsr": "d", "slab": "zprcd", "fiber": "fprcd", **dict
 
 
 def scenario_named(name: str) -> AnyScenario:
-    """The scenario called `name`, such as ``uniform-p20-r50-c50-d100``.
+    """The scenario with a given name, such as ``uniform-p20-r50-c50-d100``.
 
     The numbers are p points per cluster, r r_max in nm, c percent clustered, d points per um2, z z_max in nm, f percent
     of the clustered points in fibers.
 
+    Parameters
+    ----------
+    name : str
+        Kind and numbers, as a scenario's `name` gives them.
+
+    Returns
+    -------
+    Scenario or FiberScenario or SlabScenario
+        The scenario.
+
     Raises
     ------
-    UsageError : a name of another form, or values out of their range.
+    UsageError
+        The name has another form, or a value is out of its range.
     """
     found = _KIND.fullmatch(name)
     kind, parts = (found[1], found[2].removeprefix("-").split("-")) if found else ("", [])
@@ -190,10 +271,21 @@ def scenario_named(name: str) -> AnyScenario:
 
 
 def scenarios_named(name: str) -> tuple[AnyScenario, ...]:
-    """The scenarios of the grid called `name`, or the one scenario.
+    """The scenarios of a grid, or the one scenario with the name.
+
+    Parameters
+    ----------
+    name : str
+        Name of a grid in `GRIDS`, or of a scenario.
+
+    Returns
+    -------
+    tuple of Scenario or FiberScenario or SlabScenario
+        The scenarios; one for the name of a scenario.
 
     Raises
     ------
-    UsageError : neither a grid nor a scenario.
+    UsageError
+        The name is neither that of a grid nor that of a scenario.
     """
     return GRIDS[name]() if name in GRIDS else (scenario_named(name),)

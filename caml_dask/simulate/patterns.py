@@ -25,23 +25,45 @@ MIN_FREE_SHARE = 0.01
 def disc_offsets(clusters: int, points: int, r_max_nm: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """Offsets of members from their center under the "Uniform" law of Williamson et al. 2020, projected on the plane.
 
-    The radius is r_max sqrt(U) along an isotropic direction in 3D; centers come out denser than rims, with a mean
-    squared offset of r_max^2 / 3.
+    The radius is r_max sqrt(U) along an isotropic direction in 3D, so centers are denser than rims, with a mean squared
+    offset of r_max^2 / 3.
 
     Parameters
     ----------
-    clusters, points : how many clusters, and members of each.
-    r_max_nm : largest offset.
+    clusters : int
+        Number of clusters.
+    points : int
+        Members of each.
+    r_max_nm : float
+        Largest offset in nm.
+    rng : numpy.random.Generator
+        The only source of chance.
 
     Returns
     -------
-    (clusters x points, 2) float64, nm, cluster by cluster; so do all laws.
+    (clusters x points, 2) float64
+        Offsets in nm, cluster by cluster.
     """
     return ball_offsets(clusters * points, r_max_nm, rng)[:, :2]
 
 
 def ball_offsets(n: int, r_max_nm: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """The "Uniform" law before its projection: (n, 3) float64, nm."""
+    """The "Uniform" law before its projection on the plane.
+
+    Parameters
+    ----------
+    n : int
+        Number of points.
+    r_max_nm : float
+        Largest offset in nm.
+    rng : numpy.random.Generator
+        The only source of chance.
+
+    Returns
+    -------
+    (n, 3) float64
+        Offsets in nm.
+    """
     along = 2 * rng.random(n) - 1
     length = r_max_nm * np.sqrt(rng.random(n))
     radius = length * np.sqrt(1 - along * along)
@@ -50,12 +72,34 @@ def ball_offsets(n: int, r_max_nm: float, rng: np.random.Generator) -> NDArray[n
 
 
 def gaussian_offsets(clusters: int, points: int, r_max_nm: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Normal, with sigma 0.5 r_max along each axis."""
+    """Offsets under the normal law, with sigma 0.5 r_max along each axis.
+
+    Parameters
+    ----------
+    clusters, points, r_max_nm, rng
+        As :func:`disc_offsets`; an offset may exceed `r_max_nm`.
+
+    Returns
+    -------
+    (clusters x points, 2) float64
+        Offsets in nm, cluster by cluster.
+    """
     return rng.normal(scale=GAUSSIAN_SIGMA_RADII * r_max_nm, size=(clusters * points, 2))
 
 
 def line_offsets(clusters: int, points: int, r_max_nm: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Straight lines of length 2 r_max, each in a direction of its own; normal across, with sigma 0.1 r_max."""
+    """Offsets along straight lines of length 2 r_max, each in its own direction; normal across, with sigma 0.1 r_max.
+
+    Parameters
+    ----------
+    clusters, points, r_max_nm, rng
+        As :func:`disc_offsets`; `r_max_nm` is half the length of a line.
+
+    Returns
+    -------
+    (clusters x points, 2) float64
+        Offsets in nm, cluster by cluster.
+    """
     turn = np.repeat(2 * np.pi * rng.random(clusters), points)
     along = r_max_nm * (2 * rng.random(clusters * points) - 1)
     across = rng.normal(scale=THIN_SIGMA_RADII * r_max_nm, size=clusters * points)
@@ -64,7 +108,18 @@ def line_offsets(clusters: int, points: int, r_max_nm: float, rng: np.random.Gen
 
 
 def ring_offsets(clusters: int, points: int, r_max_nm: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Rings of radius 0.8 r_max; normal across, with sigma 0.1 r_max."""
+    """Offsets on rings of radius 0.8 r_max; normal across, with sigma 0.1 r_max.
+
+    Parameters
+    ----------
+    clusters, points, r_max_nm, rng
+        As :func:`disc_offsets`; an offset may exceed `r_max_nm`.
+
+    Returns
+    -------
+    (clusters x points, 2) float64
+        Offsets in nm, cluster by cluster.
+    """
     n = clusters * points
     radius = r_max_nm * (RING_RADII + THIN_SIGMA_RADII * rng.normal(size=n))
     angle = 2 * np.pi * rng.random(n)
@@ -81,10 +136,33 @@ Keep: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.bool_]]
 def draw_centers(
     n: int, r_max_nm: float, cell: Cell, rng: np.random.Generator, keep: Keep | None = None
 ) -> NDArray[np.float64]:
-    """Centers of up to `n` clusters, apart from one another and from the outline: (k, 2) float64, nm, k <= n.
+    """Draw centers of clusters, apart from one another and from the outline.
 
-    Uniform in the cell shrunk by 2.1 r_max, farther than 2.2 r_max from every earlier center; a cluster that finds no
-    place in 10 attempts is left out (Williamson et al. 2020). Places that `keep` refuses are none.
+    They are uniform in the cell shrunk by 2.1 r_max, farther than 2.2 r_max from every earlier center. A cluster that
+    finds no place in 10 attempts is left out (Williamson et al. 2020).
+
+    Parameters
+    ----------
+    n : int
+        Number of clusters wanted.
+    r_max_nm : float
+        Radius of a cluster in nm.
+    cell : Cell
+        The region.
+    rng : numpy.random.Generator
+        The only source of chance.
+    keep : callable or None
+        Takes (n, 2) places in nm and returns (n,) bool, True for places that may be taken; None allows all.
+
+    Returns
+    -------
+    (k, 2) float64
+        Centers in nm, k <= n.
+
+    Raises
+    ------
+    UsageError
+        The cell is too small to hold a center.
     """
     candidates = cell.sample_shrunk(n * CENTER_ATTEMPTS, EDGE_RADII * r_max_nm, rng)
     free = np.ones(len(candidates), dtype=np.bool_) if keep is None else keep(candidates)
@@ -101,11 +179,32 @@ def draw_non_clustered(
     rng: np.random.Generator,
     keep: Keep | None = None,
 ) -> NDArray[np.float64]:
-    """`n` points uniform in the cell outside every cluster's disc, where `keep` lets them be: (n, 2) float64, nm.
+    """Draw points uniform in the cell outside every cluster's disc.
+
+    Parameters
+    ----------
+    n : int
+        Number of points.
+    centers_nm : (k, 2) float64
+        Centers of the discs in nm.
+    r_max_nm : float
+        Radius of the discs in nm.
+    cell : Cell
+        The region.
+    rng : numpy.random.Generator
+        The only source of chance.
+    keep : callable or None
+        Takes (n, 2) places in nm and returns (n,) bool, True for places that may be taken; None allows all.
+
+    Returns
+    -------
+    (n, 2) float64
+        Points in nm.
 
     Raises
     ------
-    UsageError : the discs leave less than 1 % of the cell.
+    UsageError
+        The discs leave less than 1 % of the cell.
     """
     covered = len(centers_nm) * np.pi * r_max_nm**2 / (cell.area_um2 * 1e6)
     if covered > 1 - MIN_FREE_SHARE and n > 0:

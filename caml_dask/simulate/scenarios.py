@@ -20,19 +20,25 @@ SLAB_DEPTH_NM = 1_000.0
 
 @dataclass(frozen=True)
 class Scenario:
-    """What a simulated field holds.
+    """Clusters in a cell, and what surrounds them.
 
     Parameters
     ----------
-    points_per_cluster : members of every cluster.
-    r_max_nm : largest distance of a member from its center (2 sigma under the Gaussian law; half the length of a line).
-    percent_clustered : share of the points that belong to clusters, 0 (CSR) to 100.
-    density_per_um2 : points of both kinds per area of the cell.
-    law : "uniform", "gaussian", "line" or "ring": how members lie around their center.
+    points_per_cluster : int
+        Members of every cluster.
+    r_max_nm : float
+        Largest distance of a member from its center in nm (2 sigma under the Gaussian law; half the length of a line).
+    percent_clustered : float
+        Share of the points that belong to clusters, 0 (CSR) to 100.
+    density_per_um2 : float
+        Points of both kinds per um2 of the cell.
+    law : str
+        "uniform", "gaussian", "line" or "ring": how members lie around their center.
 
     Raises
     ------
-    UsageError : a value out of its range.
+    UsageError
+        A value is out of its range.
     """
 
     points_per_cluster: int
@@ -57,29 +63,40 @@ class Scenario:
 
     @classmethod
     def csr(cls, density_per_um2: float) -> Scenario:
-        """Complete spatial randomness: no clusters."""
+        """Complete spatial randomness: no clusters.
+
+        Parameters
+        ----------
+        density_per_um2 : float
+            Points per um2 of the cell.
+
+        Returns
+        -------
+        Scenario
+            A scenario of 0 % clustered.
+        """
         return cls(1, 1.0, 0.0, density_per_um2)
 
     @property
     def name(self) -> str:
-        """What `scenario_named` makes it from."""
+        """Name from which `scenario_named` makes the scenario (str)."""
         if self.percent_clustered == 0:
             return f"csr-d{self.density_per_um2:g}"
         return f"{self.law}-{_numbers(self)}"
 
     @property
     def clusters_per_um2(self) -> float:
-        """Clusters per area of the cell."""
+        """Clusters per um2 of the cell (float)."""
         return self.density_per_um2 * self.percent_clustered / (100 * self.points_per_cluster)
 
     @property
     def clustered_share(self) -> float:
-        """Share of the cell's area inside the clusters' discs."""
+        """Share of the cell's area inside the clusters' discs (float)."""
         return self.clusters_per_um2 * math.pi * (self.r_max_nm / 1e3) ** 2
 
     @property
     def contrast(self) -> float:
-        """Density inside the discs over the density outside; infinite where everything is clustered."""
+        """Density inside the discs over the density outside; infinite where everything is clustered (float)."""
         if self.percent_clustered == 100:
             return math.inf
         inside = self.points_per_cluster / (math.pi * (self.r_max_nm / 1e3) ** 2)
@@ -97,12 +114,15 @@ class FiberScenario:
 
     Parameters
     ----------
-    round : the round clusters, and the density and clustered percentage of the field.
-    percent_fiber : share of the clustered points that lie in fibers, above 0 to 100.
+    round : Scenario
+        The round clusters, and the density and clustered percentage of the field.
+    percent_fiber : float
+        Share of the clustered points that lie in fibers, above 0 to 100.
 
     Raises
     ------
-    UsageError : a share out of its range.
+    UsageError
+        The share is out of its range.
     """
 
     round: Scenario
@@ -114,47 +134,47 @@ class FiberScenario:
 
     @property
     def name(self) -> str:
-        """What `scenario_named` makes it from."""
+        """Name from which `scenario_named` makes the scenario (str)."""
         return f"fiber-f{self.percent_fiber:g}-{_numbers(self.round)}"
 
     @property
     def points_per_cluster(self) -> int:
-        """Members of every round cluster."""
+        """Members of every round cluster (int)."""
         return self.round.points_per_cluster
 
     @property
     def r_max_nm(self) -> float:
-        """Largest distance of a member of a round cluster from its center."""
+        """Largest distance of a member of a round cluster from its center, in nm (float)."""
         return self.round.r_max_nm
 
     @property
     def percent_clustered(self) -> float:
-        """Share of the points in round clusters and fibers."""
+        """Share of the points in round clusters and fibers, 0 to 100 (float)."""
         return self.round.percent_clustered
 
     @property
     def density_per_um2(self) -> float:
-        """Points of all classes per area of the cell."""
+        """Points of all classes per um2 of the cell (float)."""
         return self.round.density_per_um2
 
     @property
     def contrast(self) -> float:
-        """Density inside the round clusters' discs, so in fibers too, over that outside."""
+        """Density inside the round clusters' discs, so in fibers too, over that outside (float)."""
         return self.round.contrast
 
     @property
     def clusters_per_um2(self) -> float:
-        """Round clusters per area of the cell."""
+        """Round clusters per um2 of the cell (float)."""
         return self.round.clusters_per_um2 * (100 - self.percent_fiber) / 100
 
     @property
     def fiber_density_per_um2(self) -> float:
-        """Points of a fiber per area of its band, of four sigmas in width."""
+        """Points of a fiber per um2 of its band, four sigmas wide (float)."""
         return self.round.points_per_cluster / (math.pi * (self.round.r_max_nm / 1e3) ** 2)
 
     @property
     def fibers_per_um2(self) -> float:
-        """Fibers of mean length and width per area of the cell."""
+        """Fibers of mean length and width per um2 of the cell (float)."""
         area_um2 = sum(FIBER_LENGTH_NM) / 2 * FIBER_WIDTH_SIGMAS * sum(FIBER_SIGMA_NM) / 2 / 1e6
         points_per_um2 = self.density_per_um2 * self.percent_clustered / 100 * self.percent_fiber / 100
         return points_per_um2 / (self.fiber_density_per_um2 * area_um2)
@@ -166,15 +186,21 @@ class SlabScenario:
 
     Parameters
     ----------
-    points_per_cluster : members of every cluster.
-    r_max_nm : semi-axis of the ellipsoid of a cluster in the plane.
-    z_max_nm : its semi-axis along z, at least r_max and at most half of the slab's depth.
-    percent_clustered : share of the points that belong to clusters, 0 (CSR) to 100.
-    density_per_um2 : points of both kinds per area of the slab, seen along z.
+    points_per_cluster : int
+        Members of every cluster.
+    r_max_nm : float
+        Semi-axis of a cluster's ellipsoid in the plane, in nm.
+    z_max_nm : float
+        Its semi-axis along z in nm, at least `r_max_nm` and at most half of the slab's depth.
+    percent_clustered : float
+        Share of the points that belong to clusters, 0 (CSR) to 100.
+    density_per_um2 : float
+        Points of both kinds per um2 of the slab, seen along z.
 
     Raises
     ------
-    UsageError : a value out of its range.
+    UsageError
+        A value is out of its range.
     """
 
     points_per_cluster: int
@@ -193,34 +219,45 @@ class SlabScenario:
 
     @classmethod
     def csr(cls, density_per_um2: float) -> SlabScenario:
-        """Complete spatial randomness: no clusters."""
+        """Complete spatial randomness: no clusters.
+
+        Parameters
+        ----------
+        density_per_um2 : float
+            Points per um2 of the slab, seen along z.
+
+        Returns
+        -------
+        SlabScenario
+            A scenario of 0 % clustered.
+        """
         return cls(1, 1.0, 1.0, 0.0, density_per_um2)
 
     @property
     def name(self) -> str:
-        """What `scenario_named` makes it from."""
+        """Name from which `scenario_named` makes the scenario (str)."""
         if self.percent_clustered == 0:
             return f"slabcsr-d{self.density_per_um2:g}"
         return f"slab-z{self.z_max_nm:g}-{_numbers(self)}"
 
     @property
     def area_um2(self) -> float:
-        """Area of the slab, seen along z."""
+        """Area of the slab seen along z, in um2 (float)."""
         return (SLAB_SIDE_NM / 1e3) ** 2
 
     @property
     def clusters_per_um2(self) -> float:
-        """Clusters per area of the slab."""
+        """Clusters per um2 of the slab (float)."""
         return self.density_per_um2 * self.percent_clustered / (100 * self.points_per_cluster)
 
     @property
     def clustered_share(self) -> float:
-        """Share of the slab's volume inside the clusters' ellipsoids."""
+        """Share of the slab's volume inside the clusters' ellipsoids (float)."""
         return self.clusters_per_um2 * self._ellipsoid_um3() / (SLAB_DEPTH_NM / 1e3)
 
     @property
     def contrast(self) -> float:
-        """Density inside the ellipsoids over the density outside; infinite where everything is clustered."""
+        """Density inside the ellipsoids over the density outside; infinite where everything is clustered (float)."""
         if self.percent_clustered == 100:
             return math.inf
         outside = self.density_per_um2 * (1 - self.percent_clustered / 100) / (SLAB_DEPTH_NM / 1e3)

@@ -16,18 +16,33 @@ Points = NDArray[np.float64]
 
 
 def draw_slab(scenario: SlabScenario, rng: np.random.Generator) -> tuple[Points, NDArray[np.int64], Points, Points]:
-    """Clusters and non-clustered points of a slab.
+    """Draw the clusters and non-clustered points of a slab.
 
     Centers keep 2.1 r_max from the slab's sides and z_max from its faces, and from one another so that ellipsoids 1.1
     times as large do not meet; members follow the law of the plane's discs before its projection, stretched along z.
 
+    Parameters
+    ----------
+    scenario : SlabScenario
+        What to draw.
+    rng : numpy.random.Generator
+        The only source of chance.
+
     Returns
     -------
-    members (m, 3) float64 in nm, their clusters' numbers (m,), centers (k, 3), non-clustered points (n, 3).
+    members_nm : (m, 3) float64
+        Members of clusters in nm.
+    numbers : (m,) int64
+        Cluster of each member, from 0.
+    centers_nm : (k, 3) float64
+        Centers of the clusters in nm.
+    others_nm : (n, 3) float64
+        Non-clustered points in nm.
 
     Raises
     ------
-    UsageError : ellipsoids that leave no room for the non-clustered points.
+    UsageError
+        The ellipsoids leave no room for the non-clustered points.
     """
     centers = _draw_centers(math.floor(scenario.area_um2 * scenario.clusters_per_um2), scenario, rng)
     numbers = np.repeat(np.arange(len(centers)), scenario.points_per_cluster)

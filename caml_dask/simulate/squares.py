@@ -16,7 +16,15 @@ from caml_dask.simulate.scenarios import Scenario
 
 
 class Chunk(NamedTuple):
-    """Points of one strip: xy_nm (n, 2) float64 and truth (n,) int64 (cluster number in the whole square, or -1)."""
+    """Points of one strip of a square.
+
+    Attributes
+    ----------
+    xy_nm : (n, 2) float64
+        Coordinates in nm.
+    truth : (n,) int64
+        Number of the cluster in the whole square, -1 for none.
+    """
 
     xy_nm: NDArray[np.float64]
     truth: NDArray[np.int64]
@@ -35,18 +43,24 @@ def simulate_square(
 
     Parameters
     ----------
-    scenario : what to draw; `percent_clustered` may be 0 (CSR).
-    side_nm : side of the square, which starts at (0, 0).
-    rng : the only source of chance; the same seed and `chunk_points` give the same points.
-    chunk_points : about how many points a chunk holds; a strip of one plot's height at least.
+    scenario : Scenario
+        What to draw; `percent_clustered` may be 0 (CSR).
+    side_nm : float
+        Side of the square in nm; its lower left corner is at (0, 0).
+    rng : numpy.random.Generator
+        The only source of chance; the same seed and `chunk_points` give the same points.
+    chunk_points : int
+        Number of points of a chunk, approximately; a strip of one plot's height at least.
 
     Yields
     ------
-    Chunk : points in random order, strips from low y to high.
+    Chunk
+        Points in random order, strips from low y to high.
 
     Raises
     ------
-    UsageError : clusters too dense for one each plot, or a square that is too small.
+    UsageError
+        The clusters are too dense for one each plot, or the square is too small.
     """
     per_side = max(round(side_nm / 1e3 * math.sqrt(scenario.clusters_per_um2 or 1.0)), 1)
     plot_nm = side_nm / per_side

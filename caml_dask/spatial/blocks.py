@@ -17,10 +17,16 @@ class BlockIndex:
     Node i has the children 2i + 1 and 2i + 2; the leaves are the last ``2**depth`` nodes. Leaf j holds positions
     ``n * j >> depth`` up to ``n * (j + 1) >> depth``.
 
-    points_nm : (d, n) float64, coordinates by position
-    order : (n,) int64, the caller's row at each position
-    lower_nm, upper_nm : (nodes, d) float64, bounding box of a node's localizations
-    depth : levels below the root
+    Attributes
+    ----------
+    points_nm : (d, n) float64
+        Coordinates by position, in nm.
+    order : (n,) int64
+        The caller's row at each position.
+    lower_nm, upper_nm : (nodes, d) float64
+        Bounding box of each node's localizations, in nm.
+    depth : int
+        Levels below the root.
     """
 
     points_nm: np.ndarray
@@ -35,7 +41,13 @@ class BlockIndex:
 
         Parameters
         ----------
-        coordinates_nm : (n, d) float64, d of 2 or 3; finite; n may be 0.
+        coordinates_nm : (n, d) float64
+            Finite coordinates in nm, d of 2 or 3; n may be 0.
+
+        Returns
+        -------
+        BlockIndex
+            The index.
         """
         index = cls._empty(coordinates_nm)
         _build(index.points_nm, index.order, index.lower_nm, index.upper_nm, index.depth)
@@ -43,7 +55,18 @@ class BlockIndex:
 
     @classmethod
     def of_sorted(cls, coordinates_nm: np.ndarray) -> BlockIndex:
-        """The index of localizations that stand in the `order` of an index built before: nothing is sorted again."""
+        """Index localizations that are in the `order` of an index built before, without sorting again.
+
+        Parameters
+        ----------
+        coordinates_nm : (n, d) float64
+            Finite coordinates in nm, in the order of positions of that index.
+
+        Returns
+        -------
+        BlockIndex
+            The index, whose rows are positions of the one before.
+        """
         index = cls._empty(coordinates_nm)
         _bound(index.points_nm, index.lower_nm, index.upper_nm, index.depth)
         return index
@@ -62,7 +85,7 @@ class BlockIndex:
 
     @property
     def n(self) -> int:
-        """Localizations in the index."""
+        """Number of localizations in the index (int)."""
         return int(self.points_nm.shape[1])
 
 

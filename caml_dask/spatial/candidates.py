@@ -13,7 +13,17 @@ _GUESS = 1.25  # radius guessed from the local density, as a multiple of the mea
 
 @njit(cache=True, nogil=True)
 def guess_radius(points, lower, upper, depth, k, guess):  # type: ignore[no-untyped-def]
-    """A radius for each leaf from the density of its smallest ancestor that holds at least 2k localizations."""
+    """Guess a radius for each leaf from the density of its smallest ancestor with at least 2k localizations (compiled).
+
+    Parameters
+    ----------
+    points, lower, upper, depth
+        Arrays of a :class:`BlockIndex`.
+    k : int
+        Neighbors a localization.
+    guess : (leaves,) float64
+        Output: a radius in nm for each leaf.
+    """
     axes, n = points.shape
     for leaf in range(1 << depth):
         level = depth
@@ -96,11 +106,44 @@ def _keep(values, m, most, out):  # type: ignore[no-untyped-def]
 def fill(  # type: ignore[no-untyped-def]
     points, lower, upper, depth, queries, starts, radius, k, done, slots, squared, distances, found, widths, bound
 ):
-    """Distances of the queries of groups `done`.. to what lies within the group's radius, until the buffers are full.
+    """Distances from queries to what lies within their group's radius, until the buffers are full (compiled).
 
     Rows of a group are as wide as its fullest, the others end in infinities; a query with fewer than k candidates
     within the radius has infinities only, and a bound of its k-th distance where there are k in the box.
-    Returns the first group not filled, and the buffer that group would need.
+
+    Parameters
+    ----------
+    points : tuple of d (n,) float64
+        Coordinates by position in nm, a column an axis.
+    lower, upper, depth
+        Boxes and depth of the :class:`BlockIndex`.
+    queries : (q,) int64
+        Positions of the queries, group by group.
+    starts : (g + 1,) int64
+        Queries of group i are queries[starts[i]:starts[i + 1]].
+    radius : (g,) float64
+        Radius of each group in nm.
+    k : int
+        Neighbors a localization.
+    done : int
+        First group to fill.
+    slots : (q,) int64
+        Row of each query in `bound`.
+    squared, distances : (b,) float64, (b,) float32
+        Output: squared distances in nm2, and distances in nm, row by row.
+    found : (c,) int64
+        Working memory for the candidates of a group.
+    widths : (g,) int64
+        Output: length of the rows of each group.
+    bound : (m,) float64
+        Output: upper bound of the k-th distance in nm, for queries that are not settled.
+
+    Returns
+    -------
+    stop : int
+        First group not filled.
+    needed : int
+        Size of the buffer that this group needs; 0 where all are filled.
     """
     axes = len(points)
     low, high = np.empty(axes), np.empty(axes)
@@ -179,7 +222,23 @@ def _exact(squared, rounded, skip):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def collect(starts, slots, done, stop, k, squared, ascending, widths, distances, window, nearest, certified):  # type: ignore[no-untyped-def]
-    """Take the first k of each sorted row, and find the float64 first and k-th distance (DESIGN law 3)."""
+    """Take the first k of each sorted row, and find the float64 first and k-th distance (compiled; DESIGN law 3).
+
+    Parameters
+    ----------
+    starts, slots, k, squared, widths
+        As :func:`fill` took and left them.
+    done, stop : int
+        First group to collect, and the one after the last.
+    ascending : (b,) float32
+        Distances in nm, each row sorted.
+    distances : (m, k) float32
+        Output: the k nearest distances in nm, by slot.
+    window, nearest : (m,) float64
+        Output: k-th and first distance in nm, by slot.
+    certified : (m,) bool
+        Output: True for queries with at least k candidates within the radius.
+    """
     used = 0
     for g in range(done, stop):
         for i in range(starts[g], starts[g + 1]):

@@ -18,9 +18,14 @@ _PAIRS = 1 << 20  # pairs held at a time: where clusters are dense a reach holds
 class LabelledIndex:
     """Localizations in blocks, with their classes.
 
-    index : the blocks
-    labels : (n,) int8 by position
-    lowest, highest : (nodes,) int8, range of the classes below a node
+    Attributes
+    ----------
+    index : BlockIndex
+        The blocks.
+    labels : (n,) int8
+        Class at each position.
+    lowest, highest : (nodes,) int8
+        Range of the classes below each node.
     """
 
     index: BlockIndex
@@ -30,12 +35,38 @@ class LabelledIndex:
 
     @classmethod
     def build(cls, coordinates_nm: np.ndarray, labels: np.ndarray) -> LabelledIndex:
-        """Sort localizations, (n, d) float64 with classes (n,) int8, into blocks."""
+        """Sort localizations into blocks.
+
+        Parameters
+        ----------
+        coordinates_nm : (n, d) float64
+            Finite coordinates in nm, d of 2 or 3.
+        labels : (n,) int8
+            Class of each localization.
+
+        Returns
+        -------
+        LabelledIndex
+            The index.
+        """
         return cls._over(BlockIndex.build(coordinates_nm), labels)
 
     @classmethod
     def of_sorted(cls, coordinates_nm: np.ndarray, labels: np.ndarray) -> LabelledIndex:
-        """As :meth:`build`, of localizations that stand in the order of an index built before."""
+        """Index localizations that are in the order of an index built before, without sorting again.
+
+        Parameters
+        ----------
+        coordinates_nm : (n, d) float64
+            Finite coordinates in nm, in the order of positions of that index.
+        labels : (n,) int8
+            Class of each localization, in the same order.
+
+        Returns
+        -------
+        LabelledIndex
+            The index.
+        """
         return cls._over(BlockIndex.of_sorted(coordinates_nm), labels)
 
     @classmethod
@@ -59,18 +90,44 @@ class LabelledIndex:
         )
 
     def nearest_other_nm(self, points_nm: np.ndarray, labels: np.ndarray, bound_nm: np.ndarray) -> np.ndarray:
-        """Distance to the nearest localization of another class, where no longer than the bound; else inf.
+        """Distance to the nearest localization of another class.
 
-        points_nm (m, d), labels (m,) and bound_nm (m,) to (m,) float64.
+        Parameters
+        ----------
+        points_nm : (m, d) float64
+            Queries in nm.
+        labels : (m,) int8
+            Class of each query.
+        bound_nm : (m,) float64
+            Longest distance of interest in nm.
+
+        Returns
+        -------
+        (m,) float64
+            Distances in nm; inf where none is within the bound.
         """
         found = np.full(len(points_nm), np.inf)
         nearest_other(*self._arrays(), _by_axis(points_nm), labels, bound_nm, found)
         return found
 
     def count_same(self, points_nm: np.ndarray, labels: np.ndarray, reach_nm: np.ndarray, most: int) -> np.ndarray:
-        """Localizations of the same class within reach, itself included where it is indexed; counting stops at `most`.
+        """Count the localizations of a query's class within its reach, itself included where it is indexed.
 
-        points_nm (m, d), labels (m,) and reach_nm (m,) to (m,) int64.
+        Parameters
+        ----------
+        points_nm : (m, d) float64
+            Queries in nm.
+        labels : (m,) int8
+            Class of each query.
+        reach_nm : (m,) float64
+            Radius of each query in nm, closed; negative reaches nothing.
+        most : int
+            Counting stops early from there on: a count of `most` or more may be incomplete.
+
+        Returns
+        -------
+        (m,) int64
+            Counts.
         """
         counts = np.zeros(len(points_nm), dtype=np.int64)
         within_reach(*self._arrays(), _by_axis(points_nm), labels, reach_nm, most, counts, _NONE)
@@ -79,7 +136,24 @@ class LabelledIndex:
     def pairs_same(
         self, points_nm: np.ndarray, labels: np.ndarray, reach_nm: np.ndarray
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Every (query, indexed row) of one class within the query's reach: two (pairs,) int64, some at a time."""
+        """Every pair of a query and an indexed localization of its class within its reach, in batches.
+
+        Parameters
+        ----------
+        points_nm : (m, d) float64
+            Queries in nm.
+        labels : (m,) int8
+            Class of each query.
+        reach_nm : (m,) float64
+            Radius of each query in nm, closed; negative reaches nothing.
+
+        Yields
+        ------
+        queries : (pairs,) int64
+            Row of the query.
+        rows : (pairs,) int64
+            Row of the indexed localization.
+        """
         counts = self.count_same(points_nm, labels, reach_nm, _ALL)
         batch = np.cumsum(counts) // _PAIRS
         for some in np.split(np.arange(len(counts)), np.flatnonzero(np.diff(batch)) + 1):
@@ -92,8 +166,15 @@ class LabelledIndex:
     def components(self, reach_nm: np.ndarray) -> np.ndarray:
         """Connected components of the links among the indexed localizations themselves.
 
-        reach_nm : (n,) float64 by row; negative where a localization links to nothing.
-        Returns (n,) int64: the smallest row of each one's component.
+        Parameters
+        ----------
+        reach_nm : (n,) float64
+            Radius of each localization in nm, by row; negative where it links to nothing.
+
+        Returns
+        -------
+        (n,) int64
+            The smallest row of each localization's component.
         """
         parent = np.arange(self.index.n, dtype=np.int64)
         unite(*self._arrays(), reach_nm[self.index.order], parent)

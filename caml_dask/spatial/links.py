@@ -18,8 +18,17 @@ OUTLINE_FACTOR = 1.2
 def reach_nm(other_nm: np.ndarray, window_nm: np.ndarray) -> np.ndarray:
     """Radius of the closed ball that is a localization's reach: just below e(p), or w(p) where the window is saturated.
 
-    other_nm : (n,) float64, e(p), inf where no localization of another class lies within w(p)
-    window_nm : (n,) float64, w(p)
+    Parameters
+    ----------
+    other_nm : (n,) float64
+        e(p) in nm, inf where no localization of another class lies within w(p).
+    window_nm : (n,) float64
+        w(p) in nm.
+
+    Returns
+    -------
+    (n,) float64
+        Radii in nm.
     """
     return np.where(other_nm <= window_nm, np.nextafter(other_nm, -np.inf), window_nm)
 
@@ -27,8 +36,17 @@ def reach_nm(other_nm: np.ndarray, window_nm: np.ndarray) -> np.ndarray:
 def merge(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Connected components of an edge list between ids.
 
-    first, second : (m,) uint64, the ids at the ends of each edge.
-    Returns the distinct ids, ascending, and for each the smallest id of its component.
+    Parameters
+    ----------
+    first, second : (m,) uint64
+        Ids at the ends of each edge.
+
+    Returns
+    -------
+    ids : (k,) uint64
+        The distinct ids, ascending.
+    smallest : (k,) uint64
+        The smallest id of the component of each.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -45,9 +63,21 @@ def merge(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray
 def exact_sums(values: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sums of groups without rounding, each as a few floats whose exact sum it is (Shewchuk 1997).
 
-    values : (n,) float64, finite; starts : (g + 1,) int64, group i is ``values[starts[i]:starts[i + 1]]``.
-    Returns the floats of all groups one after another, and the (g + 1,) offsets of each group's. ``math.fsum`` over
-    the floats of several parts of one cluster gives the same bits however the cluster was parted.
+    ``math.fsum`` over the floats of several parts of one cluster gives the same bits however the cluster was divided.
+
+    Parameters
+    ----------
+    values : (n,) float64
+        Finite values.
+    starts : (g + 1,) int64
+        Group i is ``values[starts[i]:starts[i + 1]]``.
+
+    Returns
+    -------
+    partials : (p,) float64
+        The floats of all groups one after another.
+    offsets : (g + 1,) int64
+        Floats of group i are ``partials[offsets[i]:offsets[i + 1]]``.
     """
     partials = np.empty(len(values) + 1)
     offsets = np.zeros(len(starts), dtype=np.int64)

@@ -28,10 +28,16 @@ _ROW_BUFFER = 1 << 17  # distances held at a time while a batch is sorted: 1.5 M
 class Neighbors:
     """Nearest-neighbor distances of some localizations.
 
-    rows : (m,) int64, rows of the coordinates the index was built from
-    distances_nm : (m, k) float32, ascending, self excluded
-    window_nm : (m,) float64, distance to the k-th neighbor
-    nearest_nm : (m,) float64, distance to the first
+    Attributes
+    ----------
+    rows : (m,) int64
+        Rows of the coordinates from which the index was built.
+    distances_nm : (m, k) float32
+        Distances in nm, ascending, self excluded.
+    window_nm : (m,) float64
+        Distance to the k-th neighbor in nm.
+    nearest_nm : (m,) float64
+        Distance to the first neighbor in nm.
     """
 
     rows: np.ndarray
@@ -41,17 +47,26 @@ class Neighbors:
 
 
 def nearest(index: BlockIndex, k: int, rows: np.ndarray | None = None) -> Neighbors:
-    """Distances of `rows` (default: all, in row order) to their k nearest neighbors in the index.
+    """Distances of localizations to their k nearest neighbors in the index.
 
     Parameters
     ----------
-    index : localizations, the queries among them.
-    k : neighbors a localization.
-    rows : (m,) int64, rows of the indexed coordinates to ask for.
+    index : BlockIndex
+        Localizations, the queries among them.
+    k : int
+        Neighbors a localization.
+    rows : (m,) int64 or None
+        Rows of the indexed coordinates to ask for; None asks for all, in row order.
+
+    Returns
+    -------
+    Neighbors
+        Distances, in the order of `rows`.
 
     Raises
     ------
-    TooFewLocalizations : where the index holds fewer than k + 1 localizations.
+    TooFewLocalizations
+        The index holds fewer than k + 1 localizations.
     """
     wanted = np.arange(index.n) if rows is None else np.asarray(rows, dtype=np.int64)
     place = np.full(index.n, -1, dtype=np.int64)
@@ -68,7 +83,29 @@ def nearest(index: BlockIndex, k: int, rows: np.ndarray | None = None) -> Neighb
 def nearest_in_batches(
     index: BlockIndex, k: int, rows: np.ndarray | None = None, batch: int = 1 << 14
 ) -> Iterator[Neighbors]:
-    """As :func:`nearest`, in batches of about `batch` rows and in the index's order, so that memory stays bounded."""
+    """As :func:`nearest`, in batches and in the index's order, so that memory stays bounded.
+
+    Parameters
+    ----------
+    index : BlockIndex
+        Localizations, the queries among them.
+    k : int
+        Neighbors a localization.
+    rows : (m,) int64 or None
+        Rows of the indexed coordinates to ask for; None asks for all.
+    batch : int
+        Rows of a batch, approximately.
+
+    Yields
+    ------
+    Neighbors
+        Distances of the rows of a batch.
+
+    Raises
+    ------
+    TooFewLocalizations
+        The index holds fewer than k + 1 localizations.
+    """
     if index.n <= k:
         raise TooFewLocalizations(f"{k} neighbors need {k + 1} localizations; there are {index.n}")
     asked = np.ones(index.n, dtype=bool)

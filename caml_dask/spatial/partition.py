@@ -22,9 +22,15 @@ Stream = Callable[[], Iterable[np.ndarray]]
 class Partition:
     """Boxes that tile the plane, and the cuts that made them.
 
-    lower_nm, upper_nm : (t, 2) float64, corners of each tile; infinite at the sides of the image
-    axis, at_nm, below, above : the k-d tree of cuts; a localization with coordinate[axis] < at goes to `below`, else to
-        `above`; a negative child is the tile ``~child``
+    Attributes
+    ----------
+    lower_nm, upper_nm : (t, 2) float64
+        Corners of each tile in nm; infinite at the sides of the image.
+    axis, at_nm : (c,) int64, (c,) float64
+        Axis and place in nm of each cut of a k-d tree, the root first.
+    below, above : (c,) int64
+        Children of each cut: a localization with coordinate[axis] < at goes to `below`, any other to `above`. A
+        negative child is the tile ``~child``.
     """
 
     lower_nm: np.ndarray
@@ -36,27 +42,75 @@ class Partition:
 
     @property
     def n_tiles(self) -> int:
-        """Number of tiles."""
+        """Number of tiles (int)."""
         return len(self.lower_nm)
 
     def tile_of(self, xy_nm: np.ndarray) -> np.ndarray:
-        """The tile that owns each localization: (n, 2) float64 to (n,) int64."""
+        """The tile that owns each localization.
+
+        Parameters
+        ----------
+        xy_nm : (n, 2) float64
+            Coordinates in nm.
+
+        Returns
+        -------
+        (n,) int64
+            Tiles.
+        """
         tiles = np.zeros(len(xy_nm), dtype=np.int64)
         if len(self.axis):
             _descend(np.ascontiguousarray(xy_nm), self.axis, self.at_nm, self.below, self.above, tiles)
         return tiles
 
     def distance_nm(self, tile: int, xy_nm: np.ndarray) -> np.ndarray:
-        """Distance of each localization to the closed box of `tile`: (n, 2) float64 to (n,) float64, 0 inside."""
+        """Distance of each localization to the closed box of a tile.
+
+        Parameters
+        ----------
+        tile : int
+            The tile.
+        xy_nm : (n, 2) float64
+            Coordinates in nm.
+
+        Returns
+        -------
+        (n,) float64
+            Distances in nm, 0 inside.
+        """
         apart = np.maximum(self.lower_nm[tile] - xy_nm, xy_nm - self.upper_nm[tile])
         return np.asarray(np.hypot(*np.maximum(apart, 0.0).T))
 
     def overlapping(self, lower_nm: np.ndarray, upper_nm: np.ndarray) -> np.ndarray:
-        """Tiles that meet the closed box ``lower_nm..upper_nm``, ascending."""
+        """Tiles that meet a closed box.
+
+        Parameters
+        ----------
+        lower_nm, upper_nm : (2,) float64
+            Corners of the box in nm.
+
+        Returns
+        -------
+        (m,) int64
+            Tiles, ascending.
+        """
         return np.flatnonzero(np.all((self.lower_nm <= upper_nm) & (self.upper_nm >= lower_nm), axis=1))
 
     def clearance_nm(self, lower_nm: np.ndarray, upper_nm: np.ndarray, xy_nm: np.ndarray) -> np.ndarray:
-        """Distance to the nearest side of a window that is no side of the image (DESIGN law 3); (n, 2) to (n,), nm."""
+        """Distance of each localization to the nearest side of a window that is no side of the image (DESIGN law 3).
+
+        Parameters
+        ----------
+        lower_nm, upper_nm : (2,) float64
+            Corners of the window in nm; infinite where its side is one of the image.
+        xy_nm : (n, 2) float64
+            Coordinates in nm.
+
+        Returns
+        -------
+        (n,) float64
+            Distances in nm; inf where no side counts.
+        """
         return np.asarray(np.minimum(xy_nm - lower_nm, upper_nm - xy_nm).min(axis=1))
 
 
@@ -134,16 +188,25 @@ def _count(xy, lower, upper, edges_x, edges_y, counts):  # type: ignore[no-untyp
 def partition(stream: Stream, n: int, bounds_nm: Sequence[float], max_localizations: int) -> Partition:
     """Cut the plane into boxes of at most `max_localizations`, reading the localizations only as a stream.
 
-    One pass counts on a fine grid from which the boxes are cut along its lines. Where a single bin still holds too many
+    One pass counts on a fine grid, along whose lines the boxes are cut. Where a single bin still holds too many
     (a hot spot), it gets a grid of its own: a pass finds its bounds, and one more counts. Only localizations at
     one and the same place stay together beyond `max_localizations`.
 
     Parameters
     ----------
-    stream : starts a pass over the finite localizations.
-    n : how many there are.
-    bounds_nm : lowest x and y, highest x and y of them.
-    max_localizations : most a box may hold.
+    stream : callable
+        Starts a pass over the finite localizations, which come as (m, 2) float64 in nm.
+    n : int
+        Number of localizations.
+    bounds_nm : sequence of 4 float
+        Lowest x, lowest y, highest x and highest y of them, in nm.
+    max_localizations : int
+        Most localizations of a box.
+
+    Returns
+    -------
+    Partition
+        Boxes and cuts.
     """
     cuts = _Cuts()
     everything = _Box(np.full(2, -np.inf), np.full(2, np.inf), -1, 0)

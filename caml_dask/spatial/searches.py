@@ -13,6 +13,17 @@ from numba.extending import overload
 
 @njit(cache=True, nogil=True)
 def label_ranges(labels, depth, lowest, highest):  # type: ignore[no-untyped-def]
+    """Find the lowest and the highest class below each node (compiled).
+
+    Parameters
+    ----------
+    labels : (n,) int8
+        Class at each position.
+    depth : int
+        Levels below the root.
+    lowest, highest : (nodes,) int8
+        Input: the highest and the lowest int8; output: range of the classes below each node.
+    """
     n = len(labels)
     first_leaf = (1 << depth) - 1
     for leaf in range(1 << depth):
@@ -77,6 +88,21 @@ def _push_children(lower, upper, node, point, stack, top):  # type: ignore[no-un
 
 @njit(cache=True, nogil=True)
 def nearest_other(points, lower, upper, depth, labels, lowest, highest, queries, query_labels, bound, found):  # type: ignore[no-untyped-def]
+    """Find the distance from each query to the nearest localization of another class (compiled).
+
+    Parameters
+    ----------
+    points, lower, upper, depth, labels, lowest, highest
+        Arrays of a :class:`LabelledIndex`, coordinates a column an axis.
+    queries : tuple of d (m,) float64
+        Coordinates of the queries in nm.
+    query_labels : (m,) int8
+        Class of each query.
+    bound : (m,) float64
+        Longest distance of interest in nm.
+    found : (m,) float64
+        Input: inf; output: distance in nm, where one is within the bound.
+    """
     n = len(labels)
     first_leaf = (1 << depth) - 1
     stack = np.empty(depth + 2, np.int64)
@@ -111,7 +137,25 @@ def nearest_other(points, lower, upper, depth, labels, lowest, highest, queries,
 def within_reach(  # type: ignore[no-untyped-def]
     points, lower, upper, depth, labels, lowest, highest, queries, query_labels, reach, most, counts, positions
 ):
-    """Count the localizations of a query's class within its reach, up to `most`; `positions` takes what it holds."""
+    """Count and list the localizations of a query's class within its reach (compiled).
+
+    Parameters
+    ----------
+    points, lower, upper, depth, labels, lowest, highest
+        Arrays of a :class:`LabelledIndex`, coordinates a column an axis.
+    queries : tuple of d (m,) float64
+        Coordinates of the queries in nm.
+    query_labels : (m,) int8
+        Class of each query.
+    reach : (m,) float64
+        Radius of each query in nm, closed; negative reaches nothing.
+    most : int
+        The search of a query ends once its count reaches it.
+    counts : (m,) int64
+        Input: 0; output: the counts.
+    positions : (p,) int64
+        Output: positions found, query by query, as many as it can hold.
+    """
     n = len(labels)
     first_leaf = (1 << depth) - 1
     stack = np.empty(depth + 2, np.int64)
@@ -149,10 +193,19 @@ def _root(parent, i):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def unite(points, lower, upper, depth, labels, lowest, highest, reach, parent):  # type: ignore[no-untyped-def]
-    """Components by disjoint sets; in time near-linear also where a reach holds very many.
+    """Find components by disjoint sets, in near-linear time even where a reach holds many localizations (compiled).
 
     A node of one class whose localizations are known to share a component is never entered again: its first
-    localization stands for all.
+    localization represents all.
+
+    Parameters
+    ----------
+    points, lower, upper, depth, labels, lowest, highest
+        Arrays of a :class:`LabelledIndex`, coordinates a column an axis.
+    reach : (n,) float64
+        Radius of each position in nm, closed; negative links to nothing.
+    parent : (n,) int64
+        Input: 0 to n - 1; output: one position of the component of each position.
     """
     n = len(labels)
     first_leaf = (1 << depth) - 1

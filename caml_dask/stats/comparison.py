@@ -29,10 +29,16 @@ _MOST_DEALS = 20_000  # ways to deal out two groups that are all tried: of 8 and
 class Pair:
     """Two groups compared.
 
-    first, second : their names
-    p : of Dunn's test, or of Mann and Whitney's where there are but two groups; two-sided
-    p_holm : the same, adjusted after Holm for the number of pairs
-    delta, low, high : Cliff's delta with its 95 % interval, above 0 where the second has the larger values
+    Attributes
+    ----------
+    first, second : str
+        Names of the groups.
+    p : float
+        Two-sided p of Dunn's test, or of Mann and Whitney's where there are only two groups.
+    p_holm : float
+        The same, adjusted after Holm for the number of pairs.
+    delta, low, high : float
+        Cliff's delta with its 95 % interval, -1 to 1; above 0 where the second group has the larger values.
     """
 
     first: str
@@ -46,15 +52,24 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found between groups.
+    """Result of a comparison of groups.
 
-    groups : median and quartiles of every group, tested or not, in the order given
-    compared : names of the groups that were tested
-    test : "Kruskal-Wallis" or "Mann-Whitney"; None where there is no test
-    statistic, p : H or U, with its p; NaN where there is no test
-    epsilon_squared : effect size of all groups together, 0 to 1; NaN where there is no test
-    pairs : every pair of the groups compared
-    notes : why there is no test, which groups were left out, what few values mean for it
+    Attributes
+    ----------
+    groups : dict of str to MedianIqr
+        Median and quartiles of every group, tested or not, in the order given.
+    compared : tuple of str
+        Names of the groups that were tested.
+    test : str or None
+        "Kruskal-Wallis" or "Mann-Whitney"; None where there is no test.
+    statistic, p : float
+        H or U, with its p; NaN where there is no test.
+    epsilon_squared : float
+        Effect size of all groups together, 0 to 1; NaN where there is no test.
+    pairs : tuple of Pair
+        Every pair of the groups compared.
+    notes : tuple of str
+        Why there is no test, which groups were left out, and what a small number of values means for it.
     """
 
     groups: dict[str, MedianIqr]
@@ -72,8 +87,15 @@ def compare(groups: Mapping[str, npt.ArrayLike], units: str) -> Comparison:
 
     Parameters
     ----------
-    groups : name to (n,) numbers in one unit; NaN stands for null and is left out.
-    units : what a value stands for, in the plural, such as "images": for the notes.
+    groups : mapping of str to (n,) array_like of float
+        Values by the name of the group, all in one unit; NaN is null and is left out.
+    units : str
+        What a value is measured on, in the plural, such as "images": for the notes.
+
+    Returns
+    -------
+    Comparison
+        Medians, the test, and all pairs.
     """
     known = {name: _known(values) for name, values in groups.items()}
     medians = {name: median_iqr(values) for name, values in known.items()}
@@ -93,25 +115,55 @@ def compare(groups: Mapping[str, npt.ArrayLike], units: str) -> Comparison:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P values adjusted after Holm: below a level, the chance of any false one among them is at most that level.
+    """Adjust p values after Holm.
 
-    p_values : NaN stands for a test not made, and counts for none.
+    Where values below a level are called differences, the chance of any false one is at most that level.
+
+    Parameters
+    ----------
+    p_values : sequence of float
+        P values; NaN is a test that was not made, and does not count.
+
+    Returns
+    -------
+    list of float
+        Adjusted p values in the same order; NaN stays NaN.
     """
     return _adjusted(p_values, "holm")
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """P values adjusted after Benjamini and Hochberg: of those below a level, at most that share is false on average.
+    """Adjust p values after Benjamini and Hochberg.
 
-    Where nothing differs at all, the chance of any below the level is at most the level.
+    Of the values below a level, at most that share is false on average. Where nothing differs at all, the chance of any
+    below the level is at most the level.
 
-    p_values : NaN stands for a test not made, and counts for none.
+    Parameters
+    ----------
+    p_values : sequence of float
+        P values; NaN is a test that was not made, and does not count.
+
+    Returns
+    -------
+    list of float
+        Adjusted p values in the same order; NaN stays NaN.
     """
     return _adjusted(p_values, "fdr_bh")
 
 
 def smallest_p(m: int, n: int) -> float:
-    """The smallest p of Mann and Whitney's exact test of m and n values: two of all the ways to deal them out."""
+    """The smallest p of Mann and Whitney's exact test: two of all the ways to deal out the values.
+
+    Parameters
+    ----------
+    m, n : int
+        Numbers of values of the two groups.
+
+    Returns
+    -------
+    float
+        The two-sided p of groups that do not overlap.
+    """
     return 2 / math.comb(m + n, m)
 
 

@@ -10,7 +10,15 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class MedianIqr:
-    """Median and quartiles of n values (linear interpolation between order statistics); NaN where n is 0."""
+    """Median and quartiles of values, by linear interpolation between order statistics; NaN where there are none.
+
+    Attributes
+    ----------
+    median, q25, q75 : float
+        Median, lower and upper quartile, in the unit of the values.
+    n : int
+        Number of values.
+    """
 
     median: float
     q25: float
@@ -23,7 +31,13 @@ def median_iqr(values: npt.ArrayLike) -> MedianIqr:
 
     Parameters
     ----------
-    values : (n,) numbers in any unit; NaN stands for null and is left out of `n` too.
+    values : (n,) array_like of float
+        Numbers in any unit; NaN is null and is left out of `n` too.
+
+    Returns
+    -------
+    MedianIqr
+        Median, quartiles and number of values.
     """
     known = np.asarray(values, dtype=np.float64).ravel()
     known = known[~np.isnan(known)]
