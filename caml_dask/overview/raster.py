@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from caml_dask.compiled import njit
 
 FloatArray = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.float32]
@@ -163,7 +164,7 @@ def _brightness(counts: npt.NDArray[np.uint32], pixels: int) -> Picture:
     return (faintest + (1 - faintest) * scaled).astype(np.float32)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _occupied(counts):  # type: ignore[no-untyped-def]
     """Places of the pixels that are not empty, row by row, and their counts."""
     rows, columns = counts.shape
@@ -178,7 +179,7 @@ def _occupied(counts):  # type: ignore[no-untyped-def]
     return place, count
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _paint(places, bright, starts, dot, weights, background, plain, dense, picture):  # type: ignore[no-untyped-def]
     """Draw each occupied pixel as a dot with a soft rim, the brighter where dots meet, and color what is lit.
 
@@ -213,7 +214,7 @@ def _paint(places, bright, starts, dot, weights, background, plain, dense, pictu
             band[y, x] = 0
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _any(values):  # type: ignore[no-untyped-def]
     for value in values:  # noqa: SIM110
         if value > 0:
@@ -221,7 +222,7 @@ def _any(values):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _color(bright, background, plain, dense, pixel):  # type: ignore[no-untyped-def]
     for a in range(3):
         color = background[a] + bright[0] * (plain[0, a] - background[a])

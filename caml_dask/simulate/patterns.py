@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from caml_dask.compiled import njit
 from caml_dask.errors import UsageError
 from caml_dask.simulate.cells import Cell
 
@@ -128,7 +128,7 @@ def draw_non_clustered(
     return np.concatenate(kept)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit()
 def _first_apart(candidates, usable, spacing):  # type: ignore[no-untyped-def]
     """For each row of `candidates`, (n, attempts, 2), the flat index of its first `usable` candidate farther than
     `spacing` from all chosen before, or -1: (n,) int64.
