@@ -170,36 +170,37 @@ def _narrow(points, arcs, corners, nearby, counts, level, at, half):  # type: ig
     """Of what is near a cell, keep what is near its part around `at`: whatever may decide or cover a foot there."""
     m = 0
     for k in nearby[level, 0, : counts[level, 0]]:
-        if _distance2(points[k], at[0], at[1], at[2]) < (3.0 + half) ** 2:
+        if _distance2(points, k, at[0], at[1], at[2]) < (3.0 + half) ** 2:
             nearby[level + 1, 0, m] = k
             m += 1
     counts[level + 1, 0] = m
     m = 0
     for k in nearby[level, 1, : counts[level, 1]]:
-        along, off, _, _, _ = _from_circle(arcs[k], at)
+        along, off, _, _, _ = _from_circle(arcs, k, at)
         if along * along + (off - arcs[k, 6]) ** 2 < (1.0 + half) ** 2:
             nearby[level + 1, 1, m] = k
             m += 1
     counts[level + 1, 1] = m
     m = 0
     for k in nearby[level, 2, : counts[level, 2]]:
-        if _distance2(corners[k], at[0], at[1], at[2]) < (1.0 + half) ** 2:
+        if _distance2(corners, k, at[0], at[1], at[2]) < (1.0 + half) ** 2:
             nearby[level + 1, 2, m] = k
             m += 1
     counts[level + 1, 2] = m
 
 
 @njit()
-def _distance2(point, x, y, z):  # type: ignore[no-untyped-def]
-    return (point[0] - x) ** 2 + (point[1] - y) ** 2 + (point[2] - z) ** 2
+def _distance2(points, k, x, y, z):  # type: ignore[no-untyped-def]
+    return (points[k, 0] - x) ** 2 + (points[k, 1] - y) ** 2 + (points[k, 2] - z) ** 2
 
 
 @njit()
-def _from_circle(arc, at):  # type: ignore[no-untyped-def]
+def _from_circle(arcs, k, at):  # type: ignore[no-untyped-def]
     """A place seen from the circle of an arc: how far along its axis and off it, and the vector off it."""
-    x, y, z = at[0] - arc[0], at[1] - arc[1], at[2] - arc[2]
-    along = x * arc[3] + y * arc[4] + z * arc[5]
-    x, y, z = x - along * arc[3], y - along * arc[4], z - along * arc[5]
+    ax, ay, az = arcs[k, 3], arcs[k, 4], arcs[k, 5]
+    x, y, z = at[0] - arcs[k, 0], at[1] - arcs[k, 1], at[2] - arcs[k, 2]
+    along = x * ax + y * ay + z * az
+    x, y, z = x - along * ax, y - along * ay, z - along * az
     return along, math.sqrt(x * x + y * y + z * z), x, y, z
 
 
@@ -213,19 +214,19 @@ def _to_outside(at, half, parts, nearby, counts, foot):  # type: ignore[no-untyp
     near = nearby[0, : counts[0]]
     nearest2 = np.inf
     for k in near:
-        nearest2 = min(nearest2, _distance2(points[k], at[0], at[1], at[2]))
+        nearest2 = min(nearest2, _distance2(points, k, at[0], at[1], at[2]))
     if nearest2 >= RADIUS * RADIUS - SLACK:
         return 0.0, _SPHERE
     best2, on = (1.0 + half) ** 2, _SPHERE
     if nearest2 <= max(0.0, 1.0 - half) ** 2:
         return 1.0 + half, on
     for k in nearby[2, : counts[2]]:
-        d2 = _distance2(corners[k], at[0], at[1], at[2])
+        d2 = _distance2(corners, k, at[0], at[1], at[2])
         if d2 < best2:
             best2, on = d2, _CORNER
             foot[0], foot[1], foot[2] = corners[k, 0], corners[k, 1], corners[k, 2]
     for k in nearby[1, : counts[1]]:
-        along, off, x, y, z = _from_circle(arcs[k], at)
+        along, off, x, y, z = _from_circle(arcs, k, at)
         d2 = along * along + (off - arcs[k, 6]) ** 2
         if d2 < best2 and x * arcs[k, 7] + y * arcs[k, 8] + z * arcs[k, 9] >= off * arcs[k, 10]:
             best2, on = d2, k
@@ -239,7 +240,7 @@ def _to_outside(at, half, parts, nearby, counts, foot):  # type: ignore[no-untyp
     for k in near:
         if best <= 1.0 - half:
             break
-        d2 = _distance2(points[k], at[0], at[1], at[2])
+        d2 = _distance2(points, k, at[0], at[1], at[2])
         if not exposed[k] or d2 >= RADIUS * RADIUS or d2 <= (RADIUS - best) ** 2:
             continue
         d = math.sqrt(d2)
@@ -256,7 +257,7 @@ def _to_outside(at, half, parts, nearby, counts, foot):  # type: ignore[no-untyp
 @njit()
 def _covered(points, near, but, x, y, z):  # type: ignore[no-untyped-def]
     for k in near:  # noqa: SIM110 - compiled, a generator is not
-        if k != but and _distance2(points[k], x, y, z) < RADIUS * RADIUS - SLACK:
+        if k != but and _distance2(points, k, x, y, z) < RADIUS * RADIUS - SLACK:
             return True
     return False
 

@@ -2,9 +2,6 @@
 
 Arrays of a group are (places, ROWS) float32, C-ordered. Every sum runs over its places in order, apart for each row,
 each product added with one rounding, so that a row's result depends on that row alone, to the bit.
-
-After a change here remove numba's files (`__pycache__/*.nb?`) of the modules that call it: numba's cache on disk
-notices changes of the file that holds a compiled function, not of files that it calls into.
 """
 
 from __future__ import annotations
