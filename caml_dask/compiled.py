@@ -62,7 +62,7 @@ class _Announcement(event.Listener):
     def on_start(self, compilation: Any) -> None:
         """Called by numba before it compiles a function, not where it finds it on disk."""
         if compilation.data["dispatcher"].py_func.__module__.startswith("caml_dask."):
-            self.make("compiling numerical kernels for this machine (once)")
+            self.make("compiling numerical kernels for this machine (once; some seconds)")
 
     def on_end(self, compilation: Any) -> None:
         """Nothing is said."""

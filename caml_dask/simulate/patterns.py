@@ -139,8 +139,12 @@ def _first_apart(candidates, usable, spacing):  # type: ignore[no-untyped-def]
     chosen = np.full(n, -1, np.int64)
     if n == 0:
         return chosen
-    x0, y0 = candidates[:, :, 0].min(), candidates[:, :, 1].min()
-    width = max(candidates[:, :, 0].max() - x0, candidates[:, :, 1].max() - y0)
+    x0, y0, x1, y1 = np.inf, np.inf, -np.inf, -np.inf
+    for i in range(n):
+        for a in range(attempts):
+            x0, x1 = min(x0, candidates[i, a, 0]), max(x1, candidates[i, a, 0])
+            y0, y1 = min(y0, candidates[i, a, 1]), max(y1, candidates[i, a, 1])
+    width = max(x1 - x0, y1 - y0)
     side = max(spacing, width / np.sqrt(n), 1e-300)
     columns = int(width / side) + 1
     head = np.full((columns, columns), -1, np.int64)
