@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_array
 
 from caml_dask.errors import ConservationError, UsageError
 from caml_dask.executors.in_memory import analyse
+from caml_dask.executors.kernels import compile_kernels
 from caml_dask.io.readers.in_memory import Localizations, as_localizations
 from caml_dask.io.run_directory import Image
 from caml_dask.io.store import MemoryStore
@@ -132,6 +133,7 @@ def analyze(
     table = as_localizations(localizations, named)
     threads = effective_n_jobs(n_jobs)
     work = _work(_in_tiles(Settings(network=network_named(network), columns=named, **settings), len(table), threads))
+    compile_kernels(work.settings.network)
     analyse(work, [table], {}, threads=threads)
     clusters = MeasuredClusters(work)
     outlines = pa.concat_tables(clusters.outlines())
@@ -207,6 +209,7 @@ class CAML(ClusterMixin, BaseEstimator):
         )
         threads = effective_n_jobs(self.n_jobs)
         work = _work(_in_tiles(settings, len(points_nm), threads))
+        compile_kernels(work.settings.network)
         analyse(work, [as_localizations(points_nm, settings.columns)], {}, until="number", threads=threads)
         cluster = np.empty(len(points_nm), dtype=np.int64)
         self.p_clustered_ = np.full(len(points_nm), np.nan, dtype=np.float32)

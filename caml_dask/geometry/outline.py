@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import shapely
-from numba import njit
 
-from caml_dask.geometry.circles import BLOCKED, TURN, WHOLE, exposed_arcs, grown, successors
+from caml_dask.compiled import njit
+from caml_dask.geometry.circles import BLOCKED, LOST, TURN, WHOLE, exposed_arcs, successors
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -26,6 +26,8 @@ IntArray = npt.NDArray[np.int64]
 # 64 chords a turn leave a lone disc's polygon 0.16 % smaller than its arcs; from 20 members on it is within 0.04 %.
 _STEP = TURN / 64
 _ATTEMPTS = 7
+_BEGIN, _END = 0, 1  # of an arc
+_TOGETHER = 1 << 14  # members of the clusters that are traced at a time: what they need stays in the cache
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,9 @@ def closing_outlines(xy: FloatArray, starts: IntArray, b: FloatArray) -> Outline
     # Read-only or strided arrays would each be compiled for anew.
     xy, b = np.require(xy, np.float64, ["C", "W"]), np.require(b, np.float64, ["C", "W"])
     starts = np.require(starts, np.int64, ["C", "W"])
-    arcs, ring_starts, cluster_rings, failed = _trace(xy, starts, b)
-    if failed >= 0:
-        raise ArithmeticError(
-            f"the outline of cluster {failed} of this batch ({starts[failed + 1] - starts[failed]} localizations, "
-            f"b = {b[failed]}) does not close: report these coordinates"
-        )
+    arcs, ring_starts, owner = _trace(xy, starts, b)
     ring_area, ring_length = _ring_integrals(arcs, ring_starts)
     totals = np.zeros((2, len(b)))
-    owner = np.repeat(np.arange(len(b)), np.diff(cluster_rings))
     np.add.at(totals[0], owner, ring_area)
     np.add.at(totals[1], owner, ring_length)
     coords, point_starts = _sample(arcs, ring_starts, owner, xy[starts[:-1]], b)
@@ -110,141 +106,168 @@ def _parts(shells: npt.NDArray[np.object_], holes: npt.NDArray[np.object_]) -> s
     return shapely.multipolygons([shapely.Polygon(s.exterior, list(holes[home == k])) for k, s in enumerate(shells)])
 
 
-@njit(cache=True, nogil=True)
-def _trace(xy, starts, b):  # type: ignore[no-untyped-def]
-    """Boundary arcs of all clusters: rows (x, y, angle, sweep) in ring order, ring bounds, rings of each cluster."""
-    arcs = np.empty((64, 4))
-    ring_starts = np.zeros(64, np.int64)
-    cluster_rings = np.zeros(len(b) + 1, np.int64)
-    n_arcs = n_rings = 0
-    for i in range(len(b)):
-        if b[i] > 0:
-            points = _distinct(xy[starts[i] : starts[i + 1]], b[i])
-            closed = False
-            for attempt in range(_ATTEMPTS):
-                closed, mine, bounds = _trace_one(_moved(points, attempt))
-                if closed:
-                    break
-            if not closed:
-                return arcs[:n_arcs], ring_starts[: n_rings + 1], cluster_rings, i
-            arcs = grown(arcs, n_arcs + len(mine))
-            arcs[n_arcs : n_arcs + len(mine)] = mine
-            if n_rings + len(bounds) > len(ring_starts):
-                longer = np.empty(2 * (n_rings + len(bounds)), np.int64)
-                longer[: n_rings + 1] = ring_starts[: n_rings + 1]
-                ring_starts = longer
-            ring_starts[n_rings : n_rings + len(bounds)] = bounds + n_arcs
-            n_arcs += len(mine)
-            n_rings += len(bounds) - 1
-        cluster_rings[i + 1] = n_rings
-    return arcs[:n_arcs], ring_starts[: n_rings + 1], cluster_rings, -1
+def _trace(xy: FloatArray, starts: IntArray, b: FloatArray) -> tuple[FloatArray, IntArray, IntArray]:
+    """Boundary arcs of all clusters: rows (x, y, angle, sweep) ring by ring, bounds of the rings, their clusters."""
+    arcs, lengths, owner = [np.empty((0, 4))], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for some in np.split(np.arange(len(b)), np.flatnonzero(np.diff(starts[:-1] // _TOGETHER)) + 1):
+        points, groups = _distinct(xy, starts, b, some)
+        for attempt in range(_ATTEMPTS):
+            mine, ring_starts, rings, closed = _closed(points, groups)
+            arcs.append(mine)
+            lengths.append(np.diff(ring_starts))
+            owner.append(np.repeat(some, rings))
+            if closed.all():
+                break
+            some = some[~closed]
+            points, groups = _distinct(xy, starts, b, some)
+            _move(points, groups, attempt + 1)
+        else:
+            failed = some[0]
+            raise ArithmeticError(
+                f"the outline of cluster {failed} of this batch ({starts[failed + 1] - starts[failed]} localizations, "
+                f"b = {b[failed]}) does not close: report these coordinates"
+            )
+    return _by_owner(np.concatenate(arcs), np.concatenate(lengths), np.concatenate(owner))
 
 
-@njit(cache=True, nogil=True)
-def _distinct(members, b):  # type: ignore[no-untyped-def]
-    """Members in units of b from the first one, each position once."""
-    points = np.empty((len(members), 2))
-    n = 0
-    for k in range(len(members)):
-        x = (members[k, 0] - members[0, 0]) / b
-        y = (members[k, 1] - members[0, 1]) / b
-        if n == 0 or points[n - 1, 0] != x or points[n - 1, 1] != y:
-            points[n, 0], points[n, 1] = x, y
-            n += 1
-    return points[:n]
+def _by_owner(arcs: FloatArray, lengths: IntArray, owner: IntArray) -> tuple[FloatArray, IntArray, IntArray]:
+    """Rings, `lengths` arcs each, in the order of their clusters: arcs, bounds of the rings, clusters."""
+    order = np.argsort(owner, kind="stable")
+    if (order[1:] < order[:-1]).any():
+        first = np.cumsum(lengths) - lengths
+        arcs = np.concatenate([arcs[first[ring] : first[ring] + lengths[ring]] for ring in order])
+    return arcs, np.append(0, np.cumsum(lengths[order])), owner[order]
 
 
-@njit(cache=True, nogil=True)
-def _moved(points, attempt):  # type: ignore[no-untyped-def]
-    """Points moved by 1e-8 b at the second attempt, ten times more at each further one.
+def _closed(points: FloatArray, groups: IntArray) -> tuple[FloatArray, IntArray, IntArray, npt.NDArray[np.bool_]]:
+    """Arcs and ring bounds of those outlines whose rings all close, number of rings of each, and which close."""
+    disc, angle, cut, outer = exposed_arcs(points, groups, 2.0, np.zeros((len(points), 2)))
+    after = successors(disc, cut, len(points), _END, _BEGIN)
+    vertices, block = _vertices(points, disc, angle, cut, after)
+    concave, turn, trim, inner = exposed_arcs(vertices, outer, 1.0, block)
+    before = successors(concave, trim, len(vertices), _BEGIN, _END)
+    return _rings(points, disc, angle, cut, after, outer, vertices, concave, turn, trim, before, inner)
+
+
+@njit()
+def _distinct(xy, starts, b, some):  # type: ignore[no-untyped-def]
+    """Members of some clusters in units of b from the first one, each position once; none where b is 0."""
+    groups = np.empty(len(some) + 1, np.int64)
+    most = 0
+    for g in range(len(some)):
+        most += starts[some[g] + 1] - starts[some[g]]
+    points = np.empty((most, 2))
+    n = groups[0] = 0
+    for g in range(len(some)):
+        i = some[g]
+        first = starts[i]
+        for k in range(first, starts[i + 1] if b[i] > 0 else first):
+            x = (xy[k, 0] - xy[first, 0]) / b[i]
+            y = (xy[k, 1] - xy[first, 1]) / b[i]
+            if n == groups[g] or points[n - 1, 0] != x or points[n - 1, 1] != y:
+                points[n, 0], points[n, 1] = x, y
+                n += 1
+        groups[g + 1] = n
+    return points[:n], groups
+
+
+@njit()
+def _move(points, groups, attempt):  # type: ignore[no-untyped-def]
+    """Move points by 1e-8 b at the second attempt, ten times more at each further one.
 
     Where three circles meet in one point, as on a lattice, rounding may see them meet in two orders at once. A move
     far below any precision of localization settles it; it is a fixed sequence, so results stay reproducible.
     """
-    if attempt == 0:
-        return points
     scale = 10.0 ** (attempt - 9) / 2.0**53
-    state = np.uint64(attempt)
-    moved = points.copy()
-    for k in range(moved.size):
-        state = state * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
-        moved.flat[k] += scale * (np.float64(state >> np.uint64(11)) - 2.0**52)
-    return moved
+    for g in range(len(groups) - 1):
+        state = np.uint64(attempt)
+        for k in range(groups[g], groups[g + 1]):
+            for axis in range(2):
+                state = state * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
+                points[k, axis] += scale * (np.float64(state >> np.uint64(11)) - 2.0**52)
 
 
-@njit(cache=True, nogil=True)
-def _trace_one(points):  # type: ignore[no-untyped-def]
-    """Arcs of one outline in ring order, and whether all of its rings close."""
-    nothing = np.empty((0, 4)), np.zeros(1, np.int64)
-    no_block = np.zeros((len(points), 2))
-    disc, angle, cut = exposed_arcs(points, 2.0, no_block)
-    after, ok = successors(disc, cut, len(points), 1, 0)
-    if not ok:
-        return False, nothing[0], nothing[1]
-    # Vertex a is where arc a ends; the inner circle around it is exposed between its two members at most.
-    n = len(disc)
-    vertices = np.empty((n, 2))
-    block = np.zeros((n, 2))
-    for a in range(n):
-        vertices[a, 0] = points[disc[a], 0] + 2.0 * math.cos(angle[a, 1])
-        vertices[a, 1] = points[disc[a], 1] + 2.0 * math.sin(angle[a, 1])
-        if cut[a, 1] == WHOLE:
-            vertices[a, 0] = np.inf
+@njit()
+def _vertices(points, disc, angle, cut, after):  # type: ignore[no-untyped-def]
+    """Where members' arcs end, and how much of the inner circle there is blocked, as :func:`exposed_arcs` takes them.
+
+    The inner circle is exposed between the vertex's two members at most. What follows an arc becomes LOST where they
+    do not leave it less than half a turn.
+    """
+    vertices, block = np.empty((len(disc), 2)), np.zeros((len(disc), 2))
+    for a in range(len(disc)):
+        vertices[a, 0] = vertices[a, 1] = np.inf
+        if cut[a, 1] == WHOLE or after[a] == LOST:
             continue
         wedge = (angle[a, 1] - angle[after[a], 0]) % TURN
         if wedge >= math.pi:
-            return False, nothing[0], nothing[1]
+            after[a] = LOST
+            continue
+        vertices[a, 0] = points[disc[a], 0] + 2.0 * math.cos(angle[a, 1])
+        vertices[a, 1] = points[disc[a], 1] + 2.0 * math.sin(angle[a, 1])
         block[a, 0] = angle[a, 1] + math.pi
         block[a, 1] = TURN - wedge
-    concave, turn, trim = exposed_arcs(vertices, 1.0, block)
-    inner, ok = successors(concave, trim, n, 0, 1)
-    first = np.full(n, -1)
+    return vertices, block
+
+
+@njit()
+def _rings(points, disc, angle, cut, after, outer, vertices, concave, turn, trim, before, inner):  # type: ignore[no-untyped-def]
+    """Follow members' arcs (counter-clockwise) and vertices' arcs (clockwise, numbered after them) into rings."""
+    n, total = len(disc), len(disc) + len(concave)
+    arcs, ring_starts = np.empty((total, 4)), np.zeros(total + 1, np.int64)
+    rings, closed = np.zeros(len(outer) - 1, np.int64), np.zeros(len(outer) - 1, np.bool_)
+    seen = np.zeros(total, np.bool_)
+    first = np.empty(n, np.int64)
+    for a in range(n):
+        first[a] = LOST
     for s in range(len(concave)):
         if trim[s, 1] == BLOCKED:
             first[concave[s]] = s
-    return _chain(points, disc, angle, cut, after, vertices, concave, turn, trim, inner, first, ok)
-
-
-@njit(cache=True, nogil=True)
-def _chain(points, disc, angle, cut, after, vertices, concave, turn, trim, inner, first, ok):  # type: ignore[no-untyped-def]
-    """Follow members' arcs (counter-clockwise) and vertices' arcs (clockwise, numbered after them) into rings."""
-    n, total = len(disc), len(disc) + len(concave)
-    arcs, bounds = np.empty((total, 4)), np.zeros(total + 1, np.int64)
-    seen = np.zeros(total, np.bool_)
-    k = rings = 0
-    for start in range(total):
-        a = start
-        area = 0.0
-        while ok and not seen[a]:
-            seen[a] = True
-            if a < n:
-                _put(arcs, k, points, disc[a], angle[a, 0], angle[a, 1])
-                following = a if cut[a, 1] == WHOLE else n + first[a]
-                ok = cut[a, 1] == WHOLE or first[a] >= 0
-            else:
-                s = a - n
-                v = concave[s]
-                _put(arcs, k, vertices, v, turn[s, 1], turn[s, 0])
-                following = after[v] if trim[s, 0] == BLOCKED else n + inner[s]
-            area += _sector(arcs, k)
-            k += 1
-            a = following
+    k = r = 0
+    for g in range(len(rings)):
+        ok = True
+        for a in range(outer[g], outer[g + 1]):
+            ok = ok and after[a] != LOST
+        for s in range(inner[g], inner[g + 1]):
+            ok = ok and before[s] != LOST
+        begin, convex = r, outer[g + 1] - outer[g]
+        for step in range(convex + inner[g + 1] - inner[g]):
+            start = outer[g] + step if step < convex else n + inner[g] + step - convex
+            a = start
+            area = 0.0
+            while ok and not seen[a]:
+                seen[a] = True
+                if a < n:
+                    _put(arcs, k, points, disc[a], angle[a, 0], angle[a, 1])
+                    following = a if cut[a, 1] == WHOLE else n + first[a]
+                    ok = cut[a, 1] == WHOLE or first[a] != LOST
+                else:
+                    s = a - n
+                    _put(arcs, k, vertices, concave[s], turn[s, 1], turn[s, 0])
+                    following = after[concave[s]] if trim[s, 0] == BLOCKED else n + before[s]
+                area += _sector(arcs, k)
+                k += 1
+                a = following
+            if ok and k > ring_starts[r]:
+                r += 1
+                ring_starts[r] = k
+                # Every part holds a disc of b, and so does every hole: a smaller ring is rounding's.
+                ok = a == start and abs(area) > 0.999 * math.pi
+            if not ok:
+                break
         if not ok:
-            break
-        if k > bounds[rings]:
-            rings += 1
-            bounds[rings] = k
-            # Every part holds a disc of b, and so does every hole: a smaller ring is rounding's.
-            ok = a == start and abs(area) > 0.999 * math.pi
-    return ok, arcs[:k], bounds[: rings + 1]
+            r = begin
+            k = ring_starts[r]
+        rings[g], closed[g] = r - begin, ok
+    return arcs[:k], ring_starts[: r + 1], rings, closed
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _put(arcs, k, centers, i, begin, end):  # type: ignore[no-untyped-def]
     arcs[k, 0], arcs[k, 1], arcs[k, 2], arcs[k, 3] = centers[i, 0], centers[i, 1], begin, end - begin
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _sector(arcs, k):  # type: ignore[no-untyped-def]
     """An arc's share of the area inside its ring (Green's theorem), radius 1."""
     x, y, begin, sweep = arcs[k, 0], arcs[k, 1], arcs[k, 2], arcs[k, 3]
@@ -253,19 +276,20 @@ def _sector(arcs, k):  # type: ignore[no-untyped-def]
     return 0.5 * (sweep + x * dy - y * dx)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _ring_integrals(arcs, ring_starts):  # type: ignore[no-untyped-def]
     """Signed area and length of each ring."""
     rings = len(ring_starts) - 1
-    area, length = np.zeros(rings), np.zeros(rings)
+    area, length = np.empty(rings), np.empty(rings)
     for r in range(rings):
+        area[r] = length[r] = 0.0
         for a in range(ring_starts[r], ring_starts[r + 1]):
             area[r] += _sector(arcs, a)
             length[r] += abs(arcs[a, 3])
     return area, length
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _sample(arcs, ring_starts, owner, origin, b):  # type: ignore[no-untyped-def]
     """Closed rings of points on the arcs, in nm: coordinates and the bounds of each ring."""
     point_starts = np.zeros(len(ring_starts), np.int64)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-from caml_dask.geometry.circles import TURN, grown
+from caml_dask.compiled import njit
+from caml_dask.geometry.circles import TURN, grown, scattered_order
+from caml_dask.sorting import first_from, stable_order
 
 RADIUS = 2.0
 # A point covered by less than this counts as exposed: where many spheres meet in one point, as on a lattice, rounding
@@ -28,7 +29,7 @@ _DIRECTIONS = 128
 _NEAR = 0.25
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def cell_key(x, y, z):  # type: ignore[no-untyped-def]
     """Number of the cell of side 2 that holds a point; cells next to each other along z have consecutive numbers."""
     ix, iy, iz = np.int64(math.floor(0.5 * x)), np.int64(math.floor(0.5 * y)), np.int64(math.floor(0.5 * z))
@@ -36,21 +37,19 @@ def cell_key(x, y, z):  # type: ignore[no-untyped-def]
     return ((ix + middle) << 42) + ((iy + middle) << 21) + iz + middle
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def sorted_cells(points):  # type: ignore[no-untyped-def]
     """Points sorted by their cell: order and sorted keys.
 
     Within a cell they stand in scattered order, so that a sphere in a dense spot meets balls of all directions soon.
     """
-    keys = np.empty(len(points), np.int64)
+    cell = np.empty(len(points), np.int64)
     for k in range(len(points)):
-        keys[k] = cell_key(points[k, 0], points[k, 1], points[k, 2])
-    scattered = np.argsort((np.arange(len(points)) * 0.6180339887498949) % 1.0, kind="mergesort")
-    order = scattered[np.argsort(keys[scattered], kind="mergesort")]
-    return order, keys[order]
+        cell[k] = cell_key(points[k, 0], points[k, 1], points[k, 2])
+    return scattered_order(cell)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def cells_around(keys):  # type: ignore[no-untyped-def]
     """Cells that hold places within 2 of a point, ascending, from the sorted cells of the points."""
     cells = np.empty(27 * len(keys), np.int64)
@@ -63,10 +62,17 @@ def cells_around(keys):  # type: ignore[no-untyped-def]
                 for dz in range(-1, 2):
                     cells[m] = keys[k] + (np.int64(dx) << 42) + (np.int64(dy) << 21) + dz
                     m += 1
-    return np.unique(cells[:m])
+    order = stable_order(cells, m)
+    ascending = np.empty(m, np.int64)
+    kept = 0
+    for k in range(m):
+        if kept == 0 or cells[order[k]] != ascending[kept - 1]:
+            ascending[kept] = cells[order[k]]
+            kept += 1
+    return ascending[:kept]
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def within(points, order, keys, cells, at, reach, found):  # type: ignore[no-untyped-def]
     """Rows nearer than `reach` to `at`, in its cell and in up to `cells` cells around; (found, how many)."""
     m = 0
@@ -74,11 +80,12 @@ def within(points, order, keys, cells, at, reach, found):  # type: ignore[no-unt
     for dx in range(-cells, cells + 1):
         for dy in range(-cells, cells + 1):
             middle = key + (np.int64(dx) << 42) + (np.int64(dy) << 21)
-            begin = np.searchsorted(keys, middle - cells)
-            end = np.searchsorted(keys, middle + cells + 1)
+            begin = first_from(keys, middle - cells)
+            end = first_from(keys, middle + cells + 1)
             if m + end - begin > len(found):
                 longer = np.empty(2 * (m + end - begin), np.int64)
-                longer[:m] = found[:m]
+                for k in range(m):
+                    longer[k] = found[k]
                 found = longer
             for k in order[begin:end]:
                 d2 = (points[k, 0] - at[0]) ** 2 + (points[k, 1] - at[1]) ** 2 + (points[k, 2] - at[2]) ** 2
@@ -88,7 +95,7 @@ def within(points, order, keys, cells, at, reach, found):  # type: ignore[no-unt
     return found, m
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def exposed_parts(points, order, keys):  # type: ignore[no-untyped-def]
     """Which spheres, arcs and corners no ball of the others covers.
 
@@ -111,14 +118,12 @@ def exposed_parts(points, order, keys):  # type: ignore[no-untyped-def]
     frame = np.empty((4, 3))
     for i in range(n):
         found, m = within(points, order, keys, 2, points[i], 2.0 * RADIUS, found)
-        near, v, d2 = _others(points, i, found[:m])
+        near, v, d2 = _others(points, i, found, m)
         if len(near) == 0:
             exposed[i] = True
         if _covered(v, d2, directions):
             continue
-        # The nearest cover most.
-        nearest_first = np.argsort(d2, kind="mergesort")
-        near, v = near[nearest_first], v[nearest_first]
+        near, v = _nearest_first(near, v, d2)
         lo, width = np.empty(len(near) + 1), np.empty(len(near) + 1)
         for a in range(len(near)):
             j = near[a]
@@ -134,8 +139,8 @@ def exposed_parts(points, order, keys):  # type: ignore[no-untyped-def]
                 _put_arc(arcs, n_arcs, points[i], radius, frame, 0.0, TURN)
                 n_arcs += 1
                 continue
-            by_start = np.argsort(lo[:c], kind="mergesort")
-            reach = (lo[:c] + width[:c]).max() - TURN
+            by_start = stable_order(lo, c)
+            reach = _farthest(lo, width, c) - TURN
             for b in by_start:
                 if lo[b] > reach:
                     _put_arc(arcs, n_arcs, points[i], radius, frame, reach, lo[b])
@@ -147,12 +152,13 @@ def exposed_parts(points, order, keys):  # type: ignore[no-untyped-def]
     return exposed, arcs[:n_arcs], corners[:n_corners]
 
 
-@njit(cache=True, nogil=True)
-def _others(points, i, found):  # type: ignore[no-untyped-def]
-    """Those of `found` that lie elsewhere than i: rows, places seen from i, and squared distances."""
-    v, d2, rows = np.empty((len(found), 3)), np.empty(len(found)), np.empty(len(found), np.int64)
+@njit()
+def _others(points, i, found, m):  # type: ignore[no-untyped-def]
+    """Those of the first m of `found` that lie elsewhere than i: rows, places seen from i, and squared distances."""
+    v, d2, rows = np.empty((m, 3)), np.empty(m), np.empty(m, np.int64)
     k = 0
-    for j in found:
+    for f in range(m):
+        j = found[f]
         for axis in range(3):
             v[k, axis] = points[j, axis] - points[i, axis]
         d2[k] = v[k, 0] ** 2 + v[k, 1] ** 2 + v[k, 2] ** 2
@@ -162,7 +168,28 @@ def _others(points, i, found):  # type: ignore[no-untyped-def]
     return rows[:k], v[:k], d2[:k]
 
 
-@njit(cache=True, nogil=True)
+@njit()
+def _nearest_first(near, v, d2):  # type: ignore[no-untyped-def]
+    """Rows and places by their squared distance: the nearest cover most."""
+    order = stable_order(d2, len(d2))
+    rows, places = np.empty(len(order), np.int64), np.empty((len(order), 3))
+    for k in range(len(order)):
+        rows[k] = near[order[k]]
+        for axis in range(3):
+            places[k, axis] = v[order[k], axis]
+    return rows, places
+
+
+@njit()
+def _farthest(lo, width, m):  # type: ignore[no-untyped-def]
+    """Where the last of the first m stretches ends."""
+    farthest = -np.inf
+    for k in range(m):
+        farthest = max(farthest, lo[k] + width[k])
+    return farthest
+
+
+@njit()
 def _directions():  # type: ignore[no-untyped-def]
     """Directions spread evenly over the sphere, (_DIRECTIONS, 3), on a spiral."""
     spread = np.empty((_DIRECTIONS, 3))
@@ -174,7 +201,7 @@ def _directions():  # type: ignore[no-untyped-def]
     return spread
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _covered(v, d2, directions):  # type: ignore[no-untyped-def]
     """Whether the balls at `v` surely cover all of the sphere around the origin; spares most spheres in dense spots."""
     left = np.arange(len(directions))
@@ -196,7 +223,7 @@ def _covered(v, d2, directions):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _circle(v, frame):  # type: ignore[no-untyped-def]
     """The circle where the spheres at the origin and at v meet: its radius; frame: center, axis, two directions."""
     length2 = v[0] * v[0] + v[1] * v[1] + v[2] * v[2]
@@ -218,7 +245,7 @@ def _circle(v, frame):  # type: ignore[no-untyped-def]
     return math.sqrt(RADIUS * RADIUS - 0.25 * length2)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _cover(v, pair, radius, frame, lo, width):  # type: ignore[no-untyped-def]
     """Stretches of a circle that the balls at `v` cover, in lo and width, and how many; -1 where they cover it all."""
     m, covered = 0, np.uint64(0)
@@ -249,8 +276,8 @@ def _cover(v, pair, radius, frame, lo, width):  # type: ignore[no-untyped-def]
         m += 1
     # Bins that straddle two stretches stay unmarked: whether anything is left, the stretches themselves tell.
     if m > 0:
-        reach = (lo[:m] + width[:m]).max() - TURN
-        for k in np.argsort(lo[:m], kind="mergesort"):
+        reach = _farthest(lo, width, m) - TURN
+        for k in stable_order(lo, m):
             if lo[k] > reach:
                 return m
             reach = max(reach, lo[k] + width[k])
@@ -258,7 +285,7 @@ def _cover(v, pair, radius, frame, lo, width):  # type: ignore[no-untyped-def]
     return 0
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _put_arc(arcs, k, origin, radius, frame, begin, end):  # type: ignore[no-untyped-def]
     middle = 0.5 * (begin + end)
     for axis in range(3):
@@ -269,7 +296,7 @@ def _put_arc(arcs, k, origin, radius, frame, begin, end):  # type: ignore[no-unt
     arcs[k, 10] = math.cos(0.5 * (end - begin))
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _put_corner(corners, k, origin, radius, frame, angle):  # type: ignore[no-untyped-def]
     for axis in range(3):
         around = math.cos(angle) * frame[2, axis] + math.sin(angle) * frame[3, axis]

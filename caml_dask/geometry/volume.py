@@ -19,8 +19,8 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from caml_dask.compiled import njit
 from caml_dask.geometry.spheres import FARTHEST_CELL, RADIUS, SLACK, cells_around, exposed_parts, sorted_cells, within
 
 FloatArray = npt.NDArray[np.float64]
@@ -54,28 +54,27 @@ def closing_volumes(xyz: FloatArray, starts: IntArray, b: FloatArray) -> FloatAr
     # Read-only or strided arrays would each be compiled for anew.
     xyz, b = np.require(xyz, np.float64, ["C", "W"]), np.require(b, np.float64, ["C", "W"])
     starts = np.require(starts, np.int64, ["C", "W"])
-    volumes, failed = _volumes(xyz, starts, b, HALVINGS)
-    if failed >= 0:
-        raise ValueError(
-            f"cluster {failed} of this batch reaches more than {_SIDE * FARTHEST_CELL:,.0f} b from its first member "
-            f"(b = {b[failed]}): pass clusters whose links are no longer than 2 sqrt(3) b"
-        )
+    volumes = np.zeros(len(b))
+    for i in np.flatnonzero(b > 0):
+        points = _distinct(xyz[starts[i] : starts[i + 1]], b[i])
+        if not np.abs(points).max() < _SIDE * FARTHEST_CELL:
+            raise ValueError(
+                f"cluster {i} of this batch reaches more than {_SIDE * FARTHEST_CELL:,.0f} b from its first member "
+                f"(b = {b[i]}): pass clusters whose links are no longer than 2 sqrt(3) b"
+            )
+        volumes[i] = _volume(points) * (b[i] * b[i] * b[i])
     return volumes
 
 
-@njit(cache=True, nogil=True)
-def _volumes(xyz, starts, b, halvings):  # type: ignore[no-untyped-def]
-    volumes = np.zeros(len(b))
-    for i in range(len(b)):
-        if b[i] > 0:
-            points = _distinct(xyz[starts[i] : starts[i + 1]], b[i])
-            if not np.abs(points).max() < _SIDE * FARTHEST_CELL:
-                return volumes, i
-            volumes[i] = _volume(points, halvings) * (b[i] * b[i] * b[i])
-    return volumes, -1
+def _volume(points: FloatArray) -> float:
+    """Volume around distinct points, in units of b."""
+    order, keys = sorted_cells(points)
+    exposed, arcs, corners = exposed_parts(points, order, keys)
+    parts = points, exposed, arcs, corners
+    return float(_total(*parts, order, keys, *sorted_cells(arcs), *sorted_cells(corners), cells_around(keys), HALVINGS))
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _distinct(members, b):  # type: ignore[no-untyped-def]
     """Members in units of b from the first one, turned, each position once."""
     points = np.empty((len(members), 3))
@@ -93,45 +92,47 @@ def _distinct(members, b):  # type: ignore[no-untyped-def]
     return points[:n]
 
 
-@njit(cache=True, nogil=True)
-def _volume(points, halvings):  # type: ignore[no-untyped-def]
-    """Volume around distinct points, in units of b."""
-    order, keys = sorted_cells(points)
-    exposed, arcs, corners = exposed_parts(points, order, keys)
-    of_arcs, of_corners = sorted_cells(arcs), sorted_cells(corners)
+@njit()
+def _total(  # type: ignore[no-untyped-def]
+    points, exposed, arcs, corners, order, keys, arc_order, arc_keys, corner_order, corner_keys, cells, halvings
+):
+    """Volume inside all `cells`."""
     levels = halvings + _MORE_IN_NECKS + 1
     # One row a level: numbers of the points, arcs and corners near the cell, how many of each, its center.
     nearby = np.empty((levels, 3, 64), np.int64)
     counts, center = np.zeros((levels, 3), np.int64), np.empty((levels, 3))
     found = np.empty(64, np.int64)
     total, half = 0.0, _HALF_DIAGONAL * _SIDE
-    for key in cells_around(keys):
+    for key in cells:
         for axis in range(3):
             place = ((key >> (42 - 21 * axis)) & ((1 << 21) - 1)) - (1 << 20)
             center[0, axis] = _SIDE * (place + 0.5)
         found, m = within(points, order, keys, 3, center[0], 3.0 + half, found)
         nearby = _put(nearby, counts, 0, found, m)
-        found, m = within(arcs, of_arcs[0], of_arcs[1], 3, center[0], 1.0 + RADIUS + half, found)
+        found, m = within(arcs, arc_order, arc_keys, 3, center[0], 1.0 + RADIUS + half, found)
         nearby = _put(nearby, counts, 1, found, m)
-        found, m = within(corners, of_corners[0], of_corners[1], 2, center[0], 1.0 + half, found)
+        found, m = within(corners, corner_order, corner_keys, 2, center[0], 1.0 + half, found)
         nearby = _put(nearby, counts, 2, found, m)
         total += _inside(points, exposed, arcs, corners, nearby, counts, center, halvings)
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _put(nearby, counts, kind, found, m):  # type: ignore[no-untyped-def]
     """Keep `found` as the outermost cell's, in longer lists where they need them."""
     if m > nearby.shape[2]:
         longer = np.empty((nearby.shape[0], 3, 2 * m), np.int64)
-        longer[0, :, : nearby.shape[2]] = nearby[0]
+        for other in range(3):
+            for k in range(nearby.shape[2]):
+                longer[0, other, k] = nearby[0, other, k]
         nearby = longer
-    nearby[0, kind, :m] = found[:m]
+    for k in range(m):
+        nearby[0, kind, k] = found[k]
     counts[0, kind] = m
     return nearby
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _inside(points, exposed, arcs, corners, nearby, counts, center, halvings):  # type: ignore[no-untyped-def]
     """Volume inside one cell of the outermost level, halving it where that leaves the answer open."""
     child, foot = np.zeros(len(center), np.int64), np.empty(3)
@@ -164,45 +165,46 @@ def _inside(points, exposed, arcs, corners, nearby, counts, center, halvings):  
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _narrow(points, arcs, corners, nearby, counts, level, at, half):  # type: ignore[no-untyped-def]
     """Of what is near a cell, keep what is near its part around `at`: whatever may decide or cover a foot there."""
     m = 0
     for k in nearby[level, 0, : counts[level, 0]]:
-        if _distance2(points[k], at[0], at[1], at[2]) < (3.0 + half) ** 2:
+        if _distance2(points, k, at[0], at[1], at[2]) < (3.0 + half) ** 2:
             nearby[level + 1, 0, m] = k
             m += 1
     counts[level + 1, 0] = m
     m = 0
     for k in nearby[level, 1, : counts[level, 1]]:
-        along, off, _, _, _ = _from_circle(arcs[k], at)
+        along, off, _, _, _ = _from_circle(arcs, k, at)
         if along * along + (off - arcs[k, 6]) ** 2 < (1.0 + half) ** 2:
             nearby[level + 1, 1, m] = k
             m += 1
     counts[level + 1, 1] = m
     m = 0
     for k in nearby[level, 2, : counts[level, 2]]:
-        if _distance2(corners[k], at[0], at[1], at[2]) < (1.0 + half) ** 2:
+        if _distance2(corners, k, at[0], at[1], at[2]) < (1.0 + half) ** 2:
             nearby[level + 1, 2, m] = k
             m += 1
     counts[level + 1, 2] = m
 
 
-@njit(cache=True, nogil=True)
-def _distance2(point, x, y, z):  # type: ignore[no-untyped-def]
-    return (point[0] - x) ** 2 + (point[1] - y) ** 2 + (point[2] - z) ** 2
+@njit()
+def _distance2(points, k, x, y, z):  # type: ignore[no-untyped-def]
+    return (points[k, 0] - x) ** 2 + (points[k, 1] - y) ** 2 + (points[k, 2] - z) ** 2
 
 
-@njit(cache=True, nogil=True)
-def _from_circle(arc, at):  # type: ignore[no-untyped-def]
+@njit()
+def _from_circle(arcs, k, at):  # type: ignore[no-untyped-def]
     """A place seen from the circle of an arc: how far along its axis and off it, and the vector off it."""
-    x, y, z = at[0] - arc[0], at[1] - arc[1], at[2] - arc[2]
-    along = x * arc[3] + y * arc[4] + z * arc[5]
-    x, y, z = x - along * arc[3], y - along * arc[4], z - along * arc[5]
+    ax, ay, az = arcs[k, 3], arcs[k, 4], arcs[k, 5]
+    x, y, z = at[0] - arcs[k, 0], at[1] - arcs[k, 1], at[2] - arcs[k, 2]
+    along = x * ax + y * ay + z * az
+    x, y, z = x - along * ax, y - along * ay, z - along * az
     return along, math.sqrt(x * x + y * y + z * z), x, y, z
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _to_outside(at, half, parts, nearby, counts, foot):  # type: ignore[no-untyped-def]
     """Distance from the center of a cell to the nearest place that no ball covers, written to foot, and what it is on.
 
@@ -212,19 +214,19 @@ def _to_outside(at, half, parts, nearby, counts, foot):  # type: ignore[no-untyp
     near = nearby[0, : counts[0]]
     nearest2 = np.inf
     for k in near:
-        nearest2 = min(nearest2, _distance2(points[k], at[0], at[1], at[2]))
+        nearest2 = min(nearest2, _distance2(points, k, at[0], at[1], at[2]))
     if nearest2 >= RADIUS * RADIUS - SLACK:
         return 0.0, _SPHERE
     best2, on = (1.0 + half) ** 2, _SPHERE
     if nearest2 <= max(0.0, 1.0 - half) ** 2:
         return 1.0 + half, on
     for k in nearby[2, : counts[2]]:
-        d2 = _distance2(corners[k], at[0], at[1], at[2])
+        d2 = _distance2(corners, k, at[0], at[1], at[2])
         if d2 < best2:
             best2, on = d2, _CORNER
-            foot[:] = corners[k]
+            foot[0], foot[1], foot[2] = corners[k, 0], corners[k, 1], corners[k, 2]
     for k in nearby[1, : counts[1]]:
-        along, off, x, y, z = _from_circle(arcs[k], at)
+        along, off, x, y, z = _from_circle(arcs, k, at)
         d2 = along * along + (off - arcs[k, 6]) ** 2
         if d2 < best2 and x * arcs[k, 7] + y * arcs[k, 8] + z * arcs[k, 9] >= off * arcs[k, 10]:
             best2, on = d2, k
@@ -232,12 +234,13 @@ def _to_outside(at, half, parts, nearby, counts, foot):  # type: ignore[no-untyp
                 f = arcs[k, 6] / off
                 foot[0], foot[1], foot[2] = arcs[k, 0] + f * x, arcs[k, 1] + f * y, arcs[k, 2] + f * z
             else:
-                foot[:] = arcs[k, :3] + arcs[k, 6] * arcs[k, 7:10]
+                for axis in range(3):
+                    foot[axis] = arcs[k, axis] + arcs[k, 6] * arcs[k, 7 + axis]
     best = math.sqrt(best2)
     for k in near:
         if best <= 1.0 - half:
             break
-        d2 = _distance2(points[k], at[0], at[1], at[2])
+        d2 = _distance2(points, k, at[0], at[1], at[2])
         if not exposed[k] or d2 >= RADIUS * RADIUS or d2 <= (RADIUS - best) ** 2:
             continue
         d = math.sqrt(d2)
@@ -251,15 +254,15 @@ def _to_outside(at, half, parts, nearby, counts, foot):  # type: ignore[no-untyp
     return best, on
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _covered(points, near, but, x, y, z):  # type: ignore[no-untyped-def]
     for k in near:  # noqa: SIM110 - compiled, a generator is not
-        if k != but and _distance2(points[k], x, y, z) < RADIUS * RADIUS - SLACK:
+        if k != but and _distance2(points, k, x, y, z) < RADIUS * RADIUS - SLACK:
             return True
     return False
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _neck(at, foot, arc):  # type: ignore[no-untyped-def]
     """How the surface, near a circle part of a torus, goes around the circle's axis: radius, and slope to the axis."""
     x, y, z = at[0] - foot[0], at[1] - foot[1], at[2] - foot[2]
@@ -268,7 +271,7 @@ def _neck(at, foot, arc):  # type: ignore[no-untyped-def]
     return arc[6] - inward, inward
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _share(at, foot, depth, on, arcs, side):  # type: ignore[no-untyped-def]
     """Share of a cell that is inside, of a surface `depth` from its center, away from the foot."""
     x, y, z = at[0] - foot[0], at[1] - foot[1], at[2] - foot[2]

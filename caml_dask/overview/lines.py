@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import shapely
-from numba import njit
+
+from caml_dask.compiled import njit
 
 _SHORTEST_PX = 0.75  # points of an outline that lie closer are drawn as one
 _SHADES = 8  # of a soft edge: with few, files are smaller and are written faster
@@ -37,7 +38,7 @@ class Outlines:
         _blend(self._cover, np.array(color, np.float64), picture)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _draw(points, ring, cover):  # type: ignore[no-untyped-def]
     """Cover of each pixel by lines between successive points of a ring: 1 less its center's distance, or 0.
 
@@ -55,7 +56,7 @@ def _draw(points, ring, cover):  # type: ignore[no-untyped-def]
             x0, y0 = x1, y1
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _draw_line(x0, y0, x1, y1, cover):  # type: ignore[no-untyped-def]
     rows, columns = cover.shape
     dx, dy = x1 - x0, y1 - y0
@@ -78,7 +79,7 @@ def _draw_line(x0, y0, x1, y1, cover):  # type: ignore[no-untyped-def]
                 cover[i, j] = share
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _blend(cover, color, picture):  # type: ignore[no-untyped-def]
     rows, columns = cover.shape
     for i in range(rows):

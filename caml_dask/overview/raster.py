@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from caml_dask.compiled import njit
+from caml_dask.sorting import first_from
 
 FloatArray = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.float32]
@@ -163,22 +165,13 @@ def _brightness(counts: npt.NDArray[np.uint32], pixels: int) -> Picture:
     return (faintest + (1 - faintest) * scaled).astype(np.float32)
 
 
-@njit(cache=True, nogil=True)
-def _occupied(counts):  # type: ignore[no-untyped-def]
+def _occupied(counts: npt.NDArray[np.uint32]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]:
     """Places of the pixels that are not empty, row by row, and their counts."""
-    rows, columns = counts.shape
-    n = np.count_nonzero(counts)
-    place, count = np.empty(n, np.int64), np.empty(n, counts.dtype)
-    found = 0
-    for i in range(rows):
-        for j in range(columns):
-            if counts[i, j] > 0:
-                place[found], count[found] = i * columns + j, counts[i, j]
-                found += 1
-    return place, count
+    place = np.flatnonzero(counts)
+    return place, counts.reshape(-1)[place]
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _paint(places, bright, starts, dot, weights, background, plain, dense, picture):  # type: ignore[no-untyped-def]
     """Draw each occupied pixel as a dot with a soft rim, the brighter where dots meet, and color what is lit.
 
@@ -196,8 +189,8 @@ def _paint(places, bright, starts, dot, weights, background, plain, dense, pictu
         height, n_lit = min(_BAND, rows - top), 0
         for c in range(classes):
             mine = places[starts[c] : starts[c + 1]]
-            first = np.searchsorted(mine, (top - reach) * columns)
-            stop = np.searchsorted(mine, (top + height + reach) * columns)
+            first = first_from(mine, (top - reach) * columns)
+            stop = first_from(mine, (top + height + reach) * columns)
             for n in range(first, stop):
                 i, j = mine[n] // columns - top, mine[n] % columns
                 for k in range(len(weights)):
@@ -210,10 +203,11 @@ def _paint(places, bright, starts, dot, weights, background, plain, dense, pictu
         for m in range(n_lit):
             y, x = lit[m, 0], lit[m, 1]
             _color(band[y, x], background, plain, dense, picture[top + y, x])
-            band[y, x] = 0
+            for c in range(classes):
+                band[y, x, c] = 0
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _any(values):  # type: ignore[no-untyped-def]
     for value in values:  # noqa: SIM110
         if value > 0:
@@ -221,7 +215,7 @@ def _any(values):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _color(bright, background, plain, dense, pixel):  # type: ignore[no-untyped-def]
     for a in range(3):
         color = background[a] + bright[0] * (plain[0, a] - background[a])

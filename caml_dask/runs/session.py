@@ -17,6 +17,7 @@ from caml_dask.errors import InputError, UsageError
 from caml_dask.executors.dask import DaskExecutor
 from caml_dask.executors.deployment.clusters import cores, deployed
 from caml_dask.executors.deployment.settings import Deployment, Local
+from caml_dask.executors.kernels import compile_kernels
 from caml_dask.executors.pending import units_by_stage
 from caml_dask.executors.serial import SerialExecutor
 from caml_dask.io.csv_text import csv_text
@@ -113,6 +114,8 @@ def analyse(
         run.forget_failures()
     if workers is None:
         workers = 0 if _bytes(run) <= SMALL_INPUT_BYTES else cores()
+    if deployment is None or isinstance(deployment, Local):
+        compile_kernels(run.settings.network)  # or each worker would compile all of them
     with observer(run) as watch:
         if deployment is None and workers == 0:
             SerialExecutor().execute(run, watch, resume)

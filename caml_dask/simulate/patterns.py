@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from caml_dask.compiled import njit
 from caml_dask.errors import UsageError
 from caml_dask.simulate.cells import Cell
 
@@ -227,7 +227,7 @@ def draw_non_clustered(
     return np.concatenate(kept)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit()
 def _first_apart(candidates, usable, spacing):  # type: ignore[no-untyped-def]
     """For each row of `candidates`, (n, attempts, 2), the flat index of its first `usable` candidate farther than
     `spacing` from all chosen before, or -1: (n,) int64.
@@ -238,8 +238,12 @@ def _first_apart(candidates, usable, spacing):  # type: ignore[no-untyped-def]
     chosen = np.full(n, -1, np.int64)
     if n == 0:
         return chosen
-    x0, y0 = candidates[:, :, 0].min(), candidates[:, :, 1].min()
-    width = max(candidates[:, :, 0].max() - x0, candidates[:, :, 1].max() - y0)
+    x0, y0, x1, y1 = np.inf, np.inf, -np.inf, -np.inf
+    for i in range(n):
+        for a in range(attempts):
+            x0, x1 = min(x0, candidates[i, a, 0]), max(x1, candidates[i, a, 0])
+            y0, y1 = min(y0, candidates[i, a, 1]), max(y1, candidates[i, a, 1])
+    width = max(x1 - x0, y1 - y0)
     side = max(spacing, width / np.sqrt(n), 1e-300)
     columns = int(width / side) + 1
     head = np.full((columns, columns), -1, np.int64)

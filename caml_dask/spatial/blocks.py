@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
+
+from caml_dask.compiled import njit
 
 LEAF_LOCALIZATIONS = 48
 
@@ -89,14 +90,14 @@ class BlockIndex:
         return int(self.points_nm.shape[1])
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _swap(points, order, i, j):  # type: ignore[no-untyped-def]
     for a in range(points.shape[0]):
         points[a, i], points[a, j] = points[a, j], points[a, i]
     order[i], order[j] = order[j], order[i]
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _select(points, order, axis, low, high, middle):  # type: ignore[no-untyped-def]
     """Hoare's quickselect: nothing before `middle` is then larger than what stands there, nothing after it smaller."""
     high -= 1
@@ -120,7 +121,7 @@ def _select(points, order, axis, low, high, middle):  # type: ignore[no-untyped-
             return
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _build(points, order, lower, upper, depth):  # type: ignore[no-untyped-def]
     """Halve every node at its middle position along its longest side, from the root down."""
     axes, n = points.shape
@@ -139,7 +140,7 @@ def _build(points, order, lower, upper, depth):  # type: ignore[no-untyped-def]
                 _select(points, order, axis, start, stop, (n * (2 * j + 1)) >> (level + 1))
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _bound(points, lower, upper, depth):  # type: ignore[no-untyped-def]
     """Boxes of the nodes from the leaves up."""
     axes, n = points.shape

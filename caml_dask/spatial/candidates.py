@@ -6,12 +6,14 @@ Coordinates come as a column an axis, so that a kernel is compiled for 2 or 3 of
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from caml_dask.compiled import njit
+from caml_dask.sorting import smallest
 
 _GUESS = 1.25  # radius guessed from the local density, as a multiple of the mean radius that holds k localizations
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def guess_radius(points, lower, upper, depth, k, guess):  # type: ignore[no-untyped-def]
     """Guess a radius for each leaf from the density of its smallest ancestor with at least 2k localizations (compiled).
 
@@ -44,7 +46,7 @@ def guess_radius(points, lower, upper, depth, k, guess):  # type: ignore[no-unty
             guess[leaf] = longest
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _gather(points, lower, upper, depth, low, high, found):  # type: ignore[no-untyped-def]
     """Positions of the localizations in the closed box low..high, ascending: as many as `found` holds, and how many."""
     n = len(points[0])
@@ -79,7 +81,7 @@ def _gather(points, lower, upper, depth, low, high, found):  # type: ignore[no-u
     return m
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _squared_distances(points, query, near, m, out):  # type: ignore[no-untyped-def]
     """Squared distances of a query to `m` candidates, summed axis by axis."""
     if len(points) == 2:
@@ -92,7 +94,7 @@ def _squared_distances(points, query, near, m, out):  # type: ignore[no-untyped-
             out[j] = ((near[0, j] - x) ** 2 + (near[1, j] - y) ** 2) + (near[2, j] - z) ** 2
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _keep(values, m, most, out):  # type: ignore[no-untyped-def]
     """The values up to `most`, in their order; how many they are. No branch depends on them."""
     kept = 0
@@ -102,7 +104,7 @@ def _keep(values, m, most, out):  # type: ignore[no-untyped-def]
     return kept
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def fill(  # type: ignore[no-untyped-def]
     points, lower, upper, depth, queries, starts, radius, k, done, slots, squared, distances, found, widths, bound
 ):
@@ -184,7 +186,7 @@ def fill(  # type: ignore[no-untyped-def]
             if kept[i - s] < k:
                 kept[i - s] = 0
                 if m > k:
-                    bound[slots[i]] = np.sqrt(np.partition(all_squared[:m], k - 1)[k - 1])
+                    bound[slots[i]] = np.sqrt(smallest(all_squared, m, k - 1))
             widths[g] = max(widths[g], kept[i - s])
         for i in range(e - s):
             row, out = used + i * m, used + i * widths[g]
@@ -199,7 +201,7 @@ def fill(  # type: ignore[no-untyped-def]
     return len(starts) - 1, 0
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _exact(squared, rounded, skip):  # type: ignore[no-untyped-def]
     """The float64 distance that stands at place `skip` among those that round to `rounded`, ascending."""
     least = max(0.0, np.float64(rounded) * (1 - 2e-7) - 2e-45) ** 2
@@ -217,10 +219,10 @@ def _exact(squared, rounded, skip):  # type: ignore[no-untyped-def]
         if squared[j] >= least and squared[j] <= most and np.float32(np.sqrt(squared[j])) == rounded:
             exact[ties] = np.sqrt(squared[j])
             ties += 1
-    return np.sort(exact[:ties])[skip]
+    return smallest(exact, ties, skip)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def collect(starts, slots, done, stop, k, squared, ascending, widths, distances, window, nearest, certified):  # type: ignore[no-untyped-def]
     """Take the first k of each sorted row, and find the float64 first and k-th distance (compiled; DESIGN law 3).
 
@@ -252,5 +254,6 @@ def collect(starts, slots, done, stop, k, squared, ascending, widths, distances,
                 before -= 1
             window[slot] = _exact(unsorted, row[k - 1], k - 1 - before)
             nearest[slot] = _exact(unsorted, row[0], 0)
-            distances[slot] = row[:k]
+            for j in range(k):
+                distances[slot, j] = row[j]
             certified[slot] = True

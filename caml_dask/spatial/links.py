@@ -8,7 +8,8 @@ at least three of its class lie in it, p links to them all.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from caml_dask.compiled import njit
 
 LEAST_NEIGHBORS = 3
 CUT_FACTOR = 2.0 * np.sqrt(3.0)
@@ -85,7 +86,7 @@ def exact_sums(values: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.n
     return partials[:used].copy(), offsets
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _exact_sums(values, starts, partials, offsets):  # type: ignore[no-untyped-def]
     used = 0
     for g in range(len(starts) - 1):

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
+
+from caml_dask.compiled import njit
 
 _FILL = 0.95  # how full tiles are meant to be: grid lines cut a little off the mark
 Stream = Callable[[], Iterable[np.ndarray]]
@@ -114,7 +115,7 @@ class Partition:
         return np.asarray(np.minimum(xy_nm - lower_nm, upper_nm - xy_nm).min(axis=1))
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _descend(xy, axis, at, below, above, tiles):  # type: ignore[no-untyped-def]
     for i in range(len(xy)):
         node = 0
@@ -146,12 +147,12 @@ class _Box:
         _count(xy_nm, self.lower, self.upper, *self.edges, self.counts)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _is_in(xy, i, lower, upper):  # type: ignore[no-untyped-def]
     return lower[0] <= xy[i, 0] < upper[0] and lower[1] <= xy[i, 1] < upper[1]
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _stretch(xy, lower, upper, tight_lower, tight_upper):  # type: ignore[no-untyped-def]
     """Widen the tight bounds by the localizations in a box; returns how many those are."""
     n = 0
@@ -164,7 +165,7 @@ def _stretch(xy, lower, upper, tight_lower, tight_upper):  # type: ignore[no-unt
     return n
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _bin(edges, value):  # type: ignore[no-untyped-def]
     """Bin of a value: ``edges[i] <= value < edges[i + 1]`` holds exactly; the last takes its upper edge too."""
     bins = len(edges) - 1
@@ -177,7 +178,7 @@ def _bin(edges, value):  # type: ignore[no-untyped-def]
     return index
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _count(xy, lower, upper, edges_x, edges_y, counts):  # type: ignore[no-untyped-def]
     """Count the localizations in a box on its grid, (bins, bins)."""
     for i in range(len(xy)):

@@ -7,11 +7,12 @@ is compiled for 2 or 3 of them and its loops over axes are unrolled; boxes and r
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numba.extending import overload
 
+from caml_dask.compiled import njit
 
-@njit(cache=True, nogil=True)
+
+@njit()
 def label_ranges(labels, depth, lowest, highest):  # type: ignore[no-untyped-def]
     """Find the lowest and the highest class below each node (compiled).
 
@@ -47,7 +48,7 @@ def _at_compiled(points, i):  # type: ignore[no-untyped-def]
     return lambda points, i: (points[0][i], points[1][i], points[2][i])
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _box_d2(lower, upper, node, point):  # type: ignore[no-untyped-def]
     """Squared distance from a point to a node's box, a hair too short, so that rounding never hides a localization."""
     d2 = 0.0
@@ -57,7 +58,7 @@ def _box_d2(lower, upper, node, point):  # type: ignore[no-untyped-def]
     return d2 * (1 - 1e-12)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _holds_box(lower, upper, node, point, reach):  # type: ignore[no-untyped-def]
     """Whether a ball holds the whole of a node's box, with a hair to spare."""
     d2 = 0.0
@@ -67,7 +68,7 @@ def _holds_box(lower, upper, node, point, reach):  # type: ignore[no-untyped-def
     return d2 * (1 + 1e-12) < reach * reach
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _distance(points, i, point):  # type: ignore[no-untyped-def]
     d2 = 0.0
     for a in range(len(point)):
@@ -75,7 +76,7 @@ def _distance(points, i, point):  # type: ignore[no-untyped-def]
     return np.sqrt(d2)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _push_children(lower, upper, node, point, stack, top):  # type: ignore[no-untyped-def]
     """Put both children of a node on the stack, the one nearer to the point on top."""
     near, far = 2 * node + 1, 2 * node + 2
@@ -86,7 +87,7 @@ def _push_children(lower, upper, node, point, stack, top):  # type: ignore[no-un
     return top + 2
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def nearest_other(points, lower, upper, depth, labels, lowest, highest, queries, query_labels, bound, found):  # type: ignore[no-untyped-def]
     """Find the distance from each query to the nearest localization of another class (compiled).
 
@@ -133,7 +134,7 @@ def nearest_other(points, lower, upper, depth, labels, lowest, highest, queries,
                         found[q] = d
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def within_reach(  # type: ignore[no-untyped-def]
     points, lower, upper, depth, labels, lowest, highest, queries, query_labels, reach, most, counts, positions
 ):
@@ -183,7 +184,7 @@ def within_reach(  # type: ignore[no-untyped-def]
                         k += 1
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _root(parent, i):  # type: ignore[no-untyped-def]
     while parent[i] != i:
         parent[i] = parent[parent[i]]
@@ -191,7 +192,7 @@ def _root(parent, i):  # type: ignore[no-untyped-def]
     return i
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def unite(points, lower, upper, depth, labels, lowest, highest, reach, parent):  # type: ignore[no-untyped-def]
     """Find components by disjoint sets, in near-linear time even where a reach holds many localizations (compiled).
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from caml_dask.compiled import njit
 from caml_dask.networks.inference.lanes import RECTIFIED, ROWS, layer, packed
 from caml_dask.networks.inference.scoring import Scorer, Weights, finish_group, read_group
 from caml_dask.networks.layers import CONVOLUTIONS, convolution_shapes, convolved_steps
 
 
-@numba.njit(cache=True, nogil=True)
+@njit()
 def _convolved(values, stride, kernel, bias, out):  # type: ignore[no-untyped-def]
     """Fill `out`, (steps x filters, ROWS): rectified filters over `values`, (steps before x channels, ROWS).
 
@@ -24,7 +24,7 @@ def _convolved(values, stride, kernel, bias, out):  # type: ignore[no-untyped-de
         layer(seen, kernel, bias, RECTIFIED, out[s * filters : (s + 1) * filters])
 
 
-@numba.njit(cache=True, nogil=True)
+@njit()
 def _convolution_scores(distances, scores, convolutions, strides, sizes, dense):  # type: ignore[no-untyped-def]
     """Fill `scores`, (n, c) float32.
 

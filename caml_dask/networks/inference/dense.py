@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from caml_dask.compiled import njit
 from caml_dask.networks.inference.lanes import ROWS, larger, load, multiply_add, splat, store
 from caml_dask.networks.inference.scoring import Scorer, Weights, read_group, write_group
 from caml_dask.networks.layers import HIDDEN_UNITS
@@ -14,7 +14,7 @@ TOGETHER = 4
 """Hidden units whose sums are taken together: with their weights they fill the CPU's registers."""
 
 
-@numba.njit(cache=True, nogil=True)
+@njit()
 def _add_units(steps, weights, biases, kernel, total):  # type: ignore[no-untyped-def]
     """Add to `total`, lanes, what TOGETHER hidden units give to one output.
 
@@ -35,7 +35,7 @@ def _add_units(steps, weights, biases, kernel, total):  # type: ignore[no-untype
     return multiply_add(d, one, multiply_add(c, one, multiply_add(b, one, multiply_add(a, one, total))))
 
 
-@numba.njit(cache=True, nogil=True)
+@njit()
 def _dense_scores(distances, scores, weights, biases, kernel, output_bias):  # type: ignore[no-untyped-def]
     """Fill `scores`, (n, c) float32.
 

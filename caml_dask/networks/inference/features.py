@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from caml_dask.compiled import njit
 from caml_dask.errors import InputError
 
 
@@ -23,7 +23,7 @@ def _float_of(typing_context: Any, bits: Any) -> Any:
     return types.float32(types.int32), generate
 
 
-@numba.njit(cache=True, nogil=True)
+@njit()
 def first_unusable(distances):  # type: ignore[no-untyped-def]
     """The first row of distances, (n, N) float32, that is not finite, non-negative and ascending; or -1."""
     n = distances.shape[1]
@@ -37,7 +37,7 @@ def first_unusable(distances):  # type: ignore[no-untyped-def]
     return -1
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def norm_self_row(distances, out):  # type: ignore[no-untyped-def]
     """Fill `out`, (N,) float32, from one usable row of distances, (N,) float32.
 
@@ -59,7 +59,7 @@ def norm_self_row(distances, out):  # type: ignore[no-untyped-def]
         out[i] = (out[i] - low) / span if span > 0 else np.float32(0)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit()
 def _norm_self(distances, out):  # type: ignore[no-untyped-def]
     """Fill `out`, (n, N) float32, row by row."""
     for r in range(distances.shape[0]):

@@ -2,16 +2,12 @@
 
 Arrays of a group are (places, ROWS) float32, C-ordered. Every sum runs over its places in order, apart for each row,
 each product added with one rounding, so that a row's result depends on that row alone, to the bit.
-
-After a change here remove numba's files (`__pycache__/*.nb?`) of the modules that call it: numba's cache on disk
-notices changes of the file that holds a compiled function, not of files that it calls into.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -19,6 +15,8 @@ from numba.core import cgutils
 from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic, models, register_model
 from numpy.typing import NDArray
+
+from caml_dask.compiled import njit
 
 ROWS = 32 if "+avx512f" in get_host_cpu_features() else 8
 """Rows in a group. Eight sums of that many lanes fill the CPU's registers without running over: they hold 512 floats
@@ -111,14 +109,14 @@ def larger(typing_context: Any, a: Any, b: Any) -> Any:
     return LANES(LANES, LANES), generate
 
 
-@numba.njit(cache=True, nogil=True)
+@njit()
 def raise_to(values, out):  # type: ignore[no-untyped-def]
     """Raise `out` to `values` where they are larger; both (n, ROWS)."""
     for j in range(values.shape[0]):
         store(larger(load(values, j), load(out, j)), out, j)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit()
 def layer(values, kernel, bias, least, out):  # type: ignore[no-untyped-def]
     """Fill `out`, (n, ROWS): bias plus kernel times `values`, (m, ROWS), RECTIFIED or LINEAR.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from caml_dask.compiled import njit
 from caml_dask.networks.inference.lanes import LINEAR, RECTIFIED, ROWS, layer, multiply_add, packed, raise_to
 from caml_dask.networks.inference.scoring import Scorer, Weights, finish_group, read_group
 from caml_dask.networks.layers import FILTER_STEPS, FILTERS, LSTM_UNITS, POOL, pooled_steps
@@ -41,7 +41,7 @@ def _scaled(typing_context: Any, value: Any, exponent: Any) -> Any:
     return types.float32(types.float32, types.float32), generate
 
 
-@numba.njit(cache=True, nogil=True)
+@njit()
 def power_of_two(x):  # type: ignore[no-untyped-def]
     """2 ** x of a float32 between LEAST_EXPONENT and MOST_EXPONENT, to 2e-7 of it; x beyond counts as one of them.
 
@@ -56,7 +56,7 @@ def power_of_two(x):  # type: ignore[no-untyped-def]
     return _scaled(power, whole)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def update(gates, cell, out):  # type: ignore[no-untyped-def]
     """New `cell` and `out`, (n,), of LSTM units from their scaled `gates`, (4, n).
 
@@ -73,7 +73,7 @@ def update(gates, cell, out):  # type: ignore[no-untyped-def]
         out[j] = (ONE - power) / (shown * (ONE + power))
 
 
-@numba.njit(cache=True, nogil=True)
+@njit()
 def _filtered(steps, kernel, bias, one, out):  # type: ignore[no-untyped-def]
     """Fill `out`, (FILTERS, ROWS): rectified filters over neighboring `steps`, the largest of POOL places each.
 
@@ -85,7 +85,7 @@ def _filtered(steps, kernel, bias, one, out):  # type: ignore[no-untyped-def]
         raise_to(one, out)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit()
 def _lstm_scores(distances, scores, second, filters, stacked, dense):  # type: ignore[no-untyped-def]
     """Fill `scores`, (n, c) float32.
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol, TypeAlias
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from caml_dask.compiled import njit
 from caml_dask.networks.inference.features import as_distances, norm_self_row, refuse_unusable
 from caml_dask.networks.inference.lanes import LINEAR, RECTIFIED, ROWS, layer
 
@@ -21,7 +21,7 @@ Weights: TypeAlias = Mapping[str, NDArray[np.float32]]
 BLOCK = 32  # neighbors that are moved to the lanes at a time, so that they stay in the cache
 
 
-@numba.njit(cache=True, nogil=True)
+@njit()
 def read_group(distances, start, rows, out):  # type: ignore[no-untyped-def]
     """Fill `out`, (N, ROWS), with the input of the rows of `distances` from `start` on, the last one repeated.
 
@@ -36,7 +36,7 @@ def read_group(distances, start, rows, out):  # type: ignore[no-untyped-def]
                 out[i, r] = rows[r, i]
 
 
-@numba.njit(cache=True, nogil=True)
+@njit()
 def write_group(logits, start, scores):  # type: ignore[no-untyped-def]
     """Fill the rows of `scores`, (n, c), from `start` on from `logits`, (c or more, ROWS), which change.
 
@@ -48,7 +48,9 @@ def write_group(logits, start, scores):  # type: ignore[no-untyped-def]
         if outputs == 1:
             logits[0, r] = 1 / (1 + math.exp(-np.float64(logits[0, r])))
         else:
-            highest = np.float64(logits[:outputs, r].max())
+            highest = np.float64(logits[0, r])
+            for c in range(1, outputs):
+                highest = max(highest, np.float64(logits[c, r]))
             total = 0.0
             for c in range(outputs):
                 total += math.exp(logits[c, r] - highest)
@@ -59,7 +61,7 @@ def write_group(logits, start, scores):  # type: ignore[no-untyped-def]
             scores[start + r, c] = logits[c, r]
 
 
-@numba.njit(cache=True, nogil=True)
+@njit()
 def finish_group(values, layers, start, scores):  # type: ignore[no-untyped-def]
     """Fill the rows of `scores` from `start` on from `values`, (m, ROWS), through dense layers.
 

@@ -1,0 +1,161 @@
+"""How kernels are compiled and kept: how often, what is said of it, and what happens where nothing can be kept."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import caml_dask
+from caml_dask import compiled
+from caml_dask.executors import kernels
+
+PACKAGE = Path(caml_dask.__file__).parent
+# One core, so that no other process compiles any of them.
+ANALYSE = """
+import json, logging, os, sys
+said = []
+handler = logging.Handler()
+handler.emit = lambda record: said.append(record.getMessage())
+logging.getLogger("caml_dask").addHandler(handler)
+logging.getLogger("caml_dask").setLevel(logging.INFO)
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+import numpy as np
+from numba.core.event import RecordingListener, register
+import caml_dask
+register("numba:compile", compilations := RecordingListener())
+rng = np.random.default_rng(0)
+xy = np.vstack([rng.random((200, 2)) * 3000, 1000 + 300 * rng.random((200, 2))])
+caml_dask.analyze(xy, max_localizations=150)
+signatures = {
+    f"{name}.{kernel.__name__}": [str(s) for s in kernel.signatures]
+    for name, module in list(sys.modules.items()) if name.startswith("caml_dask.")
+    for kernel in vars(module).values() if hasattr(kernel, "signatures") and kernel.__module__ == name
+}
+print(json.dumps({"said": said, "signatures": signatures, "compiled": len(compilations.buffer)}))
+"""
+FIRST_FROM = """
+import os
+from caml_dask.sorting import first_from
+import numpy as np
+assert first_from(np.arange(5), 3) == 3
+folder = os.environ.get("NUMBA_CACHE_DIR", "none")
+print(folder, oct(os.stat(folder).st_mode & 0o777), sum(len(files) for _, _, files in os.walk(folder)))
+"""
+
+
+def run(script: str, package: Path = PACKAGE, **environment: str | None) -> subprocess.CompletedProcess[str]:
+    """A script in a new process; a variable that is None is unset."""
+    env = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1", **environment}
+    env = {name: value for name, value in env.items() if value is not None}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=package.parent, env=env, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_a_first_analysis_compiles_each_kernel_once_and_says_so_once(tmp_path):
+    first = json.loads(run(ANALYSE, NUMBA_CACHE_DIR=str(tmp_path)).stdout)
+    assert [line for line in first["said"] if "compiling" in line] == [
+        "compiling the numerical kernels for this machine (once; about 20 s)"
+    ]
+    of_two_types = {"grown", "stable_order", "_insert"}  # rows or keys of floats, and of whole numbers
+    for name, signatures in first["signatures"].items():
+        assert len(signatures) <= 1 + (name.rpartition(".")[2] in of_two_types), name
+    for name in ("spatial.candidates.fill", "geometry.circles.exposed_arcs", "networks.inference.dense._dense_scores"):
+        assert len(first["signatures"][f"caml_dask.{name}"]) == 1
+    again = json.loads(run(ANALYSE, NUMBA_CACHE_DIR=str(tmp_path)).stdout)
+    assert again["compiled"] == 0
+    assert not [line for line in again["said"] if "compiling" in line]
+
+
+@pytest.mark.parametrize("part", [kernels._OUTLINES, kernels._VOLUMES])
+def test_a_part_can_be_compiled_by_another_process(part):
+    run(part + kernels._CALL)
+
+
+def test_nothing_is_prepared_twice(caplog):
+    caplog.set_level(logging.INFO, "caml_dask")
+    kernels.compile_kernels("XPILJZ")
+    caplog.clear()
+    kernels.compile_kernels.cache_clear()
+    kernels.compile_kernels("XPILJZ")
+    assert not caplog.messages
+
+
+@pytest.fixture
+def sealed(tmp_path):
+    """A copy of the package beside whose files nothing can be kept, by whomever: files stand where folders would."""
+    package = tmp_path / "caml_dask"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in [package, *(path for path in package.rglob("*") if path.is_dir())]:
+        (folder / "__pycache__").touch()
+    return package
+
+
+def test_where_nothing_can_be_written_a_temporary_folder_serves(sealed):
+    nowhere = {"HOME": "/proc/nowhere", "XDG_CACHE_HOME": "/proc/nowhere", "NUMBA_CACHE_DIR": None}
+    done = run(FIRST_FROM, sealed, **nowhere)
+    folder, mode, files = done.stdout.split()
+    assert Path(folder).name.startswith("caml_dask-kernels-")
+    assert mode == "0o700"
+    assert int(files) > 0
+    assert not Path(folder).exists()
+    assert done.stderr.count("no folder for compiled kernels can be written") == 1
+    assert "set NUMBA_CACHE_DIR" in done.stderr
+
+
+def test_where_there_is_no_temporary_folder_either_kernels_still_run(sealed):
+    script = "import tempfile; tempfile.tempdir = '/proc/nowhere'\n" + FIRST_FROM.partition("folder =")[0]
+    run(script, sealed, HOME="/proc/nowhere", XDG_CACHE_HOME="/proc/nowhere", NUMBA_CACHE_DIR=None)
+
+
+def test_a_damaged_file_costs_a_compilation(tmp_path):
+    run(FIRST_FROM, NUMBA_CACHE_DIR=str(tmp_path))
+    kept = [path for path in tmp_path.rglob("*.nb?") if "first_from" in path.name]
+    assert {path.suffix for path in kept} == {".nbi", ".nbc"}
+    for suffix in (".nbc", ".nbi"):
+        for path in kept:
+            if path.suffix == suffix:
+                path.write_bytes(path.read_bytes()[:40])
+        run(FIRST_FROM, NUMBA_CACHE_DIR=str(tmp_path))
+
+
+def test_a_full_disk_costs_a_warning(monkeypatch, caplog):
+    @compiled.njit()
+    def double(x):
+        return 2 * x
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(double._cache._cache_file, "save", full)
+    monkeypatch.setattr(compiled._Cache, "failed", False)
+    assert double(2) == 4
+    assert double(2.5) == 5.0
+    assert len([line for line in caplog.messages if "No space left" in line]) == 1
+
+
+def test_a_kernel_is_stale_when_one_that_it_may_call_has_changed(tmp_path, monkeypatch):
+    monkeypatch.setattr(compiled, "_PACKAGE", tmp_path)
+
+    def digest() -> str:
+        return compiled._sources.__wrapped__()
+
+    for folder, text in (("spatial", "@njit()\ndef f(): ..."), ("spatial", "SIDE = 1"), ("cli", "HELP = 1")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / f"m{len(text)}.py").write_text(text)
+    before = digest()
+    (tmp_path / "cli" / "m8.py").write_text("HELP = 2")
+    assert digest() == before
+    (tmp_path / "spatial" / "m8.py").write_text("SIDE = 2")
+    assert digest() != before
