@@ -197,11 +197,11 @@ def test_a_screening_knows_a_network_by_its_content(folder: Path, table: Path, t
     cohort = tmp_path / "cohort.csv"
     cohort.write_text(f"path,condition,replicate\n{table},a,1\n")
     out = tmp_path / "screen"
-    assert screen(str(cohort), out, settings(folder), workers=0).analysed == 1
+    assert screen(str(cohort), out, settings(folder), workers=0).analyzed == 1
     moved = folder.rename(tmp_path / "moved")
-    assert screen(str(cohort), out, settings(moved), workers=0).analysed == 0
+    assert screen(str(cohort), out, settings(moved), workers=0).analyzed == 0
     write_network(moved, scale=0.5)
-    assert screen(str(cohort), out, settings(moved), workers=0).analysed == 1
+    assert screen(str(cohort), out, settings(moved), workers=0).analyzed == 1
 
 
 def test_an_evaluation_takes_a_folder_beside_names(folder: Path, tmp_path: Path):
