@@ -53,6 +53,16 @@ def is_kept(kernel: Any, axes: int | None = None) -> bool:
     return isinstance(kernel._cache, _Cache) and kernel._cache.holds(kernel.targetctx.codegen().magic_tuple(), axes)
 
 
+def kept_in(kernel: Any) -> Path | None:
+    """The folder in which a kernel is kept once it is compiled; None where there is none."""
+    return Path(kernel._cache.cache_path) if isinstance(kernel._cache, _Cache) else None
+
+
+def is_temporary() -> bool:
+    """Whether the kernels of this process are in a folder that is removed when it ends."""
+    return _share_temporary_folder.cache_info().currsize > 0
+
+
 class _Announcement(event.Listener):
     """Says once a process that kernels are being compiled, for it takes seconds."""
 

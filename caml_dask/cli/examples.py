@@ -43,13 +43,13 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "simulate": (
         ("the grids of scenarios", "caml-dask simulate"),
-        ("one field", "caml-dask simulate uniform-p20-r50-c50-d100 --out fields"),
-        ("ten fields as Parquet", "caml-dask simulate csr-d100 --out fields --replicates 10 --format parquet"),
+        ("one field", "caml-dask simulate uniform-p20-r50-c50-d100 -o fields"),
+        ("ten fields as Parquet", "caml-dask simulate csr-d100 -o fields --replicates 10 --format parquet"),
     ),
     "train": (
-        ("as published", "caml-dask train XPILJZ --out mine --work work"),
-        ("another window", "caml-dask train XPILJZ --window 200 --out mine --work work"),
-        ("in minutes, to try it", "caml-dask train XPILJZ --samples 20000 --epochs 2 --out mine --work work"),
+        ("as published", "caml-dask train XPILJZ -o mine --work work"),
+        ("another window", "caml-dask train XPILJZ --window 200 -o mine --work work"),
+        ("in minutes, to try it", "caml-dask train XPILJZ --samples 20000 --epochs 2 -o mine --work work"),
     ),
     "evaluate": (
         ("all networks", "caml-dask evaluate -o evaluation"),

@@ -26,7 +26,7 @@ def networks(network: str | None) -> int:
 
 @click.command(name="simulate")
 @click.argument("names", nargs=-1)
-@click.option("--out", type=click.Path(path_type=Path), help="Directory for the tables.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Directory for the tables.")
 @SEED
 @click.option("--replicates", type=click.IntRange(min=1), default=1, show_default=True, help="Fields a scenario.")
 @click.option(
@@ -66,7 +66,9 @@ def simulate_tables(
 
 @click.command()
 @click.argument("network")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the weights and the card.")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for the weights and the card."
+)
 @click.option(
     "--work", type=click.Path(path_type=Path), required=True, help="Directory for training sets and checkpoints."
 )

@@ -119,7 +119,7 @@ def test_the_command_shows_the_job_and_says_by_its_exit_code_whether_it_may_be_q
 def test_this_machine_is_checked_with_a_tiny_run(tmp_path):
     told = CliRunner().invoke(main, ["doctor", "--out", str(tmp_path / "out")])
     assert told.exit_code == 0, told.output
-    for said in ("caml_dask 0.", "numba 0", "compiled code is kept in", "can be written to", "cores can be used"):
+    for said in ("caml_dask 0.", "numba 0", "compiled kernels are kept in", "can be written to", "cores can be used"):
         assert f"ok       {said}" in told.output or said in told.output
     assert told.output.count("gives 379 localizations, 11 clusters, 198 in clusters, as it should") == 2
     assert "problem" not in told.output and not (tmp_path / "out").exists() and list(tmp_path.iterdir()) == []
@@ -155,6 +155,14 @@ def test_a_tiny_run_that_fails_is_a_problem(monkeypatch):
 
     monkeypatch.setattr(self_check, "_run", run)
     assert [finding.grade for finding in self_check._tiny_run()] == [PROBLEM, PROBLEM]
+
+
+@pytest.mark.parametrize("place", [None, Path("/tmp/kernels"), Path("/proc/nowhere")])
+def test_kernels_that_are_not_kept_are_a_warning(place, monkeypatch):
+    monkeypatch.setattr(self_check, "kept_in", lambda kernel: place)
+    monkeypatch.setattr(self_check, "is_temporary", lambda: place == Path("/tmp/kernels"))
+    (finding,) = self_check._compiled_code()
+    assert finding.grade == WARNING and "set NUMBA_CACHE_DIR to a folder" in finding.text
 
 
 def test_too_little_room_is_a_warning(tmp_path, monkeypatch):
