@@ -65,6 +65,7 @@ def test_a_local_cluster_listens_on_loopback_alone():
 
 def test_a_failed_image_shows_no_traceback(tmp_path):
     absent = tmp_path / "absent.csv"
+    absent.symlink_to("nowhere.csv")
     process = start(absent, tmp_path / "out")
     output = process.communicate(timeout=100)[0].decode()
     assert process.returncode == 4
