@@ -57,7 +57,7 @@ def tools(tmp_path_factory):
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cells")
-    return [simulated_table(folder / f"{i}.csv", side_nm=2500.0, seed=i) for i in range(2)]
+    return [simulated_table(folder / f"{i}.csv", side_nm=3500.0, seed=i) for i in range(2)]
 
 
 def lay_out(folder: Path, tables: list[Path]) -> None:
@@ -67,7 +67,6 @@ def lay_out(folder: Path, tables: list[Path]) -> None:
         for place in (folder / "cells", folder / "data" / ("naive" if name == "cell_a.csv" else "activated") / "1"):
             place.mkdir(parents=True, exist_ok=True)
             shutil.copy(table, place / name)
-    (folder / "data" / "naive" / "1" / "bad.csv").write_text("frame,photons\n1,2\n")
     x, y = [0.1, 2.5], [0.2, 2.1]
     rows = [f"{x[0] + (x[1] - x[0]) * i / 300},{y[0] + (y[1] - y[0]) * (i * 37 % 300) / 300}" for i in range(300)]
     (folder / "table.csv").write_text("X,Y\n" + "\n".join(rows) + "\n")

@@ -22,7 +22,7 @@ from support import (
 
 from caml_dask.stages import classify
 from caml_dask.stages.classify import certified_neighbors
-from caml_dask.stages.shared import surroundings as windows
+from caml_dask.stages.shared import surroundings
 from caml_dask.stages.shared.work import coordinates
 
 TILES = st.sampled_from([2, 4, 8, 13, 30])
@@ -193,8 +193,8 @@ def test_a_stray_localization_does_not_bring_the_image_into_memory(monkeypatch):
     xy = np.vstack([np.random.default_rng(1).uniform(0, 40_000, (3000, 2)), [[1e6, 1e6], [2e6, -1e6]]])
     one = analyse_in_memory(xy, Threshold(n_neighbors=6), WHOLE)
     read = []
-    real = windows.window
-    monkeypatch.setattr(classify, "window", lambda *a: read.append(real(*a)) or read[-1])
+    real = surroundings.rows_within
+    monkeypatch.setattr(classify, "rows_within", lambda *a: read.append(real(*a)) or read[-1])
     many = analyse_in_memory(xy, Threshold(n_neighbors=6), 100)
     assert many.points.equals(one.points)
     assert max((len(w.rows) for w in read), default=0) <= classify._MOST_TILES * 100
