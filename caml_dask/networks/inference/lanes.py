@@ -109,6 +109,27 @@ def larger(typing_context: Any, a: Any, b: Any) -> Any:
     return LANES(LANES, LANES), generate
 
 
+@intrinsic
+def passed(typing_context: Any, gate: Any, value: Any) -> Any:
+    """Lanes of `value` where those of `gate` are positive, 0 elsewhere."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        gate, value = arguments
+        return builder.select(builder.fcmp_ordered(">", gate, ir.Constant(_VECTOR, [0.0] * ROWS)), value, ir.Constant(_VECTOR, [0.0] * ROWS))
+
+    return LANES(LANES, LANES), generate
+
+
+@intrinsic
+def plus(typing_context: Any, a: Any, b: Any) -> Any:
+    """The sum of two lanes, each for itself."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fadd(*arguments)
+
+    return LANES(LANES, LANES), generate
+
+
 @njit()
 def raise_to(values, out):  # type: ignore[no-untyped-def]
     """Raise `out` to `values` where they are larger; both (n, ROWS)."""
