@@ -98,7 +98,7 @@ def build_graph(points_nm: NDArray[np.float64], uncertainty_nm: NDArray[np.float
     if uncertainty_nm is not None:
         nodes[:, -2] = 1
         nodes[:, -1] = np.log(np.maximum(uncertainty_nm / unit, 1e-3)).clip(-_FARTHEST, _FARTHEST)
-    exists = EDGE_RANKS <= k
+    exists = k >= EDGE_RANKS
     at = np.minimum(EDGE_RANKS, k) - 1
     neighbors = np.where(exists, rows[:, at], np.arange(len(points_nm))[:, None]).astype(np.int32)
     present = np.broadcast_to(exists, neighbors.shape).astype(np.float32)
@@ -164,5 +164,6 @@ def region_inputs(histogram: NDArray[np.int64], n: int) -> tuple[NDArray[np.floa
     log = places * (np.log(2.0) / PER_OCTAVE)
     ranks = len(REGION_RANKS)
     middle = log[UNIT_RANK, len(QUANTILES) // 2]
+    unit = float(np.exp(middle - BIN_OFFSET * np.log(2.0) / PER_OCTAVE))
     inputs = np.concatenate([(log[:ranks] - middle).ravel(), log[ranks:].ravel(), [np.log(min(n, MOST_COUNTED) / 1e3)]])
-    return inputs.clip(-_FARTHEST, _FARTHEST).astype(np.float32), float(np.exp(middle - BIN_OFFSET * np.log(2.0) / PER_OCTAVE))
+    return inputs.clip(-_FARTHEST, _FARTHEST).astype(np.float32), unit

@@ -92,7 +92,9 @@ def draw_field(
         The bounds or the number of axes make no field.
     """
     if axes not in (2, 3) or not 10 <= least < most:
-        raise UsageError(f"fields of {axes} axes, {least} to {most} localizations: give 2 or 3 axes, and 10 <= least < most")
+        raise UsageError(
+            f"fields of {axes} axes, {least} to {most} localizations: give 2 or 3 axes, and 10 <= least < most"
+        )
     while True:
         sample = _draw(rng, axes, rng.random() < blinking, least, most)
         if least <= len(sample.points_nm) <= most:
@@ -199,7 +201,9 @@ def _family(
         radii *= (sizes / mean) ** (1 / axes)
     centers = _centers(radii, region, rng)
     draw = SHAPES[name][0]
-    members = [center + radius * draw(int(size), axes, rng) for center, radius, size in zip(centers, radii, sizes, strict=True)]
+    members = [
+        center + radius * draw(int(size), axes, rng) for center, radius, size in zip(centers, radii, sizes, strict=True)
+    ]
     number = np.repeat(np.arange(clusters), sizes)
     members_nm = np.concatenate(members)
     kept = region.thin(members_nm, rng) if rng.random() < 0.3 else np.ones(len(number), np.bool_)

@@ -109,14 +109,20 @@ def join(graphs: list[Graph], samples: list[Sample]) -> Batch:
         The batch.
     """
     starts = np.cumsum([0] + [len(graph.nodes) for graph in graphs])
-    aims = [_aims(graph, sample) for graph, sample in zip(graphs, samples, strict=True)]
+    names = ("nodes", "present", "edges", "directions")
+    seen = {name: np.concatenate([getattr(graph, name) for graph in graphs]) for name in names}
+    moved = [graph.neighbors + np.int32(start) for graph, start in zip(graphs, starts, strict=False)]
+    aims = zip(*(_aims(graph, sample) for graph, sample in zip(graphs, samples, strict=True)), strict=True)
+    clustered, offset, log_radius, same = (np.concatenate(parts) for parts in aims)
     return Batch(
-        *(np.concatenate([getattr(graph, name) for graph in graphs]) for name in ("nodes",)),
-        np.concatenate([graph.neighbors + np.int32(start) for graph, start in zip(graphs, starts, strict=False)]),
-        *(np.concatenate([getattr(graph, name) for graph in graphs]) for name in ("present", "edges", "directions")),
-        np.stack([graph.region for graph in graphs]),
-        np.repeat(np.arange(len(graphs), dtype=np.int32), np.diff(starts)),
-        *(np.concatenate(parts) for parts in zip(*aims, strict=True)),
+        **seen,
+        neighbors=np.concatenate(moved),
+        region=np.stack([graph.region for graph in graphs]),
+        field=np.repeat(np.arange(len(graphs), dtype=np.int32), np.diff(starts)),
+        clustered=clustered,
+        offset=offset,
+        log_radius=log_radius,
+        same=same,
     )
 
 
@@ -136,9 +142,7 @@ def _aims(graph: Graph, sample: Sample) -> tuple[NDArray[np.float32], ...]:
     return tuple(aim.astype(np.float32) for aim in (inside, offset, log_radius, same))
 
 
-def stream(
-    seed: int, first: int, last: int, localizations: int, draw: dict[str, Any], workers: int
-) -> Iterator[Batch]:
+def stream(seed: int, first: int, last: int, localizations: int, draw: dict[str, Any], workers: int) -> Iterator[Batch]:
     """Draw batches in processes of their own, in their order.
 
     Parameters

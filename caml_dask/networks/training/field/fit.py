@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +149,7 @@ class _Training:
 
         def write(at: Path) -> None:
             with at.open("wb") as file:
-                np.savez(file, step=self.step, **arrays)
+                np.savez(file, allow_pickle=False, step=self.step, **arrays)
 
         publish(path, write)
 

@@ -18,16 +18,12 @@ from caml_dask.networks.field.graph import (
     ROUNDS,
     WIDTH,
 )
+from caml_dask.networks.field.messages import Edges, forward
+from caml_dask.networks.field.network import EDGE_HEADS, NODE_HEADS, SHARED
 from caml_dask.networks.training.field.batches import Batch
-from caml_dask.networks.training.field.messages import Edges, backward, forward
+from caml_dask.networks.training.field.gradient import backward
 
 CONTEXT = 32
-SHARED = 16
-"""Numbers that a localization gives to its region after the middle round."""
-EDGE_HEADS = 2
-"""Of the last edges: weight for the offset, same cluster."""
-NODE_HEADS = 4
-"""Of a localization: clustered, weight of its own place, log radius, log uncertainty of the offset."""
 
 
 def initial_weights(seed: int) -> dict[str, np.ndarray]:
@@ -153,7 +149,13 @@ class FieldNetwork:
             other = hn @ w[f"other{r}_kernel"]
             head = w[f"edge{r}_head"]
             means, pulls, out = self._messages(
-                graph, r < ROUNDS, own, other, vectors, w[f"edge{r}_bias"], w[f"edge{r}_kernel"],
+                graph,
+                r < ROUNDS,
+                own,
+                other,
+                vectors,
+                w[f"edge{r}_bias"],
+                w[f"edge{r}_kernel"],
                 head if r == ROUNDS else tf.zeros((WIDTH, 0)),
             )
             if r == ROUNDS:
