@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import tensorflow as tf
 
 from caml_dask.atomic import publish
 from caml_dask.networks.training.field.batches import stream
-from caml_dask.networks.training.field.model import FieldNetwork, as_tensors, initial_weights, losses
+from caml_dask.networks.training.field.model import FieldNetwork, initial_weights, losses, tensors
 
 _log = logging.getLogger("caml_dask")
 STEP_SIZE = 2e-3
@@ -71,8 +72,8 @@ def fit(settings: FieldFit, folder: Path, *, threads: int = 2, workers: int = 1)
     dict of str to float32 array
         The averaged weights at the end.
     """
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(2)
+    with suppress(RuntimeError):  # of a process that has used TensorFlow before
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
     folder.mkdir(parents=True, exist_ok=True)
     steady, ending = folder / "steady.npz", folder / f"annealed-{settings.steady}-{settings.annealed}.npz"
     state = _Training(settings, threads)
@@ -93,7 +94,7 @@ def _run(state: _Training, settings: FieldFit, last: int, kept: Path, workers: i
     for batch in batches:
         fall = (settings.steady + settings.annealed - state.step) / max(settings.annealed, 1)
         rate = STEP_SIZE * min((state.step + 1) / WARM_UP, 1.0, fall if state.step >= settings.steady else 1.0)
-        parts = state.advance(as_tensors(batch), tf.constant(rate, tf.float32)).numpy()
+        parts = state.advance(tensors(vars(batch)), tf.constant(rate, tf.float32)).numpy()
         sums = parts if not len(sums) else sums + parts
         seen += 1
         if state.step % KEEP_EVERY == 0 or state.step == last:

@@ -112,15 +112,18 @@ def backward(
     g_given = in_lanes(g_means), in_lanes(g_pulls), np.ascontiguousarray(g_out)
     cuts = [n * p // threads for p in range(threads + 1)]
 
-    def run(p: int) -> list[NDArray[np.float32]]:
+    def run(p: int) -> list[NDArray[Any]]:
         grads = [np.zeros_like(arrays[i]) for i in (0, 1, 2, 7, 8)] + [np.zeros_like(heads)]
         _backward(cuts[p], cuts[p + 1], near, *arrays, heads, *g_given, *grads)
         return grads
 
-    total, *more = pool.map(run, range(threads))
+    total, *more = list(pool.map(run, range(threads)))
     for part in more:
         for into, values in zip(total, part, strict=True):
             into += values
     *grads, g_head = total
-    shaped = [g.reshape(t.shape) for g, t in zip(grads, (own, other, vectors, bias, kernel), strict=True)]
-    return [*shaped, np.ascontiguousarray(g_head.reshape(head.shape[::-1]).T)]
+    shaped: list[NDArray[Any]] = [
+        g.reshape(t.shape) for g, t in zip(grads, (own, other, vectors, bias, kernel), strict=True)
+    ]
+    shaped.append(np.ascontiguousarray(g_head.reshape(head.shape[::-1]).T))
+    return shaped

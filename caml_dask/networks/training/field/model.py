@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,7 +21,6 @@ from caml_dask.networks.field.graph import (
 )
 from caml_dask.networks.field.messages import Edges, forward
 from caml_dask.networks.field.network import EDGE_HEADS, NODE_HEADS, SHARED
-from caml_dask.networks.training.field.batches import Batch
 from caml_dask.networks.training.field.gradient import backward
 
 CONTEXT = 32
@@ -222,6 +222,6 @@ def losses(said: dict[str, Any], batch: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def as_tensors(batch: Batch) -> dict[str, Any]:
-    """The fields of a batch by name, as tensors."""
-    return {name: tf.convert_to_tensor(value) for name, value in vars(batch).items()}
+def tensors(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Arrays by name, such as the fields of a :class:`Batch`, as tensors."""
+    return {name: tf.convert_to_tensor(value) for name, value in arrays.items()}

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="training needs the extra 'train'")
+from caml_dask.networks.training.field import fit as loop
+from caml_dask.networks.training.field.batches import draw_batch
+from caml_dask.networks.training.field.fit import FieldFit, fit
+
+SMALL = FieldFit(seed=3, steady=4, annealed=2, localizations=400, draw={"most": 300})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.ndarray]]:
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "KEEP_EVERY", 1)
+        return folder, fit(SMALL, folder)
+
+
+def test_a_training_that_was_stopped_ends_with_the_same_weights(
+    whole: tuple[Path, dict[str, np.ndarray]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "KEEP_EVERY", 1)
+    advance, steps = loop._Training.advance, []
+
+    def dies(self: object, *arguments: object) -> object:
+        if len(steps) == 5:
+            raise KeyboardInterrupt
+        steps.append(1)
+        return advance(self, *arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Training, "advance", dies)
+        with pytest.raises(KeyboardInterrupt):
+            fit(SMALL, tmp_path)
+    weights = fit(SMALL, tmp_path)
+    assert len(steps) == 5
+    for name, value in whole[1].items():
+        np.testing.assert_allclose(weights[name], value, atol=1e-6, err_msg=name)
+
+
+def test_a_longer_training_goes_on_before_the_annealed_end(
+    whole: tuple[Path, dict[str, np.ndarray]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "KEEP_EVERY", 1)
+    folder, before = whole
+    fit(replace(SMALL, steady=5), folder)
+    steps = [json.loads(line)["step"] for line in (folder / "losses.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3, 4, 5, 6, 5, 6, 7]
+    again = fit(SMALL, folder)
+    for name, value in before.items():
+        np.testing.assert_array_equal(again[name], value)
+
+
+def test_a_batch_is_the_same_whoever_draws_it_and_says_the_truth() -> None:
+    batch, again = (draw_batch(1, 5, 2_000, {"most": 800}) for _ in range(2))
+    for name, value in vars(batch).items():
+        np.testing.assert_array_equal(value, getattr(again, name))
+    assert len(batch.field) >= 2_000
+    np.testing.assert_array_equal(batch.field[batch.neighbors], np.broadcast_to(batch.field[:, None], batch.same.shape))
+    both = batch.clustered[:, None] * batch.clustered[batch.neighbors]
+    assert (batch.same <= both).all()
+    assert 0 < batch.same.sum() < both.sum()
+    # neighbors of one cluster point at the same center
+    steps = np.exp(batch.edges[..., 0])[..., None] * batch.directions
+    apart = batch.offset[:, None] - (batch.offset[batch.neighbors] + steps)
+    usual = np.abs(steps).max(axis=-1) > np.exp(-5.9)
+    chosen = (batch.same > 0) & usual & (batch.edges[..., 0] < 5.9)
+    assert np.abs(apart[chosen]).max() < 1e-3
