@@ -98,7 +98,8 @@ def test_the_unit_of_length_changes_nothing_but_lengths() -> None:
 
 def test_known_precision_is_heard() -> None:
     points = field()
-    without, fine, coarse = (answer(points, uncertainty=u) for u in (None, np.full(len(points), 3.0), np.full(len(points), 60.0)))  # fmt: skip
+    n = len(points)
+    without, fine, coarse = (answer(points, uncertainty=u) for u in (None, np.full(n, 3.0), np.full(n, 60.0)))
     assert (without.clustered != fine.clustered).mean() > 0.9
     assert (coarse.clustered != fine.clustered).mean() > 0.9
 

@@ -154,13 +154,17 @@ def stream(seed: int, first: int, last: int, localizations: int, draw: dict[str,
     localizations, draw
         As of :func:`draw_batch`.
     workers : int
-        Processes.
+        Processes; 0 draws them in this one.
 
     Yields
     ------
     Batch
         The batches.
     """
+    if workers == 0:
+        for number in range(first, last):
+            yield draw_batch(seed, number, localizations, draw)
+        return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         ahead: list[Future[Batch]] = []
         for number in range(first, last + 4 * workers):

@@ -65,7 +65,7 @@ def fit(settings: FieldFit, folder: Path, *, threads: int = 2, workers: int = 1)
     threads : int
         That compute.
     workers : int
-        Processes that draw fields.
+        Processes that draw fields; 0 draws them in this one.
 
     Returns
     -------

@@ -20,7 +20,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "KEEP_EVERY", 1)
-        return folder, fit(SMALL, folder)
+        return folder, fit(SMALL, folder, workers=0)
 
 
 def test_a_training_that_was_stopped_ends_with_the_same_weights(
@@ -38,8 +38,8 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights(
     with monkeypatch.context() as patch:
         patch.setattr(loop._Training, "advance", dies)
         with pytest.raises(KeyboardInterrupt):
-            fit(SMALL, tmp_path)
-    weights = fit(SMALL, tmp_path)
+            fit(SMALL, tmp_path, workers=0)
+    weights = fit(SMALL, tmp_path, workers=0)
     assert len(steps) == 5
     for name, value in whole[1].items():
         np.testing.assert_allclose(weights[name], value, atol=1e-6, err_msg=name)
@@ -50,10 +50,10 @@ def test_a_longer_training_goes_on_before_the_annealed_end(
 ) -> None:
     monkeypatch.setattr(loop, "KEEP_EVERY", 1)
     folder, before = whole
-    fit(replace(SMALL, steady=5), folder)
+    fit(replace(SMALL, steady=5), folder, workers=0)
     steps = [json.loads(line)["step"] for line in (folder / "losses.jsonl").read_text().splitlines()]
     assert steps == [1, 2, 3, 4, 5, 6, 5, 6, 7]
-    again = fit(SMALL, folder)
+    again = fit(SMALL, folder, workers=0)
     for name, value in before.items():
         np.testing.assert_array_equal(again[name], value)
 

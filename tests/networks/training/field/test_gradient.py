@@ -27,7 +27,7 @@ def by_hand(
     edges: Edges, own: np.ndarray, other: np.ndarray, vectors: np.ndarray, *rest: np.ndarray
 ) -> list[np.ndarray]:
     """A round in float64, as the module's docstring states it."""
-    bias, kernel, head = rest
+    own, other, vectors, bias, kernel, head = tensors
     there, unit = vectors[edges.neighbors], edges.directions[:, :, None].astype(float)
     products = [(vectors[:, None] * unit).sum(-1), (there * unit).sum(-1), (vectors[:, None] * there).sum(-1)]
     inputs = np.concatenate([edges.inputs, np.stack(products, -1).reshape(N, E, -1)], -1)
