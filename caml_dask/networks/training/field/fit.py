@@ -1,4 +1,4 @@
-"""The loop that trains the field network: a long stretch at one step size, then an annealed end, both resumable.
+"""The loop that trains the field network: a long stretch, then an annealed end, both resumable.
 
 A longer training goes on from the end of the stretch, before it was annealed, so that no hour is spent twice.
 """
@@ -23,7 +23,9 @@ from caml_dask.networks.training.field.model import FieldNetwork, initial_weight
 
 _log = logging.getLogger("caml_dask")
 STEP_SIZE = 2e-3
-WARM_UP = 300
+WARM_UP, FALLS_FROM = 300, 2_250
+"""Steps over which the step size rises, and from which it falls as the inverse root of the step: the length of a
+training need not be known beforehand."""
 KEEP_EVERY = 250
 LARGEST_GRADIENT = 1.0
 AVERAGED = 0.998
@@ -39,7 +41,7 @@ class FieldFit:
     seed : int
         Of weights and fields.
     steady, annealed : int
-        Steps at the full step size, and steps over which it then falls to zero.
+        Steps before the step size is annealed, and steps over which it then falls to zero.
     localizations : int
         Least localizations of a step.
     draw : dict
@@ -92,8 +94,7 @@ def _run(state: _Training, settings: FieldFit, last: int, kept: Path, workers: i
     start, seen, sums = time.perf_counter(), 0, np.zeros(0)
     batches = stream(settings.seed, state.step, last, settings.localizations, settings.draw, workers)
     for batch in batches:
-        fall = (settings.steady + settings.annealed - state.step) / max(settings.annealed, 1)
-        rate = STEP_SIZE * min((state.step + 1) / WARM_UP, 1.0, fall if state.step >= settings.steady else 1.0)
+        rate = step_size(state.step, settings)
         parts = state.advance(tensors(vars(batch)), tf.constant(rate, tf.float32)).numpy()
         sums = parts if not len(sums) else sums + parts
         seen += 1
@@ -105,6 +106,26 @@ def _run(state: _Training, settings: FieldFit, last: int, kept: Path, workers: i
                 file.write(json.dumps(record) + "\n")
             _log.info("%s", record)
             start, seen, sums = time.perf_counter(), 0, np.zeros(0)
+
+
+def step_size(step: int, settings: FieldFit) -> float:
+    """The step size of a step, from 0.
+
+    Parameters
+    ----------
+    step : int
+        Steps done before it.
+    settings : FieldFit
+        Of the training.
+
+    Returns
+    -------
+    float
+        Rising, level, falling as the inverse root, and at last annealed: down to zero along a line.
+    """
+    left = (settings.steady + settings.annealed - step) / max(settings.annealed, 1)
+    falling = (FALLS_FROM / max(step, FALLS_FROM)) ** 0.5
+    return STEP_SIZE * min((step + 1) / WARM_UP, 1.0) * falling * min(left, 1.0)
 
 
 class _Training:
