@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caml_dask.errors import UsageError
-from caml_dask.networks.inference.convolution import convolution_scores
-from caml_dask.networks.inference.dense import dense_scores
 from caml_dask.networks.inference.features import norm_self
-from caml_dask.networks.inference.lstm import lstm_scores
 from caml_dask.networks.inference.scoring import Score, Scorer
-from caml_dask.networks.layers import Shapes, convolution_shapes, dense_shapes, lstm_shapes
-from caml_dask.networks.training.architectures import build_convolution, build_dense, build_lstm, keras_scores
+from caml_dask.networks.kinds.convolution import build_convolution, convolution_scores, convolution_shapes
+from caml_dask.networks.kinds.dense import build_dense, dense_scores, dense_shapes
+from caml_dask.networks.kinds.lstm import build_lstm, lstm_scores, lstm_shapes
+from caml_dask.networks.layers import Shapes
+from caml_dask.networks.training.keras import keras_scores
 from caml_dask.settings import NETWORK_ALIASES, network_named
 from caml_dask.simulate import GRIDS, AnyScenario
 

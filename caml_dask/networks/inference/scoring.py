@@ -150,7 +150,7 @@ class Scorer:
 
         Parameters
         ----------
-        weights : the arrays of the network, by name (:mod:`caml_dask.networks.layers`), for N neighbors.
+        weights : the arrays of the network, by name (:mod:`caml_dask.networks.kinds`), for N neighbors.
         windows, n_neighbors, threads : as `distances`, `n_neighbors` and `threads` of :func:`score_rows`.
 
         Returns

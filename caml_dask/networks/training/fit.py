@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from caml_dask.atomic import publish
 from caml_dask.networks.registry import FitSettings, NetworkSpec
-from caml_dask.networks.training.architectures import import_keras
+from caml_dask.networks.training.keras import import_keras
 
 logger = logging.getLogger(__name__)
 

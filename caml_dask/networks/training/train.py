@@ -19,9 +19,9 @@ from caml_dask.extras import require
 from caml_dask.networks.card_fields import NAME
 from caml_dask.networks.registry import FitSettings, NetworkSpec
 from caml_dask.networks.trained import labels_of
-from caml_dask.networks.training.architectures import keras_scores
 from caml_dask.networks.training.card import make_card, mean_rates, measure_csr, measure_set
 from caml_dask.networks.training.fit import Fitted, LabelledInputs, fit
+from caml_dask.networks.training.keras import keras_scores
 from caml_dask.networks.training.sets import SPLITS, TrainingSets, missing_parts, read_parts
 from caml_dask.networks.weights import check_weights
 

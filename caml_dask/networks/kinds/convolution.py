@@ -1,15 +1,61 @@
-"""Scoring of the convolutional network without TensorFlow: one compiled loop over groups of localizations."""
+"""The convolutional network after Williamson et al. 2020: filters in strides, then dense layers."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from caml_dask.compiled import njit
 from caml_dask.networks.inference.lanes import RECTIFIED, ROWS, layer, packed
 from caml_dask.networks.inference.scoring import Scorer, Weights, finish_group, read_group
-from caml_dask.networks.layers import CONVOLUTIONS, convolution_shapes, convolved_steps
+from caml_dask.networks.layers import Shapes, outputs
+from caml_dask.networks.training.keras import import_keras, output_layer
+
+if TYPE_CHECKING:
+    import keras
+
+CONVOLUTIONS = ((48, 8, 4), (64, 6, 4), (64, 4, 2), (64, 4, 2))
+"""Filters, width and stride of each layer."""
+DENSE_UNITS = (128, 32)
+
+
+def convolved_steps(n_neighbors: int) -> tuple[int, ...]:
+    """Steps that the convolutional network has after each convolution; below 1 where the window is too small."""
+    steps, found = n_neighbors, []
+    for _, width, stride in CONVOLUTIONS:
+        steps = (steps - width) // stride + 1
+        found.append(steps)
+    return tuple(found)
+
+
+def convolution_shapes(n_neighbors: int, n_classes: int) -> Shapes:
+    """Names and shapes of the convolutional network's weights, in Keras' order."""
+    shapes: list[tuple[str, tuple[int, ...]]] = []
+    channels = 1
+    for i, (filters, width, _) in enumerate(CONVOLUTIONS, 1):
+        shapes += [(f"filter_{i}_kernel", (width, channels, filters)), (f"filter_{i}_bias", (filters,))]
+        channels = filters
+    units = convolved_steps(n_neighbors)[-1] * channels
+    for name, wide in zip(("dense_1", "dense_2", "output"), (*DENSE_UNITS, outputs(n_classes)), strict=True):
+        shapes += [(f"{name}_kernel", (units, wide)), (f"{name}_bias", (wide,))]
+        units = wide
+    return tuple(shapes)
+
+
+def build_convolution(n_neighbors: int, n_classes: int) -> keras.Model:
+    """The convolutional network: four layers of rectified filters in strides, then dense layers."""
+    keras = import_keras()
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((n_neighbors, 1)),
+            *(layers.Conv1D(filters, width, strides, activation="relu") for filters, width, strides in CONVOLUTIONS),
+            layers.Flatten(),
+            *(layers.Dense(units, activation="relu") for units in DENSE_UNITS),
+            output_layer(n_classes),
+        ]
+    )
 
 
 @njit()
@@ -45,7 +91,7 @@ def _convolution_scores(distances, scores, convolutions, strides, sizes, dense):
 
 
 def _arrays(weights: Weights, n_neighbors: int) -> tuple[Any, ...]:
-    """The arrays of `layers.convolution_shapes` as the kernel takes them."""
+    """The arrays of `convolution_shapes` as the kernel takes them."""
     names = [name for name, _ in convolution_shapes(n_neighbors, 2)]
     layers = tuple(packed(weights[kernel], weights[bias]) for kernel, bias in zip(names[::2], names[1::2], strict=True))
     convolutions, dense = layers[: len(CONVOLUTIONS)], layers[len(CONVOLUTIONS) :]

@@ -1,0 +1,57 @@
+"""Keras, imported when a network is built: its last layer, and the scores it gives."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caml_dask.extras import require
+from caml_dask.networks.layers import Shapes, outputs
+
+if TYPE_CHECKING:
+    import keras
+
+
+def import_keras() -> Any:
+    """Keras on its TensorFlow backend, with its log at errors only unless the user asked for more.
+
+    Worker processes are to be spawned, never forked, once this was called.
+
+    Raises
+    ------
+    UsageError : they are not installed.
+    """
+    require("train", "Keras")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    import keras
+
+    return keras
+
+
+def output_layer(n_classes: int) -> Any:
+    """The last layer: clustered or not, or a share for each of several classes."""
+    activation = "sigmoid" if n_classes == 2 else "softmax"
+    return import_keras().layers.Dense(outputs(n_classes), activation=activation)
+
+
+def keras_scores(
+    build: Callable[[], keras.Model],
+    shapes: Shapes,
+    weights: Mapping[str, NDArray[np.float32]],
+    windows: NDArray[np.float32],
+    *,
+    threads: int = 1,
+) -> NDArray[np.float32]:
+    """Scores, (n, c) float32, by Keras itself: the reference, and what scores networks that are never shipped.
+
+    windows : the network's input.
+    threads : as of :class:`caml_dask.networks.inference.scoring.Score`; Keras takes as many as it finds.
+    """
+    model = build()
+    model.set_weights([weights[name] for name, _ in shapes])
+    return np.asarray(model.predict(windows, batch_size=4_096, verbose=0), np.float32)
