@@ -232,7 +232,7 @@ def _reader(path: Path, settle: bool) -> DelimitedReader | ParquetReader:
     """Tell the format from the first bytes."""
     try:
         if not path.is_file():
-            raise InputError("is a directory or device" if path.exists() else "there is no such file", path)
+            raise InputError(_no_file(path), path)
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
     except (OSError, ValueError) as error:
@@ -247,6 +247,13 @@ def _reader(path: Path, settle: bool) -> DelimitedReader | ParquetReader:
     if path.suffix.lower() in (".parquet", ".pq"):
         raise InputError("is named as Parquet and does not begin as Parquet: it is damaged or another format", path)
     return open_delimited(path, head, settle)
+
+
+def _no_file(path: Path) -> str:
+    """Why a path is no file, in words."""
+    if path.exists():
+        return "is a directory or device"
+    return f"is a link to {path.readlink()}, which does not exist" if path.is_symlink() else "there is no such file"
 
 
 def _channels(source: Source) -> list[str | None]:
