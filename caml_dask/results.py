@@ -210,7 +210,7 @@ class Images(Mapping[str, ImageResult]):
 
     def _unknown(self, key: str) -> str:
         if key in self._failed:
-            return f"{key} could not be analysed: {self._failed[key]}"
+            return f"{key} could not be analyzed: {self._failed[key]}"
         stems = {image.path.stem: image.image_id for image in self._images.values()}
         close = difflib.get_close_matches(key, [*self._images, *stems], _CLOSE)
         ids = dict.fromkeys(stems.get(name, name) for name in close)
@@ -234,7 +234,7 @@ class RunResult:
     images : Images
         Results of the images that are done, by image_id, by the stem of their input, or by place.
     failed : mapping
-        Image_id to reason, of those that could not be analysed; of an image of a screening that never got an image_id,
+        Image_id to reason, of those that could not be analyzed; of an image of a screening that never got an image_id,
         its path.
     """
 

@@ -127,8 +127,8 @@ class Run:
         except (KeyError, TypeError, ValueError) as error:
             made_by = manifest.get("version", "unknown")
             raise OutputError(
-                f"{root} holds a run of caml_dask {made_by}, which this version cannot take up "
-                f"({error}): start anew with --overwrite"
+                f"{root} holds a run of caml_dask {made_by}, which this version cannot continue "
+                f"({error}): start over with --overwrite"
             ) from None
 
 
@@ -151,7 +151,7 @@ def read_manifest(root: Path) -> dict[str, Any] | None:
         return None
     except (ValueError, OSError) as error:
         raise OutputError(
-            f"{path} is damaged ({error}): run again with --resume, or start anew with --overwrite"
+            f"{path} is damaged ({error}): run again with --resume, or start over with --overwrite"
         ) from None
 
 
@@ -166,7 +166,7 @@ def _refuse_another_format(root: Path, manifest: Mapping[str, Any]) -> None:
     if found != FORMAT:
         raise OutputError(
             f"{root} holds a run of caml_dask {manifest.get('version', 'unknown')} in format {found}; caml_dask "
-            f"{__version__} reads format {FORMAT}: read it with the version that wrote it, or start anew with "
+            f"{__version__} reads format {FORMAT}: read it with the version that wrote it, or start over with "
             "--overwrite"
         )
 
@@ -261,11 +261,11 @@ def refuse_standing(root: Path, resume: bool, overwrite: bool) -> None:
     if resume or overwrite:
         return
     if (root / HIDDEN / "manifest.json").exists():
-        raise OutputError(f"{root} holds a run: continue it with --resume, or start anew with --overwrite")
+        raise OutputError(f"{root} holds a run: continue it with --resume, or start over with --overwrite")
     if left := _left_without_manifest(root):
         raise OutputError(
-            f"{root} holds {left}, and no manifest of a run: name a new directory; of a run whose manifest is lost, "
-            "continue it with --resume, or start anew with --overwrite"
+            f"{root} holds {left}, but no manifest of a run: name a new directory. If the manifest of a run was lost, "
+            "continue with --resume, or start over with --overwrite"
         )
 
 
@@ -314,15 +314,15 @@ def _taken_up(root: Path, manifest: dict[str, Any]) -> dict[str, Any] | None:
         if not left:
             return stands
         raise OutputError(
-            f"{root} holds {left}, and nothing that tells of a run with these inputs and settings: start anew with "
-            "--overwrite, or name a new directory"
+            f"{root} holds {left}, but nothing of a run with these inputs and settings: start over with --overwrite, "
+            "or name a new directory"
         )
     except OutputError:
         path, digest = root / HIDDEN / "manifest.json", _digest(manifest)
         for record in _records(root):
             with suppress(OSError, ValueError):
                 if read_json(record).get("run") == digest:
-                    _log.warning("%s is damaged or lost and written anew: finished units are of this very run", path)
+                    _log.warning("%s was damaged or lost and has been written again: the finished units belong to this run", path)
                     publish_json(path, manifest, indent=1)
                     return manifest
         raise

@@ -173,7 +173,7 @@ def _recognised(header: Header) -> list[int]:
     if found[0] is None or found[1] is None:
         such = "x=1,y=2,unit=nm" if header.numbered else "x=...,y=...,unit=nm"
         raise InputError(
-            f"no x and y column recognised; {header.listing()}. Say which they are with --columns {such}",
+            f"no x and y column recognized; {header.listing()}. Say which they are with --columns {such}",
             header.path,
         )
     return [position for position in found if position is not None]

@@ -63,7 +63,7 @@ class Source:
     Parameters
     ----------
     path : the file.
-    format : what it was recognised as.
+    format : what it was recognized as.
     reader : how it is read.
     axes : x, y and, in 3D, z.
     own_columns : the names the file's own columns get, in file order.
@@ -165,7 +165,7 @@ def open_source(path: Path, columns: ColumnMap, channel: str | None, settle: boo
     if channel is not None and source.channel_column is None:
         raise InputError(f"holds no channel {channel!r}", path)
     if channel is None and len(_channels(source)) > 1:
-        raise UnreadableError("holds several channels, which could not be told apart before: run it anew", path)
+        raise UnreadableError("holds several channels, which could not be told apart before: analyze it in a new run", path)
     return replace(source, channel=channel)
 
 
