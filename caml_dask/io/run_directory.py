@@ -322,7 +322,9 @@ def _taken_up(root: Path, manifest: dict[str, Any]) -> dict[str, Any] | None:
         for record in _records(root):
             with suppress(OSError, ValueError):
                 if read_json(record).get("run") == digest:
-                    _log.warning("%s was damaged or lost and has been written again: the finished units belong to this run", path)
+                    _log.warning(
+                        "%s was damaged or lost and is written again: the finished units belong to this run", path
+                    )
                     publish_json(path, manifest, indent=1)
                     return manifest
         raise

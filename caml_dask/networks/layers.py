@@ -7,5 +7,16 @@ Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 def outputs(n_classes: int) -> int:
-    """Scores that a network gives: one for two classes, one each for more."""
+    """Scores that a network gives: one for two classes, one each for more.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    int
+        Number of scores of a localization.
+    """
     return 1 if n_classes == 2 else n_classes

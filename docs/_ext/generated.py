@@ -212,7 +212,9 @@ def comparison() -> str:
         cells = [_by_choice(mine, groups) for groups in (simulated, wanted - simulated - csr - blinking, blinking)]
         called = [float(r["percent_called_clustered"]) for r in mine if r["group"] in csr and r["choice"] == "default"]
         seconds = [_seconds(times.get((method, n))) for n in ("100000", "1000000")]
-        rows.append((method.replace(" ", _FIXED), *cells, f"{statistics.mean(called):.1f} %" if called else "-", *seconds))
+        rows.append(
+            (method.replace(" ", _FIXED), *cells, f"{statistics.mean(called):.1f} %" if called else "-", *seconds)
+        )
     header = (
         "method",
         f"simulated, {len(simulated)} scenarios",

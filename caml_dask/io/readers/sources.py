@@ -165,7 +165,9 @@ def open_source(path: Path, columns: ColumnMap, channel: str | None, settle: boo
     if channel is not None and source.channel_column is None:
         raise InputError(f"holds no channel {channel!r}", path)
     if channel is None and len(_channels(source)) > 1:
-        raise UnreadableError("holds several channels, which could not be told apart before: analyze it in a new run", path)
+        raise UnreadableError(
+            "holds several channels, which could not be told apart before: analyze it in a new run", path
+        )
     return replace(source, channel=channel)
 
 

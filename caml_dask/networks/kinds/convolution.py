@@ -21,7 +21,18 @@ DENSE_UNITS = (128, 32)
 
 
 def convolved_steps(n_neighbors: int) -> tuple[int, ...]:
-    """Steps that the convolutional network has after each convolution; below 1 where the window is too small."""
+    """Steps that the convolutional network has after each convolution; below 1 where the window is too small.
+
+    Parameters
+    ----------
+    n_neighbors : int
+        Neighbors in the input window, N.
+
+    Returns
+    -------
+    tuple of int
+        Steps after each convolution.
+    """
     steps, found = n_neighbors, []
     for _, width, stride in CONVOLUTIONS:
         steps = (steps - width) // stride + 1
@@ -30,7 +41,20 @@ def convolved_steps(n_neighbors: int) -> tuple[int, ...]:
 
 
 def convolution_shapes(n_neighbors: int, n_classes: int) -> Shapes:
-    """Names and shapes of the convolutional network's weights, in Keras' order."""
+    """Names and shapes of the convolutional network's weights, in Keras' order.
+
+    Parameters
+    ----------
+    n_neighbors : int
+        Neighbors in the input window, N.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    tuple of (str, tuple of int)
+        Name and shape of each array.
+    """
     shapes: list[tuple[str, tuple[int, ...]]] = []
     channels = 1
     for i, (filters, width, _) in enumerate(CONVOLUTIONS, 1):
@@ -44,7 +68,20 @@ def convolution_shapes(n_neighbors: int, n_classes: int) -> Shapes:
 
 
 def build_convolution(n_neighbors: int, n_classes: int) -> keras.Model:
-    """The convolutional network: four layers of rectified filters in strides, then dense layers."""
+    """The convolutional network: four layers of rectified filters in strides, then dense layers.
+
+    Parameters
+    ----------
+    n_neighbors : int
+        Neighbors in the input window, N.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    keras.Model
+        The untrained model.
+    """
     keras = import_keras()
     layers = keras.layers
     return keras.Sequential(

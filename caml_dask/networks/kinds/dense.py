@@ -24,7 +24,22 @@ TOGETHER = 4
 
 
 def dense_shapes(n_neighbors: int, n_classes: int, channels: int = 1) -> Shapes:
-    """Names and shapes of the dense network's weights, in Keras' order; `channels` are the numbers a neighbor has."""
+    """Names and shapes of the dense network's weights, in Keras' order; `channels` are the numbers a neighbor has.
+
+    Parameters
+    ----------
+    n_neighbors : int
+        Neighbors in the input window, N.
+    n_classes : int
+        Number of classes.
+    channels : int
+        Numbers that the window holds of each neighbor.
+
+    Returns
+    -------
+    tuple of (str, tuple of int)
+        Name and shape of each array.
+    """
     return (
         ("hidden_kernel", (channels, HIDDEN_UNITS)),
         ("hidden_bias", (HIDDEN_UNITS,)),
@@ -38,6 +53,20 @@ def build_dense(n_neighbors: int, n_classes: int, channels: int = 1) -> keras.Mo
 
     The units start with their bends spread over 0 to 1. From Keras' own start, every bias 0, they stay bunched near the
     median step, and the loss ends some 4 % higher.
+
+    Parameters
+    ----------
+    n_neighbors : int
+        Neighbors in the input window, N.
+    n_classes : int
+        Number of classes.
+    channels : int
+        Numbers that the window holds of each neighbor.
+
+    Returns
+    -------
+    keras.Model
+        The untrained model.
     """
     keras = import_keras()
     start = keras.initializers

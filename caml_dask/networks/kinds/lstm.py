@@ -41,13 +41,37 @@ weights are multiplied by it beforehand."""
 
 
 def pooled_steps(n_neighbors: int) -> tuple[int, int]:
-    """Steps that the LSTM network has after its first and after its second maximum."""
+    """Steps that the LSTM network has after its first and after its second maximum.
+
+    Parameters
+    ----------
+    n_neighbors : int
+        Neighbors in the input window, N.
+
+    Returns
+    -------
+    tuple of int
+        Steps after the first and after the second maximum.
+    """
     first = (n_neighbors - FILTER_STEPS + 1) // POOL
     return first, first // POOL
 
 
 def lstm_shapes(n_neighbors: int, n_classes: int) -> Shapes:
-    """Names and shapes of the LSTM network's weights, in Keras' order."""
+    """Names and shapes of the LSTM network's weights, in Keras' order.
+
+    Parameters
+    ----------
+    n_neighbors : int
+        Neighbors in the input window, N.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    tuple of (str, tuple of int)
+        Name and shape of each array.
+    """
     first, second = DENSE_UNITS
     return (
         ("filter_kernel", (FILTER_STEPS, 1, FILTERS)),
@@ -71,6 +95,18 @@ def build_lstm(n_neighbors: int, n_classes: int) -> keras.Model:
     """The LSTM network: filters over neighboring steps, two LSTM layers, dense layers; maxima of four before and after.
 
     The published dropout inside the LSTM layers is left out: the published accuracy is passed without it.
+
+    Parameters
+    ----------
+    n_neighbors : int
+        Neighbors in the input window, N.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    keras.Model
+        The untrained model.
     """
     keras = import_keras()
     layers = keras.layers

@@ -21,9 +21,15 @@ def import_keras() -> Any:
 
     Worker processes are to be spawned, never forked, once this was called.
 
+    Returns
+    -------
+    module
+        Keras.
+
     Raises
     ------
-    UsageError : they are not installed.
+    UsageError
+        They are not installed.
     """
     require("train", "Keras")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -34,7 +40,18 @@ def import_keras() -> Any:
 
 
 def output_layer(n_classes: int) -> Any:
-    """The last layer: clustered or not, or a share for each of several classes."""
+    """The last layer: clustered or not, or a share for each of several classes.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    keras.Layer
+        A dense layer with a sigmoid, or a softmax for more than two classes.
+    """
     activation = "sigmoid" if n_classes == 2 else "softmax"
     return import_keras().layers.Dense(outputs(n_classes), activation=activation)
 
@@ -49,8 +66,23 @@ def keras_scores(
 ) -> NDArray[np.float32]:
     """Scores, (n, c) float32, by Keras itself: the reference, and what scores networks that are never shipped.
 
-    windows : the network's input.
-    threads : as of :class:`caml_dask.networks.inference.scoring.Score`; Keras takes as many as it finds.
+    Parameters
+    ----------
+    build : callable
+        Makes the untrained model.
+    shapes : tuple of (str, tuple of int)
+        Name and shape of each weight array, in Keras' order.
+    weights : mapping of str to (...) float32
+        Weight arrays by name.
+    windows : (n, N, 1 or 2) float32
+        The network's input.
+    threads : int
+        Not used: Keras takes as many as it finds.
+
+    Returns
+    -------
+    (n, c) float32
+        Scores, 0 to 1.
     """
     model = build()
     model.set_weights([weights[name] for name, _ in shapes])
