@@ -71,8 +71,10 @@ def packed(kernel: NDArray[Any], bias: NDArray[Any]) -> tuple[NDArray[np.float32
 
     Parameters
     ----------
-    kernel : (m, n), or (width, channels, n) of a convolution.
-    bias : (n,)
+    kernel : (m, n) or (width, channels, n) float32
+        Weights of a dense layer, or of a convolution.
+    bias : (n,) float32
+        One a unit.
 
     Returns
     -------
