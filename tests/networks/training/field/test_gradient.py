@@ -23,9 +23,7 @@ def drawn(axes: int, heads: int) -> tuple[Edges, list[np.ndarray]]:
     return edges, [rng.normal(scale=0.3, size=shape).astype(np.float32) for shape in shapes]
 
 
-def by_hand(
-    edges: Edges, own: np.ndarray, other: np.ndarray, vectors: np.ndarray, *rest: np.ndarray
-) -> list[np.ndarray]:
+def by_hand(edges: Edges, *tensors: np.ndarray) -> list[np.ndarray]:
     """A round in float64, as the module's docstring states it."""
     own, other, vectors, bias, kernel, head = tensors
     there, unit = vectors[edges.neighbors], edges.directions[:, :, None].astype(float)
