@@ -42,7 +42,7 @@ class Edges(NamedTuple):
     directions: NDArray[np.float32]
 
 
-@njit()
+@njit(inline="always")
 def edge_inputs(i, e, j, vectors, inputs, directions, out):  # type: ignore[no-untyped-def]
     """Fill `out`, (F,), with the inputs of an edge: what is given, then the products of the vector channels."""
     for f in range(EDGE_INPUTS):
@@ -57,7 +57,7 @@ def edge_inputs(i, e, j, vectors, inputs, directions, out):  # type: ignore[no-u
         out[at], out[at + 1], out[at + 2] = a, b, c
 
 
-@njit()
+@njit(inline="always")
 def unrectified(own, i, other, j, bias, e, kernel, inputs, out):  # type: ignore[no-untyped-def]
     """Fill `out`, (P, LANES), with the message of an edge before it is rectified, two vectors at a time."""
     for p in range(0, PARTS, 2):
@@ -71,7 +71,7 @@ def unrectified(own, i, other, j, bias, e, kernel, inputs, out):  # type: ignore
         store(b, out, p + 1)
 
 
-@njit()
+@njit(inline="always")
 def dots(values, rows, first, lanes, out):  # type: ignore[no-untyped-def]
     """Fill `out`, (q,), with the products of `values`, (P, LANES), with q arrays in `rows` from place `first` on.
 
@@ -88,7 +88,7 @@ def dots(values, rows, first, lanes, out):  # type: ignore[no-untyped-def]
             out[q] += lanes[q, r]
 
 
-@njit()
+@njit(inline="always")
 def add(values, factor, into, first):  # type: ignore[no-untyped-def]
     """Add a multiple of `values`, (P, LANES), to what stands in `into` from place `first` on."""
     factors = splat(factor)
