@@ -20,7 +20,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled(tmp_path_factory):
-    """Where tests run in several processes, one compiles the kernels that most of them need, and the others wait for it."""
+    """Where tests run in several processes, one compiles the kernels that most need, and the others wait for it."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         with held(tmp_path_factory.getbasetemp().parent / "compiling", wait_s=600):
             compile_kernels("XPILJZ")
