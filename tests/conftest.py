@@ -6,6 +6,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from support import result_tables, simulated_table
 
+from caml_dask.executors.kernels import compile_kernels
+from caml_dask.locks import held
 from caml_dask.runs.session import execute
 from caml_dask.settings import Settings
 
@@ -14,6 +16,14 @@ _QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck), "derando
 settings.register_profile("ci", max_examples=300, **_QUIET)
 settings.register_profile("thorough", max_examples=1000, **{**_QUIET, "derandomize": False})
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled(tmp_path_factory):
+    """Where tests run in several processes, one compiles the kernels that most need, and the others wait for it."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        with held(tmp_path_factory.getbasetemp().parent / "compiling", wait_s=600):
+            compile_kernels("XPILJZ")
 
 
 @pytest.fixture(scope="session")

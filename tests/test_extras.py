@@ -49,8 +49,8 @@ def command(environment: dict[str, str], *arguments: str | Path) -> subprocess.C
     return python(environment, "-m", "caml_dask", *arguments)
 
 
-@pytest.mark.parametrize("workers", ["0", "1"])
-def test_an_analysis_needs_no_extra(without: dict[str, str], tmp_path: Path, workers: str):
+def test_an_analysis_needs_no_extra(without: dict[str, str], tmp_path: Path):
+    """In Python and by the commands, in one process and on workers."""
     table = simulated_table(tmp_path / "cell.csv", side_nm=2000.0)
     code = (
         "import sys, numpy as np, caml_dask\n"
@@ -62,13 +62,16 @@ def test_an_analysis_needs_no_extra(without: dict[str, str], tmp_path: Path, wor
     calls = [
         python(without, "-c", code),
         command(without, "networks"),
-        command(without, "run", table, "--out", tmp_path / "out", "--workers", workers),
-        command(without, "screen", tmp_path / "cohort.csv", "--out", tmp_path / "nights", "--workers", workers),
+        command(without, "run", table, "--out", tmp_path / "out", "--workers", "0"),
+        command(without, "run", table, "--out", tmp_path / "on workers", "--workers", "1"),
+        command(without, "screen", tmp_path / "cohort.csv", "--out", tmp_path / "nights", "--workers", "0"),
+        command(without, "screen", tmp_path / "cohort.csv", "--out", tmp_path / "deployed", "--workers", "1"),
         command(without, "status", tmp_path / "out"),
     ]
-    assert [done.returncode for done in calls] == [0] * 5, [done.stderr for done in calls]
+    assert [done.returncode for done in calls] == [0] * 7, [done.stderr for done in calls]
     assert calls[0].stdout.split() == [str(len(table.read_text().splitlines()) - 1)]
-    assert (tmp_path / "out" / "0001_cell" / "overview.png").exists()
+    for out in ("out", "on workers"):
+        assert (tmp_path / out / "0001_cell" / "overview.png").exists()
 
 
 def test_commands_that_need_an_extra_name_it(without: dict[str, str], tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -25,7 +26,6 @@ from caml_dask.stages.classify import certified_neighbors
 from caml_dask.stages.shared import surroundings
 from caml_dask.stages.shared.work import coordinates
 
-TILES = st.sampled_from([2, 4, 8, 13, 30])
 CLASSIFIERS = st.builds(
     Threshold,
     n_neighbors=st.sampled_from([4, 6, 9]),
@@ -41,12 +41,27 @@ def three_classes(network: Threshold) -> TwoThresholds:
     return TwoThresholds(*chosen)
 
 
-# Localizations and a network of them: in 3D, of three classes, and both.
-FURTHER = st.one_of(
-    st.tuples(layouts_3d(), CLASSIFIERS_3D),
-    st.tuples(layouts(), CLASSIFIERS.map(three_classes)),
-    st.tuples(layouts_3d(), CLASSIFIERS_3D.map(three_classes)),
-)
+def plane(most: int) -> st.SearchStrategy:
+    """Localizations and a network of them."""
+    return st.tuples(layouts(most=most), CLASSIFIERS)
+
+
+def further(most: int) -> st.SearchStrategy:
+    """The same in 3D, of three classes, and both."""
+    return st.one_of(
+        st.tuples(layouts_3d(most=most), CLASSIFIERS_3D),
+        st.tuples(layouts(most=most), CLASSIFIERS.map(three_classes)),
+        st.tuples(layouts_3d(most=most), CLASSIFIERS_3D.map(three_classes)),
+    )
+
+
+def tiled(cases: Callable[[int], st.SearchStrategy]) -> st.SearchStrategy:
+    """Cases with a tile size behind them, over fields that even tiles of two cut into dozens and not into hundreds."""
+    return st.sampled_from([2, 4, 8, 13, 30]).flatmap(
+        lambda tile: cases(24 if tile < 8 else 60).map(lambda case: (*case, tile))
+    )
+
+
 WHOLE = 10**6
 
 
@@ -58,8 +73,8 @@ def test_hand_drawn_field():
     assert result.clusters["cluster_id"].to_pylist() == [0, 5]
 
 
-@given(layouts(), CLASSIFIERS, TILES)
-def test_tiling_changes_nothing(xy, network, tile):
+@given(tiled(plane))
+def test_tiling_changes_nothing(case):
     """Laws 1 to 4 at once, on any tiling.
 
     Conservation: every loc_id is owned by one tile and stands once in every table of a row a localization. Tiling
@@ -67,12 +82,12 @@ def test_tiling_changes_nothing(xy, network, tile):
     those of comparing everything with everything. Identity: cluster_id is the smallest loc_id of what the definition
     joins.
     """
-    _assert_tiling_changes_nothing(xy, network, tile)
+    _assert_tiling_changes_nothing(*case)
 
 
-@given(FURTHER, TILES)
-def test_tiling_changes_nothing_in_3d_and_of_three_classes(case, tile):
-    _assert_tiling_changes_nothing(*case, tile)
+@given(tiled(further))
+def test_tiling_changes_nothing_in_3d_and_of_three_classes(case):
+    _assert_tiling_changes_nothing(*case)
 
 
 def _assert_tiling_changes_nothing(xy, network, tile):
@@ -104,16 +119,16 @@ def test_tenths_of_a_nanometre_change_nothing(tenths, tile):
     assert many.clusters.equals(one.clusters)
 
 
-@given(layouts(), CLASSIFIERS, TILES, st.integers(0, 2**32 - 1))
-def test_row_order_changes_nothing_but_the_ids(xy, network, tile, seed):
+@given(tiled(plane), st.integers(0, 2**32 - 1))
+def test_row_order_changes_nothing_but_the_ids(case, seed):
     """Law 2: shuffled rows give the same labels, clusters and measures, ids up to the numbering of the rows."""
-    _assert_row_order_changes_nothing(xy, network, tile, seed)
+    _assert_row_order_changes_nothing(*case, seed)
 
 
 @settings(max_examples=150)
-@given(FURTHER, TILES, st.integers(0, 2**32 - 1))
-def test_row_order_changes_nothing_in_3d_and_of_three_classes(case, tile, seed):
-    _assert_row_order_changes_nothing(*case, tile, seed)
+@given(tiled(further), st.integers(0, 2**32 - 1))
+def test_row_order_changes_nothing_in_3d_and_of_three_classes(case, seed):
+    _assert_row_order_changes_nothing(*case, seed)
 
 
 def _assert_row_order_changes_nothing(xy, network, tile, seed):
@@ -127,17 +142,17 @@ def _assert_row_order_changes_nothing(xy, network, tile, seed):
     assert back.select(measures).equals(one.clusters.select(measures))
 
 
-@given(layouts(), CLASSIFIERS, TILES, st.sampled_from([0.25, 0.5, 2.0, 1024.0]))
-def test_scaling_scales(xy, network, tile, scale):
+@given(tiled(plane), st.sampled_from([0.25, 0.5, 2.0, 1024.0]))
+def test_scaling_scales(case, scale):
     """Law 8: lengths by s, areas by s squared, to the bit for powers of two; nothing else changes."""
-    _assert_scaling_scales(xy, network, tile, scale)
+    _assert_scaling_scales(*case, scale)
 
 
 @settings(max_examples=150)
-@given(FURTHER, TILES, st.sampled_from([0.25, 0.5, 2.0, 1024.0]))
-def test_scaling_scales_in_3d_and_of_three_classes(case, tile, scale):
+@given(tiled(further), st.sampled_from([0.25, 0.5, 2.0, 1024.0]))
+def test_scaling_scales_in_3d_and_of_three_classes(case, scale):
     """Volumes by s cubed."""
-    _assert_scaling_scales(*case, tile, scale)
+    _assert_scaling_scales(*case, scale)
 
 
 def _assert_scaling_scales(xy, network, tile, scale):
@@ -200,9 +215,10 @@ def test_a_stray_localization_does_not_bring_the_image_into_memory(monkeypatch):
     assert max((len(w.rows) for w in read), default=0) <= classify._MOST_TILES * 100
 
 
-@given(layouts(least=15), st.integers(1, 5), TILES)
-def test_nonfinite_rows_stay_with_null_results(xy, bad, tile):
+@given(tiled(lambda most: st.tuples(layouts(least=15, most=most), st.integers(1, 5))))
+def test_nonfinite_rows_stay_with_null_results(case):
     """Law 1: rows with NaN or infinity are counted, kept in place, and change nothing for the others."""
+    xy, bad, tile = case
     network = Threshold(n_neighbors=4)
     rows = np.sort(np.random.default_rng(bad).choice(len(xy) + bad, bad, replace=False))
     spoiled = np.full((len(xy) + bad, 2), np.nan)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
 from caml_dask.errors import UsageError
 
@@ -181,6 +180,8 @@ def draw_cell(
             f"a cell of radius {base_radius_nm} to {base_radius_nm + roughness_nm} nm does not fit a field of"
             f" {field_nm} nm: give a positive radius and a field at least twice as wide as the largest"
         )
+    from scipy.interpolate import CubicSpline
+
     angles = np.linspace(0, 2 * np.pi, KNOTS + 1)
     radii = base_radius_nm + roughness_nm * rng.random(KNOTS)
     spline = CubicSpline(angles, np.append(radii, radii[0]), bc_type="periodic")

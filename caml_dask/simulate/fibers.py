@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from caml_dask.errors import UsageError
 from caml_dask.simulate.cells import Cell
@@ -98,6 +97,8 @@ def outside_fibers(fibers: Sequence[Fiber], margin_nm: float = 0.0) -> Keep | No
     """
     if not fibers:
         return None
+    from scipy.spatial import cKDTree
+
     half = FIBER_WIDTH_SIGMAS / 2
     tree = cKDTree(np.concatenate([fiber.chain_nm for fiber in fibers]))
     band_nm = np.repeat([half * fiber.sigma_nm for fiber in fibers], [len(fiber.chain_nm) for fiber in fibers])

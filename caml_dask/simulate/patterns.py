@@ -7,7 +7,6 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from caml_dask.compiled import njit
 from caml_dask.errors import UsageError
@@ -206,6 +205,8 @@ def draw_non_clustered(
     UsageError
         The discs leave less than 1 % of the cell.
     """
+    from scipy.spatial import cKDTree
+
     covered = len(centers_nm) * np.pi * r_max_nm**2 / (cell.area_um2 * 1e6)
     if covered > 1 - MIN_FREE_SHARE and n > 0:
         raise UsageError(

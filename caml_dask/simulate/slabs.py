@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from caml_dask.errors import UsageError
 from caml_dask.simulate.patterns import CENTER_ATTEMPTS, EDGE_RADII, MIN_FREE_SHARE, SPACING_RADII, ball_offsets
@@ -44,6 +43,8 @@ def draw_slab(scenario: SlabScenario, rng: np.random.Generator) -> tuple[Points,
     UsageError
         The ellipsoids leave no room for the non-clustered points.
     """
+    from scipy.spatial import cKDTree
+
     centers = _draw_centers(math.floor(scenario.area_um2 * scenario.clusters_per_um2), scenario, rng)
     numbers = np.repeat(np.arange(len(centers)), scenario.points_per_cluster)
     squeeze = _squeeze(scenario)

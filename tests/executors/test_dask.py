@@ -146,14 +146,6 @@ def test_workers_killed_while_they_start_again_are_replaced(table, serial, tmp_p
     assert same(result_tables(out), serial)
 
 
-def test_no_worker_is_lost_in_an_undisturbed_run(table, serial, tmp_path):
-    process = start(table, tmp_path / "out")
-    output = process.communicate(timeout=200)[0].decode()
-    assert process.returncode == 0, output
-    assert "was lost" not in output
-    assert same(result_tables(tmp_path / "out"), serial)
-
-
 def test_small_inputs_run_without_a_cluster(table, serial, tmp_path, monkeypatch):
     """Unless a number of workers is asked for; the results are the same."""
     monkeypatch.setattr("caml_dask.runs.session.deployed", lambda *_: pytest.fail("a cluster was started"))
@@ -164,7 +156,7 @@ def test_small_inputs_run_without_a_cluster(table, serial, tmp_path, monkeypatch
         execute([table], tmp_path / "other", Settings(), workers=None)
 
 
-def test_a_second_run_in_the_same_directory_is_refused_by_name(table, tmp_path):
+def test_a_second_run_in_the_same_directory_is_refused_by_name_and_the_first_loses_no_worker(table, serial, tmp_path):
     out = tmp_path / "out"
     first = start(table, out)
     wait_for_records(first, out, 1)
@@ -172,4 +164,7 @@ def test_a_second_run_in_the_same_directory_is_refused_by_name(table, tmp_path):
     message = second.communicate(timeout=100)[0].decode()
     assert second.returncode == 2
     assert f"in use by process {first.pid}" in message
-    assert first.wait(timeout=200) == 0
+    output = first.communicate(timeout=200)[0].decode()
+    assert first.returncode == 0, output
+    assert "was lost" not in output
+    assert same(result_tables(out), serial)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import socket
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +18,7 @@ from caml_dask.cli import main
 from caml_dask.errors import WorkersError
 from caml_dask.executors.deployment.clusters import local_cluster
 from caml_dask.executors.deployment.settings import Batch, Existing, Local
-from caml_dask.runs import self_check
+from caml_dask.runs import doctor, self_check
 from caml_dask.runs.doctor import OK, PROBLEM, WARNING, examine, needed_bytes
 from caml_dask.settings import Settings
 
@@ -28,6 +30,14 @@ def queued(tmp_path, monkeypatch):
     """A machine on which jobs can be submitted, as far as the doctor looks: it never runs the command."""
     (tmp_path / "sbatch").touch(mode=0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
+    running = SimpleNamespace(run=lambda command, **_: said_by(*command), TimeoutExpired=subprocess.TimeoutExpired)
+    monkeypatch.setattr(doctor, "subprocess", running)
+
+
+@functools.cache
+def said_by(*command):
+    """What an interpreter of the jobs says of itself: in all tests the same, so it is started for the first."""
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
 def lines(deployment, tmp_path, grade, inputs=(), settings=None, ask=False):

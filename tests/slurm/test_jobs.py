@@ -17,6 +17,8 @@ import psutil
 import pytest
 from support import done_records, result_tables, same
 
+from caml_dask.locks import held
+
 DEPLOY = Path(__file__).parents[2] / "deploy"
 TILE = 300
 
@@ -26,15 +28,18 @@ def shell(*command):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def slurm():
+def slurm(tmp_path_factory):
+    """A queue that no test beside this one uses: what stands in it is counted and cancelled."""
     if shutil.which("sbatch") is None:
         pytest.skip("no Slurm here: install slurm-wlm and munge, then tests/slurm/start_slurm.sh starts one")
     try:
         shell("sinfo", "--noheader")
     except (subprocess.SubprocessError, OSError):
         pytest.skip("Slurm does not answer: tests/slurm/start_slurm.sh starts it")
-    yield
-    shell("scancel", "--me")
+    folder = tmp_path_factory.getbasetemp()
+    with held((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "queue", wait_s=1800):
+        yield
+        shell("scancel", "--me")
 
 
 def interface():
