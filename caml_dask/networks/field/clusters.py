@@ -29,7 +29,7 @@ CALLED = 0.5
 """Probability from which a localization counts as clustered."""
 AVERAGES = 2
 """Times that votes are averaged with those of neighbors."""
-LINKED = 0.3
+LINKED = 0.25
 """Share of the expected radius within which votes are linked."""
 
 
