@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
@@ -16,6 +17,11 @@ _QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck), "derando
 settings.register_profile("ci", max_examples=300, **_QUIET)
 settings.register_profile("thorough", max_examples=1000, **{**_QUIET, "derandomize": False})
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_collection_finish():
+    """What the tests imported stays, so no collection goes through it again: statsmodels asks for a dozen a report."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
