@@ -35,7 +35,7 @@ from caml_dask.executors.deployment.clusters import cores
 from caml_dask.geometry.measure import measure_clusters
 from caml_dask.networks.inference.features import norm_self
 from caml_dask.networks.trained import load
-from caml_dask.networks.training.architectures import import_keras
+from caml_dask.networks.training.keras import import_keras
 from caml_dask.simulate import Scenario, simulate_square
 from caml_dask.spatial.blocks import BlockIndex
 from caml_dask.spatial.labelled import LabelledIndex

@@ -161,17 +161,25 @@ class CAML(ClusterMixin, BaseEstimator):
 
     Parameters
     ----------
-    network : name of a network, or the folder of one of your own, as `caml-dask train --out` wrote it.
-    min_points : smallest number of localizations in a cluster.
-    max_localizations : localizations a tile may hold, which bounds memory; never changes a result.
-    n_jobs : threads, as scikit-learn counts them: -1 for one a core; never changes a result.
+    network : str or path-like
+        Name of a network, or the folder of one of your own, as `caml-dask train --out` wrote it.
+    min_points : int
+        Smallest number of localizations in a cluster.
+    max_localizations : int or None
+        Localizations a tile may hold, which bounds memory; never changes a result.
+    n_jobs : int or None
+        Threads, as scikit-learn counts them: -1 for one a core. Never changes a result.
 
     Attributes
     ----------
-    labels_ : (n,) int64, 0..k-1 in the order of the clusters' first localizations; -1 for none.
-    class_labels_ : (n,) int8, the network's class: 0 non-clustered, 1 clustered (round), 2 fiber.
-    p_clustered_ : (n,) float32, the network's score for clustered; of three classes, 1 - its score for non-clustered.
-    n_features_in_ : int, coordinates a localization.
+    labels_ : (n,) int64
+        0..k-1 in the order of the clusters' first localizations; -1 for none.
+    class_labels_ : (n,) int8
+        The network's class: 0 non-clustered, 1 clustered (round), 2 fiber.
+    p_clustered_ : (n,) float32
+        The network's score for clustered; of three classes, 1 - its score for non-clustered.
+    n_features_in_ : int
+        Coordinates of a localization, 2 or 3.
 
     References
     ----------
@@ -196,12 +204,20 @@ class CAML(ClusterMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : (n, 2) array in nm, or (n, 3) where the network is 3D.
-        y : ignored.
+        X : (n, 2) or (n, 3) array_like of float
+            Coordinates in nm; three of them for a 3D network.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        CAML
+            The clusterer itself, fitted.
 
         Raises
         ------
-        ValueError : NaN or infinite coordinates, another shape, or too few localizations for the network.
+        ValueError
+            NaN or infinite coordinates, another shape, or too few localizations for the network.
         """
         points_nm = check_array(X, dtype=np.float64)
         settings = Settings(

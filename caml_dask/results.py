@@ -38,6 +38,11 @@ def figures_in_words(summary: Summary) -> str:
     ----------
     summary : mapping
         Its part of summary.json.
+
+    Returns
+    -------
+    str
+        Localizations, percent clustered, clusters, and clusters per um2.
     """
     rate = "-" if summary["clusters_per_um2"] is None else f"{summary['clusters_per_um2']:.2f}"
     return (
@@ -47,7 +52,18 @@ def figures_in_words(summary: Summary) -> str:
 
 
 def warning_lines(summary: Summary) -> list[str]:
-    """The warnings of an image as lines, cut to a readable length."""
+    """The warnings of an image as lines, cut to a readable length.
+
+    Parameters
+    ----------
+    summary : mapping
+        Its part of summary.json.
+
+    Returns
+    -------
+    list of str
+        At most ten lines.
+    """
     return [f"  warning: {text if len(text) <= 150 else text[:147] + '...'}" for text in summary["warnings"][:_SHOWN]]
 
 
@@ -106,7 +122,18 @@ class ImageResult:
         return Path(self.summary["path"])
 
     def points_in_batches(self, rows: int = 1 << 20) -> Iterator[pa.RecordBatch]:
-        """Points in input order, at most `rows` at a time: for images larger than memory."""
+        """Points in input order, at most `rows` at a time: for images larger than memory.
+
+        Parameters
+        ----------
+        rows : int
+            Rows of the largest batch.
+
+        Returns
+        -------
+        iterator of pyarrow.RecordBatch
+            Columns as of ``schema.POINTS``, then the input's own.
+        """
         yield from self._points().to_batches(batch_size=rows)
 
     @cached_property
@@ -210,7 +237,7 @@ class Images(Mapping[str, ImageResult]):
 
     def _unknown(self, key: str) -> str:
         if key in self._failed:
-            return f"{key} could not be analysed: {self._failed[key]}"
+            return f"{key} could not be analyzed: {self._failed[key]}"
         stems = {image.path.stem: image.image_id for image in self._images.values()}
         close = difflib.get_close_matches(key, [*self._images, *stems], _CLOSE)
         ids = dict.fromkeys(stems.get(name, name) for name in close)
@@ -234,7 +261,7 @@ class RunResult:
     images : Images
         Results of the images that are done, by image_id, by the stem of their input, or by place.
     failed : mapping
-        Image_id to reason, of those that could not be analysed; of an image of a screening that never got an image_id,
+        Image_id to reason, of those that could not be analyzed; of an image of a screening that never got an image_id,
         its path.
     """
 
@@ -313,8 +340,10 @@ def _summary(root: Path, what: str, unfinished: str, damaged: str) -> dict[str, 
 
     Raises
     ------
-    OutputError : there is none yet.
-    StoreError : it is damaged.
+    OutputError
+        There is none yet.
+    StoreError
+        It is damaged.
     """
     try:
         return read_json(root / "summary.json")

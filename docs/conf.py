@@ -19,6 +19,9 @@ myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]
 
 html_theme = "furo"
+html_show_copyright = False
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_title = f"caml_dask {release}"
 html_theme_options = {"source_repository": "", "navigation_with_keys": True}
 

@@ -179,7 +179,7 @@ def test_images_are_found_by_id_stem_and_place(several):
         ("feild_3", "there is no image 'feild_3': did you mean 0006_field_3 or "),
         ("0013_field_1", "did you mean 0013_field_10 or"),
         ("quite else", "there is no image 'quite else': done are 0001_cell_10, .* and 7 more"),
-        ("0002_bad", "0002_bad could not be analysed: .*bad.csv: "),
+        ("0002_bad", "0002_bad could not be analyzed: .*bad.csv: "),
         (12, "no image has the place 12: places are 0 to 11"),
         (1.5, "1.5 is of type float: name an image by its image_id, the stem of its input or its place"),
     ],

@@ -71,7 +71,7 @@ def test_a_first_analysis_compiles_each_kernel_once_and_says_so_once(tmp_path):
     of_two_types = {"grown", "stable_order", "_insert"}  # rows or keys of floats, and of whole numbers
     for name, signatures in first["signatures"].items():
         assert len(signatures) <= 1 + (name.rpartition(".")[2] in of_two_types), name
-    for name in ("spatial.candidates.fill", "geometry.circles.exposed_arcs", "networks.inference.dense._dense_scores"):
+    for name in ("spatial.candidates.fill", "geometry.circles.exposed_arcs", "networks.kinds.dense._dense_scores"):
         assert len(first["signatures"][f"caml_dask.{name}"]) == 1
     again = json.loads(run(ANALYSE, NUMBA_CACHE_DIR=str(tmp_path)).stdout)
     assert again["compiled"] == 0

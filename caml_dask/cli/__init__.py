@@ -38,6 +38,7 @@ for command in (
     laboratory.networks,
     laboratory.simulate_tables,
     laboratory.train,
+    laboratory.train_field,
     laboratory.evaluate,
     reporting.report,
     completion.completion,

@@ -50,8 +50,8 @@ def run(
     tables or Parquet. Each file is an image, or one a channel. A folder means the .csv, .tsv, .xls, .parquet and .pq
     files in it and in its folders; hidden files and earlier results are left out.
 
-    Images are numbered by the order of their paths, however INPUTS are listed. A name that does not exist is refused
-    before anything is written; a file that cannot be read fails, and the others are analysed.
+    Images are numbered by the order of their paths, however INPUTS are listed. If a name does not exist, the
+    command stops before it writes anything; a file that cannot be read fails, and the others are analyzed.
 
     Exit codes: 0 done, 2 usage, 3 some images failed, 4 all failed, no workers or no room,
     130 interrupted.
@@ -75,7 +75,7 @@ def run(
 @DEBUG
 @guarded
 def demo(out: Path, workers: int | None) -> int:
-    """Simulate a cell with clusters, analyse it, compare with the truth, and say where to look."""
+    """Simulate a cell with clusters, analyze it, compare the result with the truth, and say where to look."""
     from caml_dask.executors.deployment.clusters import cores
     from caml_dask.runs.demo import demonstrate
 

@@ -51,6 +51,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("another window", "caml-dask train XPILJZ --window 200 -o mine --work work"),
         ("in minutes, to try it", "caml-dask train XPILJZ --samples 20000 --epochs 2 -o mine --work work"),
     ),
+    "train-field": (
+        ("two hours on two cores", "caml-dask train-field -o mine --work work --steady 6000 --annealed 600"),
+        ("on from there", "caml-dask train-field -o mine --work work --steady 20000 --annealed 2000"),
+    ),
     "evaluate": (
         ("all networks", "caml-dask evaluate -o evaluation"),
         ("one, on two grids", "caml-dask evaluate XPILJZ -o evaluation --grids densities,csr"),

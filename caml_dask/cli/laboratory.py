@@ -153,6 +153,68 @@ def train(
     return DONE
 
 
+@click.command(name="train-field")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for the weights and the card."
+)
+@click.option("--work", type=click.Path(path_type=Path), required=True, help="Directory for the training's states.")
+@click.option("--axes", type=click.IntRange(2, 3), default=2, show_default=True, help="Coordinates of a localization.")
+@click.option("--steady", type=click.IntRange(min=0), required=True, help="Steps before the step size is annealed.")
+@click.option("--annealed", type=click.IntRange(min=1), required=True, help="Steps over which it then falls to zero.")
+@click.option(
+    "--localizations", type=click.IntRange(min=100), default=6_144, show_default=True, help="Least number in a step."
+)
+@click.option(
+    "--most", type=click.IntRange(min=100), default=8_000, show_default=True, help="Localizations of the largest field."
+)
+@click.option(
+    "--fields", type=click.IntRange(min=1), default=100, show_default=True, help="Fields for the card's figures."
+)
+@SEED
+@WORKERS
+@DEBUG
+@guarded
+def train_field(
+    out: Path,
+    work: Path,
+    axes: int,
+    steady: int,
+    annealed: int,
+    localizations: int,
+    most: int,
+    fields: int,
+    seed: int,
+    workers: int | None,
+) -> int:
+    """Train the field network, from simulated samples of which nothing is known beforehand.
+
+    After an interruption, call again: the state under --work is at most 250 steps old. Call with a larger --steady to
+    go on from the state before the step size was annealed.
+    """
+    import json
+    import shlex
+
+    from caml_dask.executors.deployment.clusters import cores
+    from caml_dask.networks.training.keras import import_keras
+
+    import_keras()
+    from caml_dask.networks.training.field.fit import FieldFit
+    from caml_dask.networks.training.field.train import train_field as fit_and_write
+
+    card = fit_and_write(
+        FieldFit(seed, steady, annealed, localizations, {"axes": axes, "most": most}),
+        axes,
+        out,
+        work,
+        threads=cores(),
+        workers=1 if workers is None else workers,
+        fields=fields,
+        command=shlex.join(["caml-dask", *sys.argv[1:]]),
+    )
+    click.echo(json.dumps(card["results"], indent=1))
+    return DONE
+
+
 @click.command()
 @click.argument("networks", nargs=-1)
 @OUT

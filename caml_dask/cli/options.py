@@ -77,15 +77,15 @@ MIN_POINTS = click.option(
     show_default=True,
     help="Localizations that a cluster has at least.",
 )
-AREA = click.option("--area-um2", type=float, help="Area analysed.  [default: convex hull of the localizations]")
+AREA = click.option(
+    "--area-um2", type=float, help="Area of the field, in um2.  [default: that of the convex hull of the localizations]"
+)
 EXTENT = click.option(
     "--any-extent", is_flag=True, help="Take coordinates that span less than 500 nm or more than 3 mm."
 )
 FEATURES = click.option("--save-features", is_flag=True, help="Also store the neighbor distances, as Zarr.")
 RESUME = click.option("--resume", is_flag=True, help="Continue a run that was stopped; finished units are kept.")
-OVERWRITE = click.option(
-    "--overwrite", is_flag=True, help="Remove the run that stands in the directory, and start anew."
-)
+OVERWRITE = click.option("--overwrite", is_flag=True, help="Remove the run that is in the directory, and start over.")
 SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all chance.")
 DEBUG = click.option("--debug", is_flag=True, help="Show tracebacks and debug messages.")
 

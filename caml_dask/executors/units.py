@@ -38,7 +38,7 @@ def work_of(run: Run, image: Image, store: DirectoryStore) -> Work:
         found = differences({"network": run.manifest["network"]}, {"network": network.identity})
         raise WeightsError(
             f"{run.settings.network} on {socket.gethostname()} is not the network that the run began with; it differs "
-            f"in {'; '.join(found)}: put that one back and continue with --resume, or start anew with --overwrite"
+            f"in {'; '.join(found)}: put that one back and continue with --resume, or start over with --overwrite"
         )
     return Work(image, run.settings, network, store, CARRIED)
 
@@ -73,7 +73,7 @@ def run_unit(run: Run, key: Key) -> dict[str, Any]:
 def _check_input(run: Run, image: Image) -> None:
     """Refuse what was read of a file that is no longer the one whose digest the manifest has."""
     if image.path is not None and content_of(image.path) != run.manifest["inputs"][str(image.path)]:
-        raise UnreadableError("it changed after the run had begun: analyse it in a new run", image.path)
+        raise UnreadableError("it changed after the run had begun: analyze it in a new run", image.path)
 
 
 def _standing(store: DirectoryStore, stage: Stage, unit: int) -> dict[str, Any] | None:

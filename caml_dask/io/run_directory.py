@@ -70,7 +70,7 @@ class Run:
 
     @cached_property
     def digest(self) -> str:
-        """BLAKE2b of the manifest, 32 hexadecimal digits: what tells done records of one run from another's."""
+        """What tells done records of one run from another's: a digest of its manifest, 32 hexadecimal digits."""
         return _digest(self.manifest)
 
     def store(self, image: Image) -> DirectoryStore:
@@ -127,8 +127,8 @@ class Run:
         except (KeyError, TypeError, ValueError) as error:
             made_by = manifest.get("version", "unknown")
             raise OutputError(
-                f"{root} holds a run of caml_dask {made_by}, which this version cannot take up "
-                f"({error}): start anew with --overwrite"
+                f"{root} holds a run of caml_dask {made_by}, which this version cannot continue "
+                f"({error}): start over with --overwrite"
             ) from None
 
 
@@ -151,7 +151,7 @@ def read_manifest(root: Path) -> dict[str, Any] | None:
         return None
     except (ValueError, OSError) as error:
         raise OutputError(
-            f"{path} is damaged ({error}): run again with --resume, or start anew with --overwrite"
+            f"{path} is damaged ({error}): run again with --resume, or start over with --overwrite"
         ) from None
 
 
@@ -166,13 +166,16 @@ def _refuse_another_format(root: Path, manifest: Mapping[str, Any]) -> None:
     if found != FORMAT:
         raise OutputError(
             f"{root} holds a run of caml_dask {manifest.get('version', 'unknown')} in format {found}; caml_dask "
-            f"{__version__} reads format {FORMAT}: read it with the version that wrote it, or start anew with "
+            f"{__version__} reads format {FORMAT}: read it with the version that wrote it, or start over with "
             "--overwrite"
         )
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:
-    return hashlib.blake2b(json.dumps(manifest, sort_keys=True).encode(), digest_size=16).hexdigest()
+    """BLAKE2b of a manifest without the place of its network, whose digests it holds: the network may be moved."""
+    settings = {name: value for name, value in manifest.get("settings", {}).items() if name != "network"}
+    held = {name: value for name, value in manifest.items() if name != "settings_digest"} | {"settings": settings}
+    return hashlib.blake2b(json.dumps(held, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def _safe(image_id: str) -> str:
@@ -192,8 +195,8 @@ def image_ids(sources: Sequence[tuple[Path, str | None]], first: int = 1) -> tup
     return tuple(images)
 
 
-def describe(settings: Settings, images: Sequence[Image], network: Mapping[str, Any], version: str) -> dict[str, Any]:
-    """The manifest of a run: settings, inputs by content, weights, version and machine.
+def describe(settings: Settings, images: Sequence[Image], network: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of a run by this version: settings, inputs by content, weights and machine.
 
     network : name and weights_sha256 of the network, and card_sha256 of one of the user's own
     """
@@ -205,7 +208,7 @@ def describe(settings: Settings, images: Sequence[Image], network: Mapping[str, 
         "inputs": {str(path): content for path, content in contents.items()},
         "images": [{"image_id": i.image_id, "path": str(i.path), "channel": i.channel} for i in images],
         "network": dict(network),
-        "version": version,
+        "version": __version__,
         "machine": {"processor": _processor(), "scoring": "numba float32"},
     }
 
@@ -229,13 +232,17 @@ def _processor() -> str:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What differs between two manifests, field by field, each as ``name: before -> now``."""
+    """What differs between two manifests, field by field, each as ``name: before -> now``.
+
+    The same network in another place is no difference.
+    """
+    moved = old.get("network") == new.get("network")
     found = []
     for part in _COMPARED:
         before, now = (_fields(m.get(part)) for m in (old, new))
         for key in sorted({*before, *now}):
-            if before.get(key) != now.get(key):
-                name = f"{part}.{key}" if key else part
+            name = f"{part}.{key}" if key else part
+            if before.get(key) != now.get(key) and not (moved and name == "settings.network"):
                 found.append(f"{name}: {before.get(key)} -> {now.get(key)}")
     return found
 
@@ -254,11 +261,11 @@ def refuse_standing(root: Path, resume: bool, overwrite: bool) -> None:
     if resume or overwrite:
         return
     if (root / HIDDEN / "manifest.json").exists():
-        raise OutputError(f"{root} holds a run: continue it with --resume, or start anew with --overwrite")
+        raise OutputError(f"{root} holds a run: continue it with --resume, or start over with --overwrite")
     if left := _left_without_manifest(root):
         raise OutputError(
-            f"{root} holds {left}, and no manifest of a run: name a new directory; of a run whose manifest is lost, "
-            "continue it with --resume, or start anew with --overwrite"
+            f"{root} holds {left}, but no manifest of a run: name a new directory. If the manifest of a run was lost, "
+            "continue with --resume, or start over with --overwrite"
         )
 
 
@@ -287,7 +294,10 @@ def prepare(root: Path, manifest: dict[str, Any], resume: bool, overwrite: bool)
     if stands is not None:
         found = differences(stands, json.loads(json.dumps(manifest)))
         if found:
-            raise OutputError(f"{root} holds another run and cannot be resumed; it differs in " + "; ".join(found))
+            raise OutputError(f"{root} holds another run, which cannot be resumed. It differs in " + "; ".join(found))
+        if stands["settings"] != manifest["settings"]:  # the network lies elsewhere now, where workers look for it
+            place = {name: manifest[name] for name in ("settings", "settings_digest")}
+            publish_json(root / HIDDEN / "manifest.json", {**stands, **place}, indent=1)
         return Run.open(root)
     _remove_run(root)
     publish_json(root / HIDDEN / "manifest.json", manifest, indent=1)
@@ -304,15 +314,17 @@ def _taken_up(root: Path, manifest: dict[str, Any]) -> dict[str, Any] | None:
         if not left:
             return stands
         raise OutputError(
-            f"{root} holds {left}, and nothing that tells of a run with these inputs and settings: start anew with "
-            "--overwrite, or name a new directory"
+            f"{root} holds {left}, but nothing of a run with these inputs and settings: start over with --overwrite, "
+            "or name a new directory"
         )
     except OutputError:
         path, digest = root / HIDDEN / "manifest.json", _digest(manifest)
         for record in _records(root):
             with suppress(OSError, ValueError):
                 if read_json(record).get("run") == digest:
-                    _log.warning("%s is damaged or lost and written anew: finished units are of this very run", path)
+                    _log.warning(
+                        "%s was damaged or lost and is written again: the finished units belong to this run", path
+                    )
                     publish_json(path, manifest, indent=1)
                     return manifest
         raise

@@ -25,9 +25,20 @@ Check: TypeAlias = Callable[[Any, str], None]
 def checked(blob: bytes) -> dict[str, Any]:
     """A card's values from the bytes of its file.
 
+    Parameters
+    ----------
+    blob : bytes
+        Content of a card's file.
+
+    Returns
+    -------
+    dict
+        The card's values.
+
     Raises
     ------
-    ValueError : no JSON, or a field that is missing or holds another value than it may; the message names it.
+    ValueError
+        No JSON, or a field that is missing or holds another value than it may; the message names it.
     """
     try:
         found = json.loads(blob, parse_constant=_refuse_constant)

@@ -70,12 +70,29 @@ class Card:
 
 
 def weights_folder() -> Traversable:
-    """Where the weights and cards that ship with the package lie."""
+    """Where the weights and cards that ship with the package lie.
+
+    Returns
+    -------
+    Traversable
+        The folder, in the installed package.
+    """
     return files("caml_dask.networks") / "weights"
 
 
 def card(network: str | os.PathLike[str]) -> dict[str, Any]:
-    """The card of a network, as plain values; `network` and errors as of :func:`read_card`."""
+    """The card of a network, as plain values; `network` and errors as of :func:`read_card`.
+
+    Parameters
+    ----------
+    network : str or path-like
+        Name, folder, card or weights of a network, as of :func:`read_card`.
+
+    Returns
+    -------
+    dict
+        The card's values.
+    """
     return dict(read_card(network).about)
 
 
@@ -84,13 +101,21 @@ def read_card(network: str | os.PathLike[str]) -> Card:
 
     Parameters
     ----------
-    network : a name, as :func:`caml_dask.settings.network_named` takes it; or a folder that holds one network, or the
-        card or the weights of one.
+    network : str or path-like
+        A name, as :func:`caml_dask.settings.network_named` takes it; or a folder that holds one network, or the card or
+        the weights of one.
+
+    Returns
+    -------
+    Card
+        The card, with its place and digest.
 
     Raises
     ------
-    UsageError : no such network, or a folder that holds none or several.
-    WeightsError : a card that cannot be read, or that describes no network this version knows; it is named by field.
+    UsageError
+        No such network, or a folder that holds none or several.
+    WeightsError
+        A card that cannot be read, or that describes no network this version knows; it is named by field.
     """
     place = _place(network_named(network))
     return _parsed(place, _bytes(place.card, MOST_CARD_BYTES, place))
@@ -125,7 +150,8 @@ def _bytes(at: Traversable, most: int, place: Place) -> bytes:
 
     Raises
     ------
-    WeightsError : no file, one that cannot be read, or one that is larger than `most`: it is not read.
+    WeightsError
+        No file, one that cannot be read, or one that is larger than `most`: it is not read.
     """
     try:
         if not at.is_file():
@@ -160,9 +186,20 @@ def _parsed(place: Place, blob: bytes) -> Card:
 def weights_bytes(found: Card) -> bytes:
     """The bytes of the weights that a card pins.
 
+    Parameters
+    ----------
+    found : Card
+        The card.
+
+    Returns
+    -------
+    bytes
+        Content of the weights' file, whose SHA-256 is the one that the card pins.
+
     Raises
     ------
-    WeightsError : no file, one too large for the network's arrays, or other bytes than the card pins.
+    WeightsError
+        No file, one too large for the network's arrays, or other bytes than the card pins.
     """
     place = found.place
     blob = _bytes(place.weights, found.spec.most_bytes, place)

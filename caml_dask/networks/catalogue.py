@@ -11,7 +11,13 @@ from caml_dask.networks.registry import NETWORKS
 
 
 def catalogue() -> str:
-    """The networks that ship with the package, a few lines each."""
+    """The networks that ship with the package, a few lines each.
+
+    Returns
+    -------
+    str
+        Lines of text.
+    """
     lines = []
     for entry in NETWORKS.values():
         found = card(entry.name)
@@ -29,7 +35,18 @@ def catalogue() -> str:
 
 
 def readable(network: str | os.PathLike[str]) -> str:
-    """The card of a network as text; `network` and errors as of :func:`caml_dask.networks.cards.read_card`."""
+    """The card of a network as text; `network` and errors as of :func:`caml_dask.networks.cards.read_card`.
+
+    Parameters
+    ----------
+    network : str or path-like
+        Name, folder, card or weights of a network, as of :func:`read_card`.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
     source = read_card(network)
     entry, found = source.spec, source.about
     training, results = found["training"], found["results"]

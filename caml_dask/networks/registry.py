@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caml_dask.errors import UsageError
-from caml_dask.networks.inference.convolution import convolution_scores
-from caml_dask.networks.inference.dense import dense_scores
 from caml_dask.networks.inference.features import norm_self
-from caml_dask.networks.inference.lstm import lstm_scores
 from caml_dask.networks.inference.scoring import Score, Scorer
-from caml_dask.networks.layers import Shapes, convolution_shapes, dense_shapes, lstm_shapes
-from caml_dask.networks.training.architectures import build_convolution, build_dense, build_lstm, keras_scores
+from caml_dask.networks.kinds.convolution import build_convolution, convolution_scores, convolution_shapes
+from caml_dask.networks.kinds.dense import build_dense, dense_scores, dense_shapes
+from caml_dask.networks.kinds.lstm import build_lstm, lstm_scores, lstm_shapes
+from caml_dask.networks.layers import Shapes
+from caml_dask.networks.training.keras import keras_scores
 from caml_dask.settings import NETWORK_ALIASES, network_named
 from caml_dask.simulate import GRIDS, AnyScenario
 
@@ -44,10 +44,14 @@ class FitSettings:
 
     Parameters
     ----------
-    epochs : passes over the training set.
-    batch : samples an update.
-    learning_rate : of Adam at the first update; it falls to 1 % of it along a cosine.
-    seed : of the initial weights and of the order of samples.
+    epochs : int
+        Passes over the training set.
+    batch : int
+        Samples an update.
+    learning_rate : float
+        Learning rate of Adam at the first update; it falls to 1 % of it along a cosine.
+    seed : int
+        Seed of the initial weights and of the order of samples.
     """
 
     epochs: int
@@ -66,20 +70,34 @@ class NetworkSpec:
 
     Parameters
     ----------
-    name : as published by Williamson et al. 2020; of a network of one's own, as it was trained.
-    kind : of architecture, a key of KINDS.
-    n_neighbors : neighbors in its input window, N.
-    dimensions : 2 or 3, of the coordinates it was trained on.
-    classes : names of the classes, in the order of `label`.
-    grid : the grid of scenarios it is trained on (`simulate.GRIDS`).
-    shapes : name and shape of each weight array, in Keras' order.
-    build : makes the untrained Keras model.
-    score : from weights and windows to scores.
-    settings : how it is fitted unless asked otherwise.
-    architecture : its layers, and what of the published ones was left out, for the card.
-    holds, fails : what it is for and what it is not for, as users are told.
-    relative_xy : whether a window is the neighbors' relative positions, (n, N, 2), in place of their distances, (n, N).
-    clusters : "all", or "small" (up to 40 points) or "large" (more) where only such scenarios of the grid are used.
+    name : str
+        As published by Williamson et al. 2020; of a network of one's own, as it was trained.
+    kind : str
+        Its architecture, a key of `KINDS`.
+    n_neighbors : int
+        Neighbors in its input window, N.
+    dimensions : int
+        2 or 3, of the coordinates it was trained on.
+    classes : tuple of str
+        Names of the classes, in the order of `label`.
+    grid : str
+        The grid of scenarios it is trained on (`simulate.GRIDS`).
+    shapes : tuple of (str, tuple of int)
+        Name and shape of each weight array, in Keras' order.
+    build : callable
+        Makes the untrained Keras model.
+    score : Score
+        From weights and windows to scores.
+    settings : FitSettings
+        How it is fitted unless asked otherwise.
+    architecture : str
+        Its layers, and what of the published ones was left out, for the card.
+    holds, fails : str
+        What it is for and what it is not for, as users are told.
+    relative_xy : bool
+        Whether a window is the neighbors' relative positions, (n, N, 2), in place of their distances, (n, N).
+    clusters : str
+        "all", or "small" (up to 40 points) or "large" (more) where only such scenarios of the grid are used.
     """
 
     name: str
@@ -119,11 +137,28 @@ class NetworkSpec:
         return ("p_clustered",) if len(self.classes) == 2 else ("p_non", "p_round", "p_fiber")
 
     def inputs(self, windows: Array) -> Array:
-        """The network's input, (n, N, 1 or 2), from windows of neighbors."""
+        """The network's input, (n, N, 1 or 2), from windows of neighbors.
+
+        Parameters
+        ----------
+        windows : (n, N) or (n, N, 2) float32
+            Windows of neighbors: distances in nm, or relative positions.
+
+        Returns
+        -------
+        (n, N, 1 or 2) float32
+            Differences of the distances, scaled for each row; or the relative positions as they are.
+        """
         return windows if self.relative_xy else norm_self(windows)[..., None]
 
     def scenarios(self) -> tuple[AnyScenario, ...]:
-        """What it is trained on."""
+        """What it is trained on.
+
+        Returns
+        -------
+        tuple of Scenario
+            The scenarios of its grid, or those with small or large clusters alone.
+        """
         found = GRIDS[self.grid]()
         if self.clusters == "all":
             return found
@@ -267,9 +302,20 @@ NETWORKS = {
 def spec_named(name: str) -> NetworkSpec:
     """The network that ships with the package under a published code or an alias, in any case.
 
+    Parameters
+    ----------
+    name : str
+        A published code or an alias, in any case.
+
+    Returns
+    -------
+    NetworkSpec
+        Its entry in the registry.
+
     Raises
     ------
-    UsageError : no such network; the message lists those there are.
+    UsageError
+        No such network; the message lists those there are.
     """
     try:
         return NETWORKS[network_named(name)]
@@ -285,14 +331,24 @@ def variant(name: str, window: int | None = None, clusters: str = "all", relativ
 
     Parameters
     ----------
-    name : a network in the registry.
-    window : neighbors in the input window; None keeps the network's.
-    clusters : "small", "large" or "all", as in :class:`NetworkSpec`.
-    relative_xy : whether positions of neighbors take the place of distances; for the dense network in the plane.
+    name : str
+        A network in the registry.
+    window : int or None
+        Neighbors in the input window; None keeps the network's.
+    clusters : str
+        "small", "large" or "all", as in :class:`NetworkSpec`.
+    relative_xy : bool
+        Whether positions of neighbors take the place of distances; for the dense network in the plane.
+
+    Returns
+    -------
+    NetworkSpec
+        The changed network, whose name says what is changed.
 
     Raises
     ------
-    UsageError : no such network, a window too small for its layers or too large, or positions for another network.
+    UsageError
+        No such network, a window too small for its layers or too large, or positions for another network.
     """
     entry = spec_named(name)
     suffix = ""
@@ -313,12 +369,19 @@ def from_card(about: Mapping[str, Any]) -> NetworkSpec:
 
     Parameters
     ----------
-    about : the card's values, checked (:mod:`caml_dask.networks.card_fields`).
+    about : mapping
+        The card's values, checked (:mod:`caml_dask.networks.card_fields`).
+
+    Returns
+    -------
+    NetworkSpec
+        The network.
 
     Raises
     ------
-    UsageError : a window too small for the layers, positions where the network takes none, or arrays that are not those
-        of the architecture.
+    UsageError
+        A window too small for the layers, positions where the network takes none, or arrays that are not those of the
+        architecture.
     """
     training = about["training"]
     entry = _network(

@@ -26,11 +26,16 @@ class TrainedNetwork:
 
     Parameters
     ----------
-    spec : the registry's entry, or what its card describes.
-    weights_sha256 : digest of the weights' file, as its card pins it.
-    weights : name to array.
-    card : what is known of it (`cards.card`).
-    card_sha256 : digest of its card's file; None for a network that ships with the package.
+    spec : NetworkSpec
+        The registry's entry, or what its card describes.
+    weights_sha256 : str
+        Digest of the weights' file, as its card pins it.
+    weights : mapping
+        Name to array.
+    card : mapping
+        What is known of it (`cards.card`).
+    card_sha256 : str or None
+        Digest of its card's file; None for a network that ships with the package.
     """
 
     spec: NetworkSpec
@@ -87,7 +92,8 @@ class TrainedNetwork:
         ----------
         distances : (n, N) float32
             Ascending distances to the N nearest neighbors, in any unit.
-        threads : that share the rows.
+        threads : int
+            Threads that share the rows.
 
         Returns
         -------
@@ -95,21 +101,39 @@ class TrainedNetwork:
 
         Raises
         ------
-        InputError : distances of another shape or type, or a row that is not finite, non-negative and ascending.
+        InputError
+            Distances of another shape or type, or a row that is not finite, non-negative and ascending.
         """
         return self.spec.score(self.weights, distances, threads=threads)
 
     def labels(self, scores: NDArray[np.float32]) -> NDArray[np.int8]:
-        """Classes of `scores`, (n, c) float32: (n,) int8."""
+        """Classes of `scores`, (n, c) float32: (n,) int8.
+
+        Parameters
+        ----------
+        scores : (n, c) float32
+            Scores, 0 to 1: c is 1 for two classes, and the number of classes otherwise.
+
+        Returns
+        -------
+        (n,) int8
+            Classes, by their place in `classes`.
+        """
         return labels_of(scores)
 
 
 def labels_of(scores: NDArray[np.float32]) -> NDArray[np.int8]:
     """Classes of scores: of one, (n, 1), clustered above 0.5 (Williamson et al. 2020); of several, (n, c), the highest.
 
+    Parameters
+    ----------
+    scores : (n, c) float32
+        Scores, 0 to 1: c is 1 for two classes, and the number of classes otherwise.
+
     Returns
     -------
-    (n,) int8; of equal highest scores the first counts, so that non-clustered comes before clustered.
+    (n,) int8
+        Classes by their place. Of equal highest scores the first counts: non-clustered comes before clustered.
     """
     if scores.shape[1] == 1:
         return np.where(scores[:, 0] > THRESHOLD, CLUSTERED, NON_CLUSTERED).astype(np.int8)
@@ -121,12 +145,20 @@ def load(network: str | os.PathLike[str]) -> TrainedNetwork:
 
     Parameters
     ----------
-    network : a name, or the folder or card of a network of one's own (:func:`caml_dask.networks.cards.read_card`).
+    network : str or path-like
+        A name, or the folder or card of a network of one's own (:func:`caml_dask.networks.cards.read_card`).
+
+    Returns
+    -------
+    TrainedNetwork
+        The network with its weights.
 
     Raises
     ------
-    UsageError : no such network, or one that reads positions in place of distances: a run has no windows for it.
-    WeightsError : a card that cannot be used, or weights that are not the ones it pins.
+    UsageError
+        No such network, or one that reads positions in place of distances: a run has no windows for it.
+    WeightsError
+        A card that cannot be used, or weights that are not the ones it pins.
     """
     return _trained(read_card(network))
 

@@ -19,13 +19,20 @@ def load_weights(network: str | os.PathLike[str] | Card) -> dict[str, NDArray[np
 
     Parameters
     ----------
-    network : as of :func:`caml_dask.networks.cards.read_card`, or a card that was read.
+    network : str or path-like or Card
+        As of :func:`caml_dask.networks.cards.read_card`, or a card that was read.
+
+    Returns
+    -------
+    dict of str to (...) float32
+        Arrays by name.
 
     Raises
     ------
-    UsageError : no such network.
-    WeightsError : bytes that are not the ones the card pins, other arrays than the network's, or values that are not
-        finite.
+    UsageError
+        No such network.
+    WeightsError
+        Bytes that are not the ones the card pins, other arrays than the network's, or values that are not finite.
     """
     found = network if isinstance(network, Card) else read_card(network)
     blob = weights_bytes(found)
@@ -40,9 +47,17 @@ def load_weights(network: str | os.PathLike[str] | Card) -> dict[str, NDArray[np
 def check_weights(entry: NetworkSpec, arrays: dict[str, NDArray[np.float32]]) -> None:
     """Refuse arrays that are not the network's.
 
+    Parameters
+    ----------
+    entry : NetworkSpec
+        The network.
+    arrays : mapping of str to ndarray
+        Arrays by name.
+
     Raises
     ------
-    WeightsError : other names, shapes or types, or values that are not finite.
+    WeightsError
+        Other names, shapes or types, or values that are not finite.
     """
     found = {key: (array.dtype.name, array.shape) for key, array in arrays.items()}
     wanted = {key: ("float32", shape) for key, shape in entry.shapes}

@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from caml_dask.errors import UsageError
-from caml_dask.io.readers.sources import SUFFIXES
+from caml_dask.errors import InputError, UsageError
+from caml_dask.io.readers.sources import SUFFIXES, list_channels
 from caml_dask.io.run_directory import is_output_directory
+from caml_dask.settings import ColumnMap
 
 _log = logging.getLogger("caml_dask")
 _LONGEST_NAME = 256
@@ -75,7 +76,55 @@ def in_order(paths: Sequence[Path]) -> list[Path]:
 
     Numbers in names count as numbers: cell_2.csv comes before cell_10.csv.
     """
-    return sorted((Path(os.path.realpath(path)) for path in paths), key=_natural)
+    return sorted(map(followed, paths), key=_natural)
+
+
+def followed(path: Path) -> Path:
+    """The absolute path of a file, links followed; of a link that leads nowhere, the path of the link.
+
+    Raises
+    ------
+    ValueError : no file can have this name.
+    """
+    real = Path(os.path.realpath(path))
+    return real if os.path.lexists(real) or not path.is_symlink() else followed(path.parent) / path.name
+
+
+def refuse_unfit(paths: Sequence[Path], out: Path, overwrite: bool) -> None:
+    """Refuse inputs of which one would count twice, or would be removed before it is read.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files, as :func:`in_order` gives them.
+    out : Path
+        The run directory, absolute.
+    overwrite : bool
+        Whether the run directory is emptied first.
+
+    Raises
+    ------
+    UsageError
+        There is such an input.
+    """
+    for path, times in Counter(paths).items():
+        if times > 1:
+            raise UsageError(f"{path} is given {times} times: give it once, or it counts as {times} images")
+        if overwrite and path.is_relative_to(out):
+            raise UsageError(f"{path} lies in {out}, which --overwrite empties: move it, or name another --out")
+
+
+def images_in(paths: Sequence[Path], columns: ColumnMap) -> list[tuple[Path, str | None]]:
+    """The images in files: each file and channel of it, in order; the channel is None where a file is one image."""
+    return [(path, channel) for path in paths for channel in channels_of(path, columns)]
+
+
+def channels_of(path: Path, columns: ColumnMap) -> list[str | None]:
+    """The channels in a file; one that cannot be read counts as an image too, which then fails by name."""
+    try:
+        return list_channels(path, columns)
+    except InputError:
+        return [None]
 
 
 def _natural(path: Path) -> tuple[list[list[tuple[int, str]]], str]:

@@ -20,14 +20,12 @@ from pyarrow.csv import write_csv
 from caml_dask import __version__
 from caml_dask.compiled import is_temporary, kept_in
 from caml_dask.errors import CamlError
-from caml_dask.executors.dask import DaskExecutor
-from caml_dask.executors.deployment.clusters import cores, deployed
+from caml_dask.executors.deployment.clusters import cores
 from caml_dask.executors.deployment.settings import Local
-from caml_dask.executors.serial import SerialExecutor
-from caml_dask.io.run_directory import HIDDEN, Image
+from caml_dask.io.run_directory import Image
 from caml_dask.results import open_run
 from caml_dask.runs.doctor import OK, PROBLEM, WARNING, Finding, memory_of, needed_bytes, of_this_machine
-from caml_dask.runs.session import begun, write_summary
+from caml_dask.runs.session import begun, executor, write_summary
 from caml_dask.settings import Settings
 from caml_dask.simulate import Scenario, simulate_square
 from caml_dask.spatial.candidates import fill
@@ -171,11 +169,8 @@ def _run(table: Path, out: Path, workers: int) -> tuple[dict[str, Any], Any]:
     settings = Settings(max_localizations=_TILE if workers else None)
     with begun([table], out, settings, resume=False, overwrite=False) as run:
         watch = _Failures()
-        if workers:
-            with deployed(Local(workers), run.root / HIDDEN) as client:
-                DaskExecutor(client).execute(run, watch)
-        else:
-            SerialExecutor().execute(run, watch)
+        with executor(run, Local(workers) if workers else None) as chosen:
+            chosen.execute(run, watch)
         for error in watch.failed.values():
             raise CamlError(str(error))
         write_summary(run, {})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,24 +10,23 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from caml_dask import __version__
 from caml_dask.atomic import publish_json, publish_text
-from caml_dask.errors import InputError, UsageError
+from caml_dask.errors import UsageError
 from caml_dask.executors.dask import DaskExecutor
 from caml_dask.executors.deployment.clusters import cores, deployed
 from caml_dask.executors.deployment.settings import Deployment, Local
+from caml_dask.executors.interface import Executor
 from caml_dask.executors.kernels import compile_kernels
 from caml_dask.executors.pending import units_by_stage
 from caml_dask.executors.serial import SerialExecutor
 from caml_dask.io.csv_text import csv_text
-from caml_dask.io.readers.sources import list_channels
 from caml_dask.io.run_directory import HIDDEN, Image, Run, describe, image_ids, locked, prepare, refuse_standing
 from caml_dask.networks.trained import load
 from caml_dask.pipeline import LAST, STAGES
-from caml_dask.runs.inputs import in_order
+from caml_dask.runs.inputs import images_in, in_order, refuse_unfit
 from caml_dask.runs.key_figures import key_figures
 from caml_dask.runs.progress import observer
-from caml_dask.settings import ColumnMap, Settings
+from caml_dask.settings import Settings
 
 SMALL_INPUT_BYTES = 2 << 20  # some 50,000 localizations of CSV
 _PACKAGES = ("numpy", "scipy", "pyarrow", "shapely", "numba", "dask", "distributed", "scikit-learn", "zarr")
@@ -89,21 +87,12 @@ def begun(inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, o
     if resume and overwrite:
         raise UsageError("--resume continues a run and --overwrite removes it: give one of them")
     inputs = in_order(inputs)
-    _check_inputs(inputs, out.resolve(), overwrite)
-    load(settings.network)  # refused before anything is written
+    refuse_unfit(inputs, out.resolve(), overwrite)
+    network = load(settings.network)  # refused before anything is written
     with locked(out):
         refuse_standing(out, resume, overwrite)
-        images = image_ids([(path, c) for path in inputs for c in channels_of(path, settings.columns)])
-        yield prepare(out, describe_run(settings, images), resume, overwrite)
-
-
-def _check_inputs(inputs: Sequence[Path], out: Path, overwrite: bool) -> None:
-    """Refuse what would count one file twice, or remove what is to be read."""
-    for path, times in Counter(inputs).items():
-        if times > 1:
-            raise UsageError(f"{path} is given {times} times: give it once, or it counts as {times} images")
-        if overwrite and path.is_relative_to(out):
-            raise UsageError(f"{path} lies in {out}, which --overwrite empties: move it, or name another --out")
+        found = images_in(inputs, settings.columns)
+        yield prepare(out, describe(settings, image_ids(found), network.identity), resume, overwrite)
 
 
 def analyse(
@@ -116,33 +105,25 @@ def analyse(
         workers = 0 if _bytes(run) <= SMALL_INPUT_BYTES else cores()
     if deployment is None or isinstance(deployment, Local):
         compile_kernels(run.settings.network)  # or each worker would compile all of them
-    with observer(run) as watch:
-        if deployment is None and workers == 0:
-            SerialExecutor().execute(run, watch, resume)
-        else:
-            chosen = deployment or Local(workers)
-            with deployed(chosen, run.root / HIDDEN) as client:
-                DaskExecutor(client, chosen.wait_s).execute(run, watch, resume)
+    with observer(run) as watch, executor(run, deployment or (Local(workers) if workers else None)) as chosen:
+        chosen.execute(run, watch, resume)
     write_summary(run, watch.failed)
     return Outcome(run, watch.failed)
 
 
-def describe_run(settings: Settings, images: Sequence[Image]) -> dict[str, Any]:
-    """The manifest of a run of this version and its weights, as :func:`caml_dask.io.run_directory.describe` has it."""
-    return describe(settings, images, load(settings.network).identity, __version__)
+@contextmanager
+def executor(run: Run, deployment: Deployment | None) -> Iterator[Executor]:
+    """The executor of a deployment, whose workers live while the context lasts; None runs all in this process."""
+    if deployment is None:
+        yield SerialExecutor()
+    else:
+        with deployed(deployment, run.root / HIDDEN) as client:
+            yield DaskExecutor(client, deployment.wait_s)
 
 
 def _bytes(run: Run) -> int:
     """Size of all inputs, each counted once."""
     return sum(content[0] for content in run.manifest["inputs"].values() if content is not None)
-
-
-def channels_of(path: Path, columns: ColumnMap) -> list[str | None]:
-    """The channels in a file; one that cannot be read is an image too, and will fail by name."""
-    try:
-        return list_channels(path, columns)
-    except InputError:
-        return [None]
 
 
 def write_summary(run: Run, failed: Mapping[str, BaseException]) -> None:

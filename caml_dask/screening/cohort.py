@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caml_dask.errors import UsageError
+from caml_dask.runs.inputs import followed
 
 PATH, CHANNEL = "path", "channel"
 FACTORS = ("condition", "replicate")
@@ -32,7 +33,7 @@ _PIECES = re.compile(r"(\{[^{}]*\}|\*\*/|\*|\?)")
 class Member:
     """One row of a cohort.
 
-    path : the file, absolute, links followed
+    path : the file, absolute, links followed; the link itself where it leads nowhere
     channel : only the localizations of this channel; None for all that the file holds, each channel an image
     factors : name to value, condition and replicate first
     place : where the cohort lists it, for messages: "line 3", or the file's path
@@ -126,7 +127,7 @@ def _member(where: str, place: str, folder: Path, cells: Mapping[str, str], fact
         if not cells[name]:
             raise UsageError(f"{where}, {place}: the {name} is empty: every image needs one")
     try:
-        path = Path(os.path.realpath(folder / cells[PATH]))
+        path = followed(folder / cells[PATH])
     except ValueError as error:
         raise UsageError(f"{where}, {place}: {cells[PATH]!r} is not a path ({error})") from None
     return Member(path, cells.get(CHANNEL) or None, {name: cells[name] for name in factors}, place)

@@ -16,9 +16,9 @@ from caml_dask import locks
 from caml_dask.errors import CamlError, InputError, OutputError, UnreadableError
 from caml_dask.executors.deployment.settings import Deployment
 from caml_dask.io import run_directory as rundir
-from caml_dask.io.run_directory import Image, Run, image_ids, prepare
+from caml_dask.io.run_directory import Image, Run, describe, image_ids, prepare
 from caml_dask.networks.trained import load
-from caml_dask.runs.session import Outcome, analyse, describe_run, write_summary
+from caml_dask.runs.session import Outcome, analyse, write_summary
 from caml_dask.screening.cohort import read_cohort
 from caml_dask.screening.ledger import HIDDEN, Entry, Ledger
 from caml_dask.screening.nights import Nights
@@ -59,12 +59,12 @@ def screen(
     UsageError : a cohort, settings, network, deployment or directory that cannot be used.
     WorkersError : the scheduler, or for too long every worker, is lost; the next call resumes the night.
     """
-    load(settings.network)
+    network = load(settings.network).identity
     found = read_cohort(cohort, leave_out=out)  # refused before anything is written
     with locks.locked(out, HIDDEN, "screening"):
         tonight = _Screening(out, settings, partial(analyse, workers=workers, deployment=deployment))
         tonight.resume()
-        manifest = describe_run(settings, ())
+        manifest = describe(settings, (), network)
         images = survey(found, manifest, settings.columns, tonight.ledger, verify)
         missing = gone(found, images, tonight.ledger, forget_gone)
         tonight.forget(images, retry, verify)
@@ -139,7 +139,8 @@ class _Screening:
 
     def _run(self, name: str, images: Sequence[Image], resume: bool) -> None:
         folder = self._nights.folder(name)
-        run = prepare(folder, describe_run(self._settings, images), resume, overwrite=False)
+        manifest = describe(self._settings, images, load(self._settings.network).identity)
+        run = prepare(folder, manifest, resume, overwrite=False)
         outcome = self._analyse_run(run, resume=resume)
         self._enter(outcome.run, outcome.failed)
         self.analyzed += len(images)

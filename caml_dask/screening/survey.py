@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from caml_dask.io.run_directory import content_of
-from caml_dask.runs.session import channels_of
+from caml_dask.runs.inputs import channels_of
 from caml_dask.screening.cohort import Cohort
 from caml_dask.screening.ledger import Ledger
 from caml_dask.settings import ColumnMap

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable
+from functools import cache
 
 from caml_dask.errors import UsageError
 from caml_dask.simulate.fibers import LEAST_POINTS
@@ -78,6 +79,7 @@ def viable(scenario: Scenario | SlabScenario, *, inclusive: bool = False, waive_
     return within(scenario.contrast, CONTRAST)
 
 
+@cache
 def training_grid() -> tuple[Scenario, ...]:
     """The scenarios on which networks in the plane are trained: strictly within the bounds, the fully clustered kept.
 

@@ -47,7 +47,7 @@ def guess_radius(points, lower, upper, depth, k, guess):  # type: ignore[no-unty
 
 
 @njit()
-def _gather(points, lower, upper, depth, low, high, found):  # type: ignore[no-untyped-def]
+def gather(points, lower, upper, depth, low, high, found):  # type: ignore[no-untyped-def]
     """Positions of the localizations in the closed box low..high, ascending: as many as `found` holds, and how many."""
     n = len(points[0])
     stack = np.empty(depth + 2, np.int64)
@@ -162,7 +162,7 @@ def fill(  # type: ignore[no-untyped-def]
             for i in range(s, e):
                 low[a] = min(low[a], points[a][queries[i]] - radius[g])
                 high[a] = max(high[a], points[a][queries[i]] + radius[g])
-        m = _gather(points, lower, upper, depth, low, high, found)
+        m = gather(points, lower, upper, depth, low, high, found)
         if m > len(found) or used + (e - s) * m > len(squared):
             return g, (e - s) * m
         if near.shape[1] < m:

@@ -43,7 +43,7 @@ def _in_unit(values: pa.ChunkedArray, name: str, factor: float) -> pa.ChunkedArr
 
 STAGE = Stage(
     name="scatter",
-    title="dealing rows to tiles",
+    title="assigning rows to tiles",
     per="chunk",
     run=scatter,
     effort=2,

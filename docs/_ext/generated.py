@@ -24,6 +24,7 @@ from caml_dask.networks.registry import NETWORKS
 from caml_dask.pipeline import STAGES
 from caml_dask.settings import ColumnMap, Settings
 
+_FIXED = "\N{NO-BREAK SPACE}"
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
@@ -211,7 +212,9 @@ def comparison() -> str:
         cells = [_by_choice(mine, groups) for groups in (simulated, wanted - simulated - csr - blinking, blinking)]
         called = [float(r["percent_called_clustered"]) for r in mine if r["group"] in csr and r["choice"] == "default"]
         seconds = [_seconds(times.get((method, n))) for n in ("100000", "1000000")]
-        rows.append((method, *cells, f"{statistics.mean(called):.1f} %" if called else "-", *seconds))
+        rows.append(
+            (method.replace(" ", _FIXED), *cells, f"{statistics.mean(called):.1f} %" if called else "-", *seconds)
+        )
     header = (
         "method",
         f"simulated, {len(simulated)} scenarios",
@@ -230,11 +233,12 @@ def _by_choice(rows: Sequence[dict[str, str]], groups: set[str]) -> str:
     for choice in ("default", "kind", "folder"):
         values = [float(row["ari"]) for row in rows if row["choice"] == choice and row["group"] in groups]
         means += [f"{statistics.mean(values):.2f}".lstrip("0")] if values else []
-    return " / ".join(means) or "-"
+    return f"{_FIXED}/{_FIXED}".join(means) or "-"
 
 
 def _seconds(row: dict[str, str] | None) -> str:
-    return f"{_short(float(row['seconds']))} s" if row and row["status"] == "done" and row["seconds"] else "> 300 s"
+    done = row and row["status"] == "done" and row["seconds"]
+    return f"{_short(float(row['seconds']))}{_FIXED}s" if row and done else f">{_FIXED}300{_FIXED}s"
 
 
 def _short(value: float) -> str:

@@ -80,7 +80,7 @@ def rows(n, x="x [nm]", y="y [nm]", extra="", factor=1, offset=0):
 @pytest.mark.parametrize(
     ("content", "options", "exit_code", "said"),
     [
-        ("a,b\n1,2\n", [], 4, "no x and y column recognised"),
+        ("a,b\n1,2\n", [], 4, "no x and y column recognized"),
         (rows(200, "x [furlong]", "y [furlong]"), [], 4, "unit"),
         (rows(200, "x", "y"), [], 4, "--columns x=x,y=y,unit=nm"),
         (rows(200, "x [px]", "y [px]"), [], 4, "pixel_nm=160"),
@@ -161,7 +161,8 @@ def test_an_unreadable_file_among_good_ones(command, table, tmp_path):
     (tmp_path / "gone.csv").symlink_to("absent.csv")
     result = command(tmp_path / "bad.csv", table, tmp_path / "gone.csv")
     assert result.exit_code == 3
-    assert re.search(r"000\d_bad: failed:", result.output) and "there is no such file" in result.output
+    assert re.search(r"000\d_bad: failed:", result.output)
+    assert "gone.csv: is a link to absent.csv, which does not exist" in result.output
     (image,) = (tmp_path / "out").glob("000?_cell_a")
     assert (image / "points.parquet").exists()
 

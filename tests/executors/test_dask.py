@@ -69,7 +69,7 @@ def test_a_failed_image_shows_no_traceback(tmp_path):
     process = start(absent, tmp_path / "out")
     output = process.communicate(timeout=100)[0].decode()
     assert process.returncode == 4
-    assert "there is no such file" in output
+    assert "absent.csv: is a link to nowhere.csv, which does not exist" in output
     assert "Traceback" not in output and "distributed" not in output
 
 

@@ -214,11 +214,12 @@ def _kind(error: InputError) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mutants", type=int, default=MUTANTS, help="of each format")
+    parser.add_argument("--formats", nargs="+", choices=list(FORMATS), default=list(FORMATS), metavar="NAME")
     parser.add_argument("--results", type=Path, help="JSON file to write; printed either way")
     options = parser.parse_args()
     spawn = multiprocessing.get_context("spawn")  # each format in a process whose memory was never used before
     with ProcessPoolExecutor(cores(), mp_context=spawn, max_tasks_per_child=1) as pool:
-        tried = list(pool.map(partial(try_format, mutants=options.mutants), FORMATS))
+        tried = list(pool.map(partial(try_format, mutants=options.mutants), options.formats))
     result = {"faults": sum(len(t["faults"]) for t in tried), "formats": tried, "machine": machine()}
     print(json.dumps(result, indent=1))
     if options.results:

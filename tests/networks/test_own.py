@@ -146,6 +146,22 @@ def test_a_run_records_the_network_and_resumes_with_no_other(folder: Path, table
     call("run", table, "--out", out, "--network", folder, "--resume")
 
 
+def test_a_run_resumes_with_its_network_in_another_place(folder: Path, table: Path, tmp_path: Path):
+    out, options = tmp_path / "out", ("--max-localizations", "300", "--workers", "0")
+    call("run", table, "--out", out, "--network", folder, *options)
+    before = {path: path.stat().st_mtime_ns for path in (out / ".run").rglob("done/**/*.json")}
+    moved = folder.rename(tmp_path / "moved")
+    call("run", table, "--out", out, "--network", moved, "--resume", *options)
+    assert open_run(out).summary["settings"]["network"] == str(moved)
+    assert before == {path: path.stat().st_mtime_ns for path in before} and len(before) > 20
+    (out / "0001_cell" / "clusters.csv").unlink()  # workers look for the network where it lies now
+    call("run", table, "--out", out, "--network", moved, "--resume", *options)
+    assert (out / "0001_cell" / "clusters.csv").exists()
+    write_network(folder, scale=0.5)
+    said = call("run", table, "--out", out, "--network", folder, "--resume", *options, code=2)
+    assert "network.weights_sha256" in said and "settings.network" in said
+
+
 def test_an_alias_resumes_a_run_begun_by_its_code(table: Path, tmp_path: Path):
     call("run", table, "--out", tmp_path / "out", "--network", "xpiljz")
     call("run", table, "--out", tmp_path / "out", "--network", "dense-100", "--resume")

@@ -21,10 +21,12 @@ from caml_dask.cli import main
 from caml_dask.report import measures, write_report
 from caml_dask.report.pictures import pictured
 from caml_dask.runs.session import execute
+from caml_dask.schema import CLUSTERS
 from caml_dask.settings import Settings
 
-IMAGE_MEASURES = ["clusters_per_um2", "percent_clustered"]
-CLUSTER_MEASURES = ["n_localizations", "area_nm2", "density_per_um2"]
+COMPARED = measures.measures_of({column.name for column in CLUSTERS})
+IMAGE_MEASURES = [measure.name for measure in COMPARED if not measure.of_clusters]
+CLUSTER_MEASURES = [measure.name for measure in COMPARED if measure.of_clusters]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def test_every_table_holds_what_the_results_do(screened):
             assert int(row["n"]) == len(values)
             assert float(row["median"]) == pytest.approx(np.median(values))
             assert float(row["q75"]) == pytest.approx(np.quantile(values, 0.75))
-    assert len(conditions) == 2 * (5 + 5 + 3)
+    assert len(conditions) == 2 * (2 * len(COMPARED) + len(CLUSTER_MEASURES))  # by image, replicate and cluster
 
 
 def values_of(images, measure, condition):

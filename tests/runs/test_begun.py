@@ -55,9 +55,9 @@ def test_a_run_whose_manifest_is_lost_is_neither_removed_nor_mistaken(table, ser
     manifest = out / ".run" / "manifest.json"
     manifest.unlink()
     before = done_records(out)
-    with pytest.raises(OutputError, match="holds 0001_field, images.csv, summary.json, and no manifest of a run"):
+    with pytest.raises(OutputError, match="holds 0001_field, images.csv, summary.json, but no manifest of a run"):
         execute([table], out, TILED, workers=0)
-    with pytest.raises(OutputError, match="nothing that tells of a run with these inputs and settings"):
+    with pytest.raises(OutputError, match="nothing of a run with these inputs and settings"):
         execute([table], out, Settings(min_points=9), workers=0, resume=True)
     assert execute([table], out, TILED, workers=0, resume=True).exit_code == 0
     assert done_records(out) == before

@@ -38,7 +38,7 @@ KEY_FIGURES = (
     *("median_points_per_cluster", "median_area_nm2", "warnings"),
 )
 IMAGES, BROKEN = 12, {"0011_bad", "0012_absent"}
-REASONS = ("bad.csv: no x and y column recognised", "absent.csv: there is no such file")
+REASONS = ("bad.csv: no x and y column recognized", "absent.csv: there is no such file")
 
 
 @pytest.fixture(scope="module")

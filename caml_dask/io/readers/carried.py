@@ -10,22 +10,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from caml_dask.io.readers.headers import label_and_unit
+from caml_dask.io.readers.headers import IN_PHOTONS, LABELS, label_and_unit
 from caml_dask.schema import CARRIED
 from caml_dask.settings import NM_PER_UNIT
 
 _BRACKETS = re.compile(r"\s*[\[(].*[\])]\s*$")
 _PHOTONS = re.compile(r"[\[(]\s*(photons?|photon\s*counts?)\s*[\])]", re.IGNORECASE)
-# Labels of ThunderSTORM, ONI Nanoimager, SMAP, Picasso and DECODE, in lower case; those of an item share a meaning.
-_LABELS = {
-    "frame": ("frame", "frame number", "first frame", "frame_ix"),
-    "photons": ("photons", "intensity", "phot", "number photons"),
-    "background_photons": ("background", "bg", "offset"),
-    "uncertainty_nm": ("uncertainty", "uncertainty_xy", "precision", "locprec", "localization precision"),
-    "uncertainty_z_nm": ("uncertainty_z", "precision z", "locprecz", "z precision"),
-}
-# Names that say photons by themselves.
-_IN_PHOTONS = ("photons", "phot", "number photons")
 
 
 @dataclass(frozen=True)
@@ -83,9 +73,9 @@ def _factor(name: str, wanted: str) -> float | None:
     if plain == wanted:
         return 1.0
     if wanted.endswith("_nm"):
-        return NM_PER_UNIT[unit] if unit in NM_PER_UNIT and label in _LABELS[wanted] else None
-    if plain not in _LABELS[wanted]:
+        return NM_PER_UNIT[unit] if unit in NM_PER_UNIT and label in LABELS[wanted] else None
+    if plain not in LABELS[wanted]:
         return None
     if wanted == "frame":
         return 1.0
-    return 1.0 if _PHOTONS.search(name) or (plain in _IN_PHOTONS and plain == name.strip().lower()) else None
+    return 1.0 if _PHOTONS.search(name) or (plain in IN_PHOTONS and plain == name.strip().lower()) else None

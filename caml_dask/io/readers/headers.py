@@ -34,6 +34,19 @@ _SPELLINGS = {
     "m": ("m", "meter", "meters", "metre", "metres"),
     PIXEL: ("px", "pix", "pixel", "pixels"),
 }
+LABELS = {
+    "x": ("x",),
+    "y": ("y",),
+    "z": ("z",),
+    "frame": ("frame", "frame number", "first frame", "frame_ix"),
+    "photons": ("photons", "intensity", "phot", "number photons"),
+    "background_photons": ("background", "bg", "offset"),
+    "uncertainty_nm": ("uncertainty", "uncertainty_xy", "precision", "locprec", "localization precision"),
+    "uncertainty_z_nm": ("uncertainty_z", "precision z", "locprecz", "z precision"),
+}
+"""What ThunderSTORM, ONI Nanoimager, SMAP, Picasso and DECODE call coordinates and carried columns, in lower case."""
+IN_PHOTONS = ("photons", "phot", "number photons")
+"""Those that say photons without a unit."""
 _UNITS = {spelling: unit for unit, spellings in _SPELLINGS.items() for spelling in spellings}
 _BRACKETED = re.compile(r"(?P<label>.*?)\s*[\[(]\s*(?P<unit>[^\])]*?)\s*[\])]")
 # A bare m is left out: x_m is as likely a mean as metres.
@@ -160,7 +173,7 @@ def _recognised(header: Header) -> list[int]:
     if found[0] is None or found[1] is None:
         such = "x=1,y=2,unit=nm" if header.numbered else "x=...,y=...,unit=nm"
         raise InputError(
-            f"no x and y column recognised; {header.listing()}. Say which they are with --columns {such}",
+            f"no x and y column recognized; {header.listing()}. Say which they are with --columns {such}",
             header.path,
         )
     return [position for position in found if position is not None]
@@ -173,8 +186,9 @@ def _named_by_us(header: Header, axis: int) -> int | None:
 
 
 def _labelled(header: Header, axis: str) -> int | None:
-    """The one column labelled `axis`; lengths win over pixels, and those over columns without a unit."""
-    units = {i: label_and_unit(name)[1] for i, name in enumerate(header.names) if label_and_unit(name)[0] == axis}
+    """The one column of "x", "y" or "z"; lengths win over pixels, and those over columns without a unit."""
+    split = {i: label_and_unit(name) for i, name in enumerate(header.names)}
+    units = {i: unit for i, (label, unit) in split.items() if label in LABELS[axis]}
     lengths = [i for i, unit in units.items() if unit in NM_PER_UNIT]
     pixels = [i for i, unit in units.items() if unit == PIXEL]
     best = lengths or pixels or list(units)

@@ -63,7 +63,7 @@ class Source:
     Parameters
     ----------
     path : the file.
-    format : what it was recognised as.
+    format : what it was recognized as.
     reader : how it is read.
     axes : x, y and, in 3D, z.
     own_columns : the names the file's own columns get, in file order.
@@ -165,7 +165,9 @@ def open_source(path: Path, columns: ColumnMap, channel: str | None, settle: boo
     if channel is not None and source.channel_column is None:
         raise InputError(f"holds no channel {channel!r}", path)
     if channel is None and len(_channels(source)) > 1:
-        raise UnreadableError("holds several channels, which could not be told apart before: run it anew", path)
+        raise UnreadableError(
+            "holds several channels, which could not be told apart before: analyze it in a new run", path
+        )
     return replace(source, channel=channel)
 
 
@@ -232,7 +234,7 @@ def _reader(path: Path, settle: bool) -> DelimitedReader | ParquetReader:
     """Tell the format from the first bytes."""
     try:
         if not path.is_file():
-            raise InputError("is a directory or device" if path.exists() else "there is no such file", path)
+            raise InputError(_no_file(path), path)
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
     except (OSError, ValueError) as error:
@@ -247,6 +249,13 @@ def _reader(path: Path, settle: bool) -> DelimitedReader | ParquetReader:
     if path.suffix.lower() in (".parquet", ".pq"):
         raise InputError("is named as Parquet and does not begin as Parquet: it is damaged or another format", path)
     return open_delimited(path, head, settle)
+
+
+def _no_file(path: Path) -> str:
+    """Why a path is no file, in words."""
+    if path.exists():
+        return "is a directory or device"
+    return f"is a link to {path.readlink()}, which does not exist" if path.is_symlink() else "there is no such file"
 
 
 def _channels(source: Source) -> list[str | None]:

@@ -83,7 +83,8 @@ def norm_self(distances: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Raises
     ------
-    InputError : distances of another shape or type, or a row that is not finite, non-negative and ascending.
+    InputError
+        Distances of another shape or type, or a row that is not finite, non-negative and ascending.
     """
     rows = as_distances(distances)
     out = np.empty_like(rows)
@@ -98,8 +99,10 @@ def relative_positions(xy_nm: NDArray[np.float64], rows: NDArray[np.int64], n_ne
 
     Parameters
     ----------
-    xy_nm : (m, 2) float64, more than `n_neighbors`.
-    rows : (n,) int64, whose neighbors to take; each leaves itself out by its row, so that duplicates count.
+    xy_nm : (m, 2) float64
+        More than `n_neighbors`.
+    rows : (n,) int64
+        Whose neighbors to take; each leaves itself out by its row, so that duplicates count.
 
     Returns
     -------
@@ -119,9 +122,22 @@ def relative_positions(xy_nm: NDArray[np.float64], rows: NDArray[np.int64], n_ne
 def as_distances(distances: NDArray[np.float32], n_neighbors: int | None = None) -> NDArray[np.float32]:
     """`distances` as a C-ordered (n, N) array, refused where it is not float32 or not N wide.
 
+    Parameters
+    ----------
+    distances : (n, N) float32
+        Ascending distances to the neighbors, in any unit.
+    n_neighbors : int
+        Neighbors in the input window, N.
+
+    Returns
+    -------
+    (n, N) float32
+        The distances, C-ordered; not copied where they are so already.
+
     Raises
     ------
-    InputError : another shape or type.
+    InputError
+        Another shape or type.
     """
     width = "N" if n_neighbors is None else str(n_neighbors)
     if distances.ndim != 2 or distances.dtype != np.float32 or n_neighbors not in (None, distances.shape[1]):
@@ -135,9 +151,17 @@ def as_distances(distances: NDArray[np.float32], n_neighbors: int | None = None)
 def refuse_unusable(distances: NDArray[np.float32], part: slice) -> None:
     """Raise where a row of a part of `distances`, (n, N) float32, is not finite, non-negative and ascending.
 
+    Parameters
+    ----------
+    distances : (n, N) float32
+        Ascending distances to the neighbors, in any unit.
+    part : slice
+        The rows that are looked at.
+
     Raises
     ------
-    InputError : names the first such row.
+    InputError
+        Names the first such row.
     """
     found = int(first_unusable(distances[part]))
     if found >= 0:

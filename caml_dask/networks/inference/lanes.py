@@ -9,14 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
 from numba.core.codegen import get_host_cpu_features
-from numba.extending import intrinsic, models, register_model
 from numpy.typing import NDArray
 
 from caml_dask.compiled import njit
+from caml_dask.networks.inference.vectors import vectors
 
 ROWS = 32 if "+avx512f" in get_host_cpu_features() else 8
 """Rows in a group. Eight sums of that many lanes fill the CPU's registers without running over: they hold 512 floats
@@ -26,87 +23,9 @@ COLUMNS = 8
 RECTIFIED, LINEAR = np.float32(0), np.float32(-np.inf)
 """The least that a unit gives."""
 
-_VECTOR = ir.VectorType(ir.FloatType(), ROWS)
-
-
-class Lanes(types.Type):
-    """One float32 of each row of a group, held in registers."""
-
-    def __init__(self) -> None:
-        super().__init__(name="Lanes")
-
-
-LANES = Lanes()
-
-
-@register_model(Lanes)
-class _LanesModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, lanes: Any) -> None:
-        super().__init__(manager, lanes, _VECTOR)
-
-
-def _address(context: Any, builder: Any, array_type: Any, array: Any, place: Any) -> Any:
-    """Where the lanes of a place of a (places, ROWS) array stand."""
-    data = context.make_array(array_type)(context, builder, array).data
-    first = builder.gep(data, [builder.mul(place, place.type(ROWS))])
-    return builder.bitcast(first, _VECTOR.as_pointer())
-
-
-@intrinsic
-def load(typing_context: Any, array: Any, place: Any) -> Any:
-    """Lanes of a place of `array`, (places, ROWS) float32, C-ordered."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load(_address(context, builder, signature.args[0], *arguments), align=4)
-
-    return LANES(array, types.intp), generate
-
-
-@intrinsic
-def store(typing_context: Any, value: Any, array: Any, place: Any) -> Any:
-    """Write lanes to a place of `array`, (places, ROWS) float32, C-ordered."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        builder.store(arguments[0], _address(context, builder, signature.args[1], *arguments[1:]), align=4)
-        return context.get_dummy_value()
-
-    return types.void(LANES, array, types.intp), generate
-
-
-@intrinsic
-def splat(typing_context: Any, value: Any) -> Any:
-    """Lanes that all hold the float32 `value`."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        index = ir.IntType(32)
-        first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), arguments[0], index(0))
-        return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(index, ROWS), [0] * ROWS))
-
-    return LANES(types.float32), generate
-
-
-@intrinsic
-def multiply_add(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
-    """a * b + c, rounded once: half the instructions, and the same bits on every CPU. Lanes, or float32."""
-    kind, name = (LANES, f"llvm.fma.v{ROWS}f32") if a == LANES else (types.float32, "llvm.fma.f32")
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value = arguments[0].type
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(value, [value] * 3), name)
-        return builder.call(function, arguments)
-
-    return kind(kind, kind, kind), generate
-
-
-@intrinsic
-def larger(typing_context: Any, a: Any, b: Any) -> Any:
-    """The larger of two lanes, each for itself."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        a, b = arguments
-        return builder.select(builder.fcmp_ordered(">", a, b), a, b)
-
-    return LANES(LANES, LANES), generate
+_OF_ROWS = vectors(ROWS)
+load, store, splat = _OF_ROWS.load, _OF_ROWS.store, _OF_ROWS.splat
+multiply_add, larger = _OF_ROWS.multiply_add, _OF_ROWS.larger
 
 
 @njit()
@@ -152,8 +71,10 @@ def packed(kernel: NDArray[Any], bias: NDArray[Any]) -> tuple[NDArray[np.float32
 
     Parameters
     ----------
-    kernel : (m, n), or (width, channels, n) of a convolution.
-    bias : (n,)
+    kernel : (m, n) or (width, channels, n) float32
+        Weights of a dense layer, or of a convolution.
+    bias : (n,) float32
+        One a unit.
 
     Returns
     -------

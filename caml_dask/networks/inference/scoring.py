@@ -87,12 +87,18 @@ def score_rows(
 
     Parameters
     ----------
-    fill : called with distances, (m, N), scores to fill, (m, outputs), and `arrays`.
-    arrays : the network's weights as its kernel takes them.
-    outputs : scores of a row.
-    distances : (n, N) float32, ascending.
-    n_neighbors : N.
-    threads : that share the rows; no bit depends on their number.
+    fill : callable
+        Called with distances, (m, N), scores to fill, (m, outputs), and `arrays`.
+    arrays : tuple
+        The network's weights as its kernel takes them.
+    outputs : int
+        Scores of a row.
+    distances : (n, N) float32
+        Ascending distances to the neighbors, in any unit.
+    n_neighbors : int
+        Neighbors in the window, N.
+    threads : int
+        Threads that share the rows; no bit depends on their number.
 
     Returns
     -------
@@ -100,7 +106,8 @@ def score_rows(
 
     Raises
     ------
-    InputError : distances of another shape or type, or a row that is not finite, non-negative and ascending.
+    InputError
+        Distances of another shape or type, or a row that is not finite, non-negative and ascending.
     """
     rows = as_distances(distances, n_neighbors)
     scores = np.empty((len(rows), outputs), np.float32)
@@ -136,8 +143,10 @@ class Scorer:
 
     Parameters
     ----------
-    kernel : as `fill` of :func:`score_rows`.
-    arrays : from the weights of the network and N to the arrays that the kernel takes.
+    kernel : callable
+        As `fill` of :func:`score_rows`.
+    arrays : callable
+        From the weights of the network and N to the arrays that the kernel takes.
     """
 
     kernel: Callable[..., None]
@@ -150,8 +159,12 @@ class Scorer:
 
         Parameters
         ----------
-        weights : the arrays of the network, by name (:mod:`caml_dask.networks.layers`), for N neighbors.
-        windows, n_neighbors, threads : as `distances`, `n_neighbors` and `threads` of :func:`score_rows`.
+        weights : mapping of str to ndarray
+            The arrays of the network, by name (:mod:`caml_dask.networks.kinds`), for N neighbors.
+        windows : (n, N) float32
+            As `distances` of :func:`score_rows`.
+        n_neighbors, threads : int
+            As of :func:`score_rows`.
 
         Returns
         -------
@@ -160,7 +173,8 @@ class Scorer:
 
         Raises
         ------
-        InputError : as :func:`score_rows`.
+        InputError
+            As :func:`score_rows`.
         """
         outputs = len(weights["output_bias"])
         return score_rows(self.kernel, self.arrays(weights, n_neighbors), outputs, windows, n_neighbors, threads)

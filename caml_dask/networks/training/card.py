@@ -29,9 +29,14 @@ def measure_set(entry: NetworkSpec, weights: Weights, samples: Iterable[Samples]
 
     Parameters
     ----------
-    entry, weights : the network.
-    samples : the set, in parts.
-    sets : what the set holds.
+    entry : NetworkSpec
+        The network.
+    weights : mapping of str to (...) float32
+        Its weight arrays by name.
+    samples : iterable of Samples
+        The set, in parts.
+    sets : TrainingSets
+        What the set holds.
 
     Returns
     -------
@@ -61,7 +66,22 @@ def measure_set(entry: NetworkSpec, weights: Weights, samples: Iterable[Samples]
 
 
 def measure_csr(entry: NetworkSpec, weights: Weights, seed: int) -> dict[str, float]:
-    """Percent of localizations called clustered where none are, in one CSR field at each density."""
+    """Percent of localizations called clustered where none are, in one CSR field at each density.
+
+    Parameters
+    ----------
+    entry : NetworkSpec
+        The network.
+    weights : mapping of str to (...) float32
+        Weight arrays by name.
+    seed : int
+        Seed of the fields.
+
+    Returns
+    -------
+    dict
+        Percent, 0 to 100, by density per um2.
+    """
     found = {}
     for scenario in GRIDS["csr" if entry.dimensions == 2 else "slab-csr"]():
         rng = np.random.default_rng([seed, int(scenario.density_per_um2)])
@@ -72,7 +92,22 @@ def measure_csr(entry: NetworkSpec, weights: Weights, seed: int) -> dict[str, fl
 
 
 def mean_rates(truth: NDArray[np.int8], found: NDArray[np.int8], n_classes: int) -> dict[str, float]:
-    """Accuracy, and means over the classes that occur in the truth of F1, precision and recall."""
+    """Accuracy, and means over the classes that occur in the truth of F1, precision and recall.
+
+    Parameters
+    ----------
+    truth : (n,) int8
+        True classes.
+    found : (n,) int8
+        Classes found.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    dict
+        Each rate by name, 0 to 1.
+    """
     counts = confusion(truth, found, n_classes)
     there, of = counts.sum(axis=1) > 0, rates(counts)
     # a class that is never called has no precision: it counts as 0
@@ -110,7 +145,32 @@ def make_card(
     weights_sha256: str,
     command: str,
 ) -> dict[str, Any]:
-    """The card of weights that were just trained."""
+    """The card of weights that were just trained.
+
+    Parameters
+    ----------
+    entry : NetworkSpec
+        The network.
+    sets : TrainingSets
+        What the network is trained on.
+    used : FitSettings
+        How it was fitted.
+    fitted : Fitted
+        Result of the fit.
+    restarts : int
+        Number of fits.
+    results : dict
+        Measured accuracy.
+    weights_sha256 : str
+        SHA-256 of the weights' file.
+    command : str
+        The command that was called.
+
+    Returns
+    -------
+    dict
+        The card's values, as its file holds them.
+    """
     return {
         "name": entry.name,
         "kind": entry.kind,
@@ -152,7 +212,18 @@ def make_card(
 
 
 def trained_ranges(sets: TrainingSets) -> dict[str, list[float]]:
-    """Lowest and highest value, over the scenarios trained on, of what a field can be held against."""
+    """Lowest and highest value, over the scenarios trained on, of what a field can be held against.
+
+    Parameters
+    ----------
+    sets : TrainingSets
+        What the network is trained on.
+
+    Returns
+    -------
+    dict
+        Lowest and highest value by name.
+    """
     values: dict[str, list[float]] = {
         "points_per_cluster": [s.points_per_cluster for s in sets.scenarios],
         "percent_clustered": [s.percent_clustered for s in sets.scenarios],

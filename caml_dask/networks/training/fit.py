@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from caml_dask.atomic import publish
 from caml_dask.networks.registry import FitSettings, NetworkSpec
-from caml_dask.networks.training.architectures import import_keras
+from caml_dask.networks.training.keras import import_keras
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,15 @@ class _Progress:
 
 
 def save_arrays(at: Path, arrays: dict[str, Any]) -> None:
-    """Publish an .npz file."""
+    """Publish an .npz file.
+
+    Parameters
+    ----------
+    at : Path
+        Where the file goes.
+    arrays : mapping of str to ndarray
+        Arrays by name.
+    """
     publish(at, lambda working: _savez(working, arrays))
 
 
@@ -88,11 +96,20 @@ def fit(
 
     Parameters
     ----------
-    entry : the network.
-    train, validation : what to fit, and what decides which epoch is kept.
-    settings : how to fit.
-    checkpoint : an .npz that is rewritten after every epoch, and continued from where it is there. The order of samples
-        depends on seed and epoch alone, so that a resumed fit sees what an uninterrupted one sees.
+    entry : NetworkSpec
+        The network.
+    train, validation : LabelledInputs
+        What to fit, and what decides which epoch is kept.
+    settings : FitSettings
+        How to fit.
+    checkpoint : Path
+        An .npz that is rewritten after every epoch, and continued from where it is there. The order of samples depends
+        on seed and epoch alone, so that a resumed fit sees what an uninterrupted one sees.
+
+    Returns
+    -------
+    Fitted
+        Weights, epoch and losses of the best epoch.
     """
     model = _compiled(entry, settings, len(train.labels))
     progress = _Progress(0, np.empty((0, 2)), model.get_weights(), [], [], [])

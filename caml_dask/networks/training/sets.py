@@ -34,16 +34,23 @@ class TrainingSets:
 
     Parameters
     ----------
-    scenarios : what is simulated.
-    n_neighbors : width of the window.
-    n_classes : classes that share each set evenly.
-    n_train, n_validation, n_test : samples of the sets.
-    seed : of the fields and of the samples drawn from them.
-    relative_xy : whether a window holds the neighbors' relative positions in place of their distances.
+    scenarios : tuple of AnyScenario
+        What is simulated.
+    n_neighbors : int
+        Width of the window.
+    n_classes : int
+        Classes that share each set evenly.
+    n_train, n_validation, n_test : int
+        Samples of the sets.
+    seed : int
+        Seed of the fields and of the samples drawn from them.
+    relative_xy : bool
+        Whether a window holds the neighbors' relative positions in place of their distances.
 
     Raises
     ------
-    UsageError : sizes too small for a sample of each class, or scenarios that lack a class.
+    UsageError
+        Sizes too small for a sample of each class, or scenarios that lack a class.
     """
 
     scenarios: tuple[AnyScenario, ...]
@@ -65,11 +72,28 @@ class TrainingSets:
             )
 
     def size(self, split: str) -> int:
-        """Samples in the set `split`."""
+        """Samples in the set `split`.
+
+        Parameters
+        ----------
+        split : str
+            "train", "validation" or "test".
+
+        Returns
+        -------
+        int
+            Number of samples.
+        """
         return {"train": self.n_train, "validation": self.n_validation, "test": self.n_test}[split]
 
     def digest(self) -> str:
-        """Short digest of everything that decides the sets."""
+        """Short digest of everything that decides the sets.
+
+        Returns
+        -------
+        str
+            Hexadecimal digits.
+        """
         values = {**asdict(self), "scenarios": [scenario.name for scenario in self.scenarios]}
         text = json.dumps([values, SPLITS], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -98,7 +122,20 @@ class Samples(NamedTuple):
 
 
 def parts(setup: TrainingSets, split: str) -> list[Part]:
-    """The parts of the set `split`, in order."""
+    """The parts of the set `split`, in order.
+
+    Parameters
+    ----------
+    setup : TrainingSets
+        What the sets hold.
+    split : str
+        "train", "validation" or "test".
+
+    Returns
+    -------
+    list of Part
+        The parts of the set.
+    """
     n = len(setup.scenarios)
     return [
         Part(split, replicate, first, min(first + BLOCK, n))
@@ -108,16 +145,39 @@ def parts(setup: TrainingSets, split: str) -> list[Part]:
 
 
 def missing_parts(setup: TrainingSets, folder: Path) -> list[Part]:
-    """The parts of all sets that are not compiled yet."""
+    """The parts of all sets that are not compiled yet.
+
+    Parameters
+    ----------
+    setup : TrainingSets
+        What the sets hold.
+    folder : Path
+        Folder of the compiled parts.
+
+    Returns
+    -------
+    list of Part
+        The parts that are missing.
+    """
     return [part for split in SPLITS for part in parts(setup, split) if not _place(setup, part, folder).exists()]
 
 
 def compile_part(setup: TrainingSets, part: Part, folder: Path) -> None:
     """Simulate a part's fields, sample them, and publish windows, labels and fields as a Zarr group.
 
+    Parameters
+    ----------
+    setup : TrainingSets
+        What the sets hold.
+    part : Part
+        The part of a set.
+    folder : Path
+        Folder of the compiled parts.
+
     Raises
     ------
-    UsageError : a field with fewer localizations, or fewer of a class, than asked.
+    UsageError
+        A field with fewer localizations, or fewer of a class, than asked.
     """
     import zarr
 
@@ -143,9 +203,24 @@ def compile_part(setup: TrainingSets, part: Part, folder: Path) -> None:
 def read_parts(setup: TrainingSets, split: str, folder: Path) -> Iterator[Samples]:
     """The parts of a compiled set, one after another.
 
+    Parameters
+    ----------
+    setup : TrainingSets
+        What the sets hold.
+    split : str
+        "train", "validation" or "test".
+    folder : Path
+        Folder of the compiled parts.
+
+    Returns
+    -------
+    iterator of Samples
+        The samples of each part.
+
     Raises
     ------
-    FileNotFoundError : a part that was not compiled.
+    FileNotFoundError
+        A part that was not compiled.
     """
     import zarr
 
@@ -161,15 +236,28 @@ def draw_samples(
 
     Parameters
     ----------
-    field : what to sample.
-    of_class : how many of each class, by label.
-    n_neighbors : width of the window.
-    rng : the only source of chance.
-    relative_xy : as in :class:`TrainingSets`.
+    field : Field
+        What to sample.
+    of_class : sequence of int
+        How many of each class, by label.
+    n_neighbors : int
+        Width of the window.
+    rng : np.random.Generator
+        The only source of chance.
+    relative_xy : bool
+        As in :class:`TrainingSets`.
+
+    Returns
+    -------
+    (n, N) or (n, N, 2) float32
+        Windows: distances or relative positions, in nm.
+    (n,) int8
+        Labels.
 
     Raises
     ------
-    UsageError : a field with fewer localizations of a class than asked, or than the window needs.
+    UsageError
+        A field with fewer localizations of a class than asked, or than the window needs.
     """
     if len(field.points_nm) <= n_neighbors:
         raise UsageError(
@@ -214,5 +302,18 @@ def _place(setup: TrainingSets, part: Part, folder: Path) -> Path:
 
 
 def shares(total: int, parts: int) -> list[int]:
-    """`total` in `parts` whole shares that differ by at most one."""
+    """`total` in `parts` whole shares that differ by at most one.
+
+    Parameters
+    ----------
+    total : int
+        What is shared.
+    parts : int
+        Number of shares.
+
+    Returns
+    -------
+    list of int
+        The shares; larger ones first.
+    """
     return [total * (k + 1) // parts - total * k // parts for k in range(parts)]

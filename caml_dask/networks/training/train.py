@@ -19,9 +19,9 @@ from caml_dask.extras import require
 from caml_dask.networks.card_fields import NAME
 from caml_dask.networks.registry import FitSettings, NetworkSpec
 from caml_dask.networks.trained import labels_of
-from caml_dask.networks.training.architectures import keras_scores
 from caml_dask.networks.training.card import make_card, mean_rates, measure_csr, measure_set
 from caml_dask.networks.training.fit import Fitted, LabelledInputs, fit
+from caml_dask.networks.training.keras import keras_scores
 from caml_dask.networks.training.sets import SPLITS, TrainingSets, missing_parts, read_parts
 from caml_dask.networks.weights import check_weights
 
@@ -33,7 +33,20 @@ FOLD_VALIDATION = 20_000
 
 
 def sets_of(entry: NetworkSpec, samples: int = 500_000) -> TrainingSets:
-    """The sets a network is trained and tested on, of `samples` and twice a fifth of them (Williamson et al. 2020)."""
+    """The sets a network is trained and tested on, of `samples` and twice a fifth of them (Williamson et al. 2020).
+
+    Parameters
+    ----------
+    entry : NetworkSpec
+        The network.
+    samples : int
+        Samples of the training set.
+
+    Returns
+    -------
+    TrainingSets
+        What the sets hold.
+    """
     return TrainingSets(
         entry.scenarios(),
         entry.n_neighbors,
@@ -60,14 +73,22 @@ def train(
 
     Parameters
     ----------
-    entry : the network, or a variant of one.
-    sets : what it is trained on; all parts compiled under `work_dir`.
-    out_dir : where NAME.safetensors and NAME.json go.
-    work_dir : where sets and checkpoints are kept.
-    settings : how to fit; None takes the network's own.
-    restarts : fits from consecutive seeds, of which the one best on the validation set is kept.
-    folds : of a cross-validation that is reported in the card; 0 for none.
-    command : what was called, for the card.
+    entry : NetworkSpec
+        The network, or a variant of one.
+    sets : TrainingSets
+        What it is trained on; all parts compiled under `work_dir`.
+    out_dir : Path
+        Where NAME.safetensors and NAME.json go.
+    work_dir : Path
+        Where sets and checkpoints are kept.
+    settings : FitSettings or None
+        How to fit; None takes the network's own.
+    restarts : int
+        Fits from consecutive seeds, of which the one best on the validation set is kept.
+    folds : int
+        Folds of a cross-validation that is reported in the card; 0 for none.
+    command : str
+        What was called, for the card.
 
     Returns
     -------
@@ -75,8 +96,10 @@ def train(
 
     Raises
     ------
-    UsageError : sets that are not compiled, a name that files cannot have, or Keras or TensorFlow is not installed.
-    WeightsError : the fit diverged.
+    UsageError
+        Sets that are not compiled, a name that files cannot have, or Keras or TensorFlow is not installed.
+    WeightsError
+        The fit diverged.
     """
     if missing := missing_parts(sets, work_dir):
         raise UsageError(
@@ -109,7 +132,13 @@ def train(
 
 
 def check_folds(folds: int) -> None:
-    """Refuse numbers of folds that leave nothing to fit to."""
+    """Refuse numbers of folds that leave nothing to fit to.
+
+    Parameters
+    ----------
+    folds : int
+        Number of folds.
+    """
     if folds < 2:
         raise UsageError(f"{folds} folds: give at least 2, or 0 for none")
 
@@ -121,6 +150,19 @@ def cross_validate(
 
     Up to 200,000 samples of the training set are used, drawn evenly, for half of the epochs; the epoch is kept by the
     validation set, whose fields are neither fitted nor tested here.
+
+    Parameters
+    ----------
+    entry : NetworkSpec
+        The network.
+    sets : TrainingSets
+        What the network is trained on.
+    settings : FitSettings
+        How to fit.
+    folds : int
+        Number of folds.
+    work_dir : Path
+        Folder of the compiled sets and checkpoints.
 
     Returns
     -------
@@ -158,14 +200,48 @@ def cross_validate(
 def predict(
     entry: NetworkSpec, weights: dict[str, NDArray[np.float32]], inputs: NDArray[np.float32]
 ) -> NDArray[np.int8]:
-    """Labels, (n,) int8, that Keras itself finds for inputs."""
+    """Labels, (n,) int8, that Keras itself finds for inputs.
+
+    Parameters
+    ----------
+    entry : NetworkSpec
+        The network.
+    weights : mapping of str to (...) float32
+        Weight arrays by name.
+    inputs : (n, N, 1 or 2) float32
+        The network's input.
+
+    Returns
+    -------
+    (n,) int8
+        Labels.
+    """
     return labels_of(keras_scores(entry.build, entry.shapes, weights, inputs))
 
 
 def read_inputs(
     entry: NetworkSpec, sets: TrainingSets, split: str, work_dir: Path
 ) -> tuple[LabelledInputs, NDArray[np.int64]]:
-    """A whole set as the network takes it, and the field (n,) of each sample."""
+    """A whole set as the network takes it, and the field (n,) of each sample.
+
+    Parameters
+    ----------
+    entry : NetworkSpec
+        The network.
+    sets : TrainingSets
+        What the network is trained on.
+    split : str
+        "train", "validation" or "test".
+    work_dir : Path
+        Folder of the compiled sets and checkpoints.
+
+    Returns
+    -------
+    LabelledInputs
+        Inputs and labels.
+    (n,) int64
+        Field of each sample.
+    """
     n = sets.size(split)
     inputs = np.empty((n, entry.n_neighbors, 2 if entry.relative_xy else 1), np.float32)
     labels, field = np.empty(n, np.int8), np.empty(n, np.int64)

@@ -51,7 +51,7 @@ def test_a_map_and_types_of_every_kind(tmp_path: Path) -> None:
         "when": pa.array([0, 1], pa.timestamp("ms")),
     }
     path = write(tmp_path, columns)
-    with pytest.raises(InputError, match=r"no x and y column recognised; it has the columns 'a', 'b', 'kind'"):
+    with pytest.raises(InputError, match=r"no x and y column recognized; it has the columns 'a', 'b', 'kind'"):
         open_sources(path)
     table = read_localizations(path, ColumnMap(x="a", y="b", unit="px", pixel_nm=100.0))
     assert table["x_nm"].to_pylist() == [150.0, 250.0]

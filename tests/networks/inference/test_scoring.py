@@ -14,7 +14,7 @@ from caml_dask.errors import InputError
 from caml_dask.networks import spec_named
 from caml_dask.networks.inference.features import norm_self
 from caml_dask.networks.inference.lanes import ROWS
-from caml_dask.networks.inference.lstm import GATE_SCALES, LEAST_EXPONENT, MOST_EXPONENT, power_of_two, update
+from caml_dask.networks.kinds.lstm import GATE_SCALES, LEAST_EXPONENT, MOST_EXPONENT, power_of_two, update
 from caml_dask.networks.registry import KINDS, NetworkSpec
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
-"""Scoring of the LSTM network without TensorFlow: one compiled loop over groups of localizations."""
+"""The LSTM network of Williamson et al. 2020: filters, two LSTM layers, dense layers."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import types
@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 from caml_dask.compiled import njit
 from caml_dask.networks.inference.lanes import LINEAR, RECTIFIED, ROWS, layer, multiply_add, packed, raise_to
 from caml_dask.networks.inference.scoring import Scorer, Weights, finish_group, read_group
-from caml_dask.networks.layers import FILTER_STEPS, FILTERS, LSTM_UNITS, POOL, pooled_steps
+from caml_dask.networks.layers import Shapes, outputs
+from caml_dask.networks.training.keras import import_keras, output_layer
+
+if TYPE_CHECKING:
+    import keras
+
+FILTERS = 32
+FILTER_STEPS = 3
+POOL = 4
+LSTM_UNITS = 32
+DENSE_UNITS = (32, 16)
+DROPOUT = 0.2
 
 NEAREST = np.float32(1.5 * 2**23)
 """Added, it rounds a float32 below 2**22 to the nearest whole number, which then stands in the last bits."""
@@ -27,6 +38,93 @@ TANH_SCALE = np.float32(-2 * LOG2_E)
 GATE_SCALES = (-LOG2_E, -LOG2_E, -2 * LOG2_E, -LOG2_E)
 """In Keras' order: input, forget, cell, output. Sigmoid and tanh of x come from 2 to the power of x times this; the
 weights are multiplied by it beforehand."""
+
+
+def pooled_steps(n_neighbors: int) -> tuple[int, int]:
+    """Steps that the LSTM network has after its first and after its second maximum.
+
+    Parameters
+    ----------
+    n_neighbors : int
+        Neighbors in the input window, N.
+
+    Returns
+    -------
+    tuple of int
+        Steps after the first and after the second maximum.
+    """
+    first = (n_neighbors - FILTER_STEPS + 1) // POOL
+    return first, first // POOL
+
+
+def lstm_shapes(n_neighbors: int, n_classes: int) -> Shapes:
+    """Names and shapes of the LSTM network's weights, in Keras' order.
+
+    Parameters
+    ----------
+    n_neighbors : int
+        Neighbors in the input window, N.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    tuple of (str, tuple of int)
+        Name and shape of each array.
+    """
+    first, second = DENSE_UNITS
+    return (
+        ("filter_kernel", (FILTER_STEPS, 1, FILTERS)),
+        ("filter_bias", (FILTERS,)),
+        ("lstm_1_kernel", (FILTERS, 4 * LSTM_UNITS)),
+        ("lstm_1_recurrent_kernel", (LSTM_UNITS, 4 * LSTM_UNITS)),
+        ("lstm_1_bias", (4 * LSTM_UNITS,)),
+        ("lstm_2_kernel", (LSTM_UNITS, 4 * LSTM_UNITS)),
+        ("lstm_2_recurrent_kernel", (LSTM_UNITS, 4 * LSTM_UNITS)),
+        ("lstm_2_bias", (4 * LSTM_UNITS,)),
+        ("dense_1_kernel", (pooled_steps(n_neighbors)[1] * LSTM_UNITS, first)),
+        ("dense_1_bias", (first,)),
+        ("dense_2_kernel", (first, second)),
+        ("dense_2_bias", (second,)),
+        ("output_kernel", (second, outputs(n_classes))),
+        ("output_bias", (outputs(n_classes),)),
+    )
+
+
+def build_lstm(n_neighbors: int, n_classes: int) -> keras.Model:
+    """The LSTM network: filters over neighboring steps, two LSTM layers, dense layers; maxima of four before and after.
+
+    The published dropout inside the LSTM layers is left out: the published accuracy is passed without it.
+
+    Parameters
+    ----------
+    n_neighbors : int
+        Neighbors in the input window, N.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    keras.Model
+        The untrained model.
+    """
+    keras = import_keras()
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((n_neighbors, 1)),
+            layers.Conv1D(FILTERS, FILTER_STEPS, activation="relu"),
+            layers.MaxPooling1D(POOL),
+            layers.Dropout(DROPOUT),
+            layers.LSTM(LSTM_UNITS, return_sequences=True),
+            layers.LSTM(LSTM_UNITS, return_sequences=True),
+            layers.Dropout(DROPOUT),
+            layers.MaxPooling1D(POOL),
+            layers.Flatten(),
+            *(layers.Dense(units, activation="relu") for units in DENSE_UNITS),
+            output_layer(n_classes),
+        ]
+    )
 
 
 @intrinsic
@@ -125,7 +223,7 @@ def _packed_lstm(weights: Weights, name: str) -> tuple[NDArray[np.float32], ...]
 
 
 def _arrays(weights: Weights, n_neighbors: int) -> tuple[Any, ...]:
-    """The arrays of `layers.lstm_shapes` as the kernel takes them."""
+    """The arrays of `lstm_shapes` as the kernel takes them."""
     filters = packed(weights["filter_kernel"], weights["filter_bias"])
     stacked = tuple(_packed_lstm(weights, name) for name in ("lstm_1", "lstm_2"))
     dense = tuple(

@@ -1,6 +1,8 @@
-"""Scoring of the dense network without TensorFlow: one compiled loop over groups of localizations."""
+"""The dense network of Williamson et al. 2020: one layer of units at each step, then one over all of them."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,10 +10,79 @@ from numpy.typing import NDArray
 from caml_dask.compiled import njit
 from caml_dask.networks.inference.lanes import ROWS, larger, load, multiply_add, splat, store
 from caml_dask.networks.inference.scoring import Scorer, Weights, read_group, write_group
-from caml_dask.networks.layers import HIDDEN_UNITS
+from caml_dask.networks.layers import Shapes, outputs
+from caml_dask.networks.training.keras import import_keras, output_layer
+
+if TYPE_CHECKING:
+    import keras
+
+HIDDEN_UNITS = 32
+"""At each step."""
 
 TOGETHER = 4
 """Hidden units whose sums are taken together: with their weights they fill the CPU's registers."""
+
+
+def dense_shapes(n_neighbors: int, n_classes: int, channels: int = 1) -> Shapes:
+    """Names and shapes of the dense network's weights, in Keras' order; `channels` are the numbers a neighbor has.
+
+    Parameters
+    ----------
+    n_neighbors : int
+        Neighbors in the input window, N.
+    n_classes : int
+        Number of classes.
+    channels : int
+        Numbers that the window holds of each neighbor.
+
+    Returns
+    -------
+    tuple of (str, tuple of int)
+        Name and shape of each array.
+    """
+    return (
+        ("hidden_kernel", (channels, HIDDEN_UNITS)),
+        ("hidden_bias", (HIDDEN_UNITS,)),
+        ("output_kernel", (n_neighbors * HIDDEN_UNITS, outputs(n_classes))),
+        ("output_bias", (outputs(n_classes),)),
+    )
+
+
+def build_dense(n_neighbors: int, n_classes: int, channels: int = 1) -> keras.Model:
+    """The dense network: 32 rectified units at each of the N steps, one sigmoid (or a softmax) over all of them.
+
+    The units start with their bends spread over 0 to 1. From Keras' own start, every bias 0, they stay bunched near the
+    median step, and the loss ends some 4 % higher.
+
+    Parameters
+    ----------
+    n_neighbors : int
+        Neighbors in the input window, N.
+    n_classes : int
+        Number of classes.
+    channels : int
+        Numbers that the window holds of each neighbor.
+
+    Returns
+    -------
+    keras.Model
+        The untrained model.
+    """
+    keras = import_keras()
+    start = keras.initializers
+    return keras.Sequential(
+        [
+            keras.Input((n_neighbors, channels)),
+            keras.layers.Dense(
+                HIDDEN_UNITS,
+                activation="relu",
+                kernel_initializer=start.RandomNormal(stddev=3.0),
+                bias_initializer=start.RandomUniform(-0.5, 0.5),
+            ),
+            keras.layers.Flatten(),
+            output_layer(n_classes),
+        ]
+    )
 
 
 @njit()
@@ -56,7 +127,7 @@ def _dense_scores(distances, scores, weights, biases, kernel, output_bias):  # t
 
 
 def _arrays(weights: Weights, n_neighbors: int) -> tuple[NDArray[np.float32], ...]:
-    """The arrays of `layers.dense_shapes` as the kernel takes them."""
+    """The arrays of `dense_shapes` as the kernel takes them."""
     outputs = len(weights["output_bias"])
     parts = (HIDDEN_UNITS // TOGETHER, TOGETHER)
     return (

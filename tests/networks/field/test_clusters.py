@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from caml_dask.errors import InputError, TooFewLocalizations, UsageError
+from caml_dask.metrics import cluster_scores
+from caml_dask.networks.field.clusters import find_clusters, group
+from caml_dask.networks.field.graph import build_graph
+from caml_dask.networks.field.network import Said
+from caml_dask.networks.field.trained import field_card, load_field
+from caml_dask.schema import NO_CLUSTER
+from caml_dask.simulate import Scenario, simulate
+from caml_dask.simulate.unknown import Sample, draw_field
+
+
+def sample(seed: int = 0) -> Sample:
+    while True:
+        drawn = draw_field(np.random.default_rng(seed), blinking=0.0, least=500, most=1_500)
+        if drawn.kind == "mixed" and drawn.truth.max() > 4:
+            return drawn
+        seed += 100
+
+
+def truly_said(drawn: Sample) -> tuple[np.ndarray, Said]:
+    """What a network without error would say; neighbors of each localization's own cluster alone are trusted."""
+    graph = build_graph(drawn.points_nm)
+    inside = drawn.truth != NO_CLUSTER
+    centers = np.stack([drawn.points_nm[drawn.truth == c].mean(axis=0) for c in range(drawn.truth.max() + 1)])
+    offset = np.where(inside[:, None], centers[drawn.truth] - drawn.points_nm, 0)
+    radius = np.sqrt([(offset[drawn.truth == c] ** 2).sum(axis=1).mean() for c in range(len(centers))])
+    same = inside[:, None] & (drawn.truth[:, None] == drawn.truth[graph.neighbors])
+    n = len(inside)
+    return graph, Said(
+        inside.astype(np.float32),
+        offset,
+        np.where(inside, radius[drawn.truth], 1.0),
+        np.ones(n),
+        same.astype(np.float32),
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_truth_said_is_the_truth_found(seed: int) -> None:
+    drawn = sample(seed)
+    graph, said = truly_said(drawn)
+    votes, found = group(drawn.points_nm, graph, said, min_points=3)
+    np.testing.assert_array_equal(found == NO_CLUSTER, drawn.truth == NO_CLUSTER)
+    apart = np.unique(np.round(votes[found >= 0], 6), axis=0)
+    gaps = np.linalg.norm(apart[:, None] - apart, axis=2) + 1e9 * np.eye(len(apart))
+    if gaps.min() > said.radius_nm.max():  # else two clusters of the truth may share a center
+        assert cluster_scores(drawn.truth, found).ari == 1.0
+    assert cluster_scores(drawn.truth, found).ari > 0.8
+
+
+def test_smaller_clusters_than_wanted_are_none() -> None:
+    drawn = sample()
+    graph, said = truly_said(drawn)
+    _, all_found = group(drawn.points_nm, graph, said, min_points=1)
+    size = int(np.median(np.bincount(all_found[all_found >= 0])))
+    _, found = group(drawn.points_nm, graph, said, min_points=size)
+    sizes = np.bincount(all_found[all_found >= 0])
+    np.testing.assert_array_equal(found >= 0, (all_found >= 0) & (sizes[all_found] >= size))
+    assert 0 < (found >= 0).sum() < (all_found >= 0).sum()
+
+
+def test_order_and_threads_change_nothing() -> None:
+    drawn = sample(3)
+    order = np.random.default_rng(0).permutation(len(drawn.truth))
+    one, moved = find_clusters(drawn.points_nm), find_clusters(drawn.points_nm[order], threads=3)
+    np.testing.assert_array_equal(one.p_clustered[order], moved.p_clustered)
+    assert cluster_scores(one.cluster_id[order], moved.cluster_id).ari == 1.0
+    first = [np.flatnonzero(moved.cluster_id == c)[0] for c in range(moved.cluster_id.max() + 1)]
+    assert first == sorted(first)
+
+
+def test_plain_clusters_are_found_and_random_fields_are_left_alone() -> None:
+    field = simulate(Scenario(20, 25.0, 50.0, 100.0), np.random.default_rng(1))
+    near = (np.abs(field.points_nm - 20_000) < 2_500).all(axis=1)
+    found = find_clusters(field.points_nm[near])
+    assert cluster_scores(field.truth[near], found.cluster_id).ari > 0.9
+    for n in (30, 400, 3_000):
+        uniform = np.random.default_rng(n).uniform(0, 5_000, (n, 2))
+        assert (find_clusters(uniform).cluster_id >= 0).mean() < 0.1
+
+
+@pytest.mark.parametrize("n", [30, 31, 60, 100, 101, 102])
+def test_small_fields_are_answered(n: int) -> None:
+    points = np.random.default_rng(n).normal(scale=50, size=(n, 2))
+    found = find_clusters(points)
+    assert np.isfinite(found.p_clustered).all()
+    assert len(found.cluster_id) == n
+
+
+@pytest.mark.parametrize(
+    ("points", "uncertainty", "error", "words"),
+    [
+        (np.zeros((29, 2)), None, TooFewLocalizations, "needs 30 localizations; there are 29"),
+        (np.zeros((40, 4)), None, InputError, "of shape"),
+        (np.full((40, 2), np.nan), None, InputError, "finite numbers in nm"),
+        (np.zeros((40, 2)), np.ones(39), InputError, "one positive number"),
+        (np.zeros((40, 2)), np.zeros(40), InputError, "one positive number"),
+    ],
+)
+def test_bad_input_is_refused(
+    points: np.ndarray, uncertainty: np.ndarray | None, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        find_clusters(points, uncertainty)
+
+
+def test_the_weights_are_those_of_the_card() -> None:
+    assert field_card(2)["weights"] == sum(array.size for array in load_field(2).values())
+    with pytest.raises(UsageError, match="no field network for 5 axes"):
+        load_field(5)
