@@ -154,7 +154,7 @@ def run(tasks: Sequence[Task], work: Path, workers: int, what: str) -> dict[str,
 def measured(asked: argparse.Namespace, sizes: Sequence[int], random_sizes: Sequence[int]) -> pd.DataFrame:
     """A row for each method, scenario and size; wave after wave of larger fields."""
     make = partial(Task, repeats=asked.repeats, limit_s=asked.limit_s, memory_gib=asked.memory_gib, smoke=asked.smoke)
-    settings = {m: written(contender_named(m).default) for m in asked.methods}
+    settings = {m: written(candidates(contender_named(m), Spacing(1.0, 1.0), asked.smoke)[0]) for m in asked.methods}
     with_grid = [m for m in asked.methods if len(candidates(contender_named(m), Spacing(1.0, 1.0), asked.smoke)) > 1]
     searches = [make(m, min(sizes), "", SCENARIO.name) for m in with_grid]
     searched = run(searches, asked.work, asked.workers, "searches")
@@ -203,6 +203,7 @@ def main() -> None:
     sizes, random_sizes = ([int(n) for n in some] for some in (asked.sizes, asked.random_sizes))
     if asked.smoke:
         sizes, random_sizes, asked.methods, asked.limit_s = [2_000, 4_000], [2_000], SMOKE_METHODS, 30.0
+        asked.repeats = 1
     table = measured(asked, sizes, random_sizes)
     asked.out.mkdir(parents=True, exist_ok=True)
     table.to_parquet(asked.out / "times.parquet", index=False)

@@ -99,9 +99,12 @@ def wait_for_records(process, out, count):
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("count", [3, 14, 30])
-def test_killed_with_its_workers_and_resumed(table, serial, count, tmp_path):
-    """Law 7 with SIGKILL to the driver and every worker: the same tables, and no finished unit runs twice."""
+@pytest.mark.parametrize(("count", "workers"), [(3, 0), (14, 2), (30, 0)])
+def test_killed_with_its_workers_and_resumed(table, serial, count, workers, tmp_path):
+    """Law 7 with SIGKILL to the driver and every worker: the same tables, and no finished unit runs twice.
+
+    Resumed on workers, and without.
+    """
     out = tmp_path / "out"
     process = start(table, out)
     wait_for_records(process, out, count)
@@ -109,9 +112,8 @@ def test_killed_with_its_workers_and_resumed(table, serial, count, tmp_path):
     process.wait()
     time.sleep(0.2)
     before = done_records(out)
-    resumed = start(table, out, "--resume")
-    output = resumed.communicate(timeout=200)[0].decode()
-    assert resumed.returncode == 0, output
+    settings = Settings(max_localizations=TILE)
+    assert execute([table], out, settings, workers=workers, resume=True).exit_code == 0
     after = done_records(out)
     assert {path: after[path] for path in before} == before
     assert same(result_tables(out), serial)

@@ -91,21 +91,28 @@ def test_a_scheduler_or_all_workers_lost_end_the_run_soon_and_it_can_be_resumed(
 
 
 def test_a_scheduler_that_hangs_ends_the_run_too(outside, table, tmp_path, monkeypatch):
-    monkeypatch.setattr(executor, "_ANSWER_S", 2.0)
+    monkeypatch.setattr(executor, "_ANSWER_S", 6.0)  # longer than a scheduler at work leaves unanswered
     monkeypatch.setattr(executor, "_LOOK_S", 1.0)
     out = tmp_path / "out"
+    ended, stopped = threading.Event(), threading.Event()
 
     def hang():
         while len(done_records(out)) < 6:
-            time.sleep(0.005)
+            if ended.wait(0.005):
+                return
         outside.scheduler.send_signal(signal.SIGSTOP)
+        stopped.set()
 
     hanging = threading.Thread(target=hang)
     hanging.start()
     begun = time.monotonic()
-    with pytest.raises(WorkersError, match="the scheduler is lost"):
-        execute([table], out, Settings(max_localizations=TILE), deployment=load_deployment(outside.deploy))
-    hanging.join()
+    try:
+        with pytest.raises(WorkersError, match="the scheduler is lost"):
+            execute([table], out, Settings(max_localizations=TILE), deployment=load_deployment(outside.deploy))
+    finally:
+        ended.set()
+        hanging.join()
+    assert stopped.is_set(), "the run ended before its scheduler hung"
     assert time.monotonic() - begun < 90
 
 
