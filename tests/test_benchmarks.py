@@ -99,7 +99,7 @@ def test_accuracy_smoke(tmp_path):
     command = [sys.executable, str(BENCHMARKS / "accuracy.py"), "--smoke", *where]
     subprocess.run(command, check=True, capture_output=True)
     chosen = pd.read_parquet(out / "accuracy.parquet")
-    assert chosen["method"].nunique() == 9
+    assert chosen["method"].nunique() == 10
     tuned = chosen[chosen["choice"].isin(["field", "folder"])].pivot_table("ari", ["method", "group"], "choice")
     assert len(tuned) == 5 * 2
     assert (tuned["field"] >= tuned["folder"]).all()

@@ -110,6 +110,7 @@ def test_what_is_not_run_says_why():
         "takes an hour and a half",
         "takes two hours",
         "training takes about an hour",
+        "training takes hours",
     }
 
 

@@ -515,7 +515,7 @@ def test_what_an_interrupted_night_finished_is_kept_when_it_cannot_be_resumed(ma
     simulated_table(tmp_path / "cell_9.csv", side_nm=2500.0, seed=98)
     again = call(tmp_path, "--max-localizations", "200")
     assert again.exit_code == 3 and "10 of 12 images done" in again.stdout
-    assert "it differs in inputs" in again.stderr and "its finished images are kept" in again.stderr
+    assert "It differs in inputs" in again.stderr and "its finished images are kept" in again.stderr
     assert "are missing or altered" not in again.stderr
     first = nights(tmp_path)[0]
     kept = [i for i in summary(tmp_path)["images"] if i["folder"].startswith(f"nights/{first}/")]
