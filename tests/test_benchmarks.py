@@ -108,7 +108,7 @@ def test_accuracy_smoke(tmp_path):
     assert set(left_out["method"]) == {"CAML 87B144"}, "a network of 1,000 neighbors needs larger fields"
     assert {path.name for path in out.glob("*.png")} >= {"field.png", "accuracy_against_time.png", "false_clusters.png"}
     again = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert "27 of 27 parts are there already" in again.stdout
+    assert "30 of 30 parts are there already" in again.stdout
     assert pd.read_parquet(out / "accuracy.parquet").equals(chosen)
 
 
