@@ -119,7 +119,8 @@ def _draw(rng: np.random.Generator, axes: int, blinking: bool, least: int, most:
     order = rng.permutation(len(seen_of.molecule))
     molecule = seen_of.molecule[order]
     truth = _enough(numbers[molecule], molecule)
-    classes = np.where(truth == NO_CLUSTER, NON_CLUSTERED, np.where(np.isin(truth, fibers), FIBER, CLUSTERED))
+    shape = np.where(np.isin(numbers[molecule], fibers), FIBER, CLUSTERED)
+    classes = np.where(truth == NO_CLUSTER, NON_CLUSTERED, shape)
     return Sample(
         seen_of.points_nm[order],
         truth,

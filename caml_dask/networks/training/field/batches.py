@@ -86,8 +86,7 @@ def draw_batch(seed: int, number: int, localizations: int, draw: dict[str, Any])
 
 
 def _in_blocks(sample: Sample) -> Sample:
-    """The same field, localizations near one another side by side, so that messages between them find each other in
-    the CPU's caches: three times as fast."""
+    """The same field, localizations near one another side by side, so that their messages stay in the CPU's caches."""
     order = BlockIndex.build(sample.points_nm).order
     rows = {name: value[order] for name, value in vars(sample).items() if isinstance(value, np.ndarray)}
     return replace(sample, **rows)

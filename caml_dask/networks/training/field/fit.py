@@ -51,7 +51,7 @@ class FieldFit:
     seed: int
     steady: int
     annealed: int
-    localizations: int = 12_288
+    localizations: int = 6_144
     draw: dict[str, Any] = field(default_factory=dict)
 
 
