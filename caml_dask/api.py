@@ -24,7 +24,7 @@ from caml_dask.io.readers.in_memory import Localizations, as_localizations
 from caml_dask.io.run_directory import Image
 from caml_dask.io.store import MemoryStore
 from caml_dask.networks.trained import load
-from caml_dask.pipeline import CARRIED
+from caml_dask.pipeline import carried_by
 from caml_dask.results import ImageResult, Images, RunResult, figures_in_words, open_run, outlines_of, warning_lines
 from caml_dask.schema import NO_CLUSTER
 from caml_dask.settings import ColumnMap, Settings, network_named
@@ -146,7 +146,7 @@ def analyze(
 
 
 def _work(settings: Settings) -> Work:
-    return Work(Image("in_memory"), settings, load(settings.network), MemoryStore(), CARRIED)
+    return Work(Image("in_memory"), settings, load(settings.network), MemoryStore(), carried_by(settings.network))
 
 
 def _in_tiles(settings: Settings, n: int, threads: int) -> Settings:

@@ -31,6 +31,9 @@ NETWORK_ALIASES = {
 They are here so that the help lists them without loading a network.
 """
 
+FIELD_NETWORKS = ("field-2d", "field-3d")
+"""Networks that see whole fields, and need no window."""
+
 
 def network_named(network: str | os.PathLike[str]) -> str:
     """The one spelling of a network: its published code, or the absolute path of a folder or card of one's own.
@@ -57,7 +60,7 @@ def network_named(network: str | os.PathLike[str]) -> str:
             "of a network of your own"
         )
     if isinstance(network, str):
-        for code, alias in NETWORK_ALIASES.items():
+        for code, alias in [*NETWORK_ALIASES.items(), *zip(FIELD_NETWORKS, FIELD_NETWORKS, strict=True)]:
             if network.casefold() in (code.casefold(), alias.casefold()):
                 return code
     path = os.fspath(network)

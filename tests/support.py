@@ -57,6 +57,10 @@ class Threshold:
     trained_on: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     csr_percent: tuple[float, ...] = ()
 
+    @property
+    def least_localizations(self) -> int:
+        return self.n_neighbors + 1
+
     def scores(self, distances: np.ndarray) -> np.ndarray:
         near = distances[:, self.rank - 1] < np.float32(self.below) * distances[:, -1]
         return near[:, None].astype(np.float32)

@@ -21,9 +21,8 @@ from support import (
     oracle_neighbors,
 )
 
-from caml_dask.stages import classify
-from caml_dask.stages.classify import certified_neighbors
-from caml_dask.stages.shared import surroundings
+from caml_dask.stages.classify import Distances
+from caml_dask.stages.shared import certified, surroundings
 from caml_dask.stages.shared.work import coordinates
 
 CLASSIFIERS = st.builds(
@@ -209,10 +208,10 @@ def test_a_stray_localization_does_not_bring_the_image_into_memory(monkeypatch):
     one = analyse_in_memory(xy, Threshold(n_neighbors=6), WHOLE)
     read = []
     real = surroundings.rows_within
-    monkeypatch.setattr(classify, "rows_within", lambda *a: read.append(real(*a)) or read[-1])
+    monkeypatch.setattr(certified, "rows_within", lambda *a: read.append(real(*a)) or read[-1])
     many = analyse_in_memory(xy, Threshold(n_neighbors=6), 100)
     assert many.points.equals(one.points)
-    assert max((len(w.rows) for w in read), default=0) <= classify._MOST_TILES * 100
+    assert max((len(w.rows) for w in read), default=0) <= certified._MOST_TILES * 100
 
 
 @given(tiled(lambda most: st.tuples(layouts(least=15, most=most), st.integers(1, 5))))
@@ -254,7 +253,7 @@ def _assert_exact(result, xy, k):
         assert np.array_equal(labels["nearest_nm"].to_numpy(), expected[ids, 0])
     last = result.work.partition().n_tiles - 1
     ids = result.work.store.get("tile", last)["loc_id"].to_numpy()
-    for part in certified_neighbors(result.work, last):
+    for part in certified.certified(result.work, last, Distances(k)):
         assert np.array_equal(part.distances_nm, expected[ids[part.rows]].astype(np.float32))
 
 

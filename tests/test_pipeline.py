@@ -40,7 +40,7 @@ def test_tiles_on_disk_give_the_result_of_one_tile_in_memory(table, undisturbed,
     outcome = execute([table], tmp_path / "out", Settings(max_localizations=tile), workers=0)
     assert same(result_tables(tmp_path / "out"), undisturbed)
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())["images"][0]
-    assert summary["tiles"] > 1 and set(summary["seconds"]) == {stage.name for stage in pipeline.STAGES}
+    assert summary["tiles"] > 1 and set(summary["seconds"]) == {stage.name for stage in pipeline.WINDOW_STAGES}
     working = outcome.run.root / ".run" / outcome.run.images[0].image_id
     assert [entry.name for entry in working.iterdir()] == ["done"]
 

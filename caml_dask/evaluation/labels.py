@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from caml_dask.errors import CamlError
 from caml_dask.evaluation.protocol import SCENARIO_COLUMNS, Protocol, described, generator, label_field
 from caml_dask.metrics import class_scores, confusion, rates
-from caml_dask.networks import TrainedNetwork, load
+from caml_dask.networks import TrainedNetwork, load_of_windows
 from caml_dask.simulate import AnyScenario, Field
 from caml_dask.spatial.blocks import BlockIndex
 from caml_dask.spatial.neighbors import nearest
@@ -55,14 +55,15 @@ def label_records(
     """
     rng = generator("labels", scenario, replicate, protocol)
     about = described(grid, scenario, replicate)
+    loaded = [load_of_windows(network) for network in networks]
     try:
         field = label_field(scenario, rng, protocol)
     except CamlError as error:
-        return [{"network": tried.name, **about, **_left_out(0, str(error))} for tried in map(load, networks)]
+        return [{"network": tried.name, **about, **_left_out(0, str(error))} for tried in loaded]
     n = len(field.points_nm)
     rows = np.sort(rng.choice(n, min(protocol.samples_taken, n), replace=False))
     index = BlockIndex.build(field.points_nm)
-    return [{"network": tried.name, **about, **_scored(tried, field, index, rows)} for tried in map(load, networks)]
+    return [{"network": tried.name, **about, **_scored(tried, field, index, rows)} for tried in loaded]
 
 
 def _scored(network: TrainedNetwork, field: Field, index: BlockIndex, rows: NDArray[np.int64]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from caml_dask.errors import UsageError
-from caml_dask.networks import NETWORKS, NetworkSpec, load
+from caml_dask.networks import NETWORKS, NetworkSpec, load_of_windows
 from caml_dask.settings import network_named
 from caml_dask.simulate import (
     AnyScenario,
@@ -99,7 +99,7 @@ def trained_networks(names: Sequence[str] = ()) -> list[str]:
     WeightsError : weights that are missing or not the ones their card pins.
     """
     chosen = list(dict.fromkeys(map(network_named, names))) or list(NETWORKS)
-    for name, count in Counter(load(network).name for network in chosen).items():
+    for name, count in Counter(load_of_windows(network).name for network in chosen).items():
         if count > 1:
             raise UsageError(
                 f"{count} of the networks are called {name}: evaluate them one by one, or train one with --name"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from caml_dask.pipeline import FIRST, STAGES
+from caml_dask.pipeline import FIRST, stages_of
 from caml_dask.stages import read
 from caml_dask.stages.shared.work import Work, tile_size
 
@@ -30,11 +30,12 @@ def analyse(
     start = time.perf_counter()
     record = read.ingest(work, tables)
     seconds[FIRST.name] = time.perf_counter() - start
-    names, owned = [stage.name for stage in STAGES], list[int]()
-    stop = len(STAGES) - (not work.store.has_outputs) if until is None else names.index(until) + 1
+    stages, owned = stages_of(work.settings.network), list[int]()
+    names = [stage.name for stage in stages]
+    stop = len(stages) - (not work.store.has_outputs) if until is None else names.index(until) + 1
     with ThreadPoolExecutor(threads) as pool:
         each = map if threads == 1 else pool.map  # one thread is this one
-        for stage in STAGES[1:stop]:
+        for stage in stages[1:stop]:
             start = time.perf_counter()
             records = list(each(partial(stage.do, work), range(stage.units(work))))
             owned = stage.check_rows(work, [record.get("rows", 0) for record in records], owned)

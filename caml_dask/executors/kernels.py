@@ -36,6 +36,8 @@ def compile_kernels(name: str) -> None:
     Numba compiles one kernel at a time in a process: where there are cores, what measures has processes of its own.
     """
     network = load(name)
+    if not isinstance(network, TrainedNetwork):
+        return
     axes = network.dimensions
     missing = [] if is_kept(exposed_arcs) else [_OUTLINES]
     missing += [] if axes == 2 or is_kept(exposed_parts) else [_VOLUMES]

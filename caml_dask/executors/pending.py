@@ -9,7 +9,7 @@ from typing import Any
 from caml_dask.executors.units import Key, work_of
 from caml_dask.io.run_directory import Run
 from caml_dask.io.store import DirectoryStore
-from caml_dask.pipeline import FIRST, LAST, STAGES
+from caml_dask.pipeline import FIRST, LAST, stages_of
 from caml_dask.stages.stage import Stage
 
 _log = logging.getLogger("caml_dask")
@@ -33,7 +33,7 @@ def barriers(run: Run, index: int, resumed: bool = False, alone: bool = True) ->
     if resumed:
         store.sweep()
     owned: list[int] = []
-    for stage in STAGES:
+    for stage in stages_of(run.settings.network):
         if _complete(store, resumed):
             break
         if stage is LAST and alone:
@@ -55,7 +55,7 @@ def units_by_stage(record: dict[str, Any]) -> Iterator[tuple[str, int]]:
         yield LAST.name, 0
         return
     count = {"image": 1, "chunk": record["summary"]["chunks"], "tile": record["summary"]["tiles"]}
-    for stage in STAGES:
+    for stage in stages_of(record["summary"]["network"]):
         for unit in range(count[stage.per]):
             yield stage.name, unit
 
@@ -84,7 +84,7 @@ def withdraw_altered(run: Run) -> None:
         store = run.store(image)
         store.sweep()
         if not _complete(store, check_files=True):
-            for stage in STAGES:
+            for stage in stages_of(run.settings.network):
                 for unit in store.recorded(stage.name):
                     _intact(store, stage.name, unit, check_files=True)
 

@@ -18,7 +18,7 @@ from caml_dask.executors.in_memory import read_or_analyse
 from caml_dask.io.run_directory import Image, Run, content_of, differences
 from caml_dask.io.store import DirectoryStore
 from caml_dask.networks.trained import load
-from caml_dask.pipeline import CARRIED, FIRST, LAST, STAGE_NAMED
+from caml_dask.pipeline import FIRST, LAST, STAGE_NAMED, carried_by
 from caml_dask.stages.shared.work import Work
 from caml_dask.stages.stage import Stage
 
@@ -40,7 +40,7 @@ def work_of(run: Run, image: Image, store: DirectoryStore) -> Work:
             f"{run.settings.network} on {socket.gethostname()} is not the network that the run began with; it differs "
             f"in {'; '.join(found)}: put that one back and continue with --resume, or start over with --overwrite"
         )
-    return Work(image, run.settings, network, store, CARRIED)
+    return Work(image, run.settings, network, store, carried_by(run.settings.network))
 
 
 def run_unit(run: Run, key: Key) -> dict[str, Any]:

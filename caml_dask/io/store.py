@@ -79,8 +79,8 @@ class Store(ABC):
         """Which of the parts a table was put with have rows."""
 
     @abstractmethod
-    def get_rows(self, name: str, key: int, rows: slice, columns: Sequence[str]) -> pa.Table:
-        """Successive rows of some columns of a table that was put as `ranged`."""
+    def get_rows(self, name: str, key: int, rows: slice | np.ndarray, columns: Sequence[str]) -> pa.Table:
+        """Successive rows, or those of the given numbers, of some columns of a table that was put as `ranged`."""
 
     @property
     def has_outputs(self) -> bool:
@@ -126,8 +126,8 @@ class MemoryStore(Store):
         parts = self._tables[name, key][1]
         return [] if parts is None else np.flatnonzero(np.diff(parts)).tolist()
 
-    def get_rows(self, name: str, key: int, rows: slice, columns: Sequence[str]) -> pa.Table:
-        return self.get(name, key, columns)[rows]
+    def get_rows(self, name: str, key: int, rows: slice | np.ndarray, columns: Sequence[str]) -> pa.Table:
+        return _some_rows(self.get(name, key, columns), rows)
 
 
 class DirectoryStore(Store):
@@ -158,7 +158,7 @@ class DirectoryStore(Store):
     def filled(self, name: str, key: int) -> list[int]:
         return _guarded(self._table(name, key), _read_filled)
 
-    def get_rows(self, name: str, key: int, rows: slice, columns: Sequence[str]) -> pa.Table:
+    def get_rows(self, name: str, key: int, rows: slice | np.ndarray, columns: Sequence[str]) -> pa.Table:
         return _guarded(self._table(name, key), lambda path: _read_rows(path, rows, columns))
 
     def _table(self, name: str, key: int) -> Path:
@@ -293,10 +293,14 @@ def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
         return ipc.open_file(opened, options=ipc.IpcReadOptions(included_fields=fields)).read_all().select(columns)
 
 
-def _read_rows(path: Path, rows: slice, columns: Sequence[str]) -> pa.Table:
+def _read_rows(path: Path, rows: slice | np.ndarray, columns: Sequence[str]) -> pa.Table:
     """Rows of a file that is mapped to memory for as long as they live; its other rows are not read."""
     with pa.memory_map(str(path)) as mapped:
-        return ipc.open_file(mapped).read_all()[rows].select(columns)
+        return _some_rows(ipc.open_file(mapped).read_all().select(columns), rows)
+
+
+def _some_rows(table: pa.Table, rows: slice | np.ndarray) -> pa.Table:
+    return table[rows] if isinstance(rows, slice) else table.take(pa.array(rows))
 
 
 def _filled_of(file: ipc.RecordBatchFileReader) -> list[int]:

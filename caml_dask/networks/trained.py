@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from caml_dask.errors import UsageError
 from caml_dask.networks.cards import Card, read_card
+from caml_dask.networks.field.trained import TrainedFieldNetwork, is_field_network, load_field_network
 from caml_dask.networks.registry import NetworkSpec
 from caml_dask.networks.weights import load_weights
 from caml_dask.schema import CLUSTERED, NON_CLUSTERED
+from caml_dask.settings import network_named
 
 THRESHOLD = 0.5
 
@@ -59,6 +61,11 @@ class TrainedNetwork:
     def n_neighbors(self) -> int:
         """Neighbors in its input window, N."""
         return self.spec.n_neighbors
+
+    @property
+    def least_localizations(self) -> int:
+        """Localizations that an image needs: one more than the neighbors in a window."""
+        return self.n_neighbors + 1
 
     @property
     def dimensions(self) -> int:
@@ -140,8 +147,25 @@ def labels_of(scores: NDArray[np.float32]) -> NDArray[np.int8]:
     return scores.argmax(axis=1).astype(np.int8)
 
 
-def load(network: str | os.PathLike[str]) -> TrainedNetwork:
-    """A network with its weights; read once per process, and again when its card has changed.
+def load(network: str | os.PathLike[str]) -> TrainedNetwork | TrainedFieldNetwork:
+    """A network with its weights, of windows or of fields; errors as of :func:`load_of_windows`.
+
+    Parameters
+    ----------
+    network : str or path-like
+        A name, or the folder or card of a network of one's own (:func:`caml_dask.networks.cards.read_card`).
+
+    Returns
+    -------
+    TrainedNetwork or TrainedFieldNetwork
+        The network with its weights.
+    """
+    name = network_named(network)
+    return load_field_network(name) if is_field_network(name) else load_of_windows(name)
+
+
+def load_of_windows(network: str | os.PathLike[str]) -> TrainedNetwork:
+    """A network of windows with its weights; read once per process, and again when its card has changed.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from caml_dask.executors.job_array import JobArrayShare, not_done
 from caml_dask.executors.pending import barriers, withdraw_altered
 from caml_dask.executors.units import in_words
 from caml_dask.io.run_directory import Run, locked
-from caml_dask.pipeline import STAGE_NAMED, STAGES
+from caml_dask.pipeline import STAGE_NAMED, stages_of
 from caml_dask.runs.progress import Lines, observer
 from caml_dask.runs.session import Outcome, begun, write_summary
 from caml_dask.settings import Settings
@@ -34,7 +34,7 @@ def plan(inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, ov
             run.forget_failures()
             withdraw_altered(run)
         _log.info("%d images planned in %s", len(run.images), run.root)
-    return [stage.name for stage in STAGES]
+    return [stage.name for stage in stages_of(settings.network)]
 
 
 def run_share(out: Path, stage: str, index: int, of: int) -> int:

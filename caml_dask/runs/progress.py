@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from caml_dask.io.run_directory import Image, Run
-from caml_dask.pipeline import FIRST, STAGE_NAMED, STAGES
+from caml_dask.pipeline import FIRST, STAGE_NAMED, stages_of
 
 _log = logging.getLogger("caml_dask")
 _BETWEEN_TICKS_S = 1.0
@@ -20,7 +20,6 @@ _BETWEEN_LINES_S = 15.0
 _FEW_IMAGES = 10  # of so many, each stage gets a line
 _LEAST_DONE, _LEAST_S = 0.02, 3.0  # share of the work, and time, before an estimate is worth showing
 _SMOOTH = 0.3  # weight of the newest estimate of the time left
-_EFFORT = sum(stage.effort for stage in STAGES)
 
 
 def observer(run: Run, stream: TextIO = sys.stderr) -> Watch:
@@ -42,6 +41,8 @@ class Watch:
         self.failed: dict[str, BaseException] = {}
         self.ended = 0
         self._share = _shares(run)
+        self._stages = stages_of(run.settings.network)
+        self._effort = sum(stage.effort for stage in self._stages)
         self._done: dict[str, float] = {}  # of each image under way or ended, the share of its own work
         self._units: dict[tuple[str, str], int] = {}
         self._stage = ""
@@ -65,8 +66,9 @@ class Watch:
     def stage_started(self, image: Image, stage: str, total: int, pending: int) -> None:
         """A stage of an image begins; what is done of it already counts as done."""
         self._units[image.image_id, stage] = total
-        before = sum(earlier.effort for earlier in STAGES[: STAGES.index(STAGE_NAMED[stage])])
-        self._done[image.image_id] = (before + STAGE_NAMED[stage].effort * (total - pending) / max(1, total)) / _EFFORT
+        before = sum(earlier.effort for earlier in self._stages[: self._stages.index(STAGE_NAMED[stage])])
+        done = STAGE_NAMED[stage].effort * (total - pending) / max(1, total)
+        self._done[image.image_id] = (before + done) / self._effort
         self._stage = STAGE_NAMED[stage].title
         if pending and self._before is None:
             self._before, self._began = self.done, time.monotonic()
@@ -77,7 +79,7 @@ class Watch:
             self._done[image.image_id] = 1.0
             return
         units = self._units.get((image.image_id, record["stage"]), 1)
-        self._done[image.image_id] += STAGE_NAMED[record["stage"]].effort / _EFFORT / units
+        self._done[image.image_id] += STAGE_NAMED[record["stage"]].effort / self._effort / units
 
     def image_done(self, image: Image) -> None:
         """All stages of an image are done."""

@@ -22,7 +22,7 @@ from caml_dask.executors.serial import SerialExecutor
 from caml_dask.io.csv_text import csv_text
 from caml_dask.io.run_directory import HIDDEN, Image, Run, describe, image_ids, locked, prepare, refuse_standing
 from caml_dask.networks.trained import load
-from caml_dask.pipeline import LAST, STAGES
+from caml_dask.pipeline import LAST, stages_of
 from caml_dask.runs.inputs import images_in, in_order, refuse_unfit
 from caml_dask.runs.key_figures import key_figures
 from caml_dask.runs.progress import observer
@@ -161,7 +161,7 @@ def summary_of(run: Run, image: Image) -> dict[str, Any]:
     summary: dict[str, Any] = record["summary"]
     if record.get("fused"):
         return {**summary, "seconds": record["seconds_by_stage"]}
-    seconds = dict.fromkeys((stage.name for stage in STAGES), 0.0)
+    seconds = dict.fromkeys((stage.name for stage in stages_of(run.settings.network)), 0.0)
     for stage, unit in units_by_stage(record):
         seconds[stage] += (store.done(stage, unit) or {}).get("seconds", 0.0)
     return {**summary, "seconds": seconds}

@@ -9,8 +9,9 @@ from caml_dask import locks
 from caml_dask.errors import OutputError
 from caml_dask.io.run_directory import HIDDEN, Image, Run, read_manifest
 from caml_dask.io.store import DirectoryStore
-from caml_dask.pipeline import FIRST, LAST, STAGES
+from caml_dask.pipeline import FIRST, LAST, stages_of
 from caml_dask.stages import plan
+from caml_dask.stages.stage import Stage
 
 
 def status_of_run(root: Path) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def progress_of_run(root: Path) -> dict[str, Any]:
             ends += ended
         elif (reason := _failure(run, image)) is not None:
             failures[image.image_id] = reason
-        elif (progress := _progress(store)) is not None:
+        elif (progress := _progress(store, stages_of(run.settings.network))) is not None:
             latest.append(progress.pop("last_s"))
             under_way.append({"image_id": image.image_id, **progress})
     left = len(run.images) - len(ends) - len(failures)
@@ -63,18 +64,18 @@ def _failure(run: Run, image: Image) -> str | None:
         return None
 
 
-def _progress(store: DirectoryStore) -> dict[str, Any] | None:
+def _progress(store: DirectoryStore, stages: tuple[Stage, ...]) -> dict[str, Any] | None:
     """Stage of an image under way, units done of it and in all, and when the last one was; None before the first."""
-    ends = {stage.name: store.finished(stage.name) for stage in STAGES}
-    begun = [stage for stage in STAGES if ends[stage.name]]
+    ends = {stage.name: store.finished(stage.name) for stage in stages}
+    begun = [stage for stage in stages if ends[stage.name]]
     if not begun:
         return None
     chunks, tiles = _recorded(store, FIRST.name, "chunks"), _recorded(store, plan.STAGE.name, "tiles")
     totals = {"image": 1, "chunk": chunks, "tile": tiles}
-    at = STAGES.index(begun[-1])
-    if len(ends[STAGES[at].name]) == totals[STAGES[at].per] and at + 1 < len(STAGES):
+    at = stages.index(begun[-1])
+    if len(ends[stages[at].name]) == totals[stages[at].per] and at + 1 < len(stages):
         at += 1
-    stage = STAGES[at]
+    stage = stages[at]
     last = max(time_s for times in ends.values() for time_s in times)
     return {"stage": stage.name, "done": len(ends[stage.name]), "total": totals[stage.per], "last_s": last}
 

@@ -14,6 +14,8 @@ from caml_dask.compiled import njit
 LEAST_NEIGHBORS = 3
 CUT_FACTOR = 2.0 * np.sqrt(3.0)
 OUTLINE_FACTOR = 1.2
+UNLINKED = -1.0
+"""Radius of a localization that links to none."""
 
 
 def reach_nm(other_nm: np.ndarray, window_nm: np.ndarray) -> np.ndarray:

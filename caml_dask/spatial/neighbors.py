@@ -45,6 +45,23 @@ class Neighbors:
     window_nm: np.ndarray
     nearest_nm: np.ndarray
 
+    def some(self, which: np.ndarray, rows: np.ndarray) -> Neighbors:
+        """Those of some localizations, under other row numbers.
+
+        Parameters
+        ----------
+        which : (m,) bool
+            Whose neighbors are wanted.
+        rows : (w,) int64
+            The row that stands for each of these.
+
+        Returns
+        -------
+        Neighbors
+            Neighbors of `rows`.
+        """
+        return Neighbors(rows, self.distances_nm[which], self.window_nm[which], self.nearest_nm[which])
+
 
 def nearest(index: BlockIndex, k: int, rows: np.ndarray | None = None) -> Neighbors:
     """Distances of localizations to their k nearest neighbors in the index.

@@ -1,4 +1,4 @@
-"""The k nearest neighbors themselves, in an order that no tiling changes: by distance, then by row.
+"""The k nearest neighbors themselves, in an order that no tiling and no order of rows changes.
 
 As :mod:`caml_dask.spatial.neighbors`, whose distances these are to the bit; there the neighbors' rows are not needed.
 """
@@ -13,10 +13,13 @@ from caml_dask.spatial.blocks import BlockIndex
 from caml_dask.spatial.candidates import gather, guess_radius
 
 _NOTHING = np.uint64(0xFFFFFFFFFFFFFFFF)
+_SHORTER = 1 - 1e-6  # than a radius by more than float32 rounds: what ties with a distance below this lies within it
 
 
-def ranked_neighbors(points_nm: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the k nearest neighbors of every localization, and their distances.
+def ranked_neighbors(
+    points_nm: np.ndarray, k: int, rows: np.ndarray | None = None, also: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest neighbors of localizations, and their distances.
 
     Parameters
     ----------
@@ -24,12 +27,17 @@ def ranked_neighbors(points_nm: np.ndarray, k: int) -> tuple[np.ndarray, np.ndar
         Finite coordinates in nm, d of 2 or 3, n > k.
     k : int
         Neighbors a localization.
+    rows : (m,) int64 or None
+        Whose neighbors are wanted; None for all.
+    also : (n,) float64 or None
+        What tells localizations at one and the same place apart, such as their precision.
 
     Returns
     -------
-    rows : (n, k) int32
-        Rows of the neighbors, self excluded: nearest first, of equal float32 distances the lower row first.
-    distances_nm : (n, k) float32
+    neighbors : (m, k) int32
+        Rows of the neighbors, self excluded: nearest first; of equal float32 distances that with the lower coordinates,
+        x before y before z, then the lower `also`.
+    distances_nm : (m, k) float32
         Their distances in nm.
 
     Raises
@@ -40,30 +48,38 @@ def ranked_neighbors(points_nm: np.ndarray, k: int) -> tuple[np.ndarray, np.ndar
     index = BlockIndex.build(points_nm)
     if index.n <= k:
         raise TooFewLocalizations(f"{k} neighbors need {k + 1} localizations; there are {index.n}")
+    by_standing = np.lexsort(([] if also is None else [also]) + list(points_nm.T[::-1]))
+    standing = np.empty(index.n, np.int32)
+    standing[by_standing] = np.arange(index.n, dtype=np.int32)
+    wanted = np.arange(index.n) if rows is None else np.asarray(rows, dtype=np.int64)
+    place = np.full(index.n, -1)
+    place[wanted] = np.arange(len(wanted))
+    place = place[index.order]  # where the answer on a position of the tree goes
     leaves = 1 << index.depth
     radius = np.empty(leaves)
     guess_radius(index.points_nm, index.lower_nm, index.upper_nm, index.depth, k, radius)
-    rows, distances = np.empty((index.n, k), np.int32), np.empty((index.n, k), np.float32)
+    neighbors, distances = np.empty((len(wanted), k), np.int32), np.empty((len(wanted), k), np.float32)
     found = np.empty(index.n, np.int64)
-    tree = tuple(index.points_nm), index.order, index.lower_nm, index.upper_nm, index.depth
+    tree = tuple(index.points_nm), standing[index.order], index.lower_nm, index.upper_nm, index.depth
     for leaf in range(leaves):
-        queries = np.arange(index.n * leaf >> index.depth, index.n * (leaf + 1) >> index.depth)
+        first, last = index.n * leaf >> index.depth, index.n * (leaf + 1) >> index.depth
+        queries = first + np.flatnonzero(place[first:last] >= 0)
         reach = radius[leaf]
         while len(queries):
             keys, counts = _keys(*tree, queries, reach, found)
             keys.sort(axis=1)
             settled = counts >= k
-            _unpack(keys[settled, :k], index.order[queries[settled]], rows, distances)
+            _unpack(keys[settled, :k], place[queries[settled]], by_standing, neighbors, distances)
             queries = queries[~settled]
             reach = 2 * reach + np.finfo(float).tiny
-    return rows, distances
+    return neighbors, distances
 
 
 @njit()
-def _keys(points, order, lower, upper, depth, queries, radius, found):  # type: ignore[no-untyped-def]
-    """For each query a row of keys of what lies within the radius, (q, w) uint64, and how many: (q,) int64.
+def _keys(points, standing, lower, upper, depth, queries, radius, found):  # type: ignore[no-untyped-def]
+    """For each query a row of keys of what lies well within the radius, (q, w) uint64, and how many: (q,) int64.
 
-    A key's high half are the bits of the float32 distance, which ascend with it; the low half is the neighbor's row.
+    A key's high half are the bits of the float32 distance, which ascend with it; the low half is the standing.
     """
     axes = len(points)
     low, high = np.full(axes, np.inf), np.full(axes, -np.inf)
@@ -72,7 +88,7 @@ def _keys(points, order, lower, upper, depth, queries, radius, found):  # type: 
             low[a] = min(low[a], points[a][q] - radius)
             high[a] = max(high[a], points[a][q] + radius)
     m = gather(points, lower, upper, depth, low, high, found)
-    within = (radius * (1 - 1e-12)) ** 2 if m < len(points[0]) else np.inf
+    within = np.float32(radius * _SHORTER) if m < len(points[0]) else np.float32(np.inf)
     keys = np.full((len(queries), m), _NOTHING)
     counts = np.zeros(len(queries), np.int64)
     single = np.empty(1, np.float32)
@@ -84,20 +100,20 @@ def _keys(points, order, lower, upper, depth, queries, radius, found):  # type: 
             d2 = (points[0][other] - points[0][q]) ** 2 + (points[1][other] - points[1][q]) ** 2
             if axes == 3:
                 d2 = d2 + (points[2][other] - points[2][q]) ** 2
-            if other != q and d2 <= within:
-                single[0] = np.float32(np.sqrt(d2))
-                keys[i, counts[i]] = (np.uint64(bits[0]) << np.uint64(32)) | np.uint64(order[other])
+            single[0] = np.float32(np.sqrt(d2))
+            if other != q and single[0] <= within:
+                keys[i, counts[i]] = (np.uint64(bits[0]) << np.uint64(32)) | np.uint64(standing[other])
                 counts[i] += 1
     return keys, counts
 
 
 @njit()
-def _unpack(keys, into, rows, distances):  # type: ignore[no-untyped-def]
-    """Split sorted keys, (q, k), into rows and distances, at the rows `into`, (q,)."""
+def _unpack(keys, into, by_standing, neighbors, distances):  # type: ignore[no-untyped-def]
+    """Split sorted keys, (q, k), into neighbors and distances, at the rows `into`, (q,)."""
     bits = np.empty(1, np.uint32)
     single = bits.view(np.float32)
     for i in range(keys.shape[0]):
         for j in range(keys.shape[1]):
             bits[0] = np.uint32(keys[i, j] >> np.uint64(32))
             distances[into[i], j] = single[0]
-            rows[into[i], j] = np.int32(keys[i, j] & np.uint64(0xFFFFFFFF))
+            neighbors[into[i], j] = by_standing[keys[i, j] & np.uint64(0xFFFFFFFF)]

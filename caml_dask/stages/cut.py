@@ -26,7 +26,17 @@ def cut(work: Work, unit: int) -> dict[str, Any]:
     everything = LabelledIndex.of_sorted(coordinates(tile), labels["label"].to_numpy())
     beyond = list(reached_tiles(work, tiles, unit, own, radius))
     roots = join(work, unit, PIECE_LINKS, own, radius, everything, beyond)
-    work.put(PIECES, unit, pa.table({"loc_id": tile["loc_id"], "root": spread(tile, own, roots)}))
+    work.put(
+        PIECES,
+        unit,
+        pa.table(
+            {
+                "loc_id": tile["loc_id"],
+                "root": spread(tile, own, roots),
+                "window_saturated": reach["window_saturated"],
+            }
+        ),
+    )
     ids, first, count = np.unique(roots, return_index=True, return_counts=True)
     work.put(PIECE_ROOTS, unit, pa.table({"root": ids, "count": count, "b_nm": b_nm[first]}))
     return {"rows": len(tile)}

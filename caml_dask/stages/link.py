@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from caml_dask.spatial.labelled import LabelledIndex
-from caml_dask.spatial.links import LEAST_NEIGHBORS, exact_sums, reach_nm
-from caml_dask.stages.shared.links import UNLINKED, clustered_rows, join, reached_tiles, spread
+from caml_dask.spatial.links import LEAST_NEIGHBORS, UNLINKED, reach_nm
+from caml_dask.stages.shared.links import clustered_rows, join, put_sums, reached_tiles, spread
 from caml_dask.stages.shared.work import Work, coordinates
 from caml_dask.stages.stage import OWNED_ROWS, Stage
 from caml_dask.stages.tables import BOXES, CUTS, LABELS, LINKS, REACH, ROOTS, TILE
@@ -42,18 +42,8 @@ def link(work: Work, unit: int) -> dict[str, Any]:
     reach[own.rows] = radius
     columns = {"loc_id": tile["loc_id"], "reach_nm": reach, "window_saturated": saturated}
     work.put(REACH, unit, pa.table({**columns, "root": spread(tile, own, roots)}))
-    _put_sums(work, unit, labels["nearest_nm"].to_numpy()[own.rows], roots)
+    put_sums(work, unit, labels["nearest_nm"].to_numpy()[own.rows], roots)
     return {"rows": len(tile)}
-
-
-def _put_sums(work: Work, unit: int, nearest_nm: np.ndarray, roots: np.ndarray) -> None:
-    """Count and exact sum of nearest-neighbor distances a local root."""
-    order = np.argsort(roots, kind="stable")
-    ids, first = np.unique(roots[order], return_index=True)
-    starts = np.append(first, len(roots))
-    values, offsets = exact_sums(nearest_nm[order], starts)
-    sums = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values))
-    work.put(ROOTS, unit, pa.table({"root": ids, "count": np.diff(starts), "sum_nearest_nm": sums}))
 
 
 STAGE = Stage(

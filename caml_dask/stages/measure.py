@@ -25,7 +25,6 @@ from caml_dask.stages.tables import (
     OUTLINES,
     PIECES,
     PIXELS,
-    REACH,
     TALLY,
     TILE,
     VISITORS,
@@ -96,7 +95,7 @@ def _members(
 def _put_parts_of_summary(work: Work, unit: int, cluster: np.ndarray) -> None:
     """What the last stage, which is one unit, need not look at the tile's localizations for."""
     points_nm = xy(work.get(TILE, unit))
-    put_tally(work, unit, cluster, work.get(REACH, unit)["window_saturated"].to_numpy(zero_copy_only=False))
+    put_tally(work, unit, cluster, work.get(PIECES, unit)["window_saturated"].to_numpy(zero_copy_only=False))
     put_hull(work, unit, points_nm)
     if work.store.has_outputs:
         put_pixels(work, unit, points_nm, work.get(LABELS, unit)["label"].to_numpy(), cluster)
@@ -106,7 +105,7 @@ def _put_membership(work: Work, unit: int, cluster: np.ndarray) -> None:
     labels = work.get(LABELS, unit)
     table = labels.select(["loc_id", *work.network.score_columns, "label"])
     table = table.append_column("cluster_id", pa.array(cluster))
-    table = table.append_column("window_saturated", work.get(REACH, unit)["window_saturated"])
+    table = table.append_column("window_saturated", work.get(PIECES, unit)["window_saturated"])
     ids = labels["loc_id"].to_numpy()
     order = np.argsort(ids)
     # in parts by chunk of the input, each of which brings its own together
@@ -121,6 +120,6 @@ STAGE = Stage(
     run=measure,
     effort=37,
     conserves=OWNED_ROWS,
-    reads=(FACTS, CHUNKS, TILE, LABELS, REACH, PIECES, NUMBERS, VISITORS),
+    reads=(FACTS, CHUNKS, TILE, LABELS, PIECES, NUMBERS, VISITORS),
     writes=(MEMBERSHIP, MEASURED, OUTLINES, TALLY, HULL, PIXELS),
 )

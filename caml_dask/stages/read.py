@@ -133,7 +133,7 @@ def check_fits(work: Work, n: int, dimensions: int) -> None:
     TooFewLocalizations : fewer finite localizations than its window needs.
     InputError : 3D localizations for a 2D network, or the reverse.
     """
-    name, window = work.network.name, work.network.n_neighbors
+    name, least = work.network.name, work.network.least_localizations
     fitting = [x for x in NETWORKS.values() if x.dimensions == dimensions]
     if dimensions != work.network.dimensions:
         ways = [f"use --network {' or '.join(x.name for x in fitting)}"] if fitting else []
@@ -144,11 +144,11 @@ def check_fits(work: Work, n: int, dimensions: int) -> None:
             + ", or ".join(ways),
             work.image.path,
         )
-    if n <= window:
+    if n < least:
         smaller = [x for x in fitting if x.n_neighbors < n]
         best = max(smaller, key=lambda x: x.n_neighbors, default=None)
         hint = f"use {best.name} ({best.n_neighbors + 1})" if best else "no network takes so small a field"
-        raise TooFewLocalizations(f"{name} needs {window + 1} localizations; there are {n}: {hint}", work.image.path)
+        raise TooFewLocalizations(f"{name} needs {least} localizations; there are {n}: {hint}", work.image.path)
 
 
 STAGE = Stage(

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from caml_dask.errors import StoreError
+from caml_dask.networks.field.graph import ROUNDS
 from caml_dask.schema import CLUSTERS, CLUSTERS_3D, POINTS, Column
 
 ID, INT, FLOAT, INTS = pa.uint64(), pa.int64(), pa.float64(), pa.list_(pa.int64())
+SINGLES, PLACES = pa.list_(pa.float32()), pa.list_(pa.int32())
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,12 @@ ROOTS = Table(
 )
 COMPONENTS = Table("components", "tile", "The b of the component that each root belongs to.", (_ROOT, _B))
 PIECE_LINKS = Table("piece_links", "tile", "As links, after the cut.", _LINKS)
-PIECES = Table("pieces", "tile", "Component of each localization after the cut.", (*_ID, _ROOT))
+PIECES = Table(
+    "pieces",
+    "tile",
+    "Component of each localization after the cut, in the order of the tile.",
+    (*_ID, _ROOT, *_of_points(["window_saturated"])),
+)
 PIECE_ROOTS = Table("piece_roots", "tile", "As roots, after the cut.", (_ROOT, Column("count", INT, "members"), _B))
 NUMBERS = Table(
     "numbers",
@@ -238,4 +245,104 @@ RESULT = Table(
     "The points users get, where there is no directory to write them to.",
     POINTS,
     others="the file's own columns",
+)
+
+# Of the field network alone.
+
+REGION_BOXES = Table("region_boxes", "image", "The box of each region.", BOXES.columns)
+REGION_CUTS = Table("region_cuts", "image", "The tree of cuts that made the regions, see Partition.", CUTS.columns)
+NEIGHBORHOODS = Table(
+    "neighborhoods",
+    "tile",
+    "The neighbors of each localization, in the order of the tile; those of other tiles are counted on by the halo.",
+    (
+        *_ID,
+        Column("distances_nm", SINGLES, "distances at USED_RANKS"),
+        Column("neighbors", PLACES, "rows of the neighbors at EDGE_RANKS"),
+        Column("directions", SINGLES, "unit vectors to them"),
+        Column("window_nm", FLOAT, "distance to the farthest of them"),
+    ),
+)
+HALO = Table(
+    "halo",
+    "tile",
+    "Localizations of other tiles that are neighbors of some in this one.",
+    (Column("tile", INT, "the other tile"), Column("row", INT, "row in it")),
+)
+SCALES = Table(
+    "scales",
+    "tile",
+    "What is usual around each localization, in the order of the tile.",
+    (Column("scale_nm", pa.float32(), "distance to the 8th neighbor"),),
+    ranged=True,
+)
+_REGION = Column("region", INT, "region that localizations of the tile lie in")
+SURVEY = Table(
+    "survey",
+    "tile",
+    "What a tile adds to the histograms of regions.",
+    (
+        _REGION,
+        Column("series", INT, "which of the histograms"),
+        Column("bin", INT, "bin of it"),
+        Column("count", INT, "localizations"),
+    ),
+)
+EDGES = Table(
+    "edges", "tile", "Inputs of the edges to neighbors.", (Column("inputs", SINGLES, "as of a Graph, edge after edge"),)
+)
+
+
+def _round(
+    name: str, meaning: str, rounds: int, columns: tuple[Column, ...], ranged: bool = False
+) -> tuple[Table, ...]:
+    """A table for each round of messages."""
+    numbered = [(f"{name}_{r}", f"{meaning}, round {r}.") for r in range(rounds)]
+    return tuple(Table(title, "tile", said, columns, ranged=ranged) for title, said in numbered)
+
+
+CONTEXTS = _round(
+    "context",
+    "Context of the regions that localizations of a tile lie in",
+    ROUNDS,
+    (
+        _REGION,
+        Column("n", INT, "localizations of the region"),
+        Column("unit_nm", FLOAT, "its unit of length"),
+        Column("context", SINGLES, "what is known of it"),
+    ),
+)
+STATES = _round(
+    "state",
+    "What stands for each localization before it, in the order of the tile",
+    ROUNDS + 1,
+    (Column("h", SINGLES, "numbers"), Column("vectors", SINGLES, "vectors")),
+    ranged=True,
+)
+SHARES = _round(
+    "shares",
+    "What localizations of a tile told their regions after it",
+    ROUNDS,
+    (_REGION, Column("steps", INTS, "sums of whole steps")),
+)
+VOTES = Table(
+    "votes",
+    "tile",
+    "Where each localization places the center of its cluster, in the order of the tile.",
+    (
+        *_ID,
+        *_COORDINATES,
+        Column("reach_nm", FLOAT, "how far the vote links to others; -1 of a localization in no cluster"),
+    ),
+)
+BALLOT = Table(
+    "ballot",
+    "tile",
+    "Where the votes of localizations in clusters lie; empty where there are none.",
+    (
+        Column("x0_nm", FLOAT, "lowest x"),
+        Column("y0_nm", FLOAT, "lowest y"),
+        Column("x1_nm", FLOAT, "highest x"),
+        Column("y1_nm", FLOAT, "highest y"),
+    ),
 )

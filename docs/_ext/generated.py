@@ -21,8 +21,9 @@ from caml_dask.cli import main
 from caml_dask.cli.options import EXIT_CODES
 from caml_dask.networks.cards import card
 from caml_dask.networks.registry import NETWORKS
-from caml_dask.pipeline import STAGES
+from caml_dask.pipeline import FIELD_STAGES, STAGE_NAMED, WINDOW_STAGES
 from caml_dask.settings import ColumnMap, Settings
+from caml_dask.stages.stage import Stage
 
 _FIXED = "\N{NO-BREAK SPACE}"
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
@@ -46,7 +47,8 @@ def write_pages(folder: Path) -> None:
         "clusters": columns(schema.CLUSTERS),
         "clusters_3d": columns(schema.CLUSTERS_3D),
         "carried": columns(schema.CARRIED),
-        "stages": stages(),
+        "stages": stages(WINDOW_STAGES),
+        "field_stages": stages(FIELD_STAGES),
         "tables": working_tables(),
         "networks": networks(),
         "speed": speed(),
@@ -106,8 +108,8 @@ def commands() -> str:
     return "\n".join(parts)
 
 
-def stages() -> str:
-    """The stages of an analysis as the pipeline declares them."""
+def stages(of: Iterable[Stage]) -> str:
+    """Stages of an analysis as the pipeline declares them."""
     rows = (
         (
             f"`{s.name}`",
@@ -117,7 +119,7 @@ def stages() -> str:
             ", ".join(f"`{t.name}`" for t in s.writes),
             s.conserves.meaning,
         )
-        for s in STAGES
+        for s in of
     )
     return table(("stage", "in words", "a unit is a", "reads", "writes", "law of its rows"), rows)
 
@@ -125,8 +127,8 @@ def stages() -> str:
 def working_tables() -> str:
     """The tables that stages exchange."""
     parts = []
-    for stage in STAGES:
-        for one in stage.writes:
+    for one in dict.fromkeys(one for stage in STAGE_NAMED.values() for one in stage.writes):
+        if one.columns:
             rows = [(f"`{c.name}`", c.type, c.meaning + (" (optional)" if c.optional else "")) for c in one.columns]
             rows += [("...", "", one.others)] if one.others else []
             parts += [f"### `{one.name}`", "", f"{one.meaning} One for each {one.per}.", ""]

@@ -8,9 +8,9 @@ from distributed import KilledWorker
 
 from caml_dask.errors import CamlError
 from caml_dask.executors import dask as executor
-from caml_dask.pipeline import STAGES
+from caml_dask.pipeline import WINDOW_STAGES
 
-LINK = next(stage for stage in STAGES if stage.name == "link")
+LINK = next(stage for stage in WINDOW_STAGES if stage.name == "link")
 POISON, BAD, SLOW = (0, "link", 0), (1, "link", 0), (1, "link", 1)
 
 

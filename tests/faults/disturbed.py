@@ -52,6 +52,11 @@ class Threshold:
         """What the manifest says of it."""
         return {"name": self.name, "weights_sha256": "none"}
 
+    @property
+    def least_localizations(self) -> int:
+        """One more than its window."""
+        return self.n_neighbors + 1
+
     def scores(self, distances: np.ndarray) -> np.ndarray:
         """(n, 20) float32 ascending distances to (n, 1) float32, 0 or 1."""
         return (distances[:, 2] < np.float32(0.5) * distances[:, -1])[:, None].astype(np.float32)

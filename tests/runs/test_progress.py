@@ -18,7 +18,7 @@ import pytest
 from support import simulated_table
 
 from caml_dask.io.run_directory import Image
-from caml_dask.pipeline import STAGES
+from caml_dask.pipeline import WINDOW_STAGES
 from caml_dask.runs import progress
 from caml_dask.runs.session import begun
 from caml_dask.settings import Settings
@@ -110,7 +110,7 @@ def test_work_counts_by_the_size_of_files_and_the_effort_of_stages(watch):
     assert set(watch._share) == {small.image_id, large.image_id}
     assert 3 < watch._share[large.image_id] / watch._share[small.image_id] < 5
     effort = 0
-    for stage in STAGES:
+    for stage in WINDOW_STAGES:
         watch.stage_started(large, stage.name, 2, 2)
         assert watch.done == pytest.approx(watch._share[large.image_id] * effort / 100, abs=0.02)
         for _ in range(2):

@@ -13,10 +13,12 @@ from caml_dask.errors import ConservationError, StoreError
 from caml_dask.io.readers.in_memory import as_localizations
 from caml_dask.io.run_directory import Image
 from caml_dask.io.store import MemoryStore
-from caml_dask.pipeline import FIRST, STAGES
+from caml_dask.networks import load
+from caml_dask.pipeline import FIELD_STAGES, FIRST, STAGE_NAMED, WINDOW_STAGES
 from caml_dask.schema import NON_CLUSTERED
 from caml_dask.settings import ColumnMap, Settings
 from caml_dask.stages import gather, read
+from caml_dask.stages.field import regions
 from caml_dask.stages.shared.work import Work
 from caml_dask.stages.stage import OWNED_ROWS, UNCOMPARED, Stage
 from caml_dask.stages.tables import BOXES, CUTS, FACTS, INPUT, LABELS, PIXELS, RESULT, TILE, Table
@@ -45,6 +47,10 @@ class Recording(MemoryStore):
         self.read.add(name)
         return super().filled(name, key)
 
+    def get_rows(self, name, key, rows, columns):
+        self.read.add(name)
+        return super().get_rows(name, key, rows, columns)
+
 
 def drawn(n=900):
     """Clusters of twenty on a loose field, (n, 2) nm."""
@@ -62,14 +68,21 @@ def work_on(store, network=None, carried=(), tile=150):
     return Work(Image("drawn"), Settings(max_localizations=tile), network or Threshold(), store, carried)
 
 
+ROUTES = pytest.mark.parametrize(
+    ("stages", "network"), [(WINDOW_STAGES, TwoThresholds(below=0.8)), (FIELD_STAGES, load("field-2d"))]
+)
+
+
+@ROUTES
 @pytest.mark.parametrize("outputs", [False, True])
-def test_a_stage_touches_just_what_it_declares(tmp_path, outputs):
+def test_a_stage_touches_just_what_it_declares(tmp_path, monkeypatch, outputs, stages, network):
+    monkeypatch.setattr(regions, "REGION_LOCALIZATIONS", 200)
     store = Recording(tmp_path if outputs else None)
-    work = work_on(store, TwoThresholds(below=0.8), tile=60)
+    work = work_on(store, network, tile=60)
     first = {"read": work.store.read, "wrote": work.store.wrote}
     read.ingest(replace(work, reads=FIRST.reads, writes=FIRST.writes), [as_localizations(drawn(), ColumnMap())])
     assert first == {"read": names(FIRST.reads), "wrote": names(FIRST.writes)}
-    for stage in STAGES[1:] if outputs else STAGES[1:-1]:
+    for stage in stages[1:] if outputs else stages[1:-1]:
         count = stage.units(work)
         store.read, store.wrote = set(), set()
         for unit in range(count):
@@ -80,16 +93,17 @@ def test_a_stage_touches_just_what_it_declares(tmp_path, outputs):
         assert not outputs or store.read == names(stage.reads), stage.name  # some serve output files alone
 
 
-def test_every_table_is_written_by_one_stage_before_others_read_it():
+@ROUTES
+def test_every_table_is_written_by_one_stage_before_others_read_it(stages, network):
     written: list[Table] = []
-    for stage in STAGES:
+    for stage in stages:
         assert set(stage.reads) <= set(written), stage.name
         written += stage.writes
     assert len(written) == len(set(written)) == len(names(written))
 
 
 def test_every_table_and_column_says_what_it_is():
-    for table in {table for stage in STAGES for table in stage.writes}:
+    for table in {table for stage in STAGE_NAMED.values() for table in stage.writes}:
         assert table.meaning.endswith(".") and table.per in ("image", "chunk", "tile")
         assert all(column.meaning for column in table.columns)
 
@@ -161,7 +175,7 @@ def test_columns_that_a_stage_carries_flow_through_any_tiling(tile):
     table = as_localizations(pa.table({"x [nm]": xy[:, 0], "y [nm]": xy[:, 1], **own}), ColumnMap())
     work = work_on(MemoryStore(), carried=NEEDS, tile=tile)
     read.ingest(work, [table.slice(0, 500), table.slice(500)])
-    for stage in [*STAGES[1:5], LATE_STAGE, *STAGES[5:-1]]:
+    for stage in [*WINDOW_STAGES[1:5], LATE_STAGE, *WINDOW_STAGES[5:-1]]:
         records = [stage.do(work, unit) for unit in range(stage.units(work))]
         stage.check_rows(work, [record.get("rows", 0) for record in records], [r.get("rows", 0) for r in records])
     found = pa.concat_tables([work.get(LATE, t) for t in range(work.partition().n_tiles)]).sort_by("loc_id")
@@ -180,7 +194,7 @@ def test_nothing_is_carried_unless_a_stage_asks():
     frame = np.arange(len(HAND_DRAWN))
     table = pa.table({"x_nm": 100 * HAND_DRAWN[:, 0], "y_nm": 100 * HAND_DRAWN[:, 1], "frame": frame})
     read.ingest(work, [as_localizations(table, ColumnMap())])
-    for stage in STAGES[1:4]:
+    for stage in WINDOW_STAGES[1:4]:
         for unit in range(stage.units(work)):
             stage.do(work, unit)
     assert work.get(TILE, 0).column_names == ["loc_id", "x_nm", "y_nm"]

@@ -1,8 +1,7 @@
 """Clusters from what the field network says: localizations vote for centers, and votes that agree are one cluster.
 
-A vote is the localization's place plus its offset. Votes are first averaged with those of the neighbors that are
-probably in the same cluster, then linked where they lie nearer to each other than a share of the radius that both ends
-expect of their cluster. Neither depends on an order: averages run over a localization's own edges, links are mutual.
+A vote is the localization's place plus its offset. Votes are linked where one lies within a share of the radius that
+the other expects of its cluster. Links are mutual, so that clusters depend on no order.
 """
 
 from __future__ import annotations
@@ -12,25 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from caml_dask.errors import InputError, TooFewLocalizations
-from caml_dask.networks.field.graph import Graph, build_graph
-from caml_dask.networks.field.network import Said, say
-from caml_dask.networks.field.trained import load_field
+from caml_dask.networks.field.graph import build_graph
+from caml_dask.networks.field.network import say
+from caml_dask.networks.field.trained import CALLED, LEAST_LOCALIZATIONS, LINKED, load_field
 from caml_dask.schema import NO_CLUSTER
 from caml_dask.spatial.blocks import BlockIndex
-
-LEAST_LOCALIZATIONS = 30
-"""Of a field: the least on which the network was trained."""
-CALLED = 0.5
-"""Probability from which a localization counts as clustered."""
-AVERAGES = 2
-"""Times that votes are averaged with those of neighbors."""
-LINKED = 0.25
-"""Share of the expected radius within which votes are linked."""
+from caml_dask.spatial.labelled import LabelledIndex
+from caml_dask.spatial.links import UNLINKED
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,44 +93,31 @@ def find_clusters(
     order = BlockIndex.build(points).order  # neighbors side by side in memory
     graph = build_graph(points[order], None if uncertainty_nm is None else uncertainty_nm[order])
     said = say(load_field(points.shape[1]) if weights is None else weights, graph, threads)
-    votes, ids = group(points[order], graph, said, min_points)
+    votes = points[order] + said.offset_nm
+    ids = group(votes, said.clustered > CALLED, LINKED * said.radius_nm, min_points)
     back = np.argsort(order)
     return FieldClusters(said.clustered[back], _numbered(ids[back]), votes[back])
 
 
 def group(
-    points_nm: NDArray[np.float64], graph: Graph, said: Said, min_points: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Votes, (n, d) float64 in nm, and clusters, (n,) int64 in no certain numbering, -1 for none.
+    votes_nm: NDArray[np.float64], called: NDArray[np.bool_], reach_nm: NDArray[np.float64], min_points: int
+) -> NDArray[np.int64]:
+    """Clusters, (n,) int64 in no certain numbering, -1 for none.
 
     Parameters
     ----------
-    points_nm : (n, d) float64
-        Coordinates in nm.
-    graph, said
-        The field as the network saw it, and what it said.
+    votes_nm : (n, d) float64
+        Where localizations place the center of their cluster, in nm.
+    called : (n,) bool
+        Which of them are in clusters.
+    reach_nm : (n,) float64
+        How far a vote links to others.
     min_points : int
         Localizations below which a cluster is none.
     """
-    called = said.clustered > CALLED
-    trust = np.where(called[:, None] & called[graph.neighbors], said.same.astype(np.float64) ** 2, 0) * graph.present
-    votes, log_radius = points_nm + said.offset_nm, np.log(said.radius_nm)
-    total = 1 + trust.sum(axis=1)
-    for _ in range(AVERAGES):
-        votes = (votes + np.einsum("ne,ned->nd", trust, votes[graph.neighbors])) / total[:, None]
-        log_radius = (log_radius + (trust * log_radius[graph.neighbors]).sum(axis=1)) / total
-    ids = np.full(len(points_nm), NO_CLUSTER)
-    rows = np.flatnonzero(called)
-    if not len(rows):
-        return votes, ids
-    reach = LINKED * np.exp(log_radius[rows])
-    a, b = cKDTree(votes[rows]).query_pairs(float(reach.max()), output_type="ndarray").T
-    near = ((votes[rows[a]] - votes[rows[b]]) ** 2).sum(axis=1) < reach[a] * reach[b]
-    links = coo_matrix((np.ones(near.sum()), (a[near], b[near])), shape=(len(rows), len(rows)))
-    _, component = connected_components(links, directed=False)
-    enough = np.bincount(component) >= min_points
-    ids[rows] = np.where(enough[component], component, NO_CLUSTER)
-    return votes, ids
+    component = LabelledIndex.build(votes_nm, called.astype(np.int8)).components(np.where(called, reach_nm, UNLINKED))
+    enough = called & (np.bincount(component, minlength=len(called))[component] >= min_points)
+    return np.where(enough, component, NO_CLUSTER)
 
 
 def _numbered(ids: NDArray[np.int64]) -> NDArray[np.int64]:

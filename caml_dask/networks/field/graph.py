@@ -6,7 +6,9 @@ its localizations' distances, which add up exactly in any order, so that no tili
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,9 +44,17 @@ MOST_COUNTED = 8_192.0
 _FARTHEST = 6.0  # bound of a log distance
 
 
+USED_RANKS = np.unique(np.concatenate([RANKS, EDGE_RANKS, REGION_RANKS, REGION_STEPS.ravel()]))
+"""Neighbors of which the distance is kept."""
+_RANKS_AT, _EDGES_AT = np.searchsorted(USED_RANKS, RANKS), np.searchsorted(USED_RANKS, EDGE_RANKS)
+_REGION_AT, _STEPS_AT = np.searchsorted(USED_RANKS, REGION_RANKS), np.searchsorted(USED_RANKS, REGION_STEPS)
+SCALE_AT = int(np.searchsorted(USED_RANKS, 8))
+"""Place in USED_RANKS of the distance that is usual around a localization."""
+
+
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A field as the network sees it.
+    """Localizations as the network sees them.
 
     Attributes
     ----------
@@ -81,33 +91,124 @@ def build_graph(points_nm: NDArray[np.float64], uncertainty_nm: NDArray[np.float
     points_nm : (n, d) float64
         Coordinates in nm.
     uncertainty_nm : (n,) float64 or None
-        Localization precision in nm, where it is known.
+        Localization precision in nm, where it is known; 0 or NaN where it is not.
 
     Returns
     -------
     Graph
         The graph.
     """
-    k = min(NEIGHBORS, len(points_nm) - 1)
-    rows, distances = ranked_neighbors(points_nm, k)
-    histogram = region_histogram(distances)
-    region, unit = region_inputs(histogram, len(points_nm))
-    log_distance = np.log(np.maximum(distances / np.float32(unit), np.float32(1e-3))).clip(-_FARTHEST, _FARTHEST)
-    nodes = np.zeros((len(points_nm), NODE_INPUTS), np.float32)
-    nodes[:, : len(RANKS)] = log_distance[:, np.minimum(RANKS, k) - 1]
-    if uncertainty_nm is not None:
-        nodes[:, -2] = 1
-        nodes[:, -1] = np.log(np.maximum(uncertainty_nm / unit, 1e-3)).clip(-_FARTHEST, _FARTHEST)
+    n = len(points_nm)
+    k = min(NEIGHBORS, n - 1)
+    rows, every = ranked_neighbors(points_nm, k, also=uncertainty_nm)
+    distances = every[:, np.minimum(USED_RANKS, k) - 1]
+    region, unit = region_inputs(region_histogram(distances), n)
+    neighbors, present = edges_of(rows[:, np.minimum(EDGE_RANKS, k) - 1], k)
+    directions = directions_to(points_nm, points_nm, neighbors)
+    precision = np.zeros(n) if uncertainty_nm is None else uncertainty_nm
+    nodes, edges = inputs(distances, distances[:, SCALE_AT], precision, neighbors, present, np.full(n, unit))
+    return Graph(nodes, neighbors, present, edges, directions, region, unit)
+
+
+def edges_of(neighbors: NDArray[np.integer[Any]], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The neighbors and `present` of a Graph from the neighbors at EDGE_RANKS, (n, E), of k that there are."""
     exists = k >= EDGE_RANKS
-    at = np.minimum(EDGE_RANKS, k) - 1
-    neighbors = np.where(exists, rows[:, at], np.arange(len(points_nm))[:, None]).astype(np.int32)
-    present = np.broadcast_to(exists, neighbors.shape).astype(np.float32)
-    scale = distances[:, min(8, k) - 1]
-    length = distances[:, at]
-    usual = scale[:, None] + scale[neighbors]
-    edges = np.stack([log_distance[:, at], length / np.maximum(length + usual, 1e-9)], axis=-1) * present[..., None]
-    gaps = (points_nm[neighbors] - points_nm[:, None]) / np.maximum(length, 1e-9)[..., None]
-    return Graph(nodes, neighbors, present, edges.astype(np.float32), gaps.astype(np.float32), region, unit)
+    own = np.arange(len(neighbors))[:, None]
+    present = np.tile(exists.astype(np.float32), (len(neighbors), 1))
+    return np.where(exists, neighbors, own).astype(np.int32), present
+
+
+def directions_to(
+    points_nm: NDArray[np.float64], ends_nm: NDArray[np.float64], neighbors: NDArray[np.int32]
+) -> NDArray[np.float32]:
+    """Unit vectors from each of the points to its neighbors.
+
+    Parameters
+    ----------
+    points_nm : (n, d) float64
+        Coordinates in nm.
+    ends_nm : (m, d) float64
+        Coordinates in nm of what `neighbors` counts.
+    neighbors : (n, E) int32
+        Rows of `ends_nm`.
+
+    Returns
+    -------
+    (n, E, d) float32
+        Unit vectors; zeros to what lies at the same place.
+    """
+    directions = np.empty((*neighbors.shape, points_nm.shape[1]), np.float32)
+    _turn(np.ascontiguousarray(points_nm), np.ascontiguousarray(ends_nm), neighbors, directions)
+    return directions
+
+
+@njit()
+def _turn(points, ends, neighbors, directions):  # type: ignore[no-untyped-def]
+    for i in range(neighbors.shape[0]):
+        for e in range(neighbors.shape[1]):
+            square = 0.0
+            for x in range(points.shape[1]):
+                square += (ends[neighbors[i, e], x] - points[i, x]) ** 2
+            length = max(math.sqrt(square), 1e-9)
+            for x in range(points.shape[1]):
+                directions[i, e, x] = (ends[neighbors[i, e], x] - points[i, x]) / length
+
+
+def inputs(
+    distances_nm: NDArray[np.float32],
+    scales_nm: NDArray[np.float32],
+    uncertainty_nm: NDArray[np.float64],
+    neighbors: NDArray[np.int32],
+    present: NDArray[np.float32],
+    unit_nm: NDArray[np.float64],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The nodes and edges of a Graph.
+
+    Parameters
+    ----------
+    distances_nm : (n, U) float32
+        Distances at USED_RANKS in nm, the last one for those that are missing.
+    scales_nm : (m,) float32
+        Distance at SCALE_AT of every localization that `neighbors` counts, the n first.
+    uncertainty_nm : (n,) float64
+        Localization precision in nm; 0 or NaN where it is not known.
+    neighbors, present : (n, E) int32 and float32
+        As in Graph.
+    unit_nm : (n,) float64
+        Unit of length of each localization's region in nm.
+
+    Returns
+    -------
+    nodes : (n, NODE_INPUTS) float32
+        As in Graph.
+    edges : (n, E, EDGE_INPUTS) float32
+        As in Graph.
+    """
+    nodes = np.zeros((len(neighbors), NODE_INPUTS), np.float32)
+    edges = np.zeros((*neighbors.shape, EDGE_INPUTS), np.float32)
+    _fill(distances_nm, scales_nm, uncertainty_nm, neighbors, present, unit_nm, _RANKS_AT, _EDGES_AT, nodes, edges)
+    return nodes, edges
+
+
+@njit()
+def _log(length, unit):  # type: ignore[no-untyped-def]
+    return np.float32(min(max(math.log(max(length / unit, 1e-3)), -_FARTHEST), _FARTHEST))
+
+
+@njit()
+def _fill(distances, scales, uncertainty, neighbors, present, unit, ranks, edge_ranks, nodes, edges):  # type: ignore[no-untyped-def]
+    for i in range(nodes.shape[0]):
+        for r in range(len(ranks)):
+            nodes[i, r] = _log(np.float64(distances[i, ranks[r]]), unit[i])
+        if uncertainty[i] > 0:
+            nodes[i, len(ranks)] = 1
+            nodes[i, len(ranks) + 1] = _log(uncertainty[i], unit[i])
+        for e in range(neighbors.shape[1]):
+            if present[i, e] > 0:
+                length = np.float64(distances[i, edge_ranks[e]])
+                usual = np.float64(scales[i]) + np.float64(scales[neighbors[i, e]])
+                edges[i, e, 0] = _log(length, unit[i])
+                edges[i, e, 1] = length / max(length + usual, 1e-9)
 
 
 def region_histogram(distances_nm: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -115,31 +216,51 @@ def region_histogram(distances_nm: NDArray[np.float32]) -> NDArray[np.int64]:
 
     Parameters
     ----------
-    distances_nm : (n, k) float32
-        Ascending distances in nm; the last stands for those that are missing.
+    distances_nm : (n, U) float32
+        Distances at USED_RANKS in nm; the last stands for those that are missing.
 
     Returns
     -------
     (REGION_RANKS + REGION_STEPS, BINS) int64
         Counts by distance at each rank, then by the growth from one rank to another, in eighths of an octave.
     """
-    k = distances_nm.shape[1]
-    counts = np.zeros((len(REGION_RANKS) + len(REGION_STEPS), BINS), np.int64)
-    _count(distances_nm, np.minimum(REGION_RANKS, k) - 1, np.minimum(REGION_STEPS, k) - 1, counts)
+    return region_histograms(distances_nm, np.zeros(len(distances_nm), np.int64), 1)[0]
+
+
+def region_histograms(distances_nm: NDArray[np.float32], region: NDArray[np.int64], regions: int) -> NDArray[np.int64]:
+    """As :func:`region_histogram`, of each region apart.
+
+    Parameters
+    ----------
+    distances_nm : (n, U) float32
+        Distances at USED_RANKS in nm.
+    region : (n,) int64
+        Region of each localization, from 0.
+    regions : int
+        How many there are.
+
+    Returns
+    -------
+    (regions, REGION_RANKS + REGION_STEPS, BINS) int64
+        Counts.
+    """
+    counts = np.zeros((regions, len(REGION_RANKS) + len(REGION_STEPS), BINS), np.int64)
+    _count(distances_nm, region, _REGION_AT, _STEPS_AT, counts)
     return counts
 
 
 @njit()
-def _count(distances, ranks, steps, counts):  # type: ignore[no-untyped-def]
+def _count(distances, region, ranks, steps, counts):  # type: ignore[no-untyped-def]
     least = np.float32(2.0**-7.9)
     for i in range(distances.shape[0]):
+        mine = counts[region[i]]
         for r in range(len(ranks)):
             b = int(np.floor(PER_OCTAVE * np.log2(max(distances[i, ranks[r]], least)))) + BIN_OFFSET
-            counts[r, min(max(b, 0), BINS - 1)] += 1
+            mine[r, min(max(b, 0), BINS - 1)] += 1
         for s in range(len(steps)):
             growth = max(distances[i, steps[s, 1]], least) / max(distances[i, steps[s, 0]], least)
             b = int(np.floor(PER_OCTAVE * np.log2(growth)))
-            counts[len(ranks) + s, min(max(b, 0), BINS - 1)] += 1
+            mine[len(ranks) + s, min(max(b, 0), BINS - 1)] += 1
 
 
 def region_inputs(histogram: NDArray[np.int64], n: int) -> tuple[NDArray[np.float32], float]:

@@ -150,21 +150,21 @@ def in_lanes(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def forward(
-    edges: Edges, near: int, pulls: bool, *tensors: NDArray[np.float32], pool: ThreadPoolExecutor
+    edges: Edges, near: int, pulls: bool, *tensors: NDArray[np.float32], pool: ThreadPoolExecutor | None
 ) -> tuple[NDArray[np.float32], ...]:
     """What a round gives: means, pulls, and the outputs of each edge.
 
     Parameters
     ----------
     edges : Edges
-        E edges of each of n localizations.
+        E edges of each of n localizations to m, of which they are the first.
     near : int
         How many of them are near ones.
     pulls : bool
         Whether pulls are wanted.
     tensors : float32 arrays
-        own (n, W), other (n, W), vectors (n, C, d), bias (E, W), kernel (F, W), head (W, K); W a multiple of 2 LANES.
-    pool : ThreadPoolExecutor
+        own (n, W), other (m, W), vectors (m, C, d), bias (E, W), kernel (F, W), head (W, K); W a multiple of 2 LANES.
+    pool : ThreadPoolExecutor or None
         Threads that share the work.
 
     Returns
@@ -188,5 +188,5 @@ def forward(
     def run(p: int) -> None:
         _forward(cuts[p], cuts[p + 1], near, *arrays, *into)
 
-    list(pool.map(run, range(_CHUNKS)))
+    list((map if pool is None else pool.map)(run, range(_CHUNKS)))
     return means, summed, out

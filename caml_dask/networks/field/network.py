@@ -1,7 +1,12 @@
-"""What the field network says of the localizations of a field, without the framework that trained it."""
+"""What the field network says of localizations, without the framework that trained it.
+
+:func:`say` asks it about a field that is one region. The steps of `Layers` take a part of an image: each computes `h`
+and `vectors`, the numbers that stand for localizations, of its own from those of all that these exchange messages with.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,15 +14,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from caml_dask.compiled import njit
 from caml_dask.networks.field.graph import CHANNELS, NEAR_EDGES, ROUNDS, WIDTH, Graph
 from caml_dask.networks.field.layers import add_pulls, one_layer, two_layers
 from caml_dask.networks.field.messages import Edges, forward
 from caml_dask.networks.inference.lanes import LINEAR, RECTIFIED, packed
 
 SHARED = 16
-"""Numbers that a localization gives to its region after the middle round."""
+"""Numbers that a localization gives to its region after each round."""
 SHARED_STEPS = 255
 """They are counted in whole steps, so that their sum does not depend on an order."""
+CONTEXT = 32
+"""Numbers that stand for a region."""
 NODE_HEADS = 4
 """Of a localization: clustered, weight of its own place, log radius, log scale of the offset's error."""
 EDGE_HEADS = 2
@@ -25,6 +33,7 @@ EDGE_HEADS = 2
 
 
 _Packed = tuple[NDArray[np.float32], NDArray[np.float32]]
+_F = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +61,168 @@ class Said:
     same: NDArray[np.float32]
 
 
-def say(weights: Mapping[str, NDArray[np.float32]], graph: Graph, threads: int = 1) -> Said:
+class Layers:
+    """The weights of a network, laid out for the kernels.
+
+    Parameters
+    ----------
+    weights : mapping of str to float32 array
+        By name, as trained.
+    """
+
+    def __init__(self, weights: Mapping[str, _F]):
+        none = np.zeros(WIDTH, np.float32)
+        names = [name.removesuffix("_kernel") for name in weights if name.endswith("_kernel")]
+        dense = [name for name in names if not name.startswith("edge")]
+        self.raw = weights
+        self.packed = {name: packed(weights[f"{name}_kernel"], weights.get(f"{name}_bias", none)) for name in dense}
+
+    def context(self, regions: _F) -> _F:
+        """The context of regions at the start, (r, c) float32.
+
+        Parameters
+        ----------
+        regions : (r, REGION_INPUTS) float32
+            Of :func:`caml_dask.networks.field.graph.region_inputs`.
+        """
+        out = np.empty((len(regions), self.packed["region2"][1].size), np.float32)
+        two_layers(regions, _nothing(regions), _nothing(regions), False, *self._both("region1", "region2"), out)
+        return np.maximum(out, 0)
+
+    def context_after(self, r: int, context: _F, steps: NDArray[np.int64], n: NDArray[np.int64]) -> _F:
+        """The context of regions once their localizations have shared what they saw in a round, (r, c) float32.
+
+        Parameters
+        ----------
+        r : int
+            The round, from 0.
+        context : (r, c) float32
+            That of the round.
+        steps : (r, SHARED) int64
+            Sums of :meth:`share` over the localizations of each region.
+        n : (r,) int64
+            How many these are.
+        """
+        mean = (steps / (SHARED_STEPS * n[:, None])).astype(np.float32)
+        more = np.empty_like(context)
+        one_layer(4 * mean - 2, _nothing(mean), False, self.packed[f"shared{r}"], RECTIFIED, more)
+        return context + more
+
+    def enter(self, nodes: _F, around: _F) -> _F:
+        """What localizations start from, (n, WIDTH) float32.
+
+        Parameters
+        ----------
+        nodes : (n, NODE_INPUTS) float32
+            As in a Graph.
+        around : (n, c) float32
+            Context of each one's region.
+        """
+        h = np.empty((len(nodes), WIDTH), np.float32)
+        two_layers(nodes, around, _nothing(nodes), False, *self._both("enter1", "enter2"), h)
+        return h
+
+    def exchange(
+        self, r: int, edges: Edges, h: _F, vectors: _F, around: _F, pool: ThreadPoolExecutor | None = None
+    ) -> tuple[_F, _F]:
+        """One round of messages.
+
+        Parameters
+        ----------
+        r : int
+            The round, from 0.
+        edges : Edges
+            Of n localizations to m.
+        h : (m, WIDTH) float32
+            What stands for localizations, the n first.
+        vectors : (m, CHANNELS, d) float32
+            What stands for them beside it.
+        around : (n, c) float32
+            Context of each one's region.
+        pool : ThreadPoolExecutor or None
+            Threads that share the work.
+
+        Returns
+        -------
+        h : (n, WIDTH) float32
+            What stands for the n localizations from now on.
+        vectors : (n, CHANNELS, d) float32
+            What stands for them beside it.
+        """
+        n = len(around)
+        means, pulls, _ = self._messages(r, edges, h, vectors, around, pool)
+        moved, own = vectors[:n].copy(), np.ascontiguousarray(h[:n])
+        head, keep = np.ascontiguousarray(self.raw[f"edge{r}_head"].T), self.raw[f"keep{r}"].reshape(-1)
+        add_pulls(pulls, head, keep, edges.present.sum(axis=1), moved)
+        change = np.empty_like(own)
+        two_layers(own, means, around, True, *self._both(f"update{r}a", f"update{r}b"), change)
+        return own + change, moved
+
+    def share(self, r: int, h: _F) -> NDArray[np.int64]:
+        """What localizations tell their region after a round, in whole steps, (n, SHARED) int64.
+
+        Parameters
+        ----------
+        r : int
+            The round, from 0.
+        h : (n, WIDTH) float32
+            What stands for them after it.
+        """
+        given = np.empty((len(h), SHARED), np.float32)
+        one_layer(h, _nothing(h), True, self.packed[f"share{r}"], LINEAR, given)
+        steps = np.empty(given.shape, np.int64)
+        _in_steps(given, steps)
+        return steps
+
+    def answer(
+        self,
+        edges: Edges,
+        h: _F,
+        vectors: _F,
+        around: _F,
+        unit_nm: NDArray[np.float64],
+        pool: ThreadPoolExecutor | None = None,
+    ) -> Said:
+        """What the network says once all rounds are done.
+
+        Parameters
+        ----------
+        edges, h, vectors, around, pool
+            As of :meth:`exchange`.
+        unit_nm : (n,) float64
+            Unit of length of each localization's region in nm.
+
+        Returns
+        -------
+        Said
+            Of the n localizations.
+        """
+        n, axes = len(around), vectors.shape[2]
+        means, _, out = self._messages(ROUNDS, edges, h, vectors, around, pool)
+        last = np.empty((n, NODE_HEADS), np.float32)
+        own = np.ascontiguousarray(h[:n])
+        two_layers(own, means, _nothing(own), True, *self._both("last", "heads"), last)
+        said = Said(
+            np.empty(n, np.float32), np.empty((n, axes)), np.empty(n), np.empty(n), np.empty(out.shape[:2], np.float32)
+        )
+        _conclude(last, out, edges.present, edges.inputs, edges.directions, unit_nm, *vars(said).values())
+        return said
+
+    def _messages(
+        self, r: int, edges: Edges, h: _F, vectors: _F, around: _F, pool: ThreadPoolExecutor | None
+    ) -> tuple[_F, ...]:
+        own, other = np.empty((len(around), WIDTH), np.float32), np.empty((len(h), WIDTH), np.float32)
+        one_layer(np.ascontiguousarray(h[: len(around)]), around, True, self.packed[f"own{r}"], LINEAR, own)
+        one_layer(h, _nothing(h), True, self.packed[f"other{r}"], LINEAR, other)
+        kernel, bias, head = (self.raw[f"edge{r}_{part}"] for part in ("kernel", "bias", "head"))
+        wanted = head if r == ROUNDS else head[:, :0]
+        return forward(edges, NEAR_EDGES, r < ROUNDS, own, other, vectors, bias, kernel, wanted, pool=pool)
+
+    def _both(self, first: str, second: str) -> tuple[_Packed, _Packed]:
+        return self.packed[first], self.packed[second]
+
+
+def say(weights: Mapping[str, _F], graph: Graph, threads: int = 1) -> Said:
     """Ask the network about a field that is one region.
 
     Parameters
@@ -69,78 +239,54 @@ def say(weights: Mapping[str, NDArray[np.float32]], graph: Graph, threads: int =
     Said
         The answer; no bit of it depends on `threads`.
     """
-    pack = _packed(weights)
-    n, axes = len(graph.nodes), graph.directions.shape[2]
-    nothing = np.empty((n, 0), np.float32)
+    layers, n = Layers(weights), len(graph.nodes)
     edges = Edges(graph.neighbors, graph.present, graph.edges, graph.directions)
-    count = graph.present.sum(axis=1)
-
-    region = np.empty((1, pack["region2"][1].size), np.float32)
-    empty = np.empty((1, 0), np.float32)
-    two_layers(graph.region[None], empty, empty, False, pack["region1"], pack["region2"], region)
-    context = np.maximum(region, 0)
-    around = np.repeat(context, n, axis=0)
-    h, own, other = (np.empty((n, WIDTH), np.float32) for _ in range(3))
-    two_layers(graph.nodes, around, nothing, False, pack["enter1"], pack["enter2"], h)
-    vectors = np.zeros((n, CHANNELS, axes), np.float32)
-    change = np.empty_like(h)
+    context = layers.context(graph.region[None])
+    h = layers.enter(graph.nodes, np.repeat(context, n, axis=0))
+    vectors = np.zeros((n, CHANNELS, graph.directions.shape[2]), np.float32)
     with ThreadPoolExecutor(threads) as pool:
-        for r in range(ROUNDS + 1):
-            one_layer(h, around, True, pack[f"own{r}"], LINEAR, own)
-            one_layer(h, nothing, True, pack[f"other{r}"], LINEAR, other)
-            kernel, bias, head = (weights[f"edge{r}_{part}"] for part in ("kernel", "bias", "head"))
-            outputs = head if r == ROUNDS else head[:, :0]
-            means, pulls, out = forward(
-                edges, NEAR_EDGES, r < ROUNDS, own, other, vectors, bias, kernel, outputs, pool=pool
-            )
-            if r == ROUNDS:
-                break
-            add_pulls(pulls, np.ascontiguousarray(head.T), weights[f"keep{r}"].reshape(-1), count, vectors)
-            two_layers(h, means, around, True, pack[f"update{r}a"], pack[f"update{r}b"], change)
-            h += change
-            if r == ROUNDS // 2 - 1:
-                around = np.repeat(_after_sharing(h, context, pack), n, axis=0)
-    last = np.empty((n, NODE_HEADS), np.float32)
-    two_layers(h, means, nothing, True, pack["last"], pack["heads"], last)
-    votes = np.where(graph.present > 0, out[:, :, 0], -np.inf)
-    top = np.maximum(votes.max(axis=1), last[:, 1])
-    weight = np.exp(votes - top[:, None])
-    total = np.exp(last[:, 1] - top)
-    for e in range(weight.shape[1]):
-        total = total + weight[:, e]
-    offset = np.zeros((n, axes))
-    length = np.exp(graph.edges[:, :, 0]) * graph.present * graph.unit_nm
-    for e in range(weight.shape[1]):
-        offset += (weight[:, e] / total * length[:, e])[:, None] * graph.directions[:, e]
-    return Said(
-        _sigmoid(last[:, 0]),
-        offset,
-        np.exp(last[:, 2].astype(np.float64)) * graph.unit_nm,
-        np.exp(np.clip(last[:, 3], -6, 5).astype(np.float64)) * graph.unit_nm,
-        _sigmoid(out[:, :, 1]),
-    )
+        for r in range(ROUNDS):
+            h, vectors = layers.exchange(r, edges, h, vectors, np.repeat(context, n, axis=0), pool)
+            context = layers.context_after(r, context, layers.share(r, h).sum(axis=0)[None], np.array([n]))
+        return layers.answer(edges, h, vectors, np.repeat(context, n, axis=0), np.full(n, graph.unit_nm), pool)
 
 
-def _packed(weights: Mapping[str, NDArray[np.float32]]) -> dict[str, _Packed]:
-    """The dense layers by name, as the kernels take them."""
-    none = np.zeros(WIDTH, np.float32)
-    names = [name.removesuffix("_kernel") for name in weights if name.endswith("_kernel")]
-    dense = [name for name in names if not name.startswith("edge")]
-    return {name: packed(weights[f"{name}_kernel"], weights.get(f"{name}_bias", none)) for name in dense}
+def _nothing(values: _F) -> _F:
+    return np.empty((len(values), 0), np.float32)
 
 
-def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    return (1 / (1 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
+@njit()
+def _sigmoid(logit):  # type: ignore[no-untyped-def]
+    return 1 / (1 + math.exp(-np.float64(logit)))
 
 
-def _after_sharing(
-    h: NDArray[np.float32], context: NDArray[np.float32], pack: Mapping[str, _Packed]
-) -> NDArray[np.float32]:
-    """The region's context once its localizations have shared what they saw."""
-    given = np.empty((len(h), SHARED), np.float32)
-    one_layer(h, np.empty((len(h), 0), np.float32), True, pack["share"], LINEAR, given)
-    steps = np.rint(SHARED_STEPS * _sigmoid(given)).astype(np.int64).sum(axis=0)
-    mean = (steps / (SHARED_STEPS * len(h))).astype(np.float32)
-    more = np.empty_like(context)
-    one_layer(4 * mean[None] - 2, np.empty((1, 0), np.float32), False, pack["shared"], RECTIFIED, more)
-    return context + more
+@njit()
+def _in_steps(given, steps):  # type: ignore[no-untyped-def]
+    for i in range(given.shape[0]):
+        for c in range(given.shape[1]):
+            steps[i, c] = np.int64(np.rint(SHARED_STEPS * _sigmoid(given[i, c])))
+
+
+@njit()
+def _conclude(last, out, present, inputs, directions, unit, clustered, offset, radius, error, same):  # type: ignore[no-untyped-def]
+    """Fill the arrays of a `Said` from the heads of localizations and edges."""
+    edges, axes = present.shape[1], directions.shape[2]
+    for i in range(len(clustered)):
+        clustered[i] = _sigmoid(last[i, 0])
+        radius[i] = math.exp(np.float64(last[i, 2])) * unit[i]
+        error[i] = math.exp(min(max(np.float64(last[i, 3]), -6.0), 5.0)) * unit[i]
+        top = np.float64(last[i, 1])
+        for e in range(edges):
+            same[i, e] = _sigmoid(out[i, e, 1])
+            if present[i, e] > 0:
+                top = max(top, np.float64(out[i, e, 0]))
+        total = math.exp(np.float64(last[i, 1]) - top)
+        offset[i, :] = 0
+        for e in range(edges):
+            if present[i, e] > 0:
+                weight = math.exp(np.float64(out[i, e, 0]) - top)
+                total += weight
+                length = math.exp(np.float64(inputs[i, e, 0])) * unit[i]
+                for x in range(axes):
+                    offset[i, x] += weight * length * directions[i, e, x]
+        offset[i, :] /= total

@@ -64,7 +64,7 @@ def draw_field(
     rng: np.random.Generator,
     *,
     axes: int = 2,
-    blinking: float = 0.5,
+    blinking: float = 0.6,
     least: int = 30,
     most: int = 6_000,
 ) -> Sample:
@@ -114,7 +114,7 @@ def _draw(rng: np.random.Generator, axes: int, blinking: bool, least: int, most:
     if rng.random() < 0.2 and len(molecules) > 2 * least:
         kept = _cut_out(molecules, rng)
         molecules, numbers = molecules[kept], numbers[kept]
-    precision = math.exp(rng.uniform(math.log(3.0), math.log(35.0))) if blinking or rng.random() < 0.4 else 0.0
+    precision = _precision(per_nm, rng) if blinking or rng.random() < 0.4 else 0.0
     seen_of = detect(molecules, blinking=blinking, precision_nm=precision, rng=rng)
     order = rng.permutation(len(seen_of.molecule))
     molecule = seen_of.molecule[order]
@@ -131,6 +131,17 @@ def _draw(rng: np.random.Generator, axes: int, blinking: bool, least: int, most:
         kind,
         blinking,
     )
+
+
+def _precision(per_nm: float, rng: np.random.Generator) -> float:
+    """Mean precision in nm: from 3 to 35, for every other field the nearest to a tenth to once the molecules' spacing.
+
+    Where it is of the order of the spacing, re-blinks look most like clusters.
+    """
+    if rng.random() < 0.5:
+        return math.exp(rng.uniform(math.log(3.0), math.log(35.0)))
+    spacing = math.exp(rng.uniform(math.log(0.1), 0.0)) / (2 * per_nm)
+    return min(max(spacing, 3.0), 35.0)
 
 
 _Molecules = tuple[NDArray[np.float64], NDArray[np.int64], list[int]]

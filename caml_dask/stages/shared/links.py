@@ -6,20 +6,21 @@ its members. A local root is the smallest loc_id of a component inside one tile.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from caml_dask.schema import NON_CLUSTERED
+from caml_dask.schema import NO_CLUSTER, NON_CLUSTERED
 from caml_dask.spatial.labelled import LabelledIndex
-from caml_dask.spatial.links import merge
+from caml_dask.spatial.links import OUTLINE_FACTOR, UNLINKED, exact_sums, merge
 from caml_dask.spatial.partition import Partition
 from caml_dask.stages.shared.work import Work, coordinates, lookup, xy
-from caml_dask.stages.tables import LABELS, TILE, Table
+from caml_dask.stages.tables import LABELS, NUMBERS, ROOTS, TILE, VISITORS, Table
 
-UNLINKED = -1.0
 _LINK_COLUMNS = ("root", "foreign_id", "foreign_tile")
 
 
@@ -143,3 +144,60 @@ def component_of(ids: np.ndarray, smallest: np.ndarray, roots: np.ndarray) -> np
         return roots
     place = np.minimum(np.searchsorted(ids, roots), len(ids) - 1)
     return np.where(ids[place] == roots, smallest[place], roots)
+
+
+def put_sums(work: Work, unit: int, nearest_nm: np.ndarray, roots: np.ndarray) -> None:
+    """Keep count and exact sum of the nearest-neighbor distances of each local root's members, (m,) each."""
+    order = np.argsort(roots, kind="stable")
+    ids, first = np.unique(roots[order], return_index=True)
+    starts = np.append(first, len(roots))
+    values, offsets = exact_sums(nearest_nm[order], starts)
+    sums = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values))
+    work.put(ROOTS, unit, pa.table({"root": ids, "count": np.diff(starts), "sum_nearest_nm": sums}))
+
+
+def b_of_components(roots: pa.Table, group: np.ndarray, components: int) -> np.ndarray:
+    """b = 1.2 x the mean nearest-neighbor distance of each component's members, (components,) float64.
+
+    roots : the rows of ROOTS of all tiles
+    group : (roots,) int64, component of each
+    """
+    count = np.bincount(group, weights=roots["count"].to_numpy(), minlength=components)
+    sums = roots["sum_nearest_nm"].combine_chunks()
+    values, owner = sums.flatten().to_numpy(), group[sums.value_parent_indices().to_numpy()]
+    order = np.argsort(owner, kind="stable")
+    starts = np.searchsorted(owner[order], np.arange(components + 1))
+    ordered = values[order].tolist()
+    total = np.array([math.fsum(ordered[a:b]) for a, b in itertools.pairwise(starts)])
+    return np.asarray(OUTLINE_FACTOR * (total / np.maximum(count, 1)))
+
+
+def put_numbers(work: Work, tables: list[pa.Table], ids: np.ndarray, group: np.ndarray, b_nm: np.ndarray) -> int:
+    """Give every piece of a cluster its cluster_id, the smallest loc_id of its members, or -1 where it has too few.
+
+    tables : root and count of the pieces of each tile
+    ids, group : the distinct components, and which of them each piece of all tiles is of
+    b_nm : of each piece
+
+    Returns
+    -------
+    how many clusters there are
+    """
+    tile_of_row = np.repeat(np.arange(len(tables)), [len(t) for t in tables])
+    whole = pa.concat_tables([t.select(["root", "count"]) for t in tables])
+    roots, component = whole["root"].to_numpy(), ids[group]
+    count = np.bincount(group, weights=whole["count"].to_numpy(), minlength=len(ids))
+    kept = count >= work.settings.min_points
+    cluster = np.where(kept[group], component.astype(np.int64), NO_CLUSTER)
+    home = np.zeros(len(ids), dtype=np.int64)
+    at_home = roots == component
+    home[group[at_home]] = tile_of_row[at_home]
+    away = kept[group] & (home[group] != tile_of_row)
+    visits = np.unique(np.column_stack([home[group[away]], tile_of_row[away]]), axis=0)
+    columns = {"root": roots, "cluster_id": cluster, "b_nm": b_nm}
+    starts = np.searchsorted(tile_of_row, np.arange(len(tables) + 1))
+    for tile in range(len(tables)):
+        here = slice(starts[tile], starts[tile + 1])
+        work.put(NUMBERS, tile, pa.table({name: column[here] for name, column in columns.items()}))
+        work.put(VISITORS, tile, pa.table({"tile": visits[visits[:, 0] == tile, 1]}))
+    return int(kept.sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -15,13 +15,13 @@ from caml_dask.io.store import Store
 from caml_dask.schema import COORDINATES
 from caml_dask.settings import LARGE_INPUT, LARGE_TILE_LOCALIZATIONS, TILE_LOCALIZATIONS, Settings
 from caml_dask.spatial.partition import Partition
-from caml_dask.stages.tables import BOXES, CUTS, FACTS, Table
+from caml_dask.stages.tables import BOXES, CUTS, FACTS, INPUT, REGION_BOXES, REGION_CUTS, Table
 
 CHUNK_ROWS = 1_000_000  # input rows handled at a time while reading and while writing points
 
 
 class Network(Protocol):
-    """What turns neighbor distances into labels: a network with its weights, or any other rule of the same shape."""
+    """What labels localizations: a network with its weights, or any other rule of the same shape."""
 
     @property
     def name(self) -> str:
@@ -30,6 +30,10 @@ class Network(Protocol):
     @property
     def n_neighbors(self) -> int:
         """Neighbors in its window, N."""
+
+    @property
+    def least_localizations(self) -> int:
+        """Localizations that an image needs."""
 
     @property
     def dimensions(self) -> int:
@@ -51,11 +55,15 @@ class Network(Protocol):
     def csr_percent(self) -> tuple[float, ...]:
         """Percent of localizations it labels clustered in fields without clusters, of several densities."""
 
-    def scores(self, distances: np.ndarray) -> np.ndarray:
-        """(n, N) float32 ascending distances to (n, c) float32 scores, c of `score_columns`, each row by itself."""
-
     def labels(self, scores: np.ndarray) -> np.ndarray:
         """(n, c) float32 scores to (n,) int8 classes."""
+
+
+class WindowNetwork(Network, Protocol):
+    """A network that sees the distances to the neighbors of a localization."""
+
+    def scores(self, distances: np.ndarray) -> np.ndarray:
+        """(n, N) float32 ascending distances to (n, c) float32 scores, c of `score_columns`, each row by itself."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +117,8 @@ class Work:
         self._allow(table, self.reads, "reads")
         return self.store.filled(table.name, key)
 
-    def get_rows(self, table: Table, key: int, rows: slice, columns: Sequence[str]) -> pa.Table:
-        """Successive rows of some columns of a table that is declared as ranged."""
+    def get_rows(self, table: Table, key: int, rows: slice | np.ndarray, columns: Sequence[str]) -> pa.Table:
+        """Successive rows, or those of the given numbers, of some columns of a table that is declared as ranged."""
         self._allow(table, self.reads, "reads")
         return self.store.get_rows(table.name, key, rows, columns)
 
@@ -129,11 +137,34 @@ class Work:
 
     def partition(self) -> Partition:
         """The tiles of the image."""
-        boxes, cuts = (self.get(table, 0) for table in (BOXES, CUTS))
+        return self._boxes(BOXES, CUTS)
+
+    def regions(self) -> Partition:
+        """The regions of the image, for a network that asks for them."""
+        return self._boxes(REGION_BOXES, REGION_CUTS)
+
+    def put_partition(self, boxes: Table, cuts: Table, made: Partition) -> None:
+        """Keep the boxes and cuts of a partition."""
+        corners = np.hstack([made.lower_nm, made.upper_nm])
+        names = ("x0_nm", "y0_nm", "x1_nm", "y1_nm")
+        self.put(boxes, 0, pa.table({name: corners[:, i] for i, name in enumerate(names)}))
+        tree = {"axis": made.axis, "at_nm": made.at_nm, "below": made.below, "above": made.above}
+        self.put(cuts, 0, pa.table(tree))
+
+    def _boxes(self, *tables: Table) -> Partition:
+        boxes, cuts = (self.get(table, 0) for table in tables)
         corners = np.column_stack([boxes[c].to_numpy() for c in ("x0_nm", "y0_nm", "x1_nm", "y1_nm")])
         return Partition(
             corners[:, :2], corners[:, 2:], *(cuts[c].to_numpy() for c in ("axis", "at_nm", "below", "above"))
         )
+
+
+def finite_xy(work: Work) -> Iterator[np.ndarray]:
+    """x and y, (m, 2) float64, of the finite localizations of each chunk of the input."""
+    facts = work.facts()
+    for chunk in range(facts["chunks"]):
+        points = coordinates(work.get(INPUT, chunk, facts["coordinates"]))
+        yield points[:, :2] if facts["finite"] == facts["rows"] else points[finite(points)][:, :2]
 
 
 def parquet_options(schema: pa.Schema) -> dict[str, Any]:

@@ -6,9 +6,7 @@ import pytest
 from caml_dask.errors import InputError, TooFewLocalizations, UsageError
 from caml_dask.metrics import cluster_scores
 from caml_dask.networks.field.clusters import find_clusters, group
-from caml_dask.networks.field.graph import build_graph
-from caml_dask.networks.field.network import Said
-from caml_dask.networks.field.trained import field_card, load_field
+from caml_dask.networks.field.trained import LINKED, field_card, load_field
 from caml_dask.schema import NO_CLUSTER
 from caml_dask.simulate import Scenario, simulate
 from caml_dask.simulate.unknown import Sample, draw_field
@@ -22,46 +20,43 @@ def sample(seed: int = 0) -> Sample:
         seed += 100
 
 
-def truly_said(drawn: Sample) -> tuple[np.ndarray, Said]:
-    """What a network without error would say; neighbors of each localization's own cluster alone are trusted."""
-    graph = build_graph(drawn.points_nm)
+def true_votes(drawn: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What a network without error would say: votes, which are in clusters, the radius of the cluster of each."""
     inside = drawn.truth != NO_CLUSTER
     centers = np.stack([drawn.points_nm[drawn.truth == c].mean(axis=0) for c in range(drawn.truth.max() + 1)])
-    offset = np.where(inside[:, None], centers[drawn.truth] - drawn.points_nm, 0)
-    radius = np.sqrt([(offset[drawn.truth == c] ** 2).sum(axis=1).mean() for c in range(len(centers))])
-    same = inside[:, None] & (drawn.truth[:, None] == drawn.truth[graph.neighbors])
-    n = len(inside)
-    return graph, Said(
-        inside.astype(np.float32),
-        offset,
-        np.where(inside, radius[drawn.truth], 1.0),
-        np.ones(n),
-        same.astype(np.float32),
-    )
+    votes = np.where(inside[:, None], centers[drawn.truth], drawn.points_nm)
+    square = ((votes - drawn.points_nm) ** 2).sum(axis=1)
+    radius = np.sqrt([square[drawn.truth == c].mean() for c in range(len(centers))])
+    return votes, inside, np.where(inside, radius[drawn.truth], 1.0)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_truth_said_is_the_truth_found(seed: int) -> None:
     drawn = sample(seed)
-    graph, said = truly_said(drawn)
-    votes, found = group(drawn.points_nm, graph, said, min_points=3)
+    votes, inside, radius = true_votes(drawn)
+    found = group(votes, inside, LINKED * radius, min_points=3)
     np.testing.assert_array_equal(found == NO_CLUSTER, drawn.truth == NO_CLUSTER)
     apart = np.unique(np.round(votes[found >= 0], 6), axis=0)
     gaps = np.linalg.norm(apart[:, None] - apart, axis=2) + 1e9 * np.eye(len(apart))
-    if gaps.min() > said.radius_nm.max():  # else two clusters of the truth may share a center
+    if gaps.min() > LINKED * radius.max():  # else two clusters of the truth may share a center
         assert cluster_scores(drawn.truth, found).ari == 1.0
     assert cluster_scores(drawn.truth, found).ari > 0.8
 
 
 def test_smaller_clusters_than_wanted_are_none() -> None:
-    drawn = sample()
-    graph, said = truly_said(drawn)
-    _, all_found = group(drawn.points_nm, graph, said, min_points=1)
-    size = int(np.median(np.bincount(all_found[all_found >= 0])))
-    _, found = group(drawn.points_nm, graph, said, min_points=size)
+    votes, inside, radius = true_votes(sample())
+    all_found = group(votes, inside, LINKED * radius, min_points=1)
     sizes = np.bincount(all_found[all_found >= 0])
+    size = int(np.median(sizes[sizes > 0]))
+    found = group(votes, inside, LINKED * radius, min_points=size)
     np.testing.assert_array_equal(found >= 0, (all_found >= 0) & (sizes[all_found] >= size))
     assert 0 < (found >= 0).sum() < (all_found >= 0).sum()
+
+
+def test_a_vote_links_what_lies_within_its_own_reach_or_that_of_the_other() -> None:
+    votes, everyone = np.array([[0.0, 0.0], [0.0, 9.0], [0.0, 20.0], [0.0, 29.5]]), np.ones(4, np.bool_)
+    found = group(votes, everyone, np.array([1.0, 9.0, 1.0, 9.0]), min_points=1)
+    assert found[0] == found[1] and len(set(found.tolist())) == 3
 
 
 def test_order_and_threads_change_nothing() -> None:

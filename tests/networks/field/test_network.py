@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from caml_dask.networks.field.graph import NEIGHBORS, Graph, build_graph, region_histogram, region_inputs
+from caml_dask.networks.field.graph import NEIGHBORS, USED_RANKS, Graph, build_graph, region_histogram, region_inputs
 from caml_dask.networks.field.network import Said, say
 from caml_dask.simulate.unknown import draw_field
 from caml_dask.spatial.ranked import ranked_neighbors
@@ -106,7 +106,7 @@ def test_known_precision_is_heard() -> None:
 
 def test_histograms_of_parts_add_up_to_that_of_the_whole() -> None:
     points = field(least=500)
-    _, distances = ranked_neighbors(points, NEIGHBORS)
+    distances = ranked_neighbors(points, NEIGHBORS)[1][:, USED_RANKS - 1]
     whole = region_histogram(distances)
     parts = sum(region_histogram(part) for part in np.array_split(distances, 7))
     np.testing.assert_array_equal(whole, parts)
@@ -116,7 +116,7 @@ def test_histograms_of_parts_add_up_to_that_of_the_whole() -> None:
 def test_the_unit_of_a_region_is_the_median_distance_to_the_tenth_neighbor() -> None:
     points = field(least=800)
     _, distances = ranked_neighbors(points, NEIGHBORS)
-    inputs, unit = region_inputs(region_histogram(distances), len(points))
+    inputs, unit = region_inputs(region_histogram(distances[:, USED_RANKS - 1]), len(points))
     assert unit == pytest.approx(np.median(distances[:, 9]), rel=0.05)
     quantiles = np.log(np.quantile(distances[:, 19], [0.1, 0.5, 0.9]) / unit)
     np.testing.assert_allclose(inputs[[4 * 7 + 1, 4 * 7 + 3, 4 * 7 + 5]], quantiles, atol=0.1)

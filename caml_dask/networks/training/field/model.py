@@ -20,10 +20,8 @@ from caml_dask.networks.field.graph import (
     WIDTH,
 )
 from caml_dask.networks.field.messages import Edges, forward
-from caml_dask.networks.field.network import EDGE_HEADS, NODE_HEADS, SHARED
+from caml_dask.networks.field.network import CONTEXT, EDGE_HEADS, NODE_HEADS, SHARED
 from caml_dask.networks.training.field.gradient import backward
-
-CONTEXT = 32
 
 
 def initial_weights(seed: int) -> dict[str, np.ndarray]:
@@ -49,8 +47,6 @@ def initial_weights(seed: int) -> dict[str, np.ndarray]:
 
     dense("region1", REGION_INPUTS, 2 * CONTEXT)
     dense("region2", 2 * CONTEXT, CONTEXT)
-    dense("share", WIDTH, SHARED, 0.5)
-    dense("shared", SHARED, CONTEXT)
     dense("enter1", NODE_INPUTS + CONTEXT, WIDTH)
     dense("enter2", WIDTH, WIDTH)
     for r in range(ROUNDS + 1):
@@ -65,6 +61,8 @@ def initial_weights(seed: int) -> dict[str, np.ndarray]:
             dense(f"update{r}b", WIDTH, WIDTH, 0.3)
             weights[f"keep{r}"] = np.full((1, CHANNELS, 1), 0.5)
             dense(f"early{r}", WIDTH, 1, 0.3)
+            dense(f"share{r}", WIDTH, SHARED, 0.5)
+            dense(f"shared{r}", SHARED, CONTEXT, 0.3)
     dense("last", 3 * WIDTH, WIDTH)
     dense("heads", WIDTH, NODE_HEADS, 0.3)
     return {name: value.astype(np.float32) for name, value in weights.items()}
@@ -143,8 +141,8 @@ class FieldNetwork:
         vectors = tf.zeros((tf.shape(h)[0], CHANNELS, batch["directions"].shape[-1]))
         share = 1 / tf.maximum(tf.reduce_sum(batch["present"], 1), 1.0)[:, None, None]
         early = []
+        hn = normalized(h)
         for r in range(ROUNDS + 1):
-            hn = normalized(h)
             own = self._dense(f"own{r}", tf.concat([hn, around], 1))
             other = hn @ w[f"other{r}_kernel"]
             head = w[f"edge{r}_head"]
@@ -164,12 +162,11 @@ class FieldNetwork:
             vectors = vectors / tf.sqrt(1 + tf.reduce_sum(vectors * vectors, -1, keepdims=True))
             change = tf.nn.relu(self._dense(f"update{r}a", tf.concat([hn, means, around], 1)))
             h = h + self._dense(f"update{r}b", change)
-            early.append(self._dense(f"early{r}", normalized(h))[:, 0])
-            if r == ROUNDS // 2 - 1:
-                given = tf.sigmoid(self._dense("share", normalized(h)))
-                mean = tf.math.segment_mean(given, batch["field"])
-                context = context + tf.nn.relu(self._dense("shared", 4 * mean - 2))
-                around = tf.gather(context, batch["field"])
+            hn = normalized(h)
+            early.append(self._dense(f"early{r}", hn)[:, 0])
+            mean = tf.math.segment_mean(tf.sigmoid(self._dense(f"share{r}", hn)), batch["field"])
+            context = context + tf.nn.relu(self._dense(f"shared{r}", 4 * mean - 2))
+            around = tf.gather(context, batch["field"])
         last = tf.nn.relu(self._dense("last", tf.concat([hn, means], 1)))
         heads = self._dense("heads", last)
         votes = tf.concat([heads[:, 1:2], tf.where(batch["present"] > 0, out[:, :, 0], -1e9)], 1)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from caml_dask.atomic import publish, publish_text
 from caml_dask.metrics import class_scores, cluster_scores
-from caml_dask.networks.field.clusters import CALLED, find_clusters
+from caml_dask.networks.field.clusters import find_clusters
+from caml_dask.networks.field.trained import CALLED
 from caml_dask.networks.training.field.batches import draw_batch
 from caml_dask.networks.training.field.fit import FieldFit, fit
 from caml_dask.schema import NO_CLUSTER
