@@ -14,7 +14,7 @@ import click
 
 from caml_dask.atomic import FULL
 from caml_dask.errors import CamlError, UsageError
-from caml_dask.settings import NETWORK_ALIASES
+from caml_dask.settings import FIELD_NETWORKS, NETWORK_ALIASES
 
 if TYPE_CHECKING:
     from caml_dask.settings import Settings
@@ -36,6 +36,7 @@ NETWORK = click.option(
     show_default=True,
     help="Network that labels the localizations, in upper or lower case: "
     + ", ".join(f"{code} or {alias}" for code, alias in NETWORK_ALIASES.items())
+    + f"; {FIELD_NETWORKS[0]}, which sees whole fields and was trained on re-blinking ones too"
     + "; or a FOLDER that `caml-dask train --out FOLDER` wrote.",
 )
 WORKERS = click.option(

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from caml_dask.networks.cards import card, read_card
+from caml_dask.networks.field.trained import (
+    LEAST_LOCALIZATIONS,
+    field_card,
+    field_network_for,
+    is_field_network,
+    load_field_network,
+)
 from caml_dask.networks.registry import NETWORKS
+from caml_dask.settings import network_named
 
 
 def catalogue() -> str:
@@ -31,6 +40,9 @@ def catalogue() -> str:
             f"  not for {entry.fails}",
             f"  weights SHA-256 {found['weights_sha256']}",
         ]
+    for axes in (2, 3):
+        if (name := field_network_for(axes)) is not None:
+            lines += _of_field_network(name, field_card(axes))
     return "\n".join([*lines, "All that is known of one: caml-dask networks NAME, or the FOLDER of one of your own"])
 
 
@@ -47,6 +59,8 @@ def readable(network: str | os.PathLike[str]) -> str:
     str
         Markdown.
     """
+    if is_field_network(name := network_named(network)):
+        return json.dumps(dict(load_field_network(name).card), indent=1)
     source = read_card(network)
     entry, found = source.spec, source.about
     training, results = found["training"], found["results"]
@@ -85,6 +99,21 @@ def readable(network: str | os.PathLike[str]) -> str:
         )
     losses = ", ".join(f"{train:.4f} / {held:.4f}" for train, held in training["losses_train_validation"])
     return "\n".join([*lines, f"Loss by epoch, training / validation: {losses}."])
+
+
+def _of_field_network(name: str, about: Mapping[str, Any]) -> list[str]:
+    """A field network in a few lines."""
+    molecules, blinking = (about["results"][sort] for sort in ("molecules", "re-blinking"))
+    return [
+        f"{name}: {about['dimensions']}D, whole fields of {LEAST_LOCALIZATIONS} localizations or more, non-clustered "
+        "/ clustered",
+        f"  {100 * molecules['accuracy']:.1f} % right on molecules and {100 * blinking['accuracy']:.1f} % on "
+        f"re-blinking detections of fields of which nothing was known beforehand (adjusted Rand index of clusters "
+        f"{molecules['ari']:.2f} and {blinking['ari']:.2f})",
+        "  for clusters of any size, shape and density, also touching ones, with or without localization precision",
+        f"  not for {about['fails']}",
+        f"  weights SHA-256 {about['weights_sha256']}",
+    ]
 
 
 def _promises(holds: str, fails: str) -> tuple[str, ...]:

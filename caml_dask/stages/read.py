@@ -12,6 +12,7 @@ import pyarrow as pa
 from caml_dask.errors import ContradictedError, InputError, TooFewLocalizations
 from caml_dask.io.readers.carried import CarriedColumn, find_carried
 from caml_dask.io.readers.sources import open_source
+from caml_dask.networks.field.trained import LEAST_LOCALIZATIONS, field_network_for
 from caml_dask.networks.registry import NETWORKS
 from caml_dask.schema import COORDINATES, arrow_schema
 from caml_dask.settings import (
@@ -135,6 +136,7 @@ def check_fits(work: Work, n: int, dimensions: int) -> None:
     """
     name, least = work.network.name, work.network.least_localizations
     fitting = [x for x in NETWORKS.values() if x.dimensions == dimensions]
+    of_fields = field_network_for(dimensions)
     if dimensions != work.network.dimensions:
         ways = [f"use --network {' or '.join(x.name for x in fitting)}"] if fitting else []
         if dimensions == 3:
@@ -145,9 +147,11 @@ def check_fits(work: Work, n: int, dimensions: int) -> None:
             work.image.path,
         )
     if n < least:
-        smaller = [x for x in fitting if x.n_neighbors < n]
-        best = max(smaller, key=lambda x: x.n_neighbors, default=None)
-        hint = f"use {best.name} ({best.n_neighbors + 1})" if best else "no network takes so small a field"
+        needs = {x.name: x.n_neighbors + 1 for x in fitting}
+        if of_fields is not None:
+            needs[of_fields] = LEAST_LOCALIZATIONS
+        enough, best = max(((count, x) for x, count in needs.items() if count <= n), default=(0, None))
+        hint = f"use {best} ({enough})" if best else "no network takes so small a field"
         raise TooFewLocalizations(f"{name} needs {least} localizations; there are {n}: {hint}", work.image.path)
 
 

@@ -75,6 +75,22 @@ def is_field_network(network: str) -> bool:
     return network in FIELD_NETWORKS
 
 
+def field_network_for(axes: int) -> str | None:
+    """The name of the field network for so many axes.
+
+    Parameters
+    ----------
+    axes : int
+        2 or 3.
+
+    Returns
+    -------
+    str or None
+        Its name; None where none ships with this version.
+    """
+    return f"field-{axes}d" if (_folder() / f"field-{axes}d.json").is_file() else None
+
+
 @dataclass(frozen=True, eq=False)
 class TrainedFieldNetwork:
     """A field network with its weights.

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from caml_dask.networks.field.trained import field_network_for
 from caml_dask.networks.registry import NETWORKS
 from caml_dask.schema import CLUSTERED
 from caml_dask.stages.shared.measured import MeasuredClusters
@@ -75,7 +76,7 @@ def _of_training(work: Work, facts: dict[str, Any], counts: Counts, clusters: Me
     """Where the field lies outside what the network was trained on."""
     name, trained, window = work.network.name, work.network.trained_on, work.network.n_neighbors
     if facts["finite"] < _FEW_WINDOWS * window:
-        narrower = _alike(work, facts, lambda n: n < window)
+        narrower = _without_window(work) or _alike(work, facts, lambda n: n < window)
         yield (
             f"a window of {window} neighbors takes in {100 * window / facts['finite']:.0f} % of the localizations; of "
             f"the fields that {name} was trained on, at most {100 / _FEW_WINDOWS:.0f} %"
@@ -103,6 +104,7 @@ def _of_training(work: Work, facts: dict[str, Any], counts: Counts, clusters: Me
         yield (
             f"clustered localizations lie {contrast:.0f} times denser than the others; {name} was trained on contrasts"
             f" of {low:g} to {high:g}: repeated detections of single molecules look like this; merge them first"
+            + (f", or use --network {_without_window(work)}, which has seen such" if _without_window(work) else "")
         )
     members = clusters.column("n_localizations")[clusters.column("label") == CLUSTERED]
     low, high = trained["points_per_cluster"]
@@ -124,9 +126,16 @@ def _of_training(work: Work, facts: dict[str, Any], counts: Counts, clusters: Me
 def _wider(work: Work, facts: dict[str, Any]) -> str:
     """The networks that would see larger clusters whole, as advice."""
     wider = _alike(work, facts, lambda n: n > work.network.n_neighbors)
+    if unbound := _without_window(work):
+        return f"--network {unbound} has no window that they could exceed"
     if wider:
         return f"--network {wider}, with a larger window, would see them whole"
     return "no network here has a larger window that the field could fill"
+
+
+def _without_window(work: Work) -> str | None:
+    """The field network for such localizations, where the classes are those it knows."""
+    return field_network_for(work.dimensions()) if len(work.network.classes) == 2 else None
 
 
 def _alike(work: Work, facts: dict[str, Any], fits: Callable[[int], bool]) -> str:

@@ -26,6 +26,8 @@ from caml_dask.simulate.unknown import KINDS, draw_field
 
 VALIDATION = 1 << 30
 """Added to the seed of fields that no training sees."""
+NOTED_BY_HAND = ("looks_at_labelled_fields", "fails")
+"""What a card in the folder says of its network that no training can know; kept."""
 BINS = np.linspace(0.0, 1.0, 11)
 
 
@@ -61,6 +63,8 @@ def train_field(
     name = f"field-{axes}d"
     records = [json.loads(line) for line in (work / "losses.jsonl").read_text().splitlines()]
     steps = settings.steady + settings.annealed
+    kept = out / f"{name}.json"
+    by_hand = json.loads(kept.read_text()) if kept.exists() else {}
     card = {
         "name": name,
         "dimensions": axes,
@@ -78,6 +82,7 @@ def train_field(
         "results": measure(weights, settings, axes, fields),
         "made_with": {p: version(p) for p in ("tensorflow", "keras", "numpy", "numba")}
         | {"python": platform.python_version()},
+        **{noted: by_hand[noted] for noted in NOTED_BY_HAND if noted in by_hand},
     }
     publish(out / f"{name}.safetensors", lambda path: path.write_bytes(blob))
     publish_text(out / f"{name}.json", json.dumps(card, indent=1) + "\n")
