@@ -16,7 +16,7 @@ from caml_dask.errors import CamlError
 from caml_dask.evaluation.protocol import SCENARIO_COLUMNS, Protocol, cluster_field, described, generator
 from caml_dask.geometry.measure import measure_clusters, measure_clusters_3d
 from caml_dask.metrics import cluster_scores, hull_iou
-from caml_dask.networks import NetworkSpec, read_card
+from caml_dask.networks import AnyNetwork, load
 from caml_dask.schema import CLUSTERED, FIBER, NO_CLUSTER
 from caml_dask.simulate import AnyScenario, Field
 from caml_dask.spatial.blocks import BlockIndex
@@ -88,10 +88,10 @@ def cluster_records(
         field = cluster_field(scenario, rng, protocol)
     except CamlError as error:
         left_out = {**about, "class": "", "localizations": 0, "reason": str(error)}
-        return [{"network": read_card(network).spec.name, **left_out} for network in networks]
+        return [{"network": load(network).name, **left_out} for network in networks]
     records = []
     for network in networks:
-        spec = read_card(network).spec
+        spec = load(network)
         row = {"network": spec.name, **about, "localizations": len(field.points_nm)}
         try:
             result = analyze(field.points_nm, network=network)
@@ -104,7 +104,7 @@ def cluster_records(
     return records
 
 
-def classes_of(spec: NetworkSpec) -> dict[int | None, str]:
+def classes_of(spec: AnyNetwork) -> dict[int | None, str]:
     """The classes of cluster that a network knows, by label; None stands for clusters of any class."""
     if len(spec.classes) == 2:
         return {None: "clustered"}

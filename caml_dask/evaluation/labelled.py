@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from caml_dask.api import analyze
 from caml_dask.errors import CamlError, InputError, UsageError
 from caml_dask.metrics import class_scores, cluster_scores, hull_iou
-from caml_dask.networks import load_of_windows
+from caml_dask.networks import load
 from caml_dask.schema import NO_CLUSTER
 
 NO_TRUTH = "its tables have no column of labels"
@@ -144,9 +144,9 @@ def labelled_records(folder: str, path: Path, networks: Sequence[str]) -> list[d
     about = {"folder": folder, "file": path.name, "dimensions": dimensions, "localizations": n}
     records = []
     for network in networks:
-        tried = load_of_windows(network)
+        tried = load(network)
         record = {"network": tried.name, **about}
-        needed = tried.n_neighbors + 1
+        needed = tried.least_localizations
         if n < needed:
             reason = f"{tried.name} needs {needed} localizations; the table has {n}"
             records.append({**record, "reason": reason})

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from caml_dask.api import analyze
 from caml_dask.errors import CamlError
 from caml_dask.evaluation.protocol import SCENARIO_COLUMNS, Protocol, described, generator, label_field
 from caml_dask.metrics import class_scores, confusion, rates
-from caml_dask.networks import TrainedNetwork, load_of_windows
+from caml_dask.networks import AnyNetwork, TrainedNetwork, load
 from caml_dask.simulate import AnyScenario, Field
 from caml_dask.spatial.blocks import BlockIndex
 from caml_dask.spatial.neighbors import nearest
@@ -55,7 +56,7 @@ def label_records(
     """
     rng = generator("labels", scenario, replicate, protocol)
     about = described(grid, scenario, replicate)
-    loaded = [load_of_windows(network) for network in networks]
+    loaded = [load(network) for network in networks]
     try:
         field = label_field(scenario, rng, protocol)
     except CamlError as error:
@@ -66,13 +67,16 @@ def label_records(
     return [{"network": tried.name, **about, **_scored(tried, field, index, rows)} for tried in loaded]
 
 
-def _scored(network: TrainedNetwork, field: Field, index: BlockIndex, rows: NDArray[np.int64]) -> dict[str, Any]:
+def _scored(network: AnyNetwork, field: Field, index: BlockIndex, rows: NDArray[np.int64]) -> dict[str, Any]:
     """What a network makes of some localizations of a field."""
     n = len(field.points_nm)
-    if n <= network.n_neighbors:
-        reason = f"{network.name} needs {network.n_neighbors + 1} localizations; the field has {n}"
-        return _left_out(n, reason)
-    scores = network.scores(nearest(index, network.n_neighbors, rows).distances_nm)
+    if n < network.least_localizations:
+        return _left_out(n, f"{network.name} needs {network.least_localizations} localizations; the field has {n}")
+    if isinstance(network, TrainedNetwork):
+        scores = network.scores(nearest(index, network.n_neighbors, rows).distances_nm)
+    else:
+        points = analyze(field.points_nm, network.name, any_extent=True).points
+        scores = points[list(network.score_columns)].to_numpy(np.float32)[rows]
     found = compare_labels(field.classes[rows], scores, network.labels(scores))
     return {"localizations": n, **found, "reason": ""}
 

@@ -27,7 +27,7 @@ from caml_dask.evaluation.protocol import (
     label_grids,
     label_scenarios,
 )
-from caml_dask.networks import load_of_windows
+from caml_dask.networks import load
 from caml_dask.simulate import AnyScenario
 
 COLUMNS = {"labels": labels.COLUMNS, "clusters": clusters.COLUMNS, "labelled": labelled.COLUMNS}
@@ -78,7 +78,7 @@ def parts_of(
     """All parts of an evaluation: the labels and clusters of `grids` that fit each network, and labelled folders."""
     made = []
     for source in networks:
-        entry = load_of_windows(source).spec
+        entry = load(source)
         for kind, fitting, scenarios in (
             ("labels", label_grids(entry), label_scenarios),
             ("clusters", cluster_grids(entry), cluster_scenarios),
@@ -154,7 +154,7 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
 
 
 def _key(kind: str, source: str, group: str, asked: Sequence[Any]) -> str:
-    network = load_of_windows(source)
-    digest = network.card_sha256 or network.weights_sha256  # a card pins the weights
+    network = load(source)
+    digest = network.identity.get("card_sha256", network.identity["weights_sha256"])  # a card pins the weights
     values = [__version__, digest, COLUMNS[kind], network.name, group, asked]
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from caml_dask.errors import UsageError
-from caml_dask.networks import NETWORKS, NetworkSpec, load_of_windows
+from caml_dask.networks import NETWORKS, AnyNetwork, load
 from caml_dask.settings import network_named
 from caml_dask.simulate import (
     AnyScenario,
@@ -99,7 +99,7 @@ def trained_networks(names: Sequence[str] = ()) -> list[str]:
     WeightsError : weights that are missing or not the ones their card pins.
     """
     chosen = list(dict.fromkeys(map(network_named, names))) or list(NETWORKS)
-    for name, count in Counter(load_of_windows(network).name for network in chosen).items():
+    for name, count in Counter(load(network).name for network in chosen).items():
         if count > 1:
             raise UsageError(
                 f"{count} of the networks are called {name}: evaluate them one by one, or train one with --name"
@@ -107,14 +107,14 @@ def trained_networks(names: Sequence[str] = ()) -> list[str]:
     return chosen
 
 
-def label_grids(entry: NetworkSpec) -> tuple[str, ...]:
+def label_grids(entry: AnyNetwork) -> tuple[str, ...]:
     """Grids whose labels a network can be tried on."""
     if entry.dimensions == 3:
         return IN_3D
     return WITH_FIBERS if len(entry.classes) > 2 else IN_THE_PLANE
 
 
-def cluster_grids(entry: NetworkSpec) -> tuple[str, ...]:
+def cluster_grids(entry: AnyNetwork) -> tuple[str, ...]:
     """Grids whose clusters a network can be tried on."""
     return tuple(grid for grid in label_grids(entry) if grid in ANALYSED)
 

@@ -18,7 +18,7 @@ from caml_dask.evaluation.summaries import account, summarised
 from caml_dask.executors.items import each
 from caml_dask.extras import require
 from caml_dask.io.run_directory import locked, read_manifest
-from caml_dask.networks import load_of_windows
+from caml_dask.networks import load
 
 
 def evaluate(
@@ -60,8 +60,7 @@ def evaluate(
     parts = parts_of(networks, grids or GRID_NAMES, folders, protocol)
     if not parts:
         raise UsageError(
-            f"none of the grids {', '.join(grids)} fits {', '.join(load_of_windows(n).name for n in networks)}:"
-            " name others"
+            f"none of the grids {', '.join(grids)} fits {', '.join(load(n).name for n in networks)}: name others"
         )
     with locked(out):
         if read_manifest(out) is not None:
@@ -95,7 +94,7 @@ def _report(parts: Sequence[Part], folders: Sequence[LabelledFolder], out: Path)
     from caml_dask.evaluation.figures import draw_figures
 
     labels, clusters, labelled = (read_parts(parts, kind, out) for kind in ("labels", "clusters", "labelled"))
-    classes = {part.network: load_of_windows(part.source).classes for part in parts}
+    classes = {part.network: load(part.source).classes for part in parts}
     tables = summarised(labels, clusters, labelled, classes, {f.name: f.reason for f in folders if f.reason})
     records = {"labels": labels, "clusters": clusters, "labelled": labelled}
     publish(out / "records", lambda folder: _write(folder, {n: r for n, r in records.items() if len(r)}))
@@ -116,7 +115,7 @@ def _describe(
     """Write down what the tables and figures are of."""
     about = {
         "caml_dask": __version__,
-        "networks": {tried.name: tried.weights_sha256 for tried in map(load_of_windows, networks)},
+        "networks": {tried.name: tried.identity["weights_sha256"] for tried in map(load, networks)},
         "grids": list(grids),
         "samples": protocol.samples_taken,
         "replicates": protocol.replicates,

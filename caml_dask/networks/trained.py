@@ -129,6 +129,10 @@ class TrainedNetwork:
         return labels_of(scores)
 
 
+AnyNetwork = TrainedNetwork | TrainedFieldNetwork
+"""A network that can be run."""
+
+
 def labels_of(scores: NDArray[np.float32]) -> NDArray[np.int8]:
     """Classes of scores: of one, (n, 1), clustered above 0.5 (Williamson et al. 2020); of several, (n, c), the highest.
 
@@ -147,7 +151,7 @@ def labels_of(scores: NDArray[np.float32]) -> NDArray[np.int8]:
     return scores.argmax(axis=1).astype(np.int8)
 
 
-def load(network: str | os.PathLike[str]) -> TrainedNetwork | TrainedFieldNetwork:
+def load(network: str | os.PathLike[str]) -> AnyNetwork:
     """A network with its weights, of windows or of fields; errors as of :func:`load_of_windows`.
 
     Parameters

@@ -162,7 +162,7 @@ def untrained(name: str) -> TrainedNetwork:
 
 @pytest.mark.parametrize(("name", "grid"), [("GAXJPR", "novel-slabs"), ("3TXKFS", "novel-fibers"), ("87B144", "csr")])
 def test_networks_of_every_kind_leave_records(monkeypatch, name, grid):
-    monkeypatch.setattr(labels, "load_of_windows", untrained)
+    monkeypatch.setattr(labels, "load", untrained)
     for scenario in protocol.label_scenarios(grid, SMALL):
         (row,) = labels.label_records(grid, scenario, 0, [name], SMALL)
         assert set(row) == set(labels.COLUMNS) and row["reason"] == "" and row["n"] == 50
