@@ -173,6 +173,14 @@ def test_networks_of_every_kind_leave_records(monkeypatch, name, grid):
         assert math.isnan(row["z_max_nm"]) == (grid != "novel-slabs")
 
 
+def test_the_field_network_is_right_on_the_papers_scenarios_and_on_random_fields():
+    scenario = scenario_named("uniform-p20-r50-c50-d100")
+    (row,) = labels.label_records("evaluation", scenario, 0, ["field-2d"], Protocol(samples=500, smoke=True))
+    assert row["n"] == 300 and row["balanced_accuracy"] > 0.97
+    (row,) = labels.label_records("csr", Scenario.csr(100.0), 0, ["field-2d"], Protocol(samples=500, smoke=True))
+    assert row["percent_called_clustered"] < 2
+
+
 @pytest.mark.parametrize(("name", "grid"), [("GAXJPR", "novel-slabs"), ("3TXKFS", "novel-fibers"), ("XPILJZ", "large")])
 def test_a_perfect_analysis_finds_what_is_there(monkeypatch, name, grid):
     drawn = []

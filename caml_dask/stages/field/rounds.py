@@ -24,9 +24,15 @@ from caml_dask.stages.tables import (
     SHARES,
     STATES,
     TILE,
+    Table,
 )
 
-READS = (FACTS, BOXES, CUTS, REGION_BOXES, REGION_CUTS, TILE, NEIGHBORHOODS, HALO, EDGES)
+READS = (FACTS, REGION_BOXES, REGION_CUTS, TILE, NEIGHBORHOODS, HALO, EDGES)
+
+
+def _reads_of_context(r: int) -> tuple[Table, ...]:
+    """What the context of a round is made from: that of the round before, and what all tiles shared after it."""
+    return (CONTEXTS[0],) if r == 0 else (BOXES, CUTS, CONTEXTS[r - 1], SHARES[r - 1])
 
 
 def exchange(work: Work, unit: int, *, r: int) -> dict[str, Any]:
@@ -48,8 +54,8 @@ STAGES = tuple(
         run=partial(exchange, r=r),
         effort=9,
         conserves=OWNED_ROWS,
-        reads=(*READS, STATES[r], CONTEXTS[max(r - 1, 0)], *SHARES[max(r - 1, 0) : r]),
-        writes=(STATES[r + 1], SHARES[r], *CONTEXTS[r : r + 1][: r > 0]),
+        reads=(*READS, STATES[r], *_reads_of_context(r)),
+        writes=(STATES[r + 1], SHARES[r], *((CONTEXTS[r],) if r > 0 else ())),
     )
     for r in range(ROUNDS)
 )

@@ -16,7 +16,7 @@ from caml_dask.stages.field.surroundings import View
 from caml_dask.stages.shared.matrices import matrix
 from caml_dask.stages.shared.work import Work, coordinates
 from caml_dask.stages.stage import OWNED_ROWS, Stage
-from caml_dask.stages.tables import BALLOT, CONTEXTS, LABELS, NEIGHBORHOODS, SHARES, STATES, VOTES
+from caml_dask.stages.tables import BALLOT, BOXES, CONTEXTS, CUTS, LABELS, NEIGHBORHOODS, SHARES, STATES, VOTES
 
 
 def vote(work: Work, unit: int) -> dict[str, Any]:
@@ -53,6 +53,6 @@ STAGE = Stage(
     run=vote,
     effort=9,
     conserves=OWNED_ROWS,
-    reads=(*READS, STATES[ROUNDS], CONTEXTS[ROUNDS - 1], SHARES[ROUNDS - 1]),
+    reads=(*READS, BOXES, CUTS, STATES[ROUNDS], CONTEXTS[ROUNDS - 1], SHARES[ROUNDS - 1]),
     writes=(LABELS, VOTES, BALLOT),
 )
