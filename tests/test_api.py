@@ -347,3 +347,33 @@ def test_key_figures_of_volumes_of_nothing_and_beside_a_factor_of_the_same_name(
     names, rows = key_figures([done, {"status": "failed"}], taken=["clusters"])
     assert names[2] == "measured_clusters" and names[-2:] == ["median_volume_nm3", "warnings"]
     assert rows == [[9, 0.0, 0, "", 0.0, "", "", 1], [""] * 8]
+
+
+@pytest.mark.parametrize(
+    ("points", "clusters", "share"),
+    [
+        (np.random.default_rng(0).uniform(0, 3_000, (30, 2)), 0, 0.0),
+        (np.random.default_rng(1).uniform(0, 2_000, (400, 2)), 0, 0.0),
+        (np.random.default_rng(2).normal(0, 100, (3_000, 2)), None, None),
+        (np.repeat(np.random.default_rng(3).uniform(0, 2_000, (60, 2)), 5, axis=0), None, None),
+        (np.zeros((100, 2)), None, None),
+        (
+            np.repeat(np.random.default_rng(4).uniform(0, 3_000, (40, 2)), 30, axis=0)
+            + np.random.default_rng(5).normal(0, 15, (1_200, 2)),
+            40,
+            1.0,
+        ),
+    ],
+    ids=["thirty", "random", "one huge cluster", "duplicates", "one place", "nothing but clusters"],
+)
+def test_the_field_network_takes_small_and_odd_fields(points, clusters, share):
+    fitted = CAML(network="field-2d").fit(points)
+    assert fitted.labels_.shape == (len(points),) and np.isfinite(fitted.p_clustered_).all()
+    if clusters is not None:
+        assert abs(fitted.labels_.max() + 1 - clusters) <= 0.1 * clusters
+        assert (fitted.labels_ >= 0).mean() == pytest.approx(share, abs=0.03)
+
+
+def test_the_field_network_names_how_many_localizations_it_needs():
+    with pytest.raises(TooFewLocalizations, match="field-2d needs 30 localizations; there are 29"):
+        CAML(network="field-2d").fit(np.random.default_rng(0).uniform(0, 3_000, (29, 2)))

@@ -112,6 +112,11 @@ class MemoryStore(Store):
     ) -> None:
         self._tables[name, key] = (table, parts)
 
+    def drop(self, name: str) -> None:
+        """Let the tables of a name go."""
+        for found in [(kind, key) for kind, key in self._tables if kind == name]:
+            del self._tables[found]
+
     def get(self, name: str, key: int, columns: Sequence[str] | None = None) -> pa.Table:
         table = self._tables[name, key][0]
         return table if columns is None else table.select(list(columns))

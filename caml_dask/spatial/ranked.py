@@ -17,7 +17,12 @@ _SHORTER = 1 - 1e-6  # than a radius by more than float32 rounds: what ties with
 
 
 def ranked_neighbors(
-    points_nm: np.ndarray, k: int, rows: np.ndarray | None = None, also: np.ndarray | None = None
+    points_nm: np.ndarray,
+    k: int,
+    rows: np.ndarray | None = None,
+    *,
+    ranks: np.ndarray | None = None,
+    also: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest neighbors of localizations, and their distances.
 
@@ -29,15 +34,17 @@ def ranked_neighbors(
         Neighbors a localization.
     rows : (m,) int64 or None
         Whose neighbors are wanted; None for all.
+    ranks : (r,) int64 or None
+        Which of the k, counted from 1; None for all.
     also : (n,) float64 or None
         What tells localizations at one and the same place apart, such as their precision.
 
     Returns
     -------
-    neighbors : (m, k) int32
+    neighbors : (m, r) int32
         Rows of the neighbors, self excluded: nearest first; of equal float32 distances that with the lower coordinates,
         x before y before z, then the lower `also`.
-    distances_nm : (m, k) float32
+    distances_nm : (m, r) float32
         Their distances in nm.
 
     Raises
@@ -58,7 +65,9 @@ def ranked_neighbors(
     leaves = 1 << index.depth
     radius = np.empty(leaves)
     guess_radius(index.points_nm, index.lower_nm, index.upper_nm, index.depth, k, radius)
-    neighbors, distances = np.empty((len(wanted), k), np.int32), np.empty((len(wanted), k), np.float32)
+    columns = np.arange(k) if ranks is None else np.asarray(ranks, dtype=np.int64) - 1
+    shape = len(wanted), len(columns)
+    neighbors, distances = np.empty(shape, np.int32), np.empty(shape, np.float32)
     found = np.empty(index.n, np.int64)
     tree = tuple(index.points_nm), standing[index.order], index.lower_nm, index.upper_nm, index.depth
     for leaf in range(leaves):
@@ -69,7 +78,7 @@ def ranked_neighbors(
             keys, counts = _keys(*tree, queries, reach, found)
             keys.sort(axis=1)
             settled = counts >= k
-            _unpack(keys[settled, :k], place[queries[settled]], by_standing, neighbors, distances)
+            _unpack(keys, settled, place[queries], columns, by_standing, neighbors, distances)
             queries = queries[~settled]
             reach = 2 * reach + np.finfo(float).tiny
     return neighbors, distances
@@ -108,12 +117,14 @@ def _keys(points, standing, lower, upper, depth, queries, radius, found):  # typ
 
 
 @njit()
-def _unpack(keys, into, by_standing, neighbors, distances):  # type: ignore[no-untyped-def]
-    """Split sorted keys, (q, k), into neighbors and distances, at the rows `into`, (q,)."""
+def _unpack(keys, settled, into, columns, by_standing, neighbors, distances):  # type: ignore[no-untyped-def]
+    """Split columns of the sorted keys of settled queries into neighbors and distances, at the rows `into`, (q,)."""
     bits = np.empty(1, np.uint32)
     single = bits.view(np.float32)
     for i in range(keys.shape[0]):
-        for j in range(keys.shape[1]):
-            bits[0] = np.uint32(keys[i, j] >> np.uint64(32))
-            distances[into[i], j] = single[0]
-            neighbors[into[i], j] = by_standing[keys[i, j] & np.uint64(0xFFFFFFFF)]
+        if settled[i]:
+            for j in range(len(columns)):
+                key = keys[i, columns[j]]
+                bits[0] = np.uint32(key >> np.uint64(32))
+                distances[into[i], j] = single[0]
+                neighbors[into[i], j] = by_standing[key & np.uint64(0xFFFFFFFF)]

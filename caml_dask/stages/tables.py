@@ -38,7 +38,9 @@ class Table:
     parts : str or None
         What it can be taken apart by again, "tile" or "chunk".
     ranged : bool
-        Whether ranges of its rows are read without the others.
+        Whether some of its rows are read without the others.
+    passing : bool
+        Whether it is so large that memory holds it no longer than until the last stage that reads it is done.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Table:
     others: str | None = None
     parts: str | None = None
     ranged: bool = False
+    passing: bool = False
 
     def check(self, table: pa.Table) -> None:
         """Compare a table with its declaration.
@@ -289,16 +292,18 @@ SURVEY = Table(
     ),
 )
 EDGES = Table(
-    "edges", "tile", "Inputs of the edges to neighbors.", (Column("inputs", SINGLES, "as of a Graph, edge after edge"),)
+    "edges",
+    "tile",
+    "Inputs of the edges to neighbors.",
+    (Column("inputs", SINGLES, "as of a Graph, edge after edge"),),
+    passing=True,
 )
 
 
-def _round(
-    name: str, meaning: str, rounds: int, columns: tuple[Column, ...], ranged: bool = False
-) -> tuple[Table, ...]:
+def _round(name: str, meaning: str, rounds: int, columns: tuple[Column, ...], large: bool = False) -> tuple[Table, ...]:
     """A table for each round of messages."""
     numbered = [(f"{name}_{r}", f"{meaning}, round {r}.") for r in range(rounds)]
-    return tuple(Table(title, "tile", said, columns, ranged=ranged) for title, said in numbered)
+    return tuple(Table(title, "tile", said, columns, ranged=large, passing=large) for title, said in numbered)
 
 
 CONTEXTS = _round(
@@ -317,7 +322,7 @@ STATES = _round(
     "What stands for each localization before it, in the order of the tile",
     ROUNDS + 1,
     (Column("h", SINGLES, "numbers"), Column("vectors", SINGLES, "vectors")),
-    ranged=True,
+    large=True,
 )
 SHARES = _round(
     "shares",

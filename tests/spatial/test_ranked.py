@@ -66,6 +66,13 @@ def test_some_rows_have_the_neighbors_that_they_have_among_all() -> None:
         np.testing.assert_array_equal(some, every[asked])
 
 
+def test_some_ranks_are_columns_of_all() -> None:
+    points = np.random.default_rng(10).uniform(0, 1_000, (900, 2))
+    ranks = np.array([1, 4, 9, 9])
+    for some, every in zip(ranked_neighbors(points, 9, ranks=ranks), ranked_neighbors(points, 9), strict=True):
+        np.testing.assert_array_equal(some, every[:, ranks - 1])
+
+
 def test_what_is_told_beside_the_coordinates_ranks_those_at_one_place() -> None:
     points = np.repeat(np.random.default_rng(8).uniform(0, 100, (3, 2)), 5, axis=0)
     also = np.random.default_rng(9).permutation(15).astype(float)

@@ -10,6 +10,7 @@ import pytest
 from support import HAND_DRAWN, Threshold, TwoThresholds
 
 from caml_dask.errors import ConservationError, StoreError
+from caml_dask.executors.in_memory import analyse
 from caml_dask.io.readers.in_memory import as_localizations
 from caml_dask.io.run_directory import Image
 from caml_dask.io.store import MemoryStore
@@ -64,8 +65,8 @@ def names(tables):
     return {table.name for table in tables}
 
 
-def work_on(store, network=None, carried=(), tile=150):
-    return Work(Image("drawn"), Settings(max_localizations=tile), network or Threshold(), store, carried)
+def work_on(store, network=None, carried=(), tile=150, of="XPILJZ"):
+    return Work(Image("drawn"), Settings(of, max_localizations=tile), network or Threshold(), store, carried)
 
 
 ROUTES = pytest.mark.parametrize(
@@ -91,6 +92,17 @@ def test_a_stage_touches_just_what_it_declares(tmp_path, monkeypatch, outputs, s
         assert store.wrote == names(stage.writes) - unwritten, stage.name
         assert store.read <= names(stage.reads), stage.name
         assert not outputs or store.read == names(stage.reads), stage.name  # some serve output files alone
+
+
+def test_memory_lets_large_tables_go_once_no_stage_reads_them():
+    store = MemoryStore()
+    analyse(work_on(store, load("field-2d"), tile=10**6, of="field-2d"), [as_localizations(drawn(), ColumnMap())], {})
+    passing = {table.name for stage in FIELD_STAGES for table in stage.writes if table.passing}
+    assert passing >= {"state_0", "state_4", "edges"}
+    for name in passing:
+        with pytest.raises(KeyError):
+            store.get(name, 0)
+    assert len(store.get("labels", 0)) == 900
 
 
 @ROUTES

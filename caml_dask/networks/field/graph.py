@@ -46,7 +46,7 @@ _FARTHEST = 6.0  # bound of a log distance
 
 USED_RANKS = np.unique(np.concatenate([RANKS, EDGE_RANKS, REGION_RANKS, REGION_STEPS.ravel()]))
 """Neighbors of which the distance is kept."""
-_RANKS_AT, _EDGES_AT = np.searchsorted(USED_RANKS, RANKS), np.searchsorted(USED_RANKS, EDGE_RANKS)
+_RANKS_AT, EDGES_AT = np.searchsorted(USED_RANKS, RANKS), np.searchsorted(USED_RANKS, EDGE_RANKS)
 _REGION_AT, _STEPS_AT = np.searchsorted(USED_RANKS, REGION_RANKS), np.searchsorted(USED_RANKS, REGION_STEPS)
 SCALE_AT = int(np.searchsorted(USED_RANKS, 8))
 """Place in USED_RANKS of the distance that is usual around a localization."""
@@ -100,10 +100,9 @@ def build_graph(points_nm: NDArray[np.float64], uncertainty_nm: NDArray[np.float
     """
     n = len(points_nm)
     k = min(NEIGHBORS, n - 1)
-    rows, every = ranked_neighbors(points_nm, k, also=uncertainty_nm)
-    distances = every[:, np.minimum(USED_RANKS, k) - 1]
+    rows, distances = ranked_neighbors(points_nm, k, ranks=np.minimum(USED_RANKS, k), also=uncertainty_nm)
     region, unit = region_inputs(region_histogram(distances), n)
-    neighbors, present = edges_of(rows[:, np.minimum(EDGE_RANKS, k) - 1], k)
+    neighbors, present = edges_of(rows[:, EDGES_AT], k)
     directions = directions_to(points_nm, points_nm, neighbors)
     precision = np.zeros(n) if uncertainty_nm is None else uncertainty_nm
     nodes, edges = inputs(distances, distances[:, SCALE_AT], precision, neighbors, present, np.full(n, unit))
@@ -186,7 +185,7 @@ def inputs(
     """
     nodes = np.zeros((len(neighbors), NODE_INPUTS), np.float32)
     edges = np.zeros((*neighbors.shape, EDGE_INPUTS), np.float32)
-    _fill(distances_nm, scales_nm, uncertainty_nm, neighbors, present, unit_nm, _RANKS_AT, _EDGES_AT, nodes, edges)
+    _fill(distances_nm, scales_nm, uncertainty_nm, neighbors, present, unit_nm, _RANKS_AT, EDGES_AT, nodes, edges)
     return nodes, edges
 
 

@@ -30,18 +30,21 @@ def from_lanes(lanes, first, start, out):  # type: ignore[no-untyped-def]
 @njit()
 def normalize(values, places):  # type: ignore[no-untyped-def]
     """Give the first places of `values`, (m, ROWS), a mean of 0 and a variance of 1 in every lane."""
+    mean, square = np.zeros(ROWS, np.float32), np.zeros(ROWS, np.float32)
+    for c in range(places):
+        for r in range(ROWS):
+            mean[r] += values[c, r]
     for r in range(ROWS):
-        mean = np.float32(0)
-        for c in range(places):
-            mean += values[c, r]
-        mean /= np.float32(places)
-        square = np.float32(0)
-        for c in range(places):
-            values[c, r] -= mean
-            square += values[c, r] * values[c, r]
-        scale = np.float32(1 / math.sqrt(np.float64(square) / places + 1e-5))
-        for c in range(places):
-            values[c, r] *= scale
+        mean[r] /= np.float32(places)
+    for c in range(places):
+        for r in range(ROWS):
+            values[c, r] -= mean[r]
+            square[r] += values[c, r] * values[c, r]
+    for r in range(ROWS):
+        square[r] = np.float32(1 / math.sqrt(np.float64(square[r]) / places + 1e-5))
+    for c in range(places):
+        for r in range(ROWS):
+            values[c, r] *= square[r]
 
 
 @njit()

@@ -12,6 +12,7 @@ import pyarrow as pa
 from caml_dask.errors import ConservationError
 from caml_dask.networks.field.graph import (
     EDGE_RANKS,
+    EDGES_AT,
     NEIGHBORS,
     SCALE_AT,
     USED_RANKS,
@@ -73,10 +74,11 @@ class RankedSearch:
     def __call__(self, table: pa.Table, rows: np.ndarray) -> Iterator[Ranked]:
         """Neighbors of the localizations in `rows` among those of a table as TILE."""
         points, ids = coordinates(table), table["loc_id"].to_numpy()
-        found, distances = ranked_neighbors(points, self.k, rows, precision_of(table))
+        ranks = np.minimum(USED_RANKS, self.k)
+        found, distances = ranked_neighbors(points, self.k, rows, ranks=ranks, also=precision_of(table))
         window = np.nextafter(distances[:, -1], np.float32(np.inf)).astype(np.float64)
-        ends = found[:, np.minimum(EDGE_RANKS, self.k) - 1]
-        yield Ranked(rows, distances[:, np.minimum(USED_RANKS, self.k) - 1], window, ids[ends], points[ends])
+        ends = found[:, EDGES_AT]
+        yield Ranked(rows, distances, window, ids[ends], points[ends])
 
 
 def precision_of(table: pa.Table) -> np.ndarray | None:
