@@ -11,7 +11,8 @@ adjusted Rand index over all localizations with noise as one class. Grids are re
 
     python benchmarks/accuracy.py --labelled FOLDER --out benchmarks/results/rivals
 
-Parts are kept under --work; run again, it goes on where it was stopped. Labelled tables only judge: no network is
+Parts are kept under --work; run again, it goes on where it was stopped. What stands in --out of other methods stays, so
+that one of them can be tried anew: --methods "CAML field-2d". Labelled tables only judge: no network is
 trained or tuned on them.
 """
 
@@ -102,8 +103,8 @@ class Task:
         """Digest of all that decides its results."""
         contender = contender_named(self.method)
         grid = [written(s) for s in candidates(contender, Spacing(100.0, 100.0), self.smoke)]
-        weights = load(contender.default.network).weights_sha256 if isinstance(contender.default, NetworkSpec) else ""
-        asked = [__version__, weights, self.kind, self.group, grid, [field.asked() for field in self.fields]]
+        own = load(contender.default.network).identity if isinstance(contender.default, NetworkSpec) else {}
+        asked = [__version__, own, self.kind, self.group, grid, [field.asked() for field in self.fields]]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
 
     def part(self, work: Path) -> Path:
@@ -208,12 +209,14 @@ def one_for_all(searched: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
     """
     tried = searched[searched["candidate"] > 0]
     rows = []
+    columns = ["method", "kind", "group", "field", "choice", "settings", "ari", "percent_called_clustered", "seconds"]
     for _, table in tried.groupby(["kind", "method"]):
         with_clusters = table[~table["group"].str.startswith("csr")]
         by_group = with_clusters.groupby(["candidate", "group"])["ari"].mean()
         best = by_group.groupby("candidate").mean().idxmax()
         rows.append(table[table["candidate"] == best].assign(choice="kind", reason=""))
-    columns = ["method", "kind", "group", "field", "choice", "settings", "ari", "percent_called_clustered", "seconds"]
+    if not rows:
+        return pd.DataFrame(columns=[*columns, "localizations", "reason"])
     kept = pd.concat(rows)[[*columns, "reason"]]
     sizes = chosen.drop_duplicates(["kind", "group", "field"])[["kind", "group", "field", "localizations"]]
     return kept.merge(sizes, on=["kind", "group", "field"], how="left")
@@ -257,8 +260,9 @@ def main() -> None:
     for task, chosen, searched in each(perform, pending, asked.workers, "methods on folders"):
         publish(task.part(asked.work), lambda folder, c=chosen, s=searched: _write(folder, c, s))
     report(tasks, asked.work, asked.out)
-    shown = Field((SHOWN, 0, size, asked.seed))
-    draw_field(*shown.read(), labels_of_field(shown, tasks, asked.work), asked.out / "field.png")
+    if set(asked.methods) >= set(CONTENDERS):
+        shown = Field((SHOWN, 0, size, asked.seed))
+        draw_field(*shown.read(), labels_of_field(shown, tasks, asked.work), asked.out / "field.png")
     about = {"caml_dask": __version__, "replicates": replicates, "localizations": size, "seed": asked.seed,
              "labelled": asked.labelled.name if asked.labelled else None, "smoke": asked.smoke}  # fmt: skip
     publish_text(asked.out / "accuracy.json", json.dumps(about, indent=1) + "\n")
@@ -266,12 +270,18 @@ def main() -> None:
 
 def report(tasks: Sequence[Task], work: Path, out: Path) -> None:
     """Tables and figures of all parts."""
+    out.mkdir(parents=True, exist_ok=True)
     chosen, searched = (
-        pd.concat([pd.read_parquet(task.part(work) / f"{name}.parquet") for task in tasks], ignore_index=True)
-        for name in ("chosen", "searched")
+        pd.concat(
+            [
+                _of_others(out / standing, tasks),
+                *(pd.read_parquet(task.part(work) / f"{name}.parquet") for task in tasks),
+            ],
+            ignore_index=True,
+        )
+        for name, standing in (("chosen", "accuracy.parquet"), ("searched", "searched.parquet"))
     )
     chosen = pd.concat([chosen, one_for_all(searched, chosen)], ignore_index=True)
-    out.mkdir(parents=True, exist_ok=True)
     chosen.to_parquet(out / "accuracy.parquet", index=False)
     chosen.to_csv(out / "accuracy.csv", index=False, float_format="%.5g", lineterminator="\n")
     searched.to_parquet(out / "searched.parquet", index=False, compression="zstd")
@@ -280,6 +290,15 @@ def report(tasks: Sequence[Task], work: Path, out: Path) -> None:
     draw_accuracy(means, out)
     overall = means[~means["group"].str.startswith("csr")].groupby(["kind", "method", "choice"])["ari"].mean().unstack()
     print(overall.round(3).to_string())
+
+
+def _of_others(standing: Path, tasks: Sequence[Task]) -> pd.DataFrame:
+    """Rows of a table that stands of other methods than those of the tasks, without what is chosen over all groups."""
+    if not standing.exists():
+        return pd.DataFrame()
+    found = pd.read_parquet(standing)
+    others = found[~found["method"].isin({contender_named(task.method).name for task in tasks})]
+    return others[others["choice"] != "kind"] if "choice" in others else others
 
 
 def labels_of_field(field: Field, tasks: Sequence[Task], work: Path) -> dict[str, np.ndarray]:

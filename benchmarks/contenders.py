@@ -15,8 +15,6 @@ from caml_dask import CAML, baselines
 from caml_dask.baselines import DBSCAN, HDBSCAN, Bayesian, GetisFranklin, SRTesseler, ToMATo
 from caml_dask.errors import InputError
 from caml_dask.networks import load
-from caml_dask.networks.field.clusters import find_clusters
-from caml_dask.networks.field.trained import field_card
 from caml_dask.settings import network_named
 
 BAYESIAN_LIMIT_S = 60.0
@@ -28,13 +26,6 @@ class NetworkSpec:
     """A CAML network: it has nothing to choose."""
 
     network: str
-
-
-@dataclass(frozen=True)
-class FieldNetworkSpec:
-    """The field network: it has nothing to choose; its weights are known by their digest."""
-
-    weights_sha256: str
 
 
 @dataclass(frozen=True)
@@ -71,14 +62,10 @@ class Contender:
 
 
 def _network(xy_nm: np.ndarray, settings: NetworkSpec) -> np.ndarray:
-    needed = load(settings.network).n_neighbors + 1
+    needed = load(settings.network).least_localizations
     if len(xy_nm) < needed:
         raise InputError(f"{settings.network} needs {needed} localizations; the field has {len(xy_nm)}")
     return CAML(network=settings.network, n_jobs=1).fit_predict(xy_nm)
-
-
-def _field(xy_nm: np.ndarray, settings: FieldNetworkSpec) -> np.ndarray:
-    return find_clusters(xy_nm).cluster_id
 
 
 def _of(kind: type, *values: Sequence[Any]) -> list[Any]:
@@ -120,7 +107,7 @@ CONTENDERS = {
         Contender("CAML XPILJZ", _network, NetworkSpec("XPILJZ")),
         Contender("CAML 07VEJJ", _network, NetworkSpec("07VEJJ")),
         Contender("CAML 87B144", _network, NetworkSpec("87B144")),
-        Contender("CAML field-2d", _field, FieldNetworkSpec(field_card(2)["weights_sha256"])),
+        Contender("CAML field-2d", _network, NetworkSpec("field-2d")),
         Contender("DBSCAN", baselines.dbscan, DBSCAN(), _dbscan),
         Contender("HDBSCAN", baselines.hdbscan, HDBSCAN(), _hdbscan),
         Contender("Getis-Franklin", baselines.getis_franklin, GetisFranklin(), _getis_franklin),
