@@ -54,6 +54,7 @@ def write_pages(folder: Path) -> None:
         "speed": speed(),
         "scale": scale(),
         "comparison": comparison(),
+        "labelled": labelled(),
     }
     for name, text in pages.items():
         (folder / f"{name}.md").write_text(text + "\n", encoding="utf-8")
@@ -227,6 +228,29 @@ def comparison() -> str:
         "1e6, one core",
     )
     return table(header, rows)
+
+
+def labelled() -> str:
+    """Adjusted Rand index on simulations that others labelled, by method and by how its setting was chosen."""
+    found = rows_of("rivals/accuracy_by_group.csv")
+    kinds = (
+        ("molecules", "nieves2023/ground_truth"),
+        ("re-blinking detections", "nieves2023/multiple_blinking"),
+        ("DBOpt", "dbopt2025/"),
+    )
+    chosen = {"default": "default", "folder": "best for each folder, on the truth", "kind": "one for all, on the truth"}
+    rows = []
+    for method in dict.fromkeys(row["method"] for row in found):
+        for choice, words in chosen.items():
+            mine = [row for row in found if (row["method"], row["choice"]) == (method, choice)]
+            cells = []
+            for _, start in kinds:
+                folders = {row["group"] for row in found if row["group"].startswith(start)}
+                values = [float(row["ari"]) for row in mine if row["group"] in folders]
+                cells.append(f"{statistics.mean(values):.3f}".lstrip("0") if len(values) == len(folders) else "-")
+            if mine:
+                rows.append((method.replace(" ", _FIXED), "none" if method.startswith("CAML") else words, *cells))
+    return table(("method", "setting", *(what for what, _ in kinds)), rows)
 
 
 def _by_choice(rows: Sequence[dict[str, str]], groups: set[str]) -> str:
