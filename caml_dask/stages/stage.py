@@ -42,7 +42,8 @@ class Stage:
     title : what it does, as users read it while it runs
     per : what its units are: the "image" itself, the "chunk" of its input, or the "tile"
     run : does one unit and returns its record, with `rows` where localizations flow through it; call :meth:`do`
-    effort : its share of the time of an image, in percent, as measured with XPILJZ on 1e7 localizations
+    effort : its share of the time of an image, in percent, as measured with XPILJZ on 1e7 localizations; of the field
+        network's stages, what they take in the same measure
     conserves : what the rows of all its units add up to
     reads, writes : the tables it touches
     carries : columns of the input it needs beside the coordinates, by their names in ``schema.CARRIED`` or in the file

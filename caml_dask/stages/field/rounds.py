@@ -52,7 +52,7 @@ STAGES = tuple(
         title=f"exchanging messages, round {r + 1} of {ROUNDS}",
         per="tile",
         run=partial(exchange, r=r),
-        effort=9,
+        effort=75,
         conserves=OWNED_ROWS,
         reads=(*READS, STATES[r], *_reads_of_context(r)),
         writes=(STATES[r + 1], SHARES[r], *((CONTEXTS[r],) if r > 0 else ())),
