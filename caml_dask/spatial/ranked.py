@@ -76,7 +76,7 @@ def ranked_neighbors(
         reach = radius[leaf]
         while len(queries):
             keys, counts = _keys(*tree, queries, reach, found)
-            keys.sort(axis=1)
+            keys[:, : counts.max()].sort(axis=1)
             settled = counts >= k
             _unpack(keys, settled, place[queries], columns, by_standing, neighbors, distances)
             queries = queries[~settled]
@@ -88,7 +88,8 @@ def ranked_neighbors(
 def _keys(points, standing, lower, upper, depth, queries, radius, found):  # type: ignore[no-untyped-def]
     """For each query a row of keys of what lies well within the radius, (q, w) uint64, and how many: (q,) int64.
 
-    A key's high half are the bits of the float32 distance, which ascend with it; the low half is the standing.
+    A key's high half are the bits of the float32 distance, which ascend with it; the low half is the standing. Rows are
+    filled up to the longest of them.
     """
     axes = len(points)
     low, high = np.full(axes, np.inf), np.full(axes, -np.inf)
@@ -98,21 +99,34 @@ def _keys(points, standing, lower, upper, depth, queries, radius, found):  # typ
             high[a] = max(high[a], points[a][q] + radius)
     m = gather(points, lower, upper, depth, low, high, found)
     within = np.float32(radius * _SHORTER) if m < len(points[0]) else np.float32(np.inf)
-    keys = np.full((len(queries), m), _NOTHING)
+    near = np.empty((axes, m))
+    ranks = np.empty(m, np.uint64)
+    for j in range(m):
+        ranks[j] = np.uint64(standing[found[j]])
+        for a in range(axes):
+            near[a, j] = points[a][found[j]]
+    keys = np.empty((len(queries), m + 1), np.uint64)
     counts = np.zeros(len(queries), np.int64)
-    single = np.empty(1, np.float32)
-    bits = single.view(np.uint32)
+    distance = np.empty(m, np.float32)
+    bits = distance.view(np.uint32)
     for i in range(len(queries)):
-        q = queries[i]
-        for j in range(m):
-            other = found[j]
-            d2 = (points[0][other] - points[0][q]) ** 2 + (points[1][other] - points[1][q]) ** 2
-            if axes == 3:
-                d2 = d2 + (points[2][other] - points[2][q]) ** 2
-            single[0] = np.float32(np.sqrt(d2))
-            if other != q and single[0] <= within:
-                keys[i, counts[i]] = (np.uint64(bits[0]) << np.uint64(32)) | np.uint64(standing[other])
-                counts[i] += 1
+        x, y = points[0][queries[i]], points[1][queries[i]]
+        if axes == 2:
+            for j in range(m):
+                distance[j] = np.float32(np.sqrt((near[0, j] - x) ** 2 + (near[1, j] - y) ** 2))
+        else:
+            z = points[axes - 1][queries[i]]
+            for j in range(m):
+                d2 = (near[0, j] - x) ** 2 + (near[1, j] - y) ** 2
+                distance[j] = np.float32(np.sqrt(d2 + (near[axes - 1, j] - z) ** 2))
+        own, count = np.uint64(standing[queries[i]]), 0
+        for j in range(m):  # written over unless it counts
+            keys[i, count] = (np.uint64(bits[j]) << np.uint64(32)) | ranks[j]
+            count += (distance[j] <= within) & (ranks[j] != own)
+        counts[i] = count
+    widest = counts.max()
+    for i in range(len(queries)):
+        keys[i, counts[i] : widest] = _NOTHING
     return keys, counts
 
 
