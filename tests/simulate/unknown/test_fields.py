@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from caml_dask.errors import UsageError
-from caml_dask.schema import FIBER, NO_CLUSTER, NON_CLUSTERED
+from caml_dask.schema import CLUSTERED, FIBER, NO_CLUSTER, NON_CLUSTERED
 from caml_dask.simulate.unknown import KINDS, Sample, draw_field
 
 ARRAYS = ("points_nm", "truth", "classes", "molecule", "uncertainty_nm", "frame")
@@ -49,6 +49,25 @@ def test_a_cluster_has_three_molecules_and_a_molecule_one_cluster(many: list[Sam
         assert len(pairs) == len(np.unique(sample.molecule))
         clustered = pairs[pairs[:, 1] != NO_CLUSTER, 1]
         assert not len(clustered) or np.bincount(clustered).min() >= 3
+
+
+def elongation(points: np.ndarray) -> float:
+    """How many times longer than wide a cluster is, by its principal axes."""
+    spread = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
+    return float(spread[0] / max(spread[1], 1e-9))
+
+
+def test_what_is_classed_as_a_fiber_is_long() -> None:
+    found: dict[int, list[float]] = {CLUSTERED: [], FIBER: []}
+    for seed in range(150):
+        sample = drawn(seed, blinking=0.0, least=300, most=2_000)
+        for cluster in range(sample.truth.max(initial=-1) + 1):
+            members = sample.truth == cluster
+            if members.sum() >= 20:
+                (label,) = set(sample.classes[members].tolist())
+                found[label].append(elongation(sample.points_nm[members]))
+    assert len(found[FIBER]) > 15
+    assert np.median(found[FIBER]) > 4 > np.quantile(found[CLUSTERED], 0.8)
 
 
 def test_molecules_blink_only_where_it_says_so(many: list[Sample]) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -141,6 +144,13 @@ def _aims(graph: Graph, sample: Sample) -> tuple[NDArray[np.float32], ...]:
     return tuple(aim.astype(np.float32) for aim in (inside, offset, log_radius, same))
 
 
+def _end_with_parent() -> None:
+    """Have this process end when the one that started it does, also where that one is killed."""
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
+
+
 def stream(seed: int, first: int, last: int, localizations: int, draw: dict[str, Any], workers: int) -> Iterator[Batch]:
     """Draw batches in processes of their own, in their order.
 
@@ -164,7 +174,7 @@ def stream(seed: int, first: int, last: int, localizations: int, draw: dict[str,
         for number in range(first, last):
             yield draw_batch(seed, number, localizations, draw)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
         ahead: list[Future[Batch]] = []
         for number in range(first, last + 4 * workers):
             if number < last:

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import safetensors.numpy
 
@@ -114,3 +117,26 @@ def test_the_step_size_rises_falls_and_is_annealed_to_zero() -> None:
     assert 0 < sizes[-1] < 1e-5
     longer = replace(settings, steady=30_000)
     assert [step_size(step, longer) for step in range(20_000)] == sizes[:20_000].tolist()
+
+
+def test_processes_that_draw_fields_end_with_a_trainer_that_is_killed(tmp_path: Path) -> None:
+    code = (
+        "import sys, time\n"
+        "from caml_dask.networks.training.field.batches import stream\n"
+        "if __name__ == '__main__':\n"
+        "    drawn = stream(0, 0, 9, 100, {'most': 200}, 1)\n"
+        "    next(drawn)\n"
+        "    print('drawing', flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    script = tmp_path / "trainer.py"
+    script.write_text(code)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as trainer:
+        assert trainer.stdout is not None and trainer.stdout.readline() == "drawing\n"
+        drawing = [
+            child for child in psutil.Process(trainer.pid).children() if "spawn_main" in " ".join(child.cmdline())
+        ]
+        trainer.kill()
+    assert drawing
+    _, alive = psutil.wait_procs(drawing, timeout=60)
+    assert not alive
