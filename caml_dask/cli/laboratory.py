@@ -189,7 +189,7 @@ def train_field(
     """Train the field network, from simulated samples of which nothing is known beforehand.
 
     After an interruption, call again: the state under --work is at most 250 steps old. Call with a larger --steady to
-    go on from the state before the step size was annealed.
+    go on from the state before the step size was annealed. Use what it wrote with --network FOLDER.
     """
     import json
     import shlex

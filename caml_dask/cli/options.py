@@ -37,7 +37,7 @@ NETWORK = click.option(
     help="Network that labels the localizations, in upper or lower case: "
     + ", ".join(f"{code} or {alias}" for code, alias in NETWORK_ALIASES.items())
     + f"; {FIELD_NETWORKS[0]}, which sees whole fields and was trained on re-blinking ones too"
-    + "; or a FOLDER that `caml-dask train --out FOLDER` wrote.",
+    + "; or a FOLDER that `caml-dask train` or `train-field` wrote.",
 )
 WORKERS = click.option(
     "-j",

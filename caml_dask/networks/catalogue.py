@@ -13,7 +13,6 @@ from caml_dask.networks.field.trained import (
     field_card,
     field_network_for,
     is_field_network,
-    load_field_network,
 )
 from caml_dask.networks.registry import NETWORKS
 from caml_dask.settings import network_named
@@ -42,7 +41,7 @@ def catalogue() -> str:
         ]
     for axes in (2, 3):
         if (name := field_network_for(axes)) is not None:
-            lines += _of_field_network(name, field_card(axes))
+            lines += _of_field_network(name, field_card(name))
     return "\n".join([*lines, "All that is known of one: caml-dask networks NAME, or the FOLDER of one of your own"])
 
 
@@ -60,7 +59,7 @@ def readable(network: str | os.PathLike[str]) -> str:
         Markdown.
     """
     if is_field_network(name := network_named(network)):
-        return json.dumps(dict(load_field_network(name).card), indent=1)
+        return json.dumps(field_card(name), indent=1)
     source = read_card(network)
     entry, found = source.spec, source.about
     training, results = found["training"], found["results"]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from caml_dask.errors import InputError, TooFewLocalizations
 from caml_dask.networks.field.graph import build_graph
 from caml_dask.networks.field.network import say
-from caml_dask.networks.field.trained import CALLED, LEAST_LOCALIZATIONS, LINKED, load_field
+from caml_dask.networks.field.trained import CALLED, LEAST_LOCALIZATIONS, LINKED, load_field_network
 from caml_dask.schema import NO_CLUSTER
 from caml_dask.spatial.blocks import BlockIndex
 from caml_dask.spatial.labelled import LabelledIndex
@@ -92,7 +92,7 @@ def find_clusters(
             )
     order = BlockIndex.build(points).order  # neighbors side by side in memory
     graph = build_graph(points[order], None if uncertainty_nm is None else uncertainty_nm[order])
-    said = say(load_field(points.shape[1]) if weights is None else weights, graph, threads)
+    said = say(load_field_network(f"field-{points.shape[1]}d").weights if weights is None else weights, graph, threads)
     votes = points[order] + said.offset_nm
     ids = group(votes, said.clustered > CALLED, LINKED * said.radius_nm, min_points)
     back = np.argsort(order)

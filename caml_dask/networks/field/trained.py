@@ -1,14 +1,17 @@
-"""The field networks that ship with the package: weights, and the cards that say how they were made."""
+"""Field networks with their weights: those that ship with the package, and those that their users trained."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +20,7 @@ from numpy.typing import NDArray
 
 from caml_dask.errors import UsageError, WeightsError
 from caml_dask.networks.field.graph import NEIGHBORS
-from caml_dask.networks.field.network import Layers
+from caml_dask.networks.field.network import Layers, weight_shapes
 from caml_dask.settings import FIELD_NETWORKS
 
 CALLED = 0.5
@@ -26,37 +29,8 @@ LINKED = 0.2
 """Share of the expected radius within which votes are linked."""
 LEAST_LOCALIZATIONS = 30
 """Of a field: the least on which the network was trained."""
-
-
-def _folder() -> Traversable:
-    return files("caml_dask.networks.field") / "weights"
-
-
-def field_card(axes: int) -> dict[str, Any]:
-    """The card of the field network for so many axes.
-
-    Parameters
-    ----------
-    axes : int
-        2 or 3.
-
-    Returns
-    -------
-    dict
-        The card's values.
-
-    Raises
-    ------
-    UsageError
-        None ships for so many axes.
-    """
-    path = _folder() / f"field-{axes}d.json"
-    if not path.is_file():
-        raise UsageError(
-            f"no field network for {axes} axes ships with this version: train one, or take another network"
-        )
-    card: dict[str, Any] = json.loads(path.read_text())
-    return card
+_MOST_CARD_BYTES = 1 << 20
+_HEADER_BYTES = 1 << 16
 
 
 def is_field_network(network: str) -> bool:
@@ -70,13 +44,15 @@ def is_field_network(network: str) -> bool:
     Returns
     -------
     bool
-        False for a network of windows.
+        False for a network of windows, and for what does not exist.
     """
-    return network in FIELD_NETWORKS
+    if network in FIELD_NETWORKS:
+        return True
+    return os.path.isabs(network) and _own_card(Path(network)) is not None  # noqa: PTH117 - a str stays one
 
 
 def field_network_for(axes: int) -> str | None:
-    """The name of the field network for so many axes.
+    """The name of the field network that ships for so many axes.
 
     Parameters
     ----------
@@ -88,7 +64,8 @@ def field_network_for(axes: int) -> str | None:
     str or None
         Its name; None where none ships with this version.
     """
-    return f"field-{axes}d" if (_folder() / f"field-{axes}d.json").is_file() else None
+    name = f"field-{axes}d"
+    return name if (_folder() / f"{name}.json").is_file() else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,11 +80,14 @@ class TrainedFieldNetwork:
         What is known of it.
     weights : mapping of str to float32 array
         By name.
+    card_sha256 : str or None
+        Digest of its card's file; None for a network that ships with the package.
     """
 
     name: str
     card: Mapping[str, Any] = field(repr=False)
     weights: Mapping[str, NDArray[np.float32]] = field(repr=False)
+    card_sha256: str | None = None
     n_neighbors: int = NEIGHBORS
     least_localizations: int = LEAST_LOCALIZATIONS
     classes: tuple[str, ...] = ("non-clustered", "clustered")
@@ -120,8 +100,9 @@ class TrainedFieldNetwork:
 
     @property
     def identity(self) -> dict[str, str]:
-        """Name and digest: what a manifest says of it, and what tells its results from another's."""
-        return {"name": self.name, "weights_sha256": self.card["weights_sha256"]}
+        """Name and digests: what a manifest says of it, and what tells its results from another's."""
+        own = {} if self.card_sha256 is None else {"card_sha256": self.card_sha256}
+        return {"name": self.name, "weights_sha256": self.card["weights_sha256"], **own}
 
     @property
     def trained_on(self) -> Mapping[str, tuple[float, float]]:
@@ -130,8 +111,8 @@ class TrainedFieldNetwork:
 
     @property
     def csr_percent(self) -> tuple[float, ...]:
-        """Percent of localizations that it puts in clusters in simulated fields without clusters."""
-        return tuple(self.card["results"]["percent_in_clusters_on_random_fields"].values())
+        """Empty: see `trained_on`."""
+        return ()
 
     @cached_property
     def layers(self) -> Layers:
@@ -154,14 +135,30 @@ class TrainedFieldNetwork:
         return (scores[:, 0] > CALLED).astype(np.int8)
 
 
-@cache
-def load_field_network(name: str) -> TrainedFieldNetwork:
-    """The field network that ships with the package under a name.
+def field_card(network: str) -> dict[str, Any]:
+    """The card of a field network; `network` and errors as of :func:`load_field_network`.
 
     Parameters
     ----------
-    name : str
-        One of ``settings.FIELD_NETWORKS``.
+    network : str
+        Name or path of a field network.
+
+    Returns
+    -------
+    dict
+        The card's values.
+    """
+    return dict(load_field_network(network).card)
+
+
+def load_field_network(network: str) -> TrainedFieldNetwork:
+    """A field network with its weights; those of one's own are read again when they have changed.
+
+    Parameters
+    ----------
+    network : str
+        One of ``settings.FIELD_NETWORKS``; or the absolute path of a folder that `caml-dask train-field` wrote, or of
+        the card in it.
 
     Returns
     -------
@@ -173,38 +170,60 @@ def load_field_network(name: str) -> TrainedFieldNetwork:
     UsageError
         None ships under the name.
     WeightsError
-        Its weights are not the ones that its card pins.
+        A card or weights that cannot be read or are not those of a field network, or weights that are not the ones
+        that the card pins.
     """
-    axes = 2 + FIELD_NETWORKS.index(name)
-    return TrainedFieldNetwork(name, field_card(axes), load_field(axes))
+    if network not in FIELD_NETWORKS:
+        card: Traversable | None = _own_card(Path(network))
+        remedy, ships = "train it again, or copy its folder anew", False
+    else:
+        card = _folder() / f"{network}.json"
+        remedy, ships = "reinstall caml_dask", True
+    if card is None or (ships and not card.is_file()):
+        raise UsageError(f"no field network {network} ships with this version: train one, or take another network")
+    name = card.name.removesuffix(".json")
+    weights = Path(str(card)).with_suffix(".safetensors") if not ships else _folder() / f"{name}.safetensors"
+    most = sum(4 * math.prod(shape) for shape in weight_shapes().values()) + _HEADER_BYTES
+    blobs = _bytes(card, _MOST_CARD_BYTES, remedy), _bytes(weights, most, remedy)
+    try:
+        return _parsed(name, *blobs, ships)
+    except (ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise WeightsError(f"{card} and its weights are no field network ({error}): {remedy}") from error
 
 
-@cache
-def load_field(axes: int) -> dict[str, NDArray[np.float32]]:
-    """The weights of the field network for so many axes, parsed only where their SHA-256 is the one of the card.
+def _folder() -> Traversable:
+    return files("caml_dask.networks.field") / "weights"
 
-    Parameters
-    ----------
-    axes : int
-        2 or 3.
 
-    Returns
-    -------
-    dict of str to float32 array
-        Weights by name.
+def _own_card(path: Path) -> Path | None:
+    """The card of a field network of one's own; None where there is none."""
+    cards = [path] if path.suffix == ".json" else [path / f"{name}.json" for name in FIELD_NETWORKS]
+    return next((card for card in cards if card.stem in FIELD_NETWORKS and card.is_file()), None)
 
-    Raises
-    ------
-    UsageError
-        None ships for so many axes.
-    WeightsError
-        The bytes are not the ones that the card pins.
-    """
-    wanted = field_card(axes)["weights_sha256"]
-    blob = (_folder() / f"field-{axes}d.safetensors").read_bytes()
-    found = hashlib.sha256(blob).hexdigest()
-    if found != wanted:
-        raise WeightsError(
-            f"field-{axes}d.safetensors has SHA-256 {found}, its card says {wanted}: reinstall caml_dask"
-        )
-    return safetensors.numpy.load(blob)
+
+def _bytes(at: Traversable, most: int, remedy: str) -> bytes:
+    try:
+        with at.open("rb") as stream:
+            blob: bytes = stream.read(most + 1)
+    except OSError as error:
+        raise WeightsError(f"{at} cannot be read ({error.strerror or error}): {remedy}") from error
+    if len(blob) > most:
+        raise WeightsError(f"{at} holds more than {most:,} bytes: it is no file of a field network; {remedy}")
+    return blob
+
+
+@lru_cache(maxsize=8)
+def _parsed(name: str, card: bytes, weights: bytes, ships: bool) -> TrainedFieldNetwork:
+    about = json.loads(card)
+    if about["name"] != name or about["dimensions"] != 2 + FIELD_NETWORKS.index(name):
+        raise ValueError(f"the card says {about['name']} of {about['dimensions']} axes")
+    found = hashlib.sha256(weights).hexdigest()
+    if found != about["weights_sha256"]:
+        raise ValueError(f"the weights have SHA-256 {found}, the card says {about['weights_sha256']}")
+    arrays = safetensors.numpy.load(weights)
+    shapes = {key: (array.shape, array.dtype.name) for key, array in arrays.items()}
+    if shapes != {key: (shape, "float32") for key, shape in weight_shapes().items()}:
+        raise ValueError("its arrays are not those of this version's architecture")
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ValueError("its weights are not finite")
+    return TrainedFieldNetwork(name, about, arrays, None if ships else hashlib.sha256(card).hexdigest())

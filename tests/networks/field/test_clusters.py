@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from caml_dask.errors import InputError, TooFewLocalizations, UsageError
+from caml_dask.errors import InputError, TooFewLocalizations
 from caml_dask.metrics import cluster_scores
 from caml_dask.networks.field.clusters import find_clusters, group
-from caml_dask.networks.field.trained import LINKED, field_card, load_field
+from caml_dask.networks.field.trained import LINKED
 from caml_dask.schema import NO_CLUSTER
 from caml_dask.simulate import Scenario, simulate
 from caml_dask.simulate.unknown import Sample, draw_field
@@ -102,9 +102,3 @@ def test_bad_input_is_refused(
 ) -> None:
     with pytest.raises(error, match=words):
         find_clusters(points, uncertainty)
-
-
-def test_the_weights_are_those_of_the_card() -> None:
-    assert field_card(2)["weights"] == sum(array.size for array in load_field(2).values())
-    with pytest.raises(UsageError, match="no field network for 5 axes"):
-        load_field(5)
