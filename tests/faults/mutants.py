@@ -25,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -120,6 +121,57 @@ def simulated_parquet() -> bytes:
     return _simulated("uniform-p20-r50-c50-d5", ".parquet")
 
 
+def _hdf5(write: Callable[[h5py.File], object]) -> bytes:
+    sink = io.BytesIO()
+    with h5py.File(sink, "w") as file:
+        write(file)
+    return sink.getvalue()
+
+
+def picasso() -> bytes:
+    """Records, and the metadata inside, as 0.11 writes them."""
+    n = np.arange(ROWS)
+    records = np.zeros(ROWS, [("frame", "u4"), *((name, "f4") for name in ("x", "y", "photons", "bg", "lpx", "lpy"))])
+    records["frame"], records["x"], records["y"], records["lpx"] = n, n * 0.5, n * 0.25, 0.05
+
+    def write(file: h5py.File) -> None:
+        file["locs"] = records
+        file["metadata"] = json.dumps([{"Width": 64, "Height": 64, "Frames": ROWS}, {"Pixelsize": 130}])
+
+    return _hdf5(write)
+
+
+def smap() -> bytes:
+    """MATLAB v7.3: vectors of one row, packed, after a block of MATLAB's own."""
+    n = np.arange(ROWS, dtype=np.float32)[None]
+
+    def write(file: h5py.File) -> None:
+        for name, values in {
+            "xnm": n * 10,
+            "ynm": n * 5,
+            "znm": n,
+            "frame": n,
+            "phot": n + 100,
+            "channel": n % 2,
+        }.items():
+            file.create_dataset(f"saveloc/loc/{name}", data=values, compression="gzip", chunks=(1, 16))
+
+    return b"MATLAB 7.3 MAT-file".ljust(512) + _hdf5(write)
+
+
+def decode() -> bytes:
+    """Emitters in pixels whose sides differ."""
+    n = np.arange(ROWS, dtype=np.float32)
+    xyz = np.column_stack([n, n * 0.5, n * 10])
+
+    def write(file: h5py.File) -> None:
+        for name, values in {"xyz": xyz, "xyz_sig": xyz * 0.01, "phot": n, "frame_ix": np.arange(ROWS)}.items():
+            file[f"data/{name}"] = values
+        file.create_group("meta").attrs.update(xy_unit="px", px_size=np.float32([127, 117]))
+
+    return _hdf5(write)
+
+
 FORMATS: dict[str, tuple[Callable[[], bytes], ColumnMap]] = {
     "ThunderSTORM csv": (thunderstorm, ColumnMap()),
     "ThunderSTORM xls": (thunderstorm_xls, ColumnMap()),
@@ -132,6 +184,9 @@ FORMATS: dict[str, tuple[Callable[[], bytes], ColumnMap]] = {
     "Parquet, plain": (parquet_plain, ColumnMap()),
     "simulated csv": (simulated_csv, ColumnMap()),
     "simulated Parquet": (simulated_parquet, ColumnMap()),
+    "Picasso": (picasso, ColumnMap()),
+    "SMAP": (smap, ColumnMap()),
+    "DECODE": (decode, ColumnMap()),
 }
 
 

@@ -13,7 +13,6 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -52,7 +51,6 @@ class DelimitedReader:
     types: tuple[pa.DataType, ...]
     settled: bool = True
     empty: tuple[int, ...] = ()
-    KIND: ClassVar[str] = "delimited text"
 
     @property
     def decimal(self) -> str:

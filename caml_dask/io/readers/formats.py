@@ -1,0 +1,109 @@
+"""The formats that are read, in the order in which a file is offered to them, and what is said of others.
+
+Content decides. A reader with ``begins`` sees a file's first bytes; what no such reader takes is read as delimited text,
+and the first reader whose ``columns`` recognize the header names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from caml_dask.errors import InputError
+from caml_dask.io.readers import (
+    caml_tsv,
+    decode,
+    delimited_text,
+    hdf5,
+    matlab,
+    nanoimager,
+    parquet,
+    picasso,
+    smap,
+    thunderstorm,
+)
+from caml_dask.io.readers.dialect import HEAD_BYTES
+from caml_dask.io.readers.reader import Reader
+
+READERS: tuple[Reader, ...] = (
+    thunderstorm.READER,
+    picasso.READER,
+    smap.READER,
+    decode.READER,
+    nanoimager.READER,
+    caml_tsv.READER,
+    parquet.READER,
+    matlab.READER,
+    delimited_text.READER,
+)
+
+_FOREIGN = (
+    (b"\xd0\xcf\x11\xe0", "an Excel workbook: save the sheet as CSV"),
+    (b"II*\x00", "a TIFF image: localize it first, for example with ThunderSTORM or Picasso, and give the table"),
+    (b"MM\x00*", "a TIFF image: localize it first, for example with ThunderSTORM or Picasso, and give the table"),
+    (b"OMAS_BF", "an Imspector .msr file: export the MINFLUX data from Imspector as .npy"),
+    (b"M425", "an Insight3 molecule list: export it from NIS-Elements as text, with the columns Xc and Yc"),
+    (b"#ASDF", "an ASDF file: save the localizations in Locan as ThunderSTORM CSV"),
+    (b"{", "JSON: export a table instead, from Imspector as .npy"),
+)
+_BINARY = (picasso.READER, decode.READER, matlab.READER, parquet.READER)
+_MORE = "`caml-dask formats` lists what is read"
+
+
+def recognized(path: Path, head: bytes) -> Reader | None:
+    """The reader that a file's first bytes belong to; None for delimited text.
+
+    Raises
+    ------
+    InputError : a file of a format that is not read, or a damaged one.
+    """
+    for reader in READERS:
+        if reader.begins is not None and reader.begins(path, head):
+            return reader
+    if hdf5.is_hdf5(head):
+        held = ", ".join(map(repr, hdf5.names_in(path)[:8])) or "nothing"
+        raise InputError(
+            f"is an HDF5 file, and none of Picasso (locs), SMAP (saveloc/loc) or DECODE (data/xyz): it holds {held}. "
+            f"Export a table from the program that wrote it, as CSV in nm; {_MORE}",
+            path,
+        )
+    for magic, what in _FOREIGN:
+        if head.startswith(magic):
+            raise InputError(f"is {what}; {_MORE}", path)
+    for reader in _BINARY:
+        if path.name.lower().endswith(reader.endings):
+            raise InputError(
+                f"is named as {reader.name} and does not begin as {reader.name}: it is damaged or another format; {_MORE}",
+                path,
+            )
+    return None
+
+
+def sidecars_of(path: Path) -> list[Path]:
+    """Files beside an input that decide what is read from it; those that are there."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+        found = recognized(path, head)
+    except (OSError, ValueError):  # of which the image fails by name when it is read
+        return []
+    return _beside(path, () if found is None else found.sidecars)
+
+
+def possible_sidecars(path: Path) -> list[Path]:
+    """Files that would be sidecars if the input were of a format that has any; nothing is read."""
+    return _beside(path, dict.fromkeys(ending for reader in READERS for ending in reader.sidecars))
+
+
+def _beside(path: Path, endings: Iterable[str]) -> list[Path]:
+    beside = (path.with_suffix(ending) for ending in endings)
+    return [one for one in beside if one != path and one.is_file()]
+
+
+def taken_from_folders(name: str) -> bool:
+    """Whether a file of this name is taken from a folder. Many a .txt is a protocol or a note."""
+    return name.lower().endswith(FOLDER_ENDINGS)
+
+
+FOLDER_ENDINGS = tuple(dict.fromkeys(ending for reader in READERS for ending in reader.from_folders))
+"""How files are named that are taken from a folder."""
