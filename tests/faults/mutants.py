@@ -121,6 +121,51 @@ def simulated_parquet() -> bytes:
     return _simulated("uniform-p20-r50-c50-d5", ".parquet")
 
 
+def elyra() -> bytes:
+    """As ZEN writes it: latin-1, and settings after the table."""
+    header = "Index\tFirst Frame\tPosition X [nm]\tPosition Y [nm]\tPrecision [nm]\tNumber Photons\tChannel"
+    rows = (f"{i + 1}\t{i // 2}\t{i * 10.5}\t{i * 5.25}\t8.5\t{400 + i}\t1" for i in range(ROWS))
+    return "\r\n".join([header, *rows, "\0\r\r\nVoxelSizeX : 0.1 \xb5m\r\r\nSizeX : 3200\r\r\n"]).encode("latin-1")
+
+
+def nstorm() -> bytes:
+    """A molecule list of two channels."""
+    header = "Channel Name\tX\tY\tXc\tYc\tFrame\tLength\tZ\tZc\tPhotons\tLateral Localization Accuracy"
+    rows = (f"{640 + i % 2}\t{i}.5\t{i}\t{i}.25\t{i}.75\t{i}\t1\t0\t0\t900\t12.5" for i in range(ROWS))
+    return "\r\n".join([header, *rows, ""]).encode()
+
+
+_FIELD = '<field identifier="{}" unit="{}" min="0 m" />'
+_FIELDS = "".join(
+    _FIELD.format(name, unit)
+    for name, unit in (
+        ("Position-0-0", "nanometer"),
+        ("Position-1-0", "nanometer"),
+        ("ImageNumber-0-0", "frame"),
+        ("Amplitude-0-0", "A/D count"),
+    )
+)
+
+
+def rapidstorm() -> bytes:
+    """A description of the fields, then rows."""
+    rows = (f"{i}.5 {i}.25 {i} 1.19225e+006" for i in range(ROWS))
+    return "\n".join([f"# <localizations>{_FIELDS}</localizations>", *rows, ""]).encode()
+
+
+def rapidstorm_tracks() -> bytes:
+    """Tracks of one to three localizations."""
+    tracks = (f"{i} {i} {i} 7 {i % 3 + 1}" + f" {i}.5 {i}.25 {i} 7" * (i % 3 + 1) for i in range(ROWS))
+    head = f"# <localizations>{_FIELDS}<localizations>{_FIELDS}</localizations></localizations>"
+    return "\n".join([head, *tracks, ""]).encode()
+
+
+def pyminflux() -> bytes:
+    """As pyMINFLUX exports it, with the numbers of rows in front."""
+    rows = (f"{i},{i // 4},{i * 0.1},{i}.5,{i}.25,0,40000,0.5,100,0.3,{i % 2}" for i in range(ROWS))
+    return "\n".join([",tid,tim,x,y,z,efo,cfr,eco,dcr,fluo", *rows, ""]).encode()
+
+
 def _hdf5(write: Callable[[h5py.File], object]) -> bytes:
     sink = io.BytesIO()
     with h5py.File(sink, "w") as file:
@@ -184,6 +229,11 @@ FORMATS: dict[str, tuple[Callable[[], bytes], ColumnMap]] = {
     "Parquet, plain": (parquet_plain, ColumnMap()),
     "simulated csv": (simulated_csv, ColumnMap()),
     "simulated Parquet": (simulated_parquet, ColumnMap()),
+    "Zeiss ELYRA": (elyra, ColumnMap()),
+    "N-STORM": (nstorm, ColumnMap()),
+    "rapidSTORM": (rapidstorm, ColumnMap()),
+    "rapidSTORM tracks": (rapidstorm_tracks, ColumnMap()),
+    "pyMINFLUX": (pyminflux, ColumnMap()),
     "Picasso": (picasso, ColumnMap()),
     "SMAP": (smap, ColumnMap()),
     "DECODE": (decode, ColumnMap()),

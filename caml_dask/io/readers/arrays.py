@@ -158,7 +158,7 @@ def refuse_bomb(unpacked: int, packed: int, path: Path) -> None:
     """
     if unpacked > max(ALWAYS_BYTES, LARGEST_RATIO * packed):
         raise InputError(
-            f"unpacks to {unpacked:,} bytes or more, over {LARGEST_RATIO} times its {packed:,}: no table that a program "
-            "wrote does that; if this one does, unpack it, or save it without compression",
+            f"unpacks to {unpacked:,} bytes or more, over {LARGEST_RATIO} times its {packed:,}, which no table of a "
+            "program does: if this one is a table, unpack it, or save it without compression",
             path,
         )

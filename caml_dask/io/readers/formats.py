@@ -1,7 +1,7 @@
 """The formats that are read, in the order in which a file is offered to them, and what is said of others.
 
-Content decides. A reader with ``begins`` sees a file's first bytes; what no such reader takes is read as delimited text,
-and the first reader whose ``columns`` recognize the header names it.
+Content decides. A reader with ``begins`` sees a file's first bytes. What no such reader takes is read as delimited
+text, and the first reader whose ``columns`` recognize the header names it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ from caml_dask.io.readers import (
     caml_tsv,
     decode,
     delimited_text,
+    elyra,
     hdf5,
     matlab,
     nanoimager,
+    nstorm,
     parquet,
     picasso,
+    pyminflux,
+    rapidstorm,
     smap,
     thunderstorm,
 )
@@ -30,7 +34,11 @@ READERS: tuple[Reader, ...] = (
     picasso.READER,
     smap.READER,
     decode.READER,
+    rapidstorm.READER,
+    elyra.READER,
+    nstorm.READER,
     nanoimager.READER,
+    pyminflux.READER,
     caml_tsv.READER,
     parquet.READER,
     matlab.READER,
@@ -73,7 +81,8 @@ def recognized(path: Path, head: bytes) -> Reader | None:
     for reader in _BINARY:
         if path.name.lower().endswith(reader.endings):
             raise InputError(
-                f"is named as {reader.name} and does not begin as {reader.name}: it is damaged or another format; {_MORE}",
+                f"is named as {reader.name} and does not begin as {reader.name}: it is damaged or another format; "
+                f"{_MORE}",
                 path,
             )
     return None

@@ -149,8 +149,8 @@ def _refuse_another_image(path: Path, documents: list[dict[str, Any]], locs: Any
             middle = float(np.median(first[field]))
             if middle > max(sizes):
                 raise InputError(
-                    f"its metadata say {key} {max(sizes)}, and half of its localizations have {field} {middle:g} or more: "
-                    f"the metadata are of another file. Put the right .yaml file beside it, or {_ASK}",
+                    f"its metadata say {key} {max(sizes)}, and half of its localizations have {field} {middle:g} or "
+                    f"more: the metadata are of another file. Put the right .yaml file beside it, or {_ASK}",
                     path,
                 )
 
