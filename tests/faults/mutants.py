@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import collections
 import faulthandler
+import gzip
 import io
 import json
 import multiprocessing
@@ -19,6 +20,7 @@ import re
 import resource
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -28,7 +30,9 @@ from typing import Any
 import h5py
 import numpy as np
 import pyarrow as pa
+import pyarrow.feather
 import pyarrow.parquet as pq
+import scipy.io
 from common import machine
 
 from caml_dask.errors import CamlError, InputError
@@ -217,6 +221,106 @@ def decode() -> bytes:
     return _hdf5(write)
 
 
+def smlm() -> bytes:
+    """Two tables, of a channel each."""
+    row = np.dtype([("frame", "<i4"), ("x", "<f4"), ("y", "<f4")])
+    form = {"mode": "binary", "type": "table", "headers": list(row.names), "dtype": ["int32", "float32", "float32"]}
+    form |= {"shape": [1, 1, 1], "units": ["", "nm", "nm"]}
+    files = [{"name": f"{i}.bin", "type": "table", "format": "f", "channel": f"c{i}", "rows": str(ROWS)} for i in "ab"]
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("manifest.json", json.dumps({"format_version": "0.2", "formats": {"f": form}, "files": files}))
+        for one in files:
+            values = np.zeros(ROWS, row)
+            values["x"], values["y"] = np.arange(ROWS) * 1.5, np.arange(ROWS)
+            archive.writestr(str(one["name"]), values.tobytes())
+    return sink.getvalue()
+
+
+def _iterations(n: int, iterations: int) -> np.ndarray:
+    itr = np.dtype([("itr", "<i4"), ("loc", "<f8", (3,)), ("eco", "<i4"), ("cfr", "<f8")])
+    made = np.zeros(n, [("itr", itr, (iterations,)), ("tim", "<f8"), ("tid", "<i4"), ("vld", "?")])
+    made["itr"]["loc"] = np.arange(n)[:, None, None] * 1e-8
+    made["tid"], made["vld"] = np.arange(n) // 3, True
+    return made
+
+
+def _npy(array: np.ndarray) -> bytes:
+    sink = io.BytesIO()
+    np.save(sink, array)
+    return sink.getvalue()
+
+
+def minflux() -> bytes:
+    """Iterations nested in a localization."""
+    return _npy(_iterations(ROWS, 5))
+
+
+def minflux_flat() -> bytes:
+    """An iteration a row, half of them the last."""
+    made = np.zeros(
+        2 * ROWS, [("itr", "<i4"), ("loc", "<f8", (3,)), ("tid", "<i4"), ("vld", "?"), ("dcr", "<f4", (2,))]
+    )
+    made["itr"], made["vld"], made["loc"] = np.arange(2 * ROWS) % 2, True, np.arange(2 * ROWS)[:, None] * 1e-8
+    return _npy(made)
+
+
+def _mat(**variables: Any) -> bytes:
+    sink = io.BytesIO()
+    scipy.io.savemat(sink, variables, do_compression=True)
+    return sink.getvalue()
+
+
+def minflux_mat() -> bytes:
+    """Iterations nested, in MATLAB."""
+    made = _iterations(ROWS, 5)
+    inner = {name: made["itr"][name] for name in ("itr", "loc", "eco")}
+    return _mat(itr=inner, **{name: made[name][:, None] for name in ("tim", "tid")}, vld=made["vld"][:, None] * 1)
+
+
+def smap_5() -> bytes:
+    """MATLAB before 7.3: a structure in a structure."""
+    n = np.arange(ROWS, dtype=np.float32)[:, None]
+    return _mat(saveloc={"loc": {"xnm": n * 10, "ynm": n * 5, "frame": n, "phot": n}, "history": "none"})
+
+
+def matlab() -> bytes:
+    """Vectors of no program, unpacked."""
+    sink = io.BytesIO()
+    scipy.io.savemat(sink, {"x": np.arange(ROWS) * 1.5, "y": np.arange(ROWS) * 2.5, "t": np.arange(ROWS)})
+    return sink.getvalue()
+
+
+def npy_numbers() -> bytes:
+    """Coordinates alone, a column after the other."""
+    return _npy(np.asfortranarray(np.arange(ROWS * 3, dtype=np.float64).reshape(ROWS, 3)))
+
+
+def feather() -> bytes:
+    """Packed batches of Arrow, with a dictionary."""
+    n, sink = np.arange(ROWS), io.BytesIO()
+    table = pa.table(
+        {"x_nm": n * 1.5, "y_nm": n * 2.5, "dye": pa.array([f"dye {i % 2}" for i in n]).dictionary_encode()}
+    )
+    pyarrow.feather.write_feather(table, sink, chunksize=16)
+    return sink.getvalue()
+
+
+def gzipped() -> bytes:
+    """A table of text, packed."""
+    return gzip.compress(thunderstorm(), mtime=0)
+
+
+def zipped() -> bytes:
+    """Two tables, and a note that is none."""
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/cell.csv", thunderstorm())
+        archive.writestr("a/cells.tsv", caml())
+        archive.writestr("readme.txt", "two tables")
+    return sink.getvalue()
+
+
 FORMATS: dict[str, tuple[Callable[[], bytes], ColumnMap]] = {
     "ThunderSTORM csv": (thunderstorm, ColumnMap()),
     "ThunderSTORM xls": (thunderstorm_xls, ColumnMap()),
@@ -234,6 +338,16 @@ FORMATS: dict[str, tuple[Callable[[], bytes], ColumnMap]] = {
     "rapidSTORM": (rapidstorm, ColumnMap()),
     "rapidSTORM tracks": (rapidstorm_tracks, ColumnMap()),
     "pyMINFLUX": (pyminflux, ColumnMap()),
+    "SMLM": (smlm, ColumnMap()),
+    "MINFLUX": (minflux, ColumnMap()),
+    "MINFLUX, flat": (minflux_flat, ColumnMap()),
+    "MINFLUX mat": (minflux_mat, ColumnMap()),
+    "SMAP, MATLAB 5": (smap_5, ColumnMap()),
+    "MATLAB": (matlab, ColumnMap(x="x", y="y", unit="nm")),
+    "numpy": (npy_numbers, ColumnMap(x="1", y="2", z="3", unit="nm")),
+    "Feather": (feather, ColumnMap(channel="dye")),
+    "gzip": (gzipped, ColumnMap()),
+    "ZIP": (zipped, ColumnMap()),
     "Picasso": (picasso, ColumnMap()),
     "SMAP": (smap, ColumnMap()),
     "DECODE": (decode, ColumnMap()),

@@ -61,6 +61,8 @@ def column(name: str, source: str, factor: float = 1.0, component: int | None = 
 
 def to_arrow(values: Array) -> pa.Array:
     """An array of any byte order and stride; half precision becomes single."""
+    if values.dtype.kind == "U":
+        return pa.array(values)
     kind = np.dtype(np.float32) if values.dtype == np.float16 else values.dtype.newbyteorder("=")
     return pa.array(np.ascontiguousarray(values, dtype=kind))
 

@@ -11,19 +11,24 @@ from pathlib import Path
 
 from caml_dask.errors import InputError
 from caml_dask.io.readers import (
+    archives,
     caml_tsv,
     decode,
     delimited_text,
     elyra,
+    feather,
     hdf5,
     matlab,
+    minflux,
     nanoimager,
+    npy,
     nstorm,
     parquet,
     picasso,
     pyminflux,
     rapidstorm,
     smap,
+    smlm,
     thunderstorm,
 )
 from caml_dask.io.readers.dialect import HEAD_BYTES
@@ -38,11 +43,16 @@ READERS: tuple[Reader, ...] = (
     elyra.READER,
     nstorm.READER,
     nanoimager.READER,
+    smlm.READER,
+    minflux.READER,
     pyminflux.READER,
     caml_tsv.READER,
     parquet.READER,
+    feather.READER,
     matlab.READER,
+    npy.READER,
     delimited_text.READER,
+    archives.READER,
 )
 
 _FOREIGN = (
@@ -52,9 +62,19 @@ _FOREIGN = (
     (b"OMAS_BF", "an Imspector .msr file: export the MINFLUX data from Imspector as .npy"),
     (b"M425", "an Insight3 molecule list: export it from NIS-Elements as text, with the columns Xc and Yc"),
     (b"#ASDF", "an ASDF file: save the localizations in Locan as ThunderSTORM CSV"),
+    (b"FEA1", "a Feather file of version 1: write it again with `frame.to_feather('table.feather')`"),
     (b"{", "JSON: export a table instead, from Imspector as .npy"),
 )
-_BINARY = (picasso.READER, decode.READER, matlab.READER, parquet.READER)
+_BINARY = (
+    picasso.READER,
+    smlm.READER,
+    decode.READER,
+    matlab.READER,
+    parquet.READER,
+    feather.READER,
+    npy.READER,
+    archives.READER,
+)
 _MORE = "`caml-dask formats` lists what is read"
 
 
@@ -75,6 +95,10 @@ def recognized(path: Path, head: bytes) -> Reader | None:
             f"Export a table from the program that wrote it, as CSV in nm; {_MORE}",
             path,
         )
+    if archives.is_zip(head) and any(name.startswith("xl/") for name in _members(path)):
+        raise InputError(f"is an Excel workbook: save the sheet as CSV; {_MORE}", path)
+    if archives.is_archive(head):
+        return archives.READER
     for magic, what in _FOREIGN:
         if head.startswith(magic):
             raise InputError(f"is {what}; {_MORE}", path)
@@ -88,6 +112,26 @@ def recognized(path: Path, head: bytes) -> Reader | None:
     return None
 
 
+def _members(path: Path) -> list[str]:
+    with archives.opened_zip(path) as archive:
+        return archive.namelist()
+
+
+def tables_in(path: Path) -> list[str]:
+    """Members of a ZIP archive that are tables.
+
+    Raises
+    ------
+    InputError : it is damaged, or holds none.
+    """
+    return archives.tables_in(path, _is_named_as_table, SIDECARS)
+
+
+def _is_named_as_table(name: str) -> bool:
+    """Whether a member of an archive is named as a table; a .txt may be a note."""
+    return name.lower().endswith((*FOLDER_ENDINGS, *matlab.READER.endings))
+
+
 def sidecars_of(path: Path) -> list[Path]:
     """Files beside an input that decide what is read from it; those that are there."""
     try:
@@ -96,12 +140,14 @@ def sidecars_of(path: Path) -> list[Path]:
         found = recognized(path, head)
     except (OSError, ValueError):  # of which the image fails by name when it is read
         return []
+    if found is archives.READER:
+        return archives.beside_gzip(path, SIDECARS) if head.startswith(archives.GZIP) else []
     return _beside(path, () if found is None else found.sidecars)
 
 
 def possible_sidecars(path: Path) -> list[Path]:
     """Files that would be sidecars if the input were of a format that has any; nothing is read."""
-    return _beside(path, dict.fromkeys(ending for reader in READERS for ending in reader.sidecars))
+    return [*_beside(path, SIDECARS), *archives.beside_gzip(path, SIDECARS)]
 
 
 def _beside(path: Path, endings: Iterable[str]) -> list[Path]:
@@ -114,5 +160,7 @@ def taken_from_folders(name: str) -> bool:
     return name.lower().endswith(FOLDER_ENDINGS)
 
 
+SIDECARS = tuple(dict.fromkeys(ending for reader in READERS for ending in reader.sidecars))
+"""Endings of files that decide what is read from another of the same stem."""
 FOLDER_ENDINGS = tuple(dict.fromkeys(ending for reader in READERS for ending in reader.from_folders))
 """How files are named that are taken from a folder."""

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from caml_dask.errors import ContradictedError, InputError, UnreadableError, UsageError
-from caml_dask.io.readers import delimited_text
+from caml_dask.io.readers import archives, delimited_text
 from caml_dask.io.readers.coordinates import to_nm
 from caml_dask.io.readers.delimited import open_delimited
 from caml_dask.io.readers.dialect import HEAD_BYTES
-from caml_dask.io.readers.formats import READERS, recognized
+from caml_dask.io.readers.formats import READERS, SIDECARS, recognized, tables_in
 from caml_dask.io.readers.headers import Axis, find_axes, name_own_columns
 from caml_dask.io.readers.reader import Opened, Reader
 from caml_dask.schema import COORDINATES
@@ -141,7 +141,8 @@ def open_source(path: Path, columns: ColumnMap, channel: str | None, settle: boo
     ------
     InputError : a file that cannot be read, or whose coordinates or units are not known.
     """
-    source = _open(path, columns, settle)
+    member, channel = _member_and_channel(path, channel)
+    source = _open(path, columns, settle, member)
     if channel is not None and source.channel_column is None:
         raise InputError(f"holds no channel {channel!r}", path)
     if channel is None and len(_channels(source)) > 1:
@@ -154,16 +155,56 @@ def open_source(path: Path, columns: ColumnMap, channel: str | None, settle: boo
 def list_channels(path: Path, columns: ColumnMap = _NO_MAP) -> list[str | None]:
     """The channels in a file that are images of their own; None alone where all of it is one image.
 
-    Of a file without a column of channels only the first rows are read.
+    Of a ZIP archive of several tables, these are the names of its members; with a colon and the channel where a member
+    has channels of its own. Of a file without a column of channels only the first rows are read.
 
     Raises
     ------
     InputError : a file that cannot be read, or whose coordinates or units are not known, as far as it is read.
     """
+    members = _members(path)
+    if len(members) < 2:
+        return _channels_of(path, columns, *members)
+    return [name for member in members for name in _qualified(path, columns, member)]
+
+
+def _channels_of(path: Path, columns: ColumnMap, member: str | None = None) -> list[str | None]:
     try:
-        return _channels(_recognised(path, columns, settle=False))
+        return _channels(_recognised(path, columns, False, member))
     except ContradictedError:
-        return _channels(_recognised(path, columns, settle=True))
+        return _channels(_recognised(path, columns, True, member))
+
+
+def _qualified(path: Path, columns: ColumnMap, member: str) -> list[str | None]:
+    """The images in a member of an archive; one that cannot be read is an image too, which then fails by name."""
+    try:
+        found = _channels_of(path, columns, member)
+    except UsageError:
+        raise
+    except InputError:
+        found = [None]
+    return [member if channel is None else f"{member}:{channel}" for channel in found]
+
+
+def _members(path: Path) -> list[str]:
+    """The tables in a ZIP archive; none of another file."""
+    head = _head(path)
+    return tables_in(path) if archives.is_zip(head) and recognized(path, head) is archives.READER else []
+
+
+def _member_and_channel(path: Path, channel: str | None) -> tuple[str | None, str | None]:
+    """What an image is called in an archive of several tables, as its member and a channel in it."""
+    members = _members(path)
+    if len(members) < 2:
+        return (members[0] if members else None), channel
+    fitting = [m for m in members if channel is not None and (channel == m or channel.startswith(f"{m}:"))]
+    if not fitting:
+        lacking = "" if channel is None else f", and no {channel!r}"
+        raise InputError(
+            f"holds {len(members)} tables ({', '.join(members[:5])}){lacking}: unpack it and give one", path
+        )
+    member = max(fitting, key=len)
+    return member, None if channel == member else str(channel)[len(member) + 1 :]
 
 
 def read_localizations(path: Path | str, columns: ColumnMap | str = _NO_MAP) -> pa.Table:
@@ -184,11 +225,13 @@ def read_localizations(path: Path | str, columns: ColumnMap | str = _NO_MAP) -> 
     UsageError : columns that cannot be used.
     InputError : a file that cannot be read, or whose coordinates or units are not known.
     """
-    return pa.concat_tables(_open(Path(path), ColumnMap.of(columns)).tables(_ROWS_IN_MEMORY))
+    path = Path(path)
+    member, _ = _member_and_channel(path, None)
+    return pa.concat_tables(_open(path, ColumnMap.of(columns), True, member).tables(_ROWS_IN_MEMORY))
 
 
-def _open(path: Path, columns: ColumnMap, settle: bool = True) -> Source:
-    source = _recognised(path, columns, settle)
+def _open(path: Path, columns: ColumnMap, settle: bool, member: str | None) -> Source:
+    source = _recognised(path, columns, settle, member)
     # Programs write z = 0 throughout for what is 2D; a z that the map names, or that we wrote, is taken at its word.
     if source.has_z and columns.z is None and not source.reader.header.is_ours and _is_flat(source):
         flat = None if source.reader.settled else source.axes[2]
@@ -196,8 +239,8 @@ def _open(path: Path, columns: ColumnMap, settle: bool = True) -> Source:
     return source
 
 
-def _recognised(path: Path, columns: ColumnMap, settle: bool) -> Source:
-    form, reader = _opened(path, columns, settle)
+def _recognised(path: Path, columns: ColumnMap, settle: bool, member: str | None) -> Source:
+    form, reader = _opened(path, columns, settle, member)
     header = reader.header
     channel = columns.channel or (form.channel if form.channel in header.names else None)
     return Source(
@@ -210,10 +253,16 @@ def _recognised(path: Path, columns: ColumnMap, settle: bool) -> Source:
     )
 
 
-def _opened(path: Path, columns: ColumnMap, settle: bool) -> tuple[Reader, Opened]:
-    """A file with its format."""
+def _opened(path: Path, columns: ColumnMap, settle: bool, member: str | None = None) -> tuple[Reader, Opened]:
+    """A file, or a member of an archive, with its format."""
     head = _head(path)
     form = recognized(path, head)
+    if form is archives.READER:
+        unpacked = archives.unpack(path, head, member, SIDECARS)
+        with archives.named(unpacked):
+            archives.refuse_nested(unpacked, _head(unpacked.path))
+            form, inner = _opened(unpacked.path, columns, settle)
+        return form, archives.PackedTable(unpacked, inner, (_packed_again, (path, columns, settle, member)))
     if form is not None and form.opens is not None:
         return form, form.opens(path, head, columns, settle)
     text = open_delimited(path, head, settle)
@@ -222,6 +271,10 @@ def _opened(path: Path, columns: ColumnMap, settle: bool) -> tuple[Reader, Opene
         names = tuple(form.renamed.get(name, name) for name in text.header.names)
         text = replace(text, header=replace(text.header, names=names, converted=True))
     return form, text
+
+
+def _packed_again(path: Path, columns: ColumnMap, settle: bool, member: str | None) -> Opened:
+    return _opened(path, columns, settle, member)[1]
 
 
 def _head(path: Path) -> bytes:
