@@ -84,9 +84,7 @@ def tables_in(path: Path, is_table: Callable[[str], bool], sidecars: Sequence[st
     """
     with opened_zip(path) as archive:
         names = [member.filename for member in archive.infolist() if not member.is_dir()]
-    plain = [
-        name for name in names if not any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
-    ]
+    plain = [n for n in names if "__MACOSX" not in PurePosixPath(n).parts and not PurePosixPath(n).name.startswith(".")]
     tables = [name for name in plain if is_table(name)] or [n for n in plain if not n.lower().endswith(tuple(sidecars))]
     if not tables:
         raise InputError("is a ZIP archive without a table", path)
@@ -109,7 +107,7 @@ class Unpacked:
         self.name = name
         self.folder = Path(tempfile.mkdtemp(prefix="caml_dask-"))
         self.path = self.folder / (PurePosixPath(name.replace("\\", "/")).name or "table")
-        self._remove = weakref.finalize(self, shutil.rmtree, self.folder, True)
+        weakref.finalize(self, shutil.rmtree, self.folder, True)
 
     def take(self, packed: BinaryIO, path: Path) -> None:
         """Unpack into a file of the folder.

@@ -50,8 +50,9 @@ class ArrayColumn:
         """Its values in a block of rows."""
         if len(self.parts) == 1 and self.parts[0].factor == 1.0:
             return to_arrow(self.parts[0].of(block))
-        terms = [part.of(block).astype(np.float64) * part.factor for part in self.parts]
-        return pa.array(sum(terms[1:], terms[0]) / len(terms))
+        with np.errstate(over="ignore", invalid="ignore"):
+            terms = [part.of(block).astype(np.float64) * part.factor for part in self.parts]
+            return pa.array(sum(terms[1:], terms[0]) / len(terms))
 
 
 def column(name: str, source: str, factor: float = 1.0, component: int | None = None) -> ArrayColumn:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from caml_dask.errors import InputError
+from caml_dask.errors import InputError, UsageError
 from caml_dask.io.readers import (
     archives,
     caml_tsv,
@@ -110,6 +110,40 @@ def recognized(path: Path, head: bytes) -> Reader | None:
                 path,
             )
     return None
+
+
+def listing() -> str:
+    """All formats with an example of a call, as text."""
+    rows = [(reader.name, " ".join(reader.endings), f"caml-dask run {reader.example} -o results") for reader in READERS]
+    widths = [max(len(row[i]) for row in rows) + 2 for i in range(2)]
+    lines = [f"{name:<{widths[0]}}{endings:<{widths[1]}}{call}" for name, endings, call in rows]
+    return "\n".join([*lines, "", "caml-dask formats NAME says what is read of one, its units, and how to export it."])
+
+
+def details(name: str) -> str:
+    """What is read of the formats whose names have `name` in them, as text.
+
+    Raises
+    ------
+    UsageError : there is none.
+    """
+    found = [reader for reader in READERS if name.lower() in reader.name.lower()]
+    if not found:
+        raise UsageError(f"no format {name!r}; there are {', '.join(reader.name for reader in READERS)}")
+    return "\n\n".join(map(_detail, found))
+
+
+def _detail(reader: Reader) -> str:
+    about = {
+        "recognized by": reader.recognized,
+        "read": reader.reads,
+        "units": reader.units,
+        "beside it": ", ".join(f"a {ending} of the same name" for ending in reader.sidecars) or "nothing",
+        "how to export": reader.export,
+        "example": f"caml-dask run {reader.example} -o results",
+    }
+    lines = [f"  {key + ':':<15} {value.replace('`', '')}" for key, value in about.items()]
+    return "\n".join([f"{reader.name} ({', '.join(reader.endings)})", *lines])
 
 
 def _members(path: Path) -> list[str]:
