@@ -1,23 +1,19 @@
 """MATLAB files of any program: the longest columns in them, whose unit the user says.
 
-Files up to version 7 are read by SciPy, variable by variable and whole, because they cannot be read in pieces; version
-7.3 is HDF5 and is streamed. A variable is a column where it is a vector, and several where it is a matrix of up to 16
-columns; a structure holds columns as its fields.
+Files up to version 7 are held whole, because they cannot be read in pieces; version 7.3 is HDF5 and is streamed. A
+variable is a column where it is a vector, and several where it is a matrix of up to 16 columns; a structure holds columns
+as its fields.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from caml_dask.errors import InputError
-from caml_dask.io.readers import hdf5
+from caml_dask.io.readers import hdf5, mat5
 from caml_dask.io.readers.arrays import (
     BLOCK_ROWS,
     Array,
@@ -25,105 +21,27 @@ from caml_dask.io.readers.arrays import (
     ArrayTable,
     array_table,
     column,
-    is_numerical,
-    refuse_bomb,
 )
 from caml_dask.io.readers.reader import Reader
 from caml_dask.settings import ColumnMap
 
-_MAGIC = b"MATLAB 5.0 MAT-file"
 _MAGIC_73 = b"MATLAB 7.3 MAT-file"
-_HEADER_BYTES = 128
-_COMPRESSED = 15
 _WIDEST = 16
 _POSITIONS = ("pos", "loc", "xyz", "xy", "position", "positions", "coords")
-# What SciPy raises on damaged files.
-_FAULTS = (
-    *(OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, MemoryError, RuntimeError),
-    *(NotImplementedError, RecursionError, EOFError, AssertionError, zlib.error),
-)
 
 
 def is_version_5(head: bytes) -> bool:
     """Whether a file begins as MATLAB's versions 5 to 7 write it."""
-    return head.startswith(_MAGIC)
+    return head.startswith(mat5.MAGIC)
 
 
-def variables(path: Path) -> list[str]:
-    """Names of the variables of a file of version 5 to 7.
-
-    Raises
-    ------
-    InputError : it is damaged.
-    """
-    from scipy.io import whosmat
-
-    try:
-        with path.open("rb") as file:
-            return [name for name, *_ in whosmat(file)]
-    except _FAULTS as error:
-        raise InputError(f"cannot be read as a MATLAB file: {error}", path) from error
-
-
-def load(path: Path, names: Sequence[str] | None = None) -> dict[str, Any]:
-    """Variables of a file of version 5 to 7, structures as records.
-
-    Raises
-    ------
-    InputError : it is damaged, or unpacks to far more than a table does.
-    """
-    from scipy.io import loadmat
-
-    try:
-        refuse_bomb(_unpacked_bytes(path), path.stat().st_size, path)
-        with path.open("rb") as file:
-            found = loadmat(file, variable_names=names, verify_compressed_data_integrity=False)
-    except InputError:
-        raise
-    except _FAULTS as error:
-        raise InputError(f"cannot be read as a MATLAB file: {error}", path) from error
-    return {name: value for name, value in found.items() if not name.startswith("__")}
-
-
-def _unpacked_bytes(path: Path) -> int:
-    """Bytes of all variables, packed ones unpacked a piece at a time."""
-    size, packed = 0, path.stat().st_size
-    with path.open("rb") as file:
-        order = "<" if file.read(_HEADER_BYTES).endswith(b"IM") else ">"
-        while len(tag := file.read(8)) == 8:
-            kind, length = np.frombuffer(tag, f"{order}u4").tolist()
-            if kind != _COMPRESSED:
-                size += length
-                file.seek(length, 1)
-                continue
-            size += _inflated_bytes(path, file.read(min(length, packed)), packed)
-    return size
-
-
-def _inflated_bytes(path: Path, content: bytes, packed: int) -> int:
-    inflate, size = zlib.decompressobj(), 0
-    while content and not inflate.eof:
-        size += len(inflate.decompress(content, 1 << 20))
-        content = inflate.unconsumed_tail
-        refuse_bomb(size, packed, path)
-    return size
-
-
-def fields(value: Any) -> dict[str, Array]:
-    """Fields of a structure that is alone in its variable; of another value nothing."""
-    if isinstance(value, np.ndarray) and value.dtype.names and value.size == 1:
-        record = value.reshape(-1)[0]
-        return {name: record[name] for name in value.dtype.names if isinstance(record[name], np.ndarray)}
-    return {}
-
-
-def columns_of(arrays: Mapping[str, Array]) -> dict[str, Array]:
+def columns_of(arrays: mat5.Variables) -> dict[str, Array]:
     """Vectors and narrow matrices of numbers, as (n,) or (n, k)."""
     found = {}
     for name, array in arrays.items():
-        if not isinstance(array, np.ndarray) or not is_numerical(array.dtype) or not 1 <= array.ndim <= 2:
+        if isinstance(array, dict) or array.ndim != 2:
             continue
-        if array.ndim == 1 or 1 in array.shape:
+        if 1 in array.shape:
             found[name] = array.ravel()
         elif array.shape[1] <= _WIDEST:
             found[name] = array
@@ -158,8 +76,11 @@ def numbers_in(path: Path, names: Sequence[str] | None = None) -> dict[str, Arra
     ------
     InputError : the file is damaged.
     """
-    found = load(path, names)
-    inside = {f"{name}.{key}": value for name, held in found.items() for key, value in fields(held).items()}
+    found = mat5.load(path, names)
+    inside: mat5.Variables = {}
+    for name, held in found.items():
+        if isinstance(held, dict):
+            inside |= {f"{name}.{key}": value for key, value in held.items()}
     return columns_of({**found, **inside})
 
 

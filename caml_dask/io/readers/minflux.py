@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from caml_dask.errors import InputError
-from caml_dask.io.readers import matlab, npy
+from caml_dask.io.readers import mat5, matlab, npy
 from caml_dask.io.readers.arrays import BLOCK_ROWS, Array, ArrayTable, array_table, column, is_numerical
 from caml_dask.io.readers.reader import Reader
 from caml_dask.settings import NM_PER_UNIT, ColumnMap
@@ -29,7 +29,7 @@ def begins(path: Path, head: bytes) -> bool:
     """Whether an array, or the variables of a MATLAB file, have iterations, validity and traces."""
     if npy.begins(path, head):
         return set(npy.array_in(path).dtype.names or ()) >= _NEEDED
-    return matlab.is_version_5(head) and set(matlab.variables(path)) >= _NEEDED
+    return matlab.is_version_5(head) and set(mat5.names_in(path)) >= _NEEDED
 
 
 def opens(path: Path, head: bytes, columns: ColumnMap, settle: bool) -> ArrayTable:
@@ -69,10 +69,15 @@ class MatRaw:
 
     def __call__(self) -> Iterator[Mapping[str, Any]]:
         """Variables of successive blocks; of a nested itr its fields, under "itr"."""
-        held = matlab.load(self.path)
-        nested = matlab.fields(held.get("itr"))
+        held = mat5.load(self.path)
+        itr = held.get("itr")
+        nested = (
+            {name: value for name, value in itr.items() if isinstance(value, np.ndarray)}
+            if isinstance(itr, dict)
+            else {}
+        )
         flat = {name: _column(value) for name, value in held.items() if isinstance(value, np.ndarray)}
-        rows = len(flat["vld"])
+        rows = len(flat.get("vld", ()))
         arrays = {name: value for name, value in flat.items() if len(value) == rows and is_numerical(value.dtype)}
         inner = {name: value for name, value in nested.items() if len(value) == rows and is_numerical(value.dtype)}
         for at in range(0, rows, BLOCK_ROWS):

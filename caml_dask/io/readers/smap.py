@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from caml_dask.errors import InputError
-from caml_dask.io.readers import hdf5, matlab
+from caml_dask.io.readers import hdf5, mat5, matlab
 from caml_dask.io.readers.arrays import Array, ArrayColumn, ArrayTable, array_table, column
 from caml_dask.io.readers.reader import Reader
 from caml_dask.settings import ColumnMap
@@ -27,7 +27,7 @@ _PLACE = "saveloc/loc"
 def begins(path: Path, head: bytes) -> bool:
     """Whether a MATLAB file holds saveloc."""
     if matlab.is_version_5(head):
-        return "saveloc" in matlab.variables(path)
+        return "saveloc" in mat5.names_in(path)
     return hdf5.is_hdf5(head) and "loc" in hdf5.names_in(path, "saveloc")
 
 
@@ -55,8 +55,9 @@ def opens(path: Path, head: bytes, columns: ColumnMap, settle: bool) -> ArrayTab
 
 def loc_of(path: Path) -> dict[str, Array]:
     """The vectors of saveloc.loc in a file of a version before 7.3."""
-    saved = matlab.fields(matlab.load(path, ["saveloc"]).get("saveloc"))
-    return matlab.columns_of(matlab.fields(saved.get("loc")))
+    saved = mat5.load(path, ["saveloc"]).get("saveloc")
+    loc = saved.get("loc") if isinstance(saved, dict) else None
+    return matlab.columns_of(loc) if isinstance(loc, dict) else {}
 
 
 class SmapBlocks(matlab.MatlabBlocks):

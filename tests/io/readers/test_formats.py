@@ -20,7 +20,7 @@ NAMED = {
     "blanks": "delimited text",
     "no header": "delimited text",
     "Parquet, plain": "Parquet",
-    "simulated csv": "ThunderSTORM",
+    "simulated csv": "delimited text",
     "simulated Parquet": "Parquet",
     "Picasso": "Picasso HDF5",
     "DECODE": "DECODE HDF5",
