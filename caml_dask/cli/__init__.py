@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from caml_dask import __version__
-from caml_dask.cli import analysis, cluster, completion, laboratory, reporting, screening
+from caml_dask.cli import analysis, cluster, completion, formats, laboratory, reporting, screening
 from caml_dask.cli.examples import with_examples
 
 
@@ -35,6 +35,7 @@ for command in (
     cluster.plan,
     cluster.unit,
     cluster.finish,
+    formats.formats,
     laboratory.networks,
     laboratory.simulate_tables,
     laboratory.train,

@@ -37,6 +37,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "plan": (("then `unit` in each task of each stage", "caml-dask plan data -o results"),),
     "unit": (("the first of 50 tasks of a stage", "caml-dask unit classify 0 --of 50 -o results"),),
     "finish": (("when all arrays have ended", "caml-dask finish -o results"),),
+    "formats": (
+        ("all of them", "caml-dask formats"),
+        ("what is read of one, and how to export it", "caml-dask formats picasso"),
+    ),
     "networks": (
         ("all of them", "caml-dask networks"),
         ("the card of one", "caml-dask networks XPILJZ"),

@@ -19,6 +19,7 @@ from typing import Any
 from caml_dask import __version__, locks
 from caml_dask.atomic import WORKING, fingerprint, publish_json, publish_text, read_json, sweep
 from caml_dask.errors import DiskFullError, OutputError
+from caml_dask.io.readers.formats import sidecars_of
 from caml_dask.io.store import DirectoryStore
 from caml_dask.settings import ColumnMap, Settings
 
@@ -214,9 +215,15 @@ def describe(settings: Settings, images: Sequence[Image], network: Mapping[str, 
 
 
 def content_of(path: Path) -> list[int | str] | None:
-    """Size and digest of an input file; None for what is no file or cannot be read: its image will fail by name."""
+    """Size and digest of an input file, then name, size and digest of each file beside it that decides what is read.
+
+    None for what is no file or cannot be read: its image will fail by name.
+    """
     try:
-        return fingerprint(path) if path.is_file() else None
+        if not path.is_file():
+            return None
+        beside = [(one.name, *(fingerprint(one) or ())) for one in sidecars_of(path)]
+        return [*(fingerprint(path) or ()), *(value for one in beside for value in one)]
     except OSError:
         return None
 

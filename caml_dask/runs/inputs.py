@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from caml_dask.errors import InputError, UsageError
-from caml_dask.io.readers.sources import SUFFIXES, list_channels
+from caml_dask.io.readers.formats import FOLDER_ENDINGS, taken_from_folders
+from caml_dask.io.readers.sources import list_channels
 from caml_dask.io.run_directory import is_output_directory
 from caml_dask.settings import ColumnMap
 
@@ -25,9 +26,9 @@ def inputs_of(given: Sequence[Path]) -> list[Path]:
     """The files that are meant by what a command was given.
 
     A folder means the files in it, and in the folders under it, whose names end as a reader's formats do
-    (``sources.SUFFIXES``); a pattern with ``*``, ``?`` or ``[...]`` means the files that match it, ``**`` any folders.
-    Of both, hidden files and the output directories of earlier runs and screenings are left out, and a file that is
-    reached twice, through a link, is taken once.
+    (``formats.FOLDER_ENDINGS``); a pattern with ``*``, ``?`` or ``[...]`` means the files that match it, ``**`` any
+    folders. Of both, hidden files and the output directories of earlier runs and screenings are left out, and a file
+    that is reached twice, through a link, is taken once.
 
     Parameters
     ----------
@@ -187,12 +188,14 @@ def _in_folder(folder: Path) -> list[Path]:
             path = inside / name
             if name.startswith(".") or _is_folder(path):
                 continue
-            if path.suffix.lower() in SUFFIXES:
+            if taken_from_folders(name):
                 found.append(path)
             else:
                 others[path.suffix or name] += 1
     if not found:
-        raise UsageError(f"{folder} holds no file that ends in {', '.join(SUFFIXES)}: name files, or give a pattern")
+        raise UsageError(
+            f"{folder} holds no file that ends in {', '.join(FOLDER_ENDINGS)}: name files, or give a pattern"
+        )
     if others:
         kinds = ", ".join(kind for kind, _ in others.most_common(_NAMED))
         _log.info(

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from caml_dask.io.readers.formats import possible_sidecars
 from caml_dask.io.run_directory import content_of
 from caml_dask.runs.inputs import channels_of
 from caml_dask.screening.cohort import Cohort
@@ -108,7 +109,7 @@ def _look(path: Path, columns: ColumnMap, known: Mapping[str, Any]) -> dict[str,
             return dict(known)
     else:
         content = content_of(path)
-    settled = stat is not None and max(stat[1:]) < time.time_ns() - _FRESH_NS
+    settled = stat is not None and max(stat) < time.time_ns() - _FRESH_NS
     return {
         "stat": stat if settled else None,
         "content": content,
@@ -118,9 +119,10 @@ def _look(path: Path, columns: ColumnMap, known: Mapping[str, Any]) -> dict[str,
 
 
 def _stat(path: Path) -> list[int] | None:
-    """Size (bytes), time of modification and time of status change (ns) of a file; None if there is none."""
+    """Size (bytes), time of modification and time of status change (ns) of a file, and of those beside it that may
+    decide what is read from it; None if there is no such file."""
     try:
-        found = path.stat()
+        found = [path.stat(), *(one.stat() for one in possible_sidecars(path))]
     except (OSError, ValueError):
         return None
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+    return [value for one in found for value in (one.st_size, one.st_mtime_ns, one.st_ctime_ns)]

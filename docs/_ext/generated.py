@@ -19,6 +19,7 @@ import click
 from caml_dask import schema
 from caml_dask.cli import main
 from caml_dask.cli.options import EXIT_CODES
+from caml_dask.io.readers.formats import READERS
 from caml_dask.networks.cards import card
 from caml_dask.networks.registry import NETWORKS
 from caml_dask.pipeline import FIELD_STAGES, STAGE_NAMED, WINDOW_STAGES
@@ -47,6 +48,7 @@ def write_pages(folder: Path) -> None:
         "clusters": columns(schema.CLUSTERS),
         "clusters_3d": columns(schema.CLUSTERS_3D),
         "carried": columns(schema.CARRIED),
+        "formats": formats(),
         "stages": stages(WINDOW_STAGES),
         "field_stages": stages(FIELD_STAGES),
         "tables": working_tables(),
@@ -107,6 +109,22 @@ def commands() -> str:
         context = click.Context(command, info_name=f"caml-dask {name}", max_content_width=100)
         parts += [f"## caml-dask {name}", "", "```text", command.get_help(context), "```", ""]
     return "\n".join(parts)
+
+
+def formats() -> str:
+    """The formats that are read, in the order in which a file is offered to them."""
+    rows = (
+        (
+            f"**{reader.name}**",
+            ", ".join(f"`{ending}`" for ending in reader.endings),
+            reader.recognized,
+            reader.reads,
+            reader.units,
+            reader.export,
+        )
+        for reader in READERS
+    )
+    return table(("format", "usual names", "recognized by", "what is read", "units", "how to export it"), rows)
 
 
 def stages(of: Iterable[Stage]) -> str:

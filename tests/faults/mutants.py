@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import collections
 import faulthandler
+import gzip
 import io
 import json
 import multiprocessing
@@ -19,15 +20,19 @@ import re
 import resource
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pyarrow as pa
+import pyarrow.feather
 import pyarrow.parquet as pq
+import scipy.io
 from common import machine
 
 from caml_dask.errors import CamlError, InputError
@@ -120,6 +125,202 @@ def simulated_parquet() -> bytes:
     return _simulated("uniform-p20-r50-c50-d5", ".parquet")
 
 
+def elyra() -> bytes:
+    """As ZEN writes it: latin-1, and settings after the table."""
+    header = "Index\tFirst Frame\tPosition X [nm]\tPosition Y [nm]\tPrecision [nm]\tNumber Photons\tChannel"
+    rows = (f"{i + 1}\t{i // 2}\t{i * 10.5}\t{i * 5.25}\t8.5\t{400 + i}\t1" for i in range(ROWS))
+    return "\r\n".join([header, *rows, "\0\r\r\nVoxelSizeX : 0.1 \xb5m\r\r\nSizeX : 3200\r\r\n"]).encode("latin-1")
+
+
+def nstorm() -> bytes:
+    """A molecule list of two channels."""
+    header = "Channel Name\tX\tY\tXc\tYc\tFrame\tLength\tZ\tZc\tPhotons\tLateral Localization Accuracy"
+    rows = (f"{640 + i % 2}\t{i}.5\t{i}\t{i}.25\t{i}.75\t{i}\t1\t0\t0\t900\t12.5" for i in range(ROWS))
+    return "\r\n".join([header, *rows, ""]).encode()
+
+
+_FIELD = '<field identifier="{}" unit="{}" min="0 m" />'
+_FIELDS = "".join(
+    _FIELD.format(name, unit)
+    for name, unit in (
+        ("Position-0-0", "nanometer"),
+        ("Position-1-0", "nanometer"),
+        ("ImageNumber-0-0", "frame"),
+        ("Amplitude-0-0", "A/D count"),
+    )
+)
+
+
+def rapidstorm() -> bytes:
+    """A description of the fields, then rows."""
+    rows = (f"{i}.5 {i}.25 {i} 1.19225e+006" for i in range(ROWS))
+    return "\n".join([f"# <localizations>{_FIELDS}</localizations>", *rows, ""]).encode()
+
+
+def rapidstorm_tracks() -> bytes:
+    """Tracks of one to three localizations."""
+    tracks = (f"{i} {i} {i} 7 {i % 3 + 1}" + f" {i}.5 {i}.25 {i} 7" * (i % 3 + 1) for i in range(ROWS))
+    head = f"# <localizations>{_FIELDS}<localizations>{_FIELDS}</localizations></localizations>"
+    return "\n".join([head, *tracks, ""]).encode()
+
+
+def pyminflux() -> bytes:
+    """As pyMINFLUX exports it, with the numbers of rows in front."""
+    rows = (f"{i},{i // 4},{i * 0.1},{i}.5,{i}.25,0,40000,0.5,100,0.3,{i % 2}" for i in range(ROWS))
+    return "\n".join([",tid,tim,x,y,z,efo,cfr,eco,dcr,fluo", *rows, ""]).encode()
+
+
+def _hdf5(write: Callable[[h5py.File], object]) -> bytes:
+    sink = io.BytesIO()
+    with h5py.File(sink, "w") as file:
+        write(file)
+    return sink.getvalue()
+
+
+def picasso() -> bytes:
+    """Records, and the metadata inside, as 0.11 writes them."""
+    n = np.arange(ROWS)
+    records = np.zeros(ROWS, [("frame", "u4"), *((name, "f4") for name in ("x", "y", "photons", "bg", "lpx", "lpy"))])
+    records["frame"], records["x"], records["y"], records["lpx"] = n, n * 0.5, n * 0.25, 0.05
+
+    def write(file: h5py.File) -> None:
+        file["locs"] = records
+        file["metadata"] = json.dumps([{"Width": 64, "Height": 64, "Frames": ROWS}, {"Pixelsize": 130}])
+
+    return _hdf5(write)
+
+
+def smap() -> bytes:
+    """MATLAB v7.3: vectors of one row, packed, after a block of MATLAB's own."""
+    n = np.arange(ROWS, dtype=np.float32)[None]
+
+    def write(file: h5py.File) -> None:
+        for name, values in {
+            "xnm": n * 10,
+            "ynm": n * 5,
+            "znm": n,
+            "frame": n,
+            "phot": n + 100,
+            "channel": n % 2,
+        }.items():
+            file.create_dataset(f"saveloc/loc/{name}", data=values, compression="gzip", chunks=(1, 16))
+
+    return b"MATLAB 7.3 MAT-file".ljust(512) + _hdf5(write)
+
+
+def decode() -> bytes:
+    """Emitters in pixels whose sides differ."""
+    n = np.arange(ROWS, dtype=np.float32)
+    xyz = np.column_stack([n, n * 0.5, n * 10])
+
+    def write(file: h5py.File) -> None:
+        for name, values in {"xyz": xyz, "xyz_sig": xyz * 0.01, "phot": n, "frame_ix": np.arange(ROWS)}.items():
+            file[f"data/{name}"] = values
+        file.create_group("meta").attrs.update(xy_unit="px", px_size=np.float32([127, 117]))
+
+    return _hdf5(write)
+
+
+def smlm() -> bytes:
+    """Two tables, of a channel each."""
+    row = np.dtype([("frame", "<i4"), ("x", "<f4"), ("y", "<f4")])
+    form = {"mode": "binary", "type": "table", "headers": list(row.names), "dtype": ["int32", "float32", "float32"]}
+    form |= {"shape": [1, 1, 1], "units": ["", "nm", "nm"]}
+    files = [{"name": f"{i}.bin", "type": "table", "format": "f", "channel": f"c{i}", "rows": str(ROWS)} for i in "ab"]
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("manifest.json", json.dumps({"format_version": "0.2", "formats": {"f": form}, "files": files}))
+        for one in files:
+            values = np.zeros(ROWS, row)
+            values["x"], values["y"] = np.arange(ROWS) * 1.5, np.arange(ROWS)
+            archive.writestr(str(one["name"]), values.tobytes())
+    return sink.getvalue()
+
+
+def _iterations(n: int, iterations: int) -> np.ndarray:
+    itr = np.dtype([("itr", "<i4"), ("loc", "<f8", (3,)), ("eco", "<i4"), ("cfr", "<f8")])
+    made = np.zeros(n, [("itr", itr, (iterations,)), ("tim", "<f8"), ("tid", "<i4"), ("vld", "?")])
+    made["itr"]["loc"] = np.arange(n)[:, None, None] * 1e-8
+    made["tid"], made["vld"] = np.arange(n) // 3, True
+    return made
+
+
+def _npy(array: np.ndarray) -> bytes:
+    sink = io.BytesIO()
+    np.save(sink, array)
+    return sink.getvalue()
+
+
+def minflux() -> bytes:
+    """Iterations nested in a localization."""
+    return _npy(_iterations(ROWS, 5))
+
+
+def minflux_flat() -> bytes:
+    """An iteration a row, half of them the last."""
+    made = np.zeros(
+        2 * ROWS, [("itr", "<i4"), ("loc", "<f8", (3,)), ("tid", "<i4"), ("vld", "?"), ("dcr", "<f4", (2,))]
+    )
+    made["itr"], made["vld"], made["loc"] = np.arange(2 * ROWS) % 2, True, np.arange(2 * ROWS)[:, None] * 1e-8
+    return _npy(made)
+
+
+def _mat(**variables: Any) -> bytes:
+    sink = io.BytesIO()
+    scipy.io.savemat(sink, variables, do_compression=True)
+    return sink.getvalue()
+
+
+def minflux_mat() -> bytes:
+    """Iterations nested, in MATLAB."""
+    made = _iterations(ROWS, 5)
+    inner = {name: made["itr"][name] for name in ("itr", "loc", "eco")}
+    return _mat(itr=inner, **{name: made[name][:, None] for name in ("tim", "tid")}, vld=made["vld"][:, None] * 1)
+
+
+def smap_5() -> bytes:
+    """MATLAB before 7.3: a structure in a structure."""
+    n = np.arange(ROWS, dtype=np.float32)[:, None]
+    return _mat(saveloc={"loc": {"xnm": n * 10, "ynm": n * 5, "frame": n, "phot": n}, "history": "none"})
+
+
+def matlab() -> bytes:
+    """Vectors of no program, unpacked."""
+    sink = io.BytesIO()
+    scipy.io.savemat(sink, {"x": np.arange(ROWS) * 1.5, "y": np.arange(ROWS) * 2.5, "t": np.arange(ROWS)})
+    return sink.getvalue()
+
+
+def npy_numbers() -> bytes:
+    """Coordinates alone, a column after the other."""
+    return _npy(np.asfortranarray(np.arange(ROWS * 3, dtype=np.float64).reshape(ROWS, 3)))
+
+
+def feather() -> bytes:
+    """Packed batches of Arrow, with a dictionary."""
+    n, sink = np.arange(ROWS), io.BytesIO()
+    table = pa.table(
+        {"x_nm": n * 1.5, "y_nm": n * 2.5, "dye": pa.array([f"dye {i % 2}" for i in n]).dictionary_encode()}
+    )
+    pyarrow.feather.write_feather(table, sink, chunksize=16)
+    return sink.getvalue()
+
+
+def gzipped() -> bytes:
+    """A table of text, packed."""
+    return gzip.compress(thunderstorm(), mtime=0)
+
+
+def zipped() -> bytes:
+    """Two tables, and a note that is none."""
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/cell.csv", thunderstorm())
+        archive.writestr("a/cells.tsv", caml())
+        archive.writestr("readme.txt", "two tables")
+    return sink.getvalue()
+
+
 FORMATS: dict[str, tuple[Callable[[], bytes], ColumnMap]] = {
     "ThunderSTORM csv": (thunderstorm, ColumnMap()),
     "ThunderSTORM xls": (thunderstorm_xls, ColumnMap()),
@@ -132,6 +333,24 @@ FORMATS: dict[str, tuple[Callable[[], bytes], ColumnMap]] = {
     "Parquet, plain": (parquet_plain, ColumnMap()),
     "simulated csv": (simulated_csv, ColumnMap()),
     "simulated Parquet": (simulated_parquet, ColumnMap()),
+    "Zeiss ELYRA": (elyra, ColumnMap()),
+    "N-STORM": (nstorm, ColumnMap()),
+    "rapidSTORM": (rapidstorm, ColumnMap()),
+    "rapidSTORM tracks": (rapidstorm_tracks, ColumnMap()),
+    "pyMINFLUX": (pyminflux, ColumnMap()),
+    "SMLM": (smlm, ColumnMap()),
+    "MINFLUX": (minflux, ColumnMap()),
+    "MINFLUX, flat": (minflux_flat, ColumnMap()),
+    "MINFLUX mat": (minflux_mat, ColumnMap()),
+    "SMAP, MATLAB 5": (smap_5, ColumnMap()),
+    "MATLAB": (matlab, ColumnMap(x="x", y="y", unit="nm")),
+    "numpy": (npy_numbers, ColumnMap(x="1", y="2", z="3", unit="nm")),
+    "Feather": (feather, ColumnMap(channel="dye")),
+    "gzip": (gzipped, ColumnMap()),
+    "ZIP": (zipped, ColumnMap()),
+    "Picasso": (picasso, ColumnMap()),
+    "SMAP": (smap, ColumnMap()),
+    "DECODE": (decode, ColumnMap()),
 }
 
 

@@ -103,7 +103,7 @@ def test_a_home_in_quotes_is_found(here, monkeypatch):
         (["cell_a.csv", "zzz.csv"], r"no file or folder zzz\.csv: correct"),
         ([*"bcdefgh"], "; and 2 more: correct the names"),
         (["*.cvs"], r"'\*\.cvs' matches no file"),
-        (["empty"], r"empty holds no file that ends in \.csv, \.tsv, \.xls, \.parquet, \.pq"),
+        (["empty"], r"empty holds no file that ends in \.csv, \.xls, \.hdf5, _sml\.mat, \.h5, \.smlm, "),
         (["results"], r"results holds results of caml-dask: .* 'results/\*/points\.parquet'"),
         (["x" * 5000 + ".csv"], "there is no file or folder xxx"),
         (["/" + "y" * 300 + "/a.csv"], "there is no file or folder /yyy"),

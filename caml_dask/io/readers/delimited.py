@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -52,7 +53,6 @@ class DelimitedReader:
     types: tuple[pa.DataType, ...]
     settled: bool = True
     empty: tuple[int, ...] = ()
-    KIND: ClassVar[str] = "delimited text"
 
     @property
     def decimal(self) -> str:
@@ -88,19 +88,42 @@ class DelimitedReader:
         return table.select([str(i) for i in types])
 
 
-def open_delimited(path: Path, head: bytes, settle: bool = True) -> DelimitedReader:
+def open_delimited(path: Path, head: bytes, settle: bool = True, row: bytes | None = None) -> DelimitedReader:
     """Find out how the file is written and what its columns hold.
 
     Parameters
     ----------
     head : its first `HEAD_BYTES` bytes, or all of it.
     settle : read it once through, for types that hold all rows.
+    row : what every row begins with, of a table with a footer; see `Dialect`.
 
     Raises
     ------
     InputError : no table of text, no rows, a row of another width than the header, or a quote left open.
     """
-    dialect, names, numbered = sniff(path, head, whole=len(head) < HEAD_BYTES)
+    whole = len(head) < HEAD_BYTES
+    if row is not None:
+        rows_at = _after_first_line(head)
+        end = _footer_at(head[rows_at:], row)
+        head, whole = (head, whole) if end is None else (head[: rows_at + end], True)
+    dialect, names, numbered = sniff(path, head, whole=whole)
+    return open_as(path, replace(dialect, row=row), names, numbered, settle)
+
+
+def open_as(
+    path: Path, dialect: Dialect, names: tuple[str, ...], numbered: bool = False, settle: bool = True
+) -> DelimitedReader:
+    """Find out what the columns hold of a file that is known how it is written.
+
+    Parameters
+    ----------
+    names : of the columns, "" where one has none.
+    numbered : the file has no header, or only a commented one.
+
+    Raises
+    ------
+    InputError : no rows, a row of another width, or a quote left open.
+    """
     types, dialect, settled = _scan(path, dialect, settle)
     empty = tuple(i for i, kind in enumerate(types) if kind == pa.null())
     width = dialect.width
@@ -156,14 +179,50 @@ def _blocks(path: Path, dialect: Dialect) -> Iterator[bytes]:
                 if len(rest) > _LONGEST_LINE:
                     size = _LONGEST_LINE >> 20
                     raise InputError(f"no row ends within {size} MB: a quote left open, or no table", path)
+                end = _footer_at(block[:cut], dialect.row)
+                if end is not None:
+                    yield from filter(bytes.strip, [block[:end]])
+                    _refuse_rows_in_footer(path, dialect, block[end:], file)
+                    return
                 if block[:cut].strip():
                     yield block[:cut]
     except OSError as error:
         raise UnreadableError(f"cannot be read: {error.strerror or error}", path) from error
+    if _footer_at(rest, dialect.row) is not None:
+        return
     if rest.count(b'"') % 2:
         raise InputError("a quote is opened and not closed: correct or remove it", path)
     if rest.strip():
         yield rest
+
+
+def _after_first_line(head: bytes) -> int:
+    """Where the second line that is not empty begins, or the end."""
+    first = re.search(rb"\S[^\r\n]*[\r\n]+", head)
+    return first.end() if first else len(head)
+
+
+def _footer_at(block: bytes, row: bytes | None) -> int | None:
+    """Where the first line begins that is no row, in a block that begins with a line."""
+    if row is None or not block:
+        return None
+    found = re.search(rb"^(?!" + row + rb")", block, re.MULTILINE)
+    return found.start() if found and found.start() < len(block) else None
+
+
+def _refuse_rows_in_footer(path: Path, dialect: Dialect, block: bytes, file: BinaryIO) -> None:
+    """Refuse a table with rows after its footer: what seemed a footer is a damaged row.
+
+    Raises
+    ------
+    InputError
+    """
+    row = re.compile(rb"^" + (dialect.row or b"") + rb"[^\r\n]*\t", re.MULTILINE)
+    while block:
+        if row.search(block):
+            said = block.splitlines()[0][:60].decode("latin-1")
+            raise InputError(f"a line begins with {said!r}, which is no row, and rows follow it: it is damaged", path)
+        block = file.read(BLOCK_BYTES)
 
 
 def _last_line_end(block: bytes, line_end: bytes) -> int:

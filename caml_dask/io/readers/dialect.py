@@ -47,6 +47,8 @@ class Dialect:
     line_end : b"\\n" (also of CR LF), or b"\\r" where the file has no LF.
     start : offset of the first row, in bytes.
     width : cells a row has.
+    row : a pattern that every row begins with. The rows end before the first line that does not; None for tables to
+        the end of the file.
     """
 
     delimiter: str
@@ -55,6 +57,7 @@ class Dialect:
     line_end: bytes
     start: int
     width: int
+    row: bytes | None = None
 
 
 @dataclass(frozen=True)

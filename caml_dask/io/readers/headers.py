@@ -71,11 +71,13 @@ class Header:
     path : the file, for the errors.
     names : one a column, in file order; "" where a column has none.
     numbered : the file has no header, or a commented one: a map may name columns by number, from 1.
+    converted : the reader made x_nm, y_nm and z_nm from the file's coordinates, which are not among the columns.
     """
 
     path: Path
     names: tuple[str, ...]
     numbered: bool = False
+    converted: bool = False
 
     def find(self, name: str) -> int:
         """Position of the column a map calls `name`.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import pyarrow as pa
 from pyarrow import parquet
 
 from caml_dask.errors import InputError
 from caml_dask.io.readers.headers import Header
+from caml_dask.io.readers.reader import Reader
 
 MAGIC = b"PAR1"
 
@@ -35,7 +35,6 @@ class ParquetReader:
     path: Path
     header: Header
     rows: int
-    KIND: ClassVar[str] = "Parquet"
 
     @property
     def settled(self) -> bool:
@@ -112,3 +111,17 @@ def _damaged(path: Path, error: BaseException) -> InputError:
 def _plain(column: pa.Array) -> pa.Array:
     """A column without dictionary encoding, which could differ from batch to batch."""
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+READER = Reader(
+    name="Parquet",
+    endings=(".parquet", ".pq"),
+    recognized="the first bytes `PAR1`",
+    reads="all columns; `points.parquet` of an earlier run is read back as it is",
+    units="from names such as `x_nm` or `x [um]`; otherwise say them with `--columns`",
+    export="`caml-dask run` writes it; in Python, `frame.to_parquet('table.parquet')`",
+    example="table.parquet",
+    begins=lambda path, head: head.startswith(MAGIC),
+    opens=lambda path, head, columns, settle: open_parquet(path),
+    from_folders=(".parquet", ".pq"),
+)

@@ -1,7 +1,6 @@
 """Inputs: a file becomes one or several sources, and a source a stream of tables in nm.
 
-The format is told from the content. `FAMILIES` is the registry: a family says whether a header is its own,
-and which of its columns tells channels apart.
+The format is recognized by the content: :mod:`caml_dask.io.readers.formats` lists those that are read.
 """
 
 from __future__ import annotations
@@ -9,51 +8,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from caml_dask.errors import ContradictedError, InputError, UnreadableError, UsageError
-from caml_dask.io.readers import caml_tsv, nanoimager, thunderstorm
+from caml_dask.io.readers import archives, delimited_text
 from caml_dask.io.readers.coordinates import to_nm
-from caml_dask.io.readers.delimited import DelimitedReader, open_delimited
+from caml_dask.io.readers.delimited import open_delimited
 from caml_dask.io.readers.dialect import HEAD_BYTES
-from caml_dask.io.readers.headers import Axis, Header, find_axes, name_own_columns
-from caml_dask.io.readers.parquet import MAGIC, ParquetReader, open_parquet
+from caml_dask.io.readers.formats import READERS, SIDECARS, recognized, tables_in
+from caml_dask.io.readers.headers import Axis, find_axes, name_own_columns
+from caml_dask.io.readers.reader import Opened, Reader
 from caml_dask.schema import COORDINATES
 from caml_dask.settings import ColumnMap
 
 MAX_CHANNELS = 64
-SUFFIXES = (".csv", ".tsv", ".xls", ".parquet", ".pq")
-"""How files are named that are taken from a folder. Many a .txt beside them is a protocol or a note."""
 
-_READ_HERE = "read here are ThunderSTORM CSV, CAML tsv, delimited text and Parquet"
 _NO_MAP = ColumnMap()
 _ROWS_IN_MEMORY = 1 << 20
-_FOREIGN = (
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file (Picasso, DECODE, MATLAB v7.3)"),
-    (b"MATLAB ", "a MATLAB file"),
-    (b"PK\x03\x04", "a ZIP archive (.smlm, .xlsx)"),
-    (b"\xd0\xcf\x11\xe0", "an Excel workbook"),
-    (b"\x1f\x8b", "compressed by gzip: unpack it"),
-    (b"\x93NUMPY", "a numpy array"),
-)
-
-
-class Family(Protocol):
-    """What a module of this package says of the files of one program."""
-
-    NAME: str
-    CHANNEL: str | None
-
-    def recognises(self, header: Header) -> bool:
-        """Whether a file of these columns is of this family."""
-        ...
-
-
-FAMILIES: tuple[Family, ...] = (thunderstorm, caml_tsv, nanoimager)
 
 
 @dataclass(frozen=True)
@@ -66,7 +40,7 @@ class Source:
     format : what it was recognized as.
     reader : how it is read.
     axes : x, y and, in 3D, z.
-    own_columns : the names the file's own columns get, in file order.
+    own_columns : the names that the reader's columns get, in its order.
     channel_column : position of the column that tells channels apart, where there is one.
     channel : only rows of this channel belong to the image ("" for an empty cell); None for all rows.
     flat : a z left out because it is 0 or missing in the first rows, where not all were looked at.
@@ -74,7 +48,7 @@ class Source:
 
     path: Path
     format: str
-    reader: DelimitedReader | ParquetReader
+    reader: Opened
     axes: tuple[Axis, ...]
     own_columns: tuple[str, ...]
     channel_column: int | None = None
@@ -90,7 +64,8 @@ class Source:
         """Successive tables of `rows` rows, in the order of the input; the last may be shorter.
 
         First loc_id (uint64, the row of the file, from 0), then x_nm, y_nm[, z_nm] (float64; NaN where the cell is
-        empty or a word for missing; infinite values are kept), then all the file's own columns.
+        empty or a word for missing; infinite values are kept), then the file's other columns. Those that a reader
+        knows have the names and units of `schema.CARRIED`.
 
         Raises
         ------
@@ -114,14 +89,16 @@ class Source:
         )
 
     def _converted(self) -> Iterator[pa.Table]:
-        names = ("loc_id", *COORDINATES[: len(self.axes)], *self.own_columns)
+        # A reader that made the coordinates itself has no others to keep.
+        kept = [i for i, name in enumerate(self.reader.header.names) if not self._is_made(name)]
+        names = ("loc_id", *COORDINATES[: len(self.axes)], *(self.own_columns[i] for i in kept))
         first_row = of_channel = 0
         for batch in self.reader.batches():
             if self.flat is not None and not _all_flat(self, self.flat, batch.column(self.flat.column), first_row):
                 raise ContradictedError(f"{self.path}: z is 0 in its first rows and not in all")
             columns = [self.coordinate(axis, batch.column(axis.column), first_row) for axis in self.axes]
             ids = pa.array(np.arange(first_row, first_row + batch.num_rows, dtype=np.uint64))
-            table = pa.table([ids, *columns, *batch.columns], names=list(names))
+            table = pa.table([ids, *columns, *(batch.column(i) for i in kept)], names=list(names))
             if self.channel is not None and self.channel_column is not None:
                 table = table.filter(pc.equal(_as_text(batch.column(self.channel_column)), self.channel))
             first_row += batch.num_rows
@@ -129,6 +106,9 @@ class Source:
             yield table
         if self.channel is not None and not of_channel:
             raise InputError(f"holds no channel {self.channel!r}", self.path)
+
+    def _is_made(self, name: str) -> bool:
+        return self.reader.header.converted and name in COORDINATES
 
 
 def rechunk(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
@@ -161,7 +141,8 @@ def open_source(path: Path, columns: ColumnMap, channel: str | None, settle: boo
     ------
     InputError : a file that cannot be read, or whose coordinates or units are not known.
     """
-    source = _open(path, columns, settle)
+    member, channel = _member_and_channel(path, channel)
+    source = _open(path, columns, settle, member)
     if channel is not None and source.channel_column is None:
         raise InputError(f"holds no channel {channel!r}", path)
     if channel is None and len(_channels(source)) > 1:
@@ -174,16 +155,56 @@ def open_source(path: Path, columns: ColumnMap, channel: str | None, settle: boo
 def list_channels(path: Path, columns: ColumnMap = _NO_MAP) -> list[str | None]:
     """The channels in a file that are images of their own; None alone where all of it is one image.
 
-    Of a file without a column of channels only the first rows are read.
+    Of a ZIP archive of several tables, these are the names of its members; with a colon and the channel where a member
+    has channels of its own. Of a file without a column of channels only the first rows are read.
 
     Raises
     ------
     InputError : a file that cannot be read, or whose coordinates or units are not known, as far as it is read.
     """
+    members = _members(path)
+    if len(members) < 2:
+        return _channels_of(path, columns, *members)
+    return [name for member in members for name in _qualified(path, columns, member)]
+
+
+def _channels_of(path: Path, columns: ColumnMap, member: str | None = None) -> list[str | None]:
     try:
-        return _channels(_recognised(path, columns, settle=False))
+        return _channels(_recognised(path, columns, False, member))
     except ContradictedError:
-        return _channels(_recognised(path, columns, settle=True))
+        return _channels(_recognised(path, columns, True, member))
+
+
+def _qualified(path: Path, columns: ColumnMap, member: str) -> list[str | None]:
+    """The images in a member of an archive; one that cannot be read is an image too, which then fails by name."""
+    try:
+        found = _channels_of(path, columns, member)
+    except UsageError:
+        raise
+    except InputError:
+        found = [None]
+    return [member if channel is None else f"{member}:{channel}" for channel in found]
+
+
+def _members(path: Path) -> list[str]:
+    """The tables in a ZIP archive; none of another file."""
+    head = _head(path)
+    return tables_in(path) if archives.is_zip(head) and recognized(path, head) is archives.READER else []
+
+
+def _member_and_channel(path: Path, channel: str | None) -> tuple[str | None, str | None]:
+    """What an image is called in an archive of several tables, as its member and a channel in it."""
+    members = _members(path)
+    if len(members) < 2:
+        return (members[0] if members else None), channel
+    fitting = [m for m in members if channel is not None and (channel == m or channel.startswith(f"{m}:"))]
+    if not fitting:
+        lacking = "" if channel is None else f", and no {channel!r}"
+        raise InputError(
+            f"holds {len(members)} tables ({', '.join(members[:5])}){lacking}: unpack it and give one", path
+        )
+    member = max(fitting, key=len)
+    return member, None if channel == member else str(channel)[len(member) + 1 :]
 
 
 def read_localizations(path: Path | str, columns: ColumnMap | str = _NO_MAP) -> pa.Table:
@@ -191,23 +212,26 @@ def read_localizations(path: Path | str, columns: ColumnMap | str = _NO_MAP) -> 
 
     Parameters
     ----------
-    path : ThunderSTORM CSV, CAML tsv, delimited text or Parquet.
+    path : a file of one of the formats that ``caml-dask formats`` lists.
     columns : which columns are the coordinates, such as ``"x=X,y=Y,unit=um"``, where the header does not say.
 
     Returns
     -------
-    loc_id (uint64, 0 to n-1), x_nm, y_nm[, z_nm] (float64, nm), then the file's own columns.
+    loc_id (uint64, 0 to n-1), x_nm, y_nm[, z_nm] (float64, nm), then the file's other columns; frame, photons and the
+        like under the names and in the units of `schema.CARRIED`, where the format is certain of them.
 
     Raises
     ------
     UsageError : columns that cannot be used.
     InputError : a file that cannot be read, or whose coordinates or units are not known.
     """
-    return pa.concat_tables(_open(Path(path), ColumnMap.of(columns)).tables(_ROWS_IN_MEMORY))
+    path = Path(path)
+    member, _ = _member_and_channel(path, None)
+    return pa.concat_tables(_open(path, ColumnMap.of(columns), True, member).tables(_ROWS_IN_MEMORY))
 
 
-def _open(path: Path, columns: ColumnMap, settle: bool = True) -> Source:
-    source = _recognised(path, columns, settle)
+def _open(path: Path, columns: ColumnMap, settle: bool, member: str | None) -> Source:
+    source = _recognised(path, columns, settle, member)
     # Programs write z = 0 throughout for what is 2D; a z that the map names, or that we wrote, is taken at its word.
     if source.has_z and columns.z is None and not source.reader.header.is_ours and _is_flat(source):
         flat = None if source.reader.settled else source.axes[2]
@@ -215,14 +239,13 @@ def _open(path: Path, columns: ColumnMap, settle: bool = True) -> Source:
     return source
 
 
-def _recognised(path: Path, columns: ColumnMap, settle: bool) -> Source:
-    reader = _reader(path, settle)
+def _recognised(path: Path, columns: ColumnMap, settle: bool, member: str | None) -> Source:
+    form, reader = _opened(path, columns, settle, member)
     header = reader.header
-    family = next((family for family in FAMILIES if family.recognises(header)), None)
-    channel = columns.channel or (family.CHANNEL if family else None)
+    channel = columns.channel or (form.channel if form.channel in header.names else None)
     return Source(
         path=path,
-        format=family.NAME if family else reader.KIND,
+        format=form.name,
         reader=reader,
         axes=find_axes(header, columns),
         own_columns=name_own_columns(header.names),
@@ -230,25 +253,41 @@ def _recognised(path: Path, columns: ColumnMap, settle: bool) -> Source:
     )
 
 
-def _reader(path: Path, settle: bool) -> DelimitedReader | ParquetReader:
-    """Tell the format from the first bytes."""
+def _opened(path: Path, columns: ColumnMap, settle: bool, member: str | None = None) -> tuple[Reader, Opened]:
+    """A file, or a member of an archive, with its format."""
+    head = _head(path)
+    form = recognized(path, head)
+    if form is archives.READER:
+        unpacked = archives.unpack(path, head, member, SIDECARS)
+        with archives.named(unpacked):
+            archives.refuse_nested(unpacked, _head(unpacked.path))
+            form, inner = _opened(unpacked.path, columns, settle)
+        return form, archives.PackedTable(unpacked, inner, (_packed_again, (path, columns, settle, member)))
+    if form is not None and form.opens is not None:
+        return form, form.opens(path, head, columns, settle)
+    text = open_delimited(path, head, settle)
+    form = next((r for r in READERS if r.columns and r.columns(text.header)), delimited_text.READER)
+    if form.renamed and columns.x is None:
+        names = tuple(form.renamed.get(name, name) for name in text.header.names)
+        text = replace(text, header=replace(text.header, names=names, converted=True))
+    return form, text
+
+
+def _packed_again(path: Path, columns: ColumnMap, settle: bool, member: str | None) -> Opened:
+    return _opened(path, columns, settle, member)[1]
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file."""
     try:
         if not path.is_file():
             raise InputError(_no_file(path), path)
         with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
+            return file.read(HEAD_BYTES)
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise UnreadableError(f"cannot be read: {error}", path) from error
-    if head.startswith(MAGIC):
-        return open_parquet(path)
-    for magic, what in _FOREIGN:
-        if head.startswith(magic):
-            raise InputError(f"is {what}; {_READ_HERE}", path)
-    if path.suffix.lower() in (".parquet", ".pq"):
-        raise InputError("is named as Parquet and does not begin as Parquet: it is damaged or another format", path)
-    return open_delimited(path, head, settle)
 
 
 def _no_file(path: Path) -> str:

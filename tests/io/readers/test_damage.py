@@ -14,13 +14,15 @@ from support import open_sources
 from caml_dask.errors import InputError
 
 MUTANTS = 40
+CHECKED = ("SMLM", "MINFLUX mat", "SMAP, MATLAB 5", "Feather", "gzip", "ZIP")
+"""Formats whose packed contents are checked: at times every mutant of them is refused."""
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_damage_is_refused_or_read(name: str) -> None:
     tried = try_format(name, MUTANTS)
     assert tried["faults"] == []
-    assert MUTANTS * 0.1 < tried["refused"] < MUTANTS
+    assert MUTANTS * 0.1 < tried["refused"] <= MUTANTS - (name not in CHECKED)
     assert tried["rows_of_the_intact_file"] >= 40
 
 

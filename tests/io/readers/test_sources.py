@@ -211,9 +211,13 @@ def test_tables_hold_at_least_one_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\x89HDF\r\n\x1a\n" + bytes(100), "is an HDF5 file"),
-        (b"PK\x03\x04" + bytes(100), "is a ZIP archive"),
-        (gzip.compress(b"x,y\n1,2\n", mtime=0), "is compressed by gzip"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(100), "cannot be read as HDF5"),
+        (b"PK\x03\x04" + bytes(100), "cannot be read as a ZIP archive"),
+        (gzip.compress(bytes(100), mtime=0), "is a binary file"),
+        (b"II*\x00" + bytes(100), "a TIFF image: localize it first"),
+        (b"OMAS_BF" + bytes(100), "an Imspector .msr file: export the MINFLUX data"),
+        (b"#ASDF 1.0.0\n", "an ASDF file: save the localizations in Locan"),
+        (b'[{"x": 1}]'[1:], "JSON: export a table instead"),
         (b"\xd0\xcf\x11\xe0" + bytes(100), "is an Excel workbook"),
         (bytes(1000), "is a binary file"),
         (np.random.default_rng(1).bytes(10_000), "is a binary file"),
