@@ -1,8 +1,8 @@
 """MATLAB files of any program: the longest columns in them, whose unit the user says.
 
 Files up to version 7 are held whole, because they cannot be read in pieces; version 7.3 is HDF5 and is streamed. A
-variable is a column where it is a vector, and several where it is a matrix of up to 16 columns; a structure holds columns
-as its fields.
+variable is a column where it is a vector, and several where it is a matrix of up to 16 columns; a structure holds
+columns as its fields.
 """
 
 from __future__ import annotations
