@@ -199,3 +199,13 @@ def test_samples(name: str, rows: int, pixel_nm: float) -> None:
     for ours, theirs in {"frame": "frame", "photons": "photons", "background_photons": "bg"}.items():
         assert np.array_equal(table[ours], locs[theirs], equal_nan=True)
     assert set(locs.dtype.names) - {"x", "y", "bg"} <= set(table.column_names)
+
+
+def test_damaged_text_of_hdf5_does_not_keep_it_busy(tmp_path: Path) -> None:
+    path = write(tmp_path / "cell.hdf5", records(), inside=[IMAGE, {"Pixelsize": 120}])
+    content = bytearray(path.read_bytes())
+    size_at = content.index(b"GCOL") + 16 + 8
+    content[size_at : size_at + 8] = (4000).to_bytes(8, "little")  # the next object would have no length
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="the text in it is damaged"):
+        read_localizations(path)
