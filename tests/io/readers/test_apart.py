@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
-import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from work_apart import PATH, numbers
 
 from caml_dask.errors import InputError
 from caml_dask.io.readers import apart
 
-PATH = Path("cell.hdf5")
-
-
-def numbers(count: int, end: str = "") -> Iterator[tuple[int, int]]:
-    for i in range(count):
-        yield i, os.getpid()
-    if end == "error":
-        raise InputError("is no table", PATH, 3)
-    if end == "crash":
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if end == "hang":
-        signal.setitimer(signal.ITIMER_PROF, 0.2)  # as the timer does after its 5 s
-        while True:
-            pass
-
 
 @pytest.fixture(autouse=True)
-def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other process imports this module by its name, from here."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    monkeypatch.setattr(numbers, "__module__", "test_apart")
+def no_process_before() -> None:
     apart._end_idle()
 
 
@@ -71,6 +50,5 @@ def test_what_crashes_or_hangs_is_an_error_of_the_file(end: str) -> None:
 def test_it_ends_with_its_idle_processes() -> None:
     ((_, pid),) = apart.iterate(PATH, numbers, 1)
     apart._end_idle()
-    time.sleep(0.05)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
