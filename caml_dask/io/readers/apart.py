@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from caml_dask.errors import InputError
+from caml_dask.errors import InputError, UnreadableError
 
 T = TypeVar("T")
 
@@ -71,9 +71,15 @@ def iterate(path: Path, function: Callable[..., Iterator[T]], *arguments: object
     Raises
     ------
     InputError : the other process crashed, or did not come to an end.
+    UnreadableError : no process can be started.
     Exception : what the function raises.
     """
-    process = _idle.pop() if _idle else _Process()
+    try:
+        process = _idle.pop() if _idle else _Process()
+    except OSError as error:
+        raise UnreadableError(
+            f"cannot be read, for no process can be started: {error.strerror or error}", path
+        ) from error
     alive = False
     try:
         try:
