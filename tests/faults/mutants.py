@@ -265,9 +265,9 @@ def minflux_flat() -> bytes:
     return _npy(made)
 
 
-def _mat(**variables: Any) -> bytes:
+def _mat(variables: dict[str, Any], packed: bool = False) -> bytes:
     sink = io.BytesIO()
-    scipy.io.savemat(sink, variables, do_compression=True)
+    scipy.io.savemat(sink, variables, do_compression=packed)
     return sink.getvalue()
 
 
@@ -275,20 +275,19 @@ def minflux_mat() -> bytes:
     """Iterations nested, in MATLAB."""
     made = _iterations(ROWS, 5)
     inner = {name: made["itr"][name] for name in ("itr", "loc", "eco")}
-    return _mat(itr=inner, **{name: made[name][:, None] for name in ("tim", "tid")}, vld=made["vld"][:, None] * 1)
+    outer = {name: made[name][:, None] for name in ("tim", "tid")}
+    return _mat({"itr": inner, "vld": made["vld"][:, None] * 1, **outer})
 
 
 def smap_5() -> bytes:
     """MATLAB before 7.3: a structure in a structure."""
     n = np.arange(ROWS, dtype=np.float32)[:, None]
-    return _mat(saveloc={"loc": {"xnm": n * 10, "ynm": n * 5, "frame": n, "phot": n}, "history": "none"})
+    return _mat({"saveloc": {"loc": {"xnm": n * 10, "ynm": n * 5, "frame": n, "phot": n}, "history": "none"}})
 
 
 def matlab() -> bytes:
-    """Vectors of no program, unpacked."""
-    sink = io.BytesIO()
-    scipy.io.savemat(sink, {"x": np.arange(ROWS) * 1.5, "y": np.arange(ROWS) * 2.5, "t": np.arange(ROWS)})
-    return sink.getvalue()
+    """Vectors of no program, packed."""
+    return _mat({"x": np.arange(ROWS) * 1.5, "y": np.arange(ROWS) * 2.5, "t": np.arange(ROWS)}, packed=True)
 
 
 def npy_numbers() -> bytes:

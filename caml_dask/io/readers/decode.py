@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from caml_dask.errors import InputError
-from caml_dask.io.readers import hdf5
+from caml_dask.io.readers import apart, hdf5
 from caml_dask.io.readers.arrays import ArrayColumn, ArrayTable, Part, array_table, column
 from caml_dask.io.readers.reader import Reader
 from caml_dask.settings import ColumnMap
@@ -28,6 +28,11 @@ def opens(path: Path, head: bytes, columns: ColumnMap, settle: bool) -> ArrayTab
     ------
     InputError : no localizations, or pixels of a size that the file does not say.
     """
+    return apart.call(path, _opens, path, columns)
+
+
+def _opens(path: Path, columns: ColumnMap) -> ArrayTable:
+    """`opens` in another process."""
     with hdf5.opened(path) as file:
         arrays = hdf5.vectors(file, "data")
         xyz = arrays.get("xyz")

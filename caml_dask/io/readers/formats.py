@@ -181,7 +181,7 @@ def sidecars_of(path: Path) -> list[Path]:
 
 def possible_sidecars(path: Path) -> list[Path]:
     """Files that would be sidecars if the input were of a format that has any; nothing is read."""
-    return [*_beside(path, SIDECARS), *archives.beside_gzip(path, SIDECARS)]
+    return list(dict.fromkeys([*_beside(path, SIDECARS), *archives.beside_gzip(path, SIDECARS)]))
 
 
 def _beside(path: Path, endings: Iterable[str]) -> list[Path]:

@@ -1,4 +1,8 @@
-"""What the formats inside HDF5 share: a file that is opened safely, and arrays read in blocks of rows."""
+"""What the formats inside HDF5 share: a file that is opened safely, and arrays read in blocks of rows.
+
+All that touches a file runs in another process (:mod:`caml_dask.io.readers.apart`), for HDF5's library crashes on some
+damaged files.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caml_dask.errors import InputError
+from caml_dask.io.readers import apart
 from caml_dask.io.readers.arrays import BLOCK_ROWS, Array, is_numerical, refuse_bomb
 
 if TYPE_CHECKING:
@@ -23,7 +28,7 @@ _HEAP = b"GCOL\x01\0\0\0"
 _USER_BLOCKS = (0, 512, 1024, 2048)
 _CHUNK_CACHE_BYTES = 32 << 20
 # Larger chunks than this are read once for each of their blocks.
-_LONGEST_BLOCK = 1 << 22
+_LONGEST_BLOCK = 1 << 20
 # What h5py raises on damaged files.
 _FAULTS = (
     OSError,
@@ -108,6 +113,10 @@ def names_in(path: Path, group: str = "/") -> list[str]:
     ------
     InputError : the file is damaged.
     """
+    return apart.call(path, _names_in, path, group)
+
+
+def _names_in(path: Path, group: str) -> list[str]:
     import h5py
 
     with opened(path) as file:
@@ -163,12 +172,16 @@ class Hdf5Blocks:
 
     def __call__(self, sources: Sequence[str]) -> Iterator[Mapping[str, Array]]:
         """Successive blocks of the arrays `sources`."""
+        return apart.iterate(self.path, self.blocks, list(sources), BLOCK_ROWS, _LONGEST_BLOCK)
+
+    def blocks(self, sources: Sequence[str], rows: int, longest: int) -> Iterator[Mapping[str, Array]]:
+        """The same in this process, of `rows` rows, or of a chunk's, up to `longest`."""
         with opened(self.path) as file:
             found = {source: self._array(file, source) for source in sources}
-            step = BLOCK_ROWS
+            step = rows
             for array in found.values():
                 chunk = max(array.chunks or (0,))
-                step = max(step, BLOCK_ROWS // chunk * chunk if chunk else 0, min(chunk, _LONGEST_BLOCK))
+                step = max(step, rows // chunk * chunk if chunk else 0, min(chunk, longest))
             for start in range(0, self.rows, step):
                 stop = min(start + step, self.rows)
                 yield {source: _rows(array, start, stop, self._field(source)) for source, array in found.items()}
@@ -184,6 +197,7 @@ class Hdf5Blocks:
 
 
 def _rows(array: h5py.Dataset, start: int, stop: int, field: str | None) -> Array:
+    apart.still_at_work()
     if field is not None:
         return array.fields(field)[start:stop]
     if array.ndim == 2 and array.shape[0] == 1:

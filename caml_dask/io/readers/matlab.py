@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caml_dask.errors import InputError
-from caml_dask.io.readers import hdf5, mat5
+from caml_dask.io.readers import apart, hdf5, mat5
 from caml_dask.io.readers.arrays import (
     BLOCK_ROWS,
     Array,
@@ -100,6 +100,11 @@ def opens(path: Path, head: bytes, columns: ColumnMap, settle: bool) -> ArrayTab
         sizes = {name: array.shape for name, array in numbers_in(path).items()}
         rows, own = _longest(path, sizes)
         return array_table(path, rows, own, [], MatlabBlocks(path, rows), columns)
+    return apart.call(path, _opens, path, columns)
+
+
+def _opens(path: Path, columns: ColumnMap) -> ArrayTable:
+    """`opens` of version 7.3, in another process."""
     with hdf5.opened(path) as file:
         groups = ["", *(name for name in file if name != "#refs#" and hdf5.dataset(file, name) is None)]
         found = {f"{group}.{name}".strip("."): a for group in groups for name, a in hdf5.vectors(file, group).items()}

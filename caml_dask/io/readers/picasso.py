@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 
 from caml_dask.errors import InputError, UnreadableError
-from caml_dask.io.readers import hdf5
+from caml_dask.io.readers import apart, hdf5
 from caml_dask.io.readers.arrays import BLOCK_ROWS, ArrayColumn, ArrayTable, Part, array_table, column, is_numerical
 from caml_dask.io.readers.reader import Reader
 from caml_dask.settings import ColumnMap
@@ -41,6 +41,15 @@ def opens(path: Path, head: bytes, columns: ColumnMap, settle: bool) -> ArrayTab
     ------
     InputError : no records, no localizations, or a size of pixels that is missing or not certain.
     """
+    table, warning = apart.call(path, _opens, path, columns)
+    if warning:
+        _warn(path, warning)
+    return table
+
+
+def _opens(path: Path, columns: ColumnMap) -> tuple[ArrayTable, str]:
+    """`opens` in another process, with a warning."""
+    warning = ""
     with hdf5.opened(path) as file:
         locs = hdf5.dataset(file, "locs")
         fields = None if locs is None else locs.dtype.fields
@@ -52,11 +61,11 @@ def opens(path: Path, head: bytes, columns: ColumnMap, settle: bool) -> ArrayTab
         pixel_nm = columns.pixel_nm
         if columns.x is None and "x" in names and pixel_nm is None:
             documents = _documents(path, file)
-            pixel_nm = _pixel_nm(path, documents)
+            pixel_nm, warning = _pixel_nm(path, documents)
             _refuse_another_image(path, documents, locs)
     canonical = [] if pixel_nm is None else _canonical(names, pixel_nm)
     own = [column(name, name) for name in names]
-    return array_table(path, rows, own, canonical, hdf5.Hdf5Blocks(path, rows, {"": "locs"}), columns)
+    return array_table(path, rows, own, canonical, hdf5.Hdf5Blocks(path, rows, {"": "locs"}), columns), warning
 
 
 def _canonical(names: list[str], pixel_nm: float) -> list[ArrayColumn]:
@@ -105,8 +114,8 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 _Loader.add_multi_constructor("", lambda loader, suffix, node: None)
 
 
-def _pixel_nm(path: Path, documents: list[dict[str, Any]]) -> float:
-    """The size of a pixel that the documents agree on.
+def _pixel_nm(path: Path, documents: list[dict[str, Any]]) -> tuple[float, str]:
+    """The size of a pixel that the documents agree on, and a warning where a simulation had another.
 
     Raises
     ------
@@ -124,15 +133,14 @@ def _pixel_nm(path: Path, documents: list[dict[str, Any]]) -> float:
         named = " and ".join(f"{size:g}" for size in sorted(sizes))
         raise InputError(f"its metadata name pixels of {named} nm: {_ASK}", path)
     (size,) = sizes
-    if simulated is not None and simulated != size:
-        _warn(path, size, str(simulated))
-    return size
+    differs = simulated is not None and simulated != size
+    return size, f"pixels of {size:g} nm, as Picasso takes them; its simulation had {simulated}" if differs else ""
 
 
 @functools.lru_cache(maxsize=1000)
-def _warn(path: Path, size: float, simulated: str) -> None:
+def _warn(path: Path, warning: str) -> None:
     """Once for each file, which is opened several times."""
-    _log.warning("%s: pixels of %g nm, as Picasso takes them; its simulation had %s", path, size, simulated)
+    _log.warning("%s: %s", path, warning)
 
 
 def _refuse_another_image(path: Path, documents: list[dict[str, Any]], locs: Any) -> None:

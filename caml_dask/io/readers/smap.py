@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from caml_dask.errors import InputError
-from caml_dask.io.readers import hdf5, mat5, matlab
+from caml_dask.io.readers import apart, hdf5, mat5, matlab
 from caml_dask.io.readers.arrays import Array, ArrayColumn, ArrayTable, array_table, column
 from caml_dask.io.readers.reader import Reader
 from caml_dask.settings import ColumnMap
@@ -43,6 +43,11 @@ def opens(path: Path, head: bytes, columns: ColumnMap, settle: bool) -> ArrayTab
         rows = _rows(path, shapes.get("xnm"), shapes.get("ynm"))
         names = [name for name, shape in shapes.items() if shape == (rows,)]
         return array_table(path, rows, _own(names), _canonical(names), SmapBlocks(path, rows), columns)
+    return apart.call(path, _opens, path, columns)
+
+
+def _opens(path: Path, columns: ColumnMap) -> ArrayTable:
+    """`opens` of version 7.3, in another process."""
     with hdf5.opened(path) as file:
         arrays = hdf5.vectors(file, _PLACE)
         lengths = {name: (hdf5.length(a),) for name, a in arrays.items() if a.ndim == 1 or 1 in a.shape}

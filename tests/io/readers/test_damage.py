@@ -14,7 +14,7 @@ from support import open_sources
 from caml_dask.errors import InputError
 
 MUTANTS = 40
-CHECKED = ("SMLM", "MINFLUX mat", "SMAP, MATLAB 5", "Feather", "gzip", "ZIP")
+CHECKED = ("SMLM", "MATLAB", "Feather", "gzip", "ZIP")
 """Formats whose packed contents are checked: at times every mutant of them is refused."""
 
 

@@ -100,7 +100,7 @@ def test_numbers_name_no_columns_where_there_is_a_header(tmp_path: Path) -> None
 
 
 def test_rapidstorm_text_is_read_by_column_numbers(tmp_path: Path) -> None:
-    comment = '# <localizations insequence="true"><field unit="nanometer" /></localizations>'
+    comment = '# <localizations insequence="true">' + '<field unit="nanometer" />' * 4 + "</localizations>"
     content = f"{comment}\n9657.4 24.5 0 3\n16 17 0 2\n"
     table = read_localizations(write(tmp_path, content), ColumnMap(x="1", y="2", unit="nm"))
     assert xy(table) == [(9657.4, 24.5), (16.0, 17.0)]

@@ -15,7 +15,7 @@ import yaml
 from support import SHARED, open_sources
 
 from caml_dask.errors import InputError
-from caml_dask.io.readers.formats import sidecars_of
+from caml_dask.io.readers.formats import possible_sidecars, sidecars_of
 from caml_dask.io.readers.sources import read_localizations
 from caml_dask.io.run_directory import content_of
 from caml_dask.settings import ColumnMap
@@ -122,7 +122,7 @@ def test_objects_of_python_in_the_yaml_are_not_built(tmp_path: Path) -> None:
 
 def test_the_yaml_counts_in_the_digest_of_the_input(tmp_path: Path) -> None:
     path = write(tmp_path / "cell.hdf5", records(), {"Pixelsize": 130})
-    assert sidecars_of(path) == [path.with_suffix(".yaml")]
+    assert sidecars_of(path) == possible_sidecars(path) == [path.with_suffix(".yaml")]
     before = content_of(path)
     path.with_suffix(".yaml").write_text("Pixelsize: 131\n")
     assert before is not None and content_of(path) != before
@@ -199,3 +199,13 @@ def test_samples(name: str, rows: int, pixel_nm: float) -> None:
     for ours, theirs in {"frame": "frame", "photons": "photons", "background_photons": "bg"}.items():
         assert np.array_equal(table[ours], locs[theirs], equal_nan=True)
     assert set(locs.dtype.names) - {"x", "y", "bg"} <= set(table.column_names)
+
+
+def test_damaged_text_of_hdf5_does_not_keep_it_busy(tmp_path: Path) -> None:
+    path = write(tmp_path / "cell.hdf5", records(), inside=[IMAGE, {"Pixelsize": 120}])
+    content = bytearray(path.read_bytes())
+    size_at = content.index(b"GCOL") + 16 + 8
+    content[size_at : size_at + 8] = (4000).to_bytes(8, "little")  # the next object would have no length
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="the text in it is damaged"):
+        read_localizations(path)
