@@ -19,6 +19,7 @@ class Truth:
     clustered: np.ndarray
     name: str = "truth"
     n_neighbors: int = 100
+    least_localizations: int = 101
     dimensions: int = 2
     classes: tuple[str, ...] = ("non-clustered", "clustered")
     score_columns: tuple[str, ...] = ("p_clustered",)
