@@ -75,7 +75,7 @@ def _scored(network: AnyNetwork, field: Field, index: BlockIndex, rows: NDArray[
     if isinstance(network, TrainedNetwork):
         scores = network.scores(nearest(index, network.n_neighbors, rows).distances_nm)
     else:
-        points = analyze(field.points_nm, network.name, any_extent=True).points
+        points = analyze(field.points_nm, network.name, any_extent=True, n_jobs=1).points
         scores = points[list(network.score_columns)].to_numpy(np.float32)[rows]
     found = compare_labels(field.classes[rows], scores, network.labels(scores))
     return {"localizations": n, **found, "reason": ""}
