@@ -225,7 +225,7 @@ class CAML(ClusterMixin, BaseEstimator):
         )
         threads = effective_n_jobs(self.n_jobs)
         work = _work(_in_tiles(settings, len(points_nm), threads))
-        compile_kernels(work.settings.network)
+        compile_kernels(work.settings.network, measures=False)
         analyse(work, [as_localizations(points_nm, settings.columns)], {}, before="measure", threads=threads)
         cluster = np.empty(len(points_nm), dtype=np.int64)
         self.p_clustered_ = np.full(len(points_nm), np.nan, dtype=np.float32)

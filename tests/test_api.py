@@ -284,7 +284,7 @@ def network_of(monkeypatch):
 
     def use(network):
         monkeypatch.setattr("caml_dask.api.load", lambda name: network)
-        monkeypatch.setattr("caml_dask.api.compile_kernels", lambda name: None)  # a rule has none of its own
+        monkeypatch.setattr("caml_dask.api.compile_kernels", lambda name, **_: None)  # a rule has none of its own
 
     return use
 

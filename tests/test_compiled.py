@@ -42,6 +42,15 @@ signatures = {
 }
 print(json.dumps({"said": said, "signatures": signatures, "compiled": len(compilations.buffer)}))
 """
+CLUSTER = """
+import json
+import numpy as np
+from numba.core.event import RecordingListener, register
+from caml_dask import CAML
+register("numba:compile", compilations := RecordingListener())
+CAML().fit(np.random.default_rng(0).uniform(0, 2000, (300, 2)))
+print(json.dumps([event.data["dispatcher"].py_func.__name__ for _, event in compilations.buffer]))
+"""
 FIRST_FROM = """
 import os
 from caml_dask.sorting import first_from
@@ -78,9 +87,39 @@ def test_a_first_analysis_compiles_each_kernel_once_and_says_so_once(tmp_path):
     assert not [line for line in again["said"] if "compiling" in line]
 
 
-@pytest.mark.parametrize("part", [kernels._OUTLINES, kernels._VOLUMES])
+def test_a_clusterer_compiles_nothing_that_measures_and_half_of_the_rest_elsewhere(tmp_path):
+    compiled_here = json.loads(run(CLUSTER, NUMBA_CACHE_DIR=str(tmp_path)).stdout)
+    on_disk = {path.name.partition("-")[0] for path in tmp_path.rglob("*.nbi")}
+    assert {"candidates.fill", "searches.unite", "dense._dense_scores"} <= on_disk
+    assert not [name for name in on_disk if name.startswith(("outline.", "circles.", "volume.", "spheres."))]
+    if kernels._cores() > 1:
+        assert "unite" in compiled_here and "fill" not in compiled_here
+
+
+@pytest.mark.parametrize("part", kernels._PARTS)
 def test_a_part_can_be_compiled_by_another_process(part):
-    run(part + kernels._CALL)
+    run(f"import sys; sys.argv[1:] = ['GAXJPR', '{part}']; {kernels._ELSEWHERE}")
+
+
+@pytest.mark.parametrize("measures", [False, True])
+@pytest.mark.parametrize(("network", "axes"), [("XPILJZ", 2), ("GAXJPR", 3)])
+def test_only_what_an_analysis_calls_is_compiled(network, axes, measures, monkeypatch):
+    monkeypatch.setattr(kernels, "is_kept", lambda kernel, axes=None: False)
+    shapes = ["outlines", "volumes"][: axes - 1] if measures else []
+    assert kernels._missing(network, measures) == ["scores", "searches", "neighbors", *shapes]
+
+
+@pytest.mark.parametrize("processes", range(1, 8))
+def test_parts_are_shared_out_evenly(processes):
+    parts = list(kernels._PARTS)
+    shares = kernels._shared_out(parts, processes)
+    assert sorted(part for share in shares for part in share) == sorted(parts)
+    assert len(shares) == min(processes, len(parts)) and all(shares)
+    seconds = [kernels._seconds(share) for share in shares]
+    assert seconds == sorted(seconds, reverse=True)
+    assert seconds[0] <= max(kernels._seconds(parts) / processes * 4 / 3, max(kernels._SECONDS.values()))
+    for share in shares:
+        assert share == sorted(share, key=kernels._SECONDS.__getitem__)
 
 
 def test_nothing_is_prepared_twice(caplog):

@@ -1,11 +1,11 @@
-"""The kernels of an analysis, compiled before it begins where they do not stand on disk: by a process for each part."""
+"""The kernels of an analysis, compiled before it begins where they do not stand on disk: shared out among the cores."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -14,8 +14,10 @@ import numpy as np
 
 from caml_dask.compiled import announcement, is_kept
 from caml_dask.geometry.circles import exposed_arcs
+from caml_dask.geometry.outline import closing_outlines
 from caml_dask.geometry.spheres import exposed_parts
-from caml_dask.networks.trained import TrainedNetwork, load
+from caml_dask.geometry.volume import closing_volumes
+from caml_dask.networks.trained import TrainedNetwork, load, load_of_windows
 from caml_dask.spatial.blocks import BlockIndex
 from caml_dask.spatial.candidates import fill
 from caml_dask.spatial.labelled import LabelledIndex
@@ -23,37 +25,45 @@ from caml_dask.spatial.links import exact_sums
 from caml_dask.spatial.neighbors import nearest
 from caml_dask.spatial.searches import unite
 
-_LONGEST_S = 300.0  # that is waited for a part; what it has not compiled by then is compiled when it is called
-_OUTLINES = "from caml_dask.geometry.outline import closing_outlines as call; axes = 2"
-_VOLUMES = "from caml_dask.geometry.volume import closing_volumes as call; axes = 3"
-_CALL = "; import numpy as np; call(np.eye(axes), np.array([0, axes]), np.ones(1))"
+_LONGEST_S = 300.0  # that is waited for a process; what it has not compiled by then is compiled when it is called
+_ELSEWHERE = "import sys; from caml_dask.executors.kernels import compile_parts; compile_parts(*sys.argv[1:])"
 
 
 @cache
-def compile_kernels(name: str) -> None:
-    """Compile what labels with the network `name`, links and measures; nothing to do where it stands on disk.
+def compile_kernels(name: str, measures: bool = True) -> None:
+    """Compile what labels and links with the network `name`; nothing to do where it stands on disk.
 
-    Numba compiles one kernel at a time in a process: where there are cores, what measures has processes of its own.
+    Numba compiles one kernel at a time in a process: where there are cores, they have a process each.
+
+    measures : compile what measures clusters too.
     """
-    network = load(name)
-    if not isinstance(network, TrainedNetwork):
-        return
-    axes = network.dimensions
-    missing = [] if is_kept(exposed_arcs) else [_OUTLINES]
-    missing += [] if axes == 2 or is_kept(exposed_parts) else [_VOLUMES]
-    scores = getattr(getattr(network.spec.score, "func", None), "kernel", None)
-    labels = is_kept(fill, axes) and is_kept(unite, axes) and (scores is None or is_kept(scores))
-    if missing or not labels:
+    missing = _missing(name, measures)
+    if missing:
         announcement.make("compiling the numerical kernels for this machine (once; about 20 s)")
-        with _elsewhere(missing if _cores() > 1 else []):
-            _label(network)
+        mine, *others = _shared_out(missing, _cores() if _python() else 1)
+        with _elsewhere(name, others):
+            compile_parts(name, *mine)
 
 
-def _label(network: TrainedNetwork) -> None:
-    """Label and link a handful of localizations."""
-    points = np.random.default_rng(0).random((4, network.dimensions))
-    nearest(BlockIndex.build(points), 1)
+def compile_parts(name: str, *parts: str) -> None:
+    """Compile parts of the kernels by calling what they are of.
+
+    name : of the network.
+    parts : of `_PARTS`.
+    """
+    for part in parts:
+        _PARTS[part](name)
+
+
+def _scores(name: str) -> None:
+    """Score one window."""
+    network = load_of_windows(name)
     network.scores(np.ones((1, network.n_neighbors), np.float32))
+
+
+def _searches(name: str) -> None:
+    """Link a handful of localizations."""
+    points = np.eye(4, load(name).dimensions)
     labels, reach_nm = np.ones(len(points), np.int8), np.ones(len(points))
     index = LabelledIndex.of_sorted(points, labels)
     index.nearest_other_nm(points, labels, reach_nm)
@@ -62,19 +72,76 @@ def _label(network: TrainedNetwork) -> None:
     exact_sums(reach_nm, np.array([0, len(points)]))
 
 
+def _neighbors(name: str) -> None:
+    """Find the neighbors of a handful of localizations."""
+    nearest(BlockIndex.build(np.eye(4, load(name).dimensions)), 1)
+
+
+def _outlines(name: str) -> None:
+    """Outline one cluster; one in 3D has the outline it shows along z."""
+    closing_outlines(np.eye(2), np.array([0, 2]), np.ones(1))
+
+
+def _volumes(name: str) -> None:
+    """Measure the volume of one cluster."""
+    closing_volumes(np.eye(3), np.array([0, 3]), np.ones(1))
+
+
+_PARTS: Mapping[str, Callable[[str], None]] = {
+    "scores": _scores,
+    "searches": _searches,
+    "neighbors": _neighbors,
+    "outlines": _outlines,
+    "volumes": _volumes,
+}
+_SECONDS = {"scores": 4.0, "searches": 7.0, "neighbors": 8.0, "outlines": 13.0, "volumes": 20.0}
+"""What compiling a part takes, roughly; parts that have kernels in common are short ones or far apart."""
+
+
+def _missing(name: str, measures: bool) -> list[str]:
+    """The parts that do not stand on disk."""
+    network = load(name)
+    axes = network.dimensions
+    scores = None
+    if of_windows := isinstance(network, TrainedNetwork):  # a field network compiles its own when they are called
+        scores = getattr(getattr(network.spec.score, "func", None), "kernel", None)
+    kept = {
+        "scores": scores is None or is_kept(scores),
+        "searches": is_kept(unite, axes),
+        "neighbors": not of_windows or is_kept(fill, axes),
+        "outlines": not measures or is_kept(exposed_arcs),
+        "volumes": not measures or axes == 2 or is_kept(exposed_parts),
+    }
+    return [part for part in _PARTS if not kept[part]]
+
+
+def _shared_out(parts: list[str], processes: int) -> list[list[str]]:
+    """Parts for up to so many processes, about as much for each, the first one's the most.
+
+    The longest part goes to whoever has least, and so on. Each compiles its shortest first: by the time it comes to
+    the longer ones, which have kernels in common, another has kept these on disk.
+    """
+    shares: list[list[str]] = [[] for _ in range(min(processes, len(parts)))]
+    for part in sorted(parts, key=_SECONDS.__getitem__, reverse=True):
+        min(shares, key=_seconds).insert(0, part)
+    return sorted(shares, key=_seconds, reverse=True)
+
+
+def _seconds(parts: list[str]) -> float:
+    return sum(_SECONDS[part] for part in parts)
+
+
 @contextmanager
-def _elsewhere(parts: list[str]) -> Iterator[None]:
-    """Compile parts while the context lasts, each in a process; what fails there is compiled here when it is called."""
-    python = Path(sys.executable or "")
+def _elsewhere(name: str, shares: list[list[str]]) -> Iterator[None]:
+    """Compile while the context lasts, a process a share; what fails there is compiled here when it is called."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     helpers = []
-    if python.name.startswith("python"):  # embedded, it may be another program
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        for part in parts:
-            with suppress(OSError):
-                helpers.append(subprocess.Popen(
-                    [python, "-c", part + _CALL], env=environment, stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                ))  # fmt: skip
+    for parts in shares:
+        with suppress(OSError):
+            helpers.append(subprocess.Popen(
+                [sys.executable, "-c", _ELSEWHERE, name, *parts], env=environment, stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            ))  # fmt: skip
     try:
         yield
         for helper in helpers:
@@ -84,6 +151,11 @@ def _elsewhere(parts: list[str]) -> Iterator[None]:
         for helper in helpers:
             helper.kill()
             helper.wait()
+
+
+def _python() -> bool:
+    """Whether this program can be started as Python; embedded, it may be another one."""
+    return Path(sys.executable or "").name.startswith("python")
 
 
 def _cores() -> int:
