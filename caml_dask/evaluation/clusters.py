@@ -94,7 +94,7 @@ def cluster_records(
         spec = load(network)
         row = {"network": spec.name, **about, "localizations": len(field.points_nm)}
         try:
-            result = analyze(field.points_nm, network=network)
+            result = analyze(field.points_nm, network=network, n_jobs=1)
         except CamlError as error:
             records.append({**row, "class": "", "reason": str(error)})
             continue

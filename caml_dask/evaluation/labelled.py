@@ -152,7 +152,7 @@ def labelled_records(folder: str, path: Path, networks: Sequence[str]) -> list[d
             records.append({**record, "reason": reason})
             continue
         try:
-            points = analyze(table.points_nm, network=network, any_extent=True).points
+            points = analyze(table.points_nm, network=network, any_extent=True, n_jobs=1).points
         except CamlError as error:
             records.append({**record, "reason": str(error)})
             continue

@@ -17,12 +17,17 @@ from caml_dask.geometry.circles import exposed_arcs
 from caml_dask.geometry.outline import closing_outlines
 from caml_dask.geometry.spheres import exposed_parts
 from caml_dask.geometry.volume import closing_volumes
+from caml_dask.networks.field.graph import EDGE_INPUTS, EDGE_RANKS, NODE_INPUTS, REGION_INPUTS, Graph, build_graph
+from caml_dask.networks.field.messages import messages_of_a_round
+from caml_dask.networks.field.network import say
+from caml_dask.networks.field.trained import LEAST_LOCALIZATIONS, load_field_network
 from caml_dask.networks.trained import TrainedNetwork, load, load_of_windows
 from caml_dask.spatial.blocks import BlockIndex
 from caml_dask.spatial.candidates import fill
 from caml_dask.spatial.labelled import LabelledIndex
 from caml_dask.spatial.links import exact_sums
 from caml_dask.spatial.neighbors import nearest
+from caml_dask.spatial.ranked import ranked_keys
 from caml_dask.spatial.searches import unite
 
 _LONGEST_S = 300.0  # that is waited for a process; what it has not compiled by then is compiled when it is called
@@ -87,14 +92,45 @@ def _volumes(name: str) -> None:
     closing_volumes(np.eye(3), np.array([0, 3]), np.ones(1))
 
 
+def _graph(name: str) -> None:
+    """Find what a field network sees of a handful of localizations."""
+    build_graph(np.random.default_rng(0).random((LEAST_LOCALIZATIONS, load(name).dimensions)))
+
+
+def _messages(name: str) -> None:
+    """Ask a field network about two localizations at one place."""
+    network = load_field_network(name)
+    edges = 2, len(EDGE_RANKS)
+    graph = Graph(
+        nodes=np.zeros((2, NODE_INPUTS), np.float32),
+        neighbors=np.zeros(edges, np.int32),
+        present=np.ones(edges, np.float32),
+        edges=np.zeros((*edges, EDGE_INPUTS), np.float32),
+        directions=np.zeros((*edges, network.dimensions), np.float32),
+        region=np.zeros(REGION_INPUTS, np.float32),
+        unit_nm=1.0,
+    )
+    say(network.weights, graph)
+
+
 _PARTS: Mapping[str, Callable[[str], None]] = {
     "scores": _scores,
     "searches": _searches,
     "neighbors": _neighbors,
+    "graph": _graph,
+    "messages": _messages,
     "outlines": _outlines,
     "volumes": _volumes,
 }
-_SECONDS = {"scores": 4.0, "searches": 7.0, "neighbors": 8.0, "outlines": 13.0, "volumes": 20.0}
+_SECONDS = {
+    "scores": 4.0,
+    "searches": 7.0,
+    "neighbors": 8.0,
+    "graph": 8.0,
+    "messages": 14.0,
+    "outlines": 13.0,
+    "volumes": 20.0,
+}
 """What compiling a part takes, roughly; parts that have kernels in common are short ones or far apart."""
 
 
@@ -102,17 +138,17 @@ def _missing(name: str, measures: bool) -> list[str]:
     """The parts that do not stand on disk."""
     network = load(name)
     axes = network.dimensions
-    scores = None
-    if of_windows := isinstance(network, TrainedNetwork):  # a field network compiles its own when they are called
-        scores = getattr(getattr(network.spec.score, "func", None), "kernel", None)
     kept = {
-        "scores": scores is None or is_kept(scores),
         "searches": is_kept(unite, axes),
-        "neighbors": not of_windows or is_kept(fill, axes),
         "outlines": not measures or is_kept(exposed_arcs),
         "volumes": not measures or axes == 2 or is_kept(exposed_parts),
     }
-    return [part for part in _PARTS if not kept[part]]
+    if isinstance(network, TrainedNetwork):
+        scores = getattr(getattr(network.spec.score, "func", None), "kernel", None)
+        kept |= {"scores": scores is None or is_kept(scores), "neighbors": is_kept(fill, axes)}
+    else:
+        kept |= {"graph": is_kept(ranked_keys, axes), "messages": is_kept(messages_of_a_round)}
+    return [part for part in _PARTS if not kept.get(part, True)]
 
 
 def _shared_out(parts: list[str], processes: int) -> list[list[str]]:

@@ -118,7 +118,7 @@ def read_card(network: str | os.PathLike[str]) -> Card:
         A card that cannot be read, or that describes no network this version knows; it is named by field.
     """
     place = _place(network_named(network))
-    return _parsed(place, _bytes(place.card, MOST_CARD_BYTES, place))
+    return _parsed(place, bounded_bytes(place.card, MOST_CARD_BYTES, place.remedy))
 
 
 def _place(network: str) -> Place:
@@ -145,8 +145,22 @@ def _place(network: str) -> Place:
     return Place(path, stems[0], False)
 
 
-def _bytes(at: Traversable, most: int, place: Place) -> bytes:
+def bounded_bytes(at: Traversable, most: int, remedy: str) -> bytes:
     """The bytes of a file of a network.
+
+    Parameters
+    ----------
+    at : Traversable
+        The file.
+    most : int
+        Bytes that it may have.
+    remedy : str
+        What a user can do where it cannot be used.
+
+    Returns
+    -------
+    bytes
+        Its content.
 
     Raises
     ------
@@ -159,9 +173,9 @@ def _bytes(at: Traversable, most: int, place: Place) -> bytes:
         with at.open("rb") as stream:
             blob: bytes = stream.read(most + 1)
     except OSError as error:
-        raise WeightsError(f"{at} cannot be read ({error.strerror or error}): {place.remedy}") from error
+        raise WeightsError(f"{at} cannot be read ({error.strerror or error}): {remedy}") from error
     if len(blob) > most:
-        raise WeightsError(f"{at} holds more than {most:,} bytes: it is no file of this network; {place.remedy}")
+        raise WeightsError(f"{at} holds more than {most:,} bytes: it is no file of this network; {remedy}")
     return blob
 
 
@@ -202,7 +216,7 @@ def weights_bytes(found: Card) -> bytes:
         No file, one too large for the network's arrays, or other bytes than the card pins.
     """
     place = found.place
-    blob = _bytes(place.weights, found.spec.most_bytes, place)
+    blob = bounded_bytes(place.weights, found.spec.most_bytes, place.remedy)
     digest, pinned = hashlib.sha256(blob).hexdigest(), found.about["weights_sha256"]
     if digest != pinned:
         raise WeightsError(

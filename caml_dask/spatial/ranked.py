@@ -75,7 +75,7 @@ def ranked_neighbors(
         queries = first + np.flatnonzero(place[first:last] >= 0)
         reach = radius[leaf]
         while len(queries):
-            keys, counts = _keys(*tree, queries, reach, found)
+            keys, counts = ranked_keys(*tree, queries, reach, found)
             keys[:, : counts.max()].sort(axis=1)
             settled = counts >= k
             _unpack(keys, settled, place[queries], columns, by_standing, neighbors, distances)
@@ -85,7 +85,7 @@ def ranked_neighbors(
 
 
 @njit()
-def _keys(points, standing, lower, upper, depth, queries, radius, found):  # type: ignore[no-untyped-def]
+def ranked_keys(points, standing, lower, upper, depth, queries, radius, found):  # type: ignore[no-untyped-def]
     """For each query a row of keys of what lies well within the radius, (q, w) uint64, and how many: (q,) int64.
 
     A key's high half are the bits of the float32 distance, which ascend with it; the low half is the standing. Rows are

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from caml_dask.errors import StoreError
-from caml_dask.networks.field.graph import ROUNDS
 from caml_dask.schema import CLUSTERS, CLUSTERS_3D, POINTS, Column
 
 ID, INT, FLOAT, INTS = pa.uint64(), pa.int64(), pa.float64(), pa.list_(pa.int64())
-SINGLES, PLACES = pa.list_(pa.float32()), pa.list_(pa.int32())
 
 
 @dataclass(frozen=True)
@@ -79,8 +77,8 @@ def _of_points(names: Sequence[str]) -> tuple[Column, ...]:
     return tuple(column for column in POINTS if column.name in names)
 
 
-_ID = _of_points(["loc_id"])
-_COORDINATES = _of_points(["x_nm", "y_nm", "z_nm"])
+ID_COLUMN = _of_points(["loc_id"])
+PLACE_COLUMNS = _of_points(["x_nm", "y_nm", "z_nm"])
 _SCORES = tuple(column for column in POINTS if column.name.startswith("p_"))
 _LABEL = _of_points(["label"])
 _ROOT = Column("root", ID, "smallest loc_id of the component inside its tile")
@@ -108,7 +106,7 @@ INPUT = Table(
     "input",
     "chunk",
     "The input as it was read.",
-    (*_ID, *_COORDINATES),
+    (*ID_COLUMN, *PLACE_COLUMNS),
     others="the file's own columns",
 )
 CHUNKS = Table("chunks", "image", "Where chunks begin.", (Column("first_id", ID, "smallest loc_id of each chunk"),))
@@ -133,7 +131,7 @@ SCATTERED = Table(
     "scattered",
     "chunk",
     "The finite rows of a chunk, by the tile that owns them.",
-    (*_ID, *_COORDINATES),
+    (*ID_COLUMN, *PLACE_COLUMNS),
     others=_CARRIED,
     parts="tile",
 )
@@ -141,7 +139,7 @@ TILE = Table(
     "tile",
     "tile",
     "The localizations of a tile, in the order of its blocks.",
-    (*_ID, *_COORDINATES),
+    (*ID_COLUMN, *PLACE_COLUMNS),
     others=_CARRIED,
 )
 LABELS = Table(
@@ -149,7 +147,7 @@ LABELS = Table(
     "tile",
     "What the network found, in the order of the tile.",
     (
-        *_ID,
+        *ID_COLUMN,
         *_SCORES,
         *_LABEL,
         Column("window_nm", FLOAT, "distance to the N-th neighbor"),
@@ -161,7 +159,7 @@ REACH = Table(
     "tile",
     "Reach and component of each localization, in the order of the tile.",
     (
-        *_ID,
+        *ID_COLUMN,
         Column("reach_nm", FLOAT, "radius within which it links to its class; -1 for none"),
         *_of_points(["window_saturated"]),
         _ROOT,
@@ -189,7 +187,7 @@ PIECES = Table(
     "pieces",
     "tile",
     "Component of each localization after the cut, in the order of the tile.",
-    (*_ID, _ROOT, *_of_points(["window_saturated"])),
+    (*ID_COLUMN, _ROOT, *_of_points(["window_saturated"])),
 )
 PIECE_ROOTS = Table("piece_roots", "tile", "As roots, after the cut.", (_ROOT, Column("count", INT, "members"), _B))
 NUMBERS = Table(
@@ -223,7 +221,7 @@ MEMBERSHIP = Table(
     "membership",
     "tile",
     "What users get of each localization of a tile, by the chunk of the input it is in.",
-    (*_ID, *_SCORES, *_LABEL, *_of_points(["cluster_id", "window_saturated"])),
+    (*ID_COLUMN, *_SCORES, *_LABEL, *_of_points(["cluster_id", "window_saturated"])),
     parts="chunk",
 )
 TALLY = Table(
@@ -235,7 +233,7 @@ TALLY = Table(
         for name in ("duplicates", "window_saturated", "labelled", "in_clusters", "nearest_non", "nearest", "windows")
     ),
 )
-HULL = Table("hull", "tile", "Corners of the convex hull of a tile's localizations.", _COORDINATES[:2])
+HULL = Table("hull", "tile", "Corners of the convex hull of a tile's localizations.", PLACE_COLUMNS[:2])
 PIXELS = Table(
     "pixels",
     "tile",
@@ -248,106 +246,4 @@ RESULT = Table(
     "The points users get, where there is no directory to write them to.",
     POINTS,
     others="the file's own columns",
-)
-
-# Of the field network alone.
-
-REGION_BOXES = Table("region_boxes", "image", "The box of each region.", BOXES.columns)
-REGION_CUTS = Table("region_cuts", "image", "The tree of cuts that made the regions, see Partition.", CUTS.columns)
-NEIGHBORHOODS = Table(
-    "neighborhoods",
-    "tile",
-    "The neighbors of each localization, in the order of the tile; those of other tiles are counted on by the halo.",
-    (
-        *_ID,
-        Column("distances_nm", SINGLES, "distances at USED_RANKS"),
-        Column("neighbors", PLACES, "rows of the neighbors at EDGE_RANKS"),
-        Column("directions", SINGLES, "unit vectors to them"),
-        Column("window_nm", FLOAT, "distance to the farthest of them"),
-    ),
-)
-HALO = Table(
-    "halo",
-    "tile",
-    "Localizations of other tiles that are neighbors of some in this one.",
-    (Column("tile", INT, "the other tile"), Column("row", INT, "row in it")),
-)
-SCALES = Table(
-    "scales",
-    "tile",
-    "What is usual around each localization, in the order of the tile.",
-    (Column("scale_nm", pa.float32(), "distance to the 8th neighbor"),),
-    ranged=True,
-)
-_REGION = Column("region", INT, "region that localizations of the tile lie in")
-SURVEY = Table(
-    "survey",
-    "tile",
-    "What a tile adds to the histograms of regions.",
-    (
-        _REGION,
-        Column("series", INT, "which of the histograms"),
-        Column("bin", INT, "bin of it"),
-        Column("count", INT, "localizations"),
-    ),
-)
-EDGES = Table(
-    "edges",
-    "tile",
-    "Inputs of the edges to neighbors.",
-    (Column("inputs", SINGLES, "as of a Graph, edge after edge"),),
-    passing=True,
-)
-
-
-def _round(name: str, meaning: str, rounds: int, columns: tuple[Column, ...], large: bool = False) -> tuple[Table, ...]:
-    """A table for each round of messages."""
-    numbered = [(f"{name}_{r}", f"{meaning}, round {r}.") for r in range(rounds)]
-    return tuple(Table(title, "tile", said, columns, ranged=large, passing=large) for title, said in numbered)
-
-
-CONTEXTS = _round(
-    "context",
-    "Context of the regions that localizations of a tile lie in",
-    ROUNDS,
-    (
-        _REGION,
-        Column("n", INT, "localizations of the region"),
-        Column("unit_nm", FLOAT, "its unit of length"),
-        Column("context", SINGLES, "what is known of it"),
-    ),
-)
-STATES = _round(
-    "state",
-    "What stands for each localization before it, in the order of the tile",
-    ROUNDS + 1,
-    (Column("h", SINGLES, "numbers"), Column("vectors", SINGLES, "vectors")),
-    large=True,
-)
-SHARES = _round(
-    "shares",
-    "What localizations of a tile told their regions after it",
-    ROUNDS,
-    (_REGION, Column("steps", INTS, "sums of whole steps")),
-)
-VOTES = Table(
-    "votes",
-    "tile",
-    "Where each localization places the center of its cluster, in the order of the tile.",
-    (
-        *_ID,
-        *_COORDINATES,
-        Column("reach_nm", FLOAT, "how far the vote links to others; -1 of a localization in no cluster"),
-    ),
-)
-BALLOT = Table(
-    "ballot",
-    "tile",
-    "Where the votes of localizations in clusters lie; empty where there are none.",
-    (
-        Column("x0_nm", FLOAT, "lowest x"),
-        Column("y0_nm", FLOAT, "lowest y"),
-        Column("x1_nm", FLOAT, "highest x"),
-        Column("y1_nm", FLOAT, "highest y"),
-    ),
 )

@@ -11,6 +11,7 @@ from pyarrow import ipc
 
 from caml_dask.errors import InputError
 from caml_dask.io.readers.headers import Header
+from caml_dask.io.readers.parquet import plain
 from caml_dask.io.readers.reader import Reader
 
 MAGIC = b"ARROW1"
@@ -46,8 +47,8 @@ class FeatherReader:
         number = 0
         while (batch := self._batch(number)) is not None:
             number += 1
-            plain = [_plain(batch.column(i)) for i in chosen]
-            yield pa.table(plain, names=[str(i) for i in chosen])
+            picked = [plain(batch.column(i)) for i in chosen]
+            yield pa.table(picked, names=[str(i) for i in chosen])
 
     def _batch(self, number: int) -> pa.RecordBatch | None:
         try:
@@ -83,11 +84,6 @@ def open_feather(path: Path) -> FeatherReader:
 
 def _damaged(path: Path, error: BaseException) -> InputError:
     return InputError(f"cannot be read as Feather: {error}", path)
-
-
-def _plain(column: pa.Array) -> pa.Array:
-    """A column without dictionary encoding, which could differ from batch to batch."""
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 READER = Reader(

@@ -61,7 +61,7 @@ class ParquetReader:
         while (batch := self._next(batches)) is not None:
             rows += batch.num_rows
             picked = [batch.column(i) if wanted is None else batch.column(names[i]) for i in chosen]
-            yield pa.table([_plain(column) for column in picked], names=[str(i) for i in chosen])
+            yield pa.table([plain(column) for column in picked], names=[str(i) for i in chosen])
         if rows != self.rows:
             raise InputError(f"says it holds {self.rows} rows and holds {rows}: it is damaged", self.path)
 
@@ -108,7 +108,7 @@ def _damaged(path: Path, error: BaseException) -> InputError:
     return InputError(f"cannot be read as Parquet: {error}", path)
 
 
-def _plain(column: pa.Array) -> pa.Array:
+def plain(column: pa.Array) -> pa.Array:
     """A column without dictionary encoding, which could differ from batch to batch."""
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 

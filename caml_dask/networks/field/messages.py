@@ -97,7 +97,7 @@ def add(values, factor, into, first):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _forward(  # type: ignore[no-untyped-def]
+def messages_of_a_round(  # type: ignore[no-untyped-def]
     start,
     stop,
     near,
@@ -115,6 +115,7 @@ def _forward(  # type: ignore[no-untyped-def]
     pulls,
     out,
 ):
+    """Fill `means`, `pulls` and `out` of the localizations from `start` to `stop`, see :func:`forward`."""
     _, edges, outputs = out.shape
     axes = pulls.shape[0] // own.shape[0]
     features, message = np.empty(INPUTS, np.float32), np.empty((PARTS, LANES), np.float32)
@@ -186,7 +187,7 @@ def forward(
     cuts = [n * p // _CHUNKS for p in range(_CHUNKS + 1)]
 
     def run(p: int) -> None:
-        _forward(cuts[p], cuts[p + 1], near, *arrays, *into)
+        messages_of_a_round(cuts[p], cuts[p + 1], near, *arrays, *into)
 
     list((map if pool is None else pool.map)(run, range(_CHUNKS)))
     return means, summed, out

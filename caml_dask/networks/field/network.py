@@ -15,31 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caml_dask.compiled import njit
-from caml_dask.networks.field.graph import (
-    CHANNELS,
-    EDGE_RANKS,
-    NEAR_EDGES,
-    NODE_INPUTS,
-    REGION_INPUTS,
-    ROUNDS,
-    WIDTH,
-    Graph,
-)
+from caml_dask.networks.field.architecture import NODE_HEADS, SHARED, SHARED_STEPS
+from caml_dask.networks.field.graph import CHANNELS, NEAR_EDGES, ROUNDS, WIDTH, Graph
 from caml_dask.networks.field.layers import add_pulls, one_layer, two_layers
-from caml_dask.networks.field.messages import INPUTS, Edges, forward
+from caml_dask.networks.field.messages import Edges, forward
 from caml_dask.networks.inference.lanes import LINEAR, RECTIFIED, packed
-
-SHARED = 16
-"""Numbers that a localization gives to its region after each round."""
-SHARED_STEPS = 255
-"""They are counted in whole steps, so that their sum does not depend on an order."""
-CONTEXT = 32
-"""Numbers that stand for a region."""
-NODE_HEADS = 4
-"""Of a localization: clustered, weight of its own place, log radius, log scale of the offset's error."""
-EDGE_HEADS = 2
-"""Of an edge: weight of the neighbor's place in the offset, same cluster."""
-
 
 _Packed = tuple[NDArray[np.float32], NDArray[np.float32]]
 _F = NDArray[np.float32]
@@ -68,41 +48,6 @@ class Said:
     radius_nm: NDArray[np.float64]
     error_nm: NDArray[np.float64]
     same: NDArray[np.float32]
-
-
-def weight_shapes() -> dict[str, tuple[int, ...]]:
-    """The shape of each weight array by name.
-
-    Returns
-    -------
-    dict of str to tuple of int
-        Shapes.
-    """
-    shapes: dict[str, tuple[int, ...]] = {}
-
-    def dense(name: str, inputs: int, outputs: int) -> None:
-        shapes[f"{name}_kernel"], shapes[f"{name}_bias"] = (inputs, outputs), (outputs,)
-
-    dense("region1", REGION_INPUTS, 2 * CONTEXT)
-    dense("region2", 2 * CONTEXT, CONTEXT)
-    dense("enter1", NODE_INPUTS + CONTEXT, WIDTH)
-    dense("enter2", WIDTH, WIDTH)
-    for r in range(ROUNDS + 1):
-        dense(f"own{r}", WIDTH + CONTEXT, WIDTH)
-        shapes[f"other{r}_kernel"] = WIDTH, WIDTH
-        shapes[f"edge{r}_bias"] = len(EDGE_RANKS), WIDTH
-        shapes[f"edge{r}_kernel"] = INPUTS, WIDTH
-        shapes[f"edge{r}_head"] = WIDTH, CHANNELS if r < ROUNDS else EDGE_HEADS
-        if r < ROUNDS:
-            dense(f"update{r}a", 3 * WIDTH + CONTEXT, WIDTH)
-            dense(f"update{r}b", WIDTH, WIDTH)
-            shapes[f"keep{r}"] = 1, CHANNELS, 1
-            dense(f"early{r}", WIDTH, 1)
-            dense(f"share{r}", WIDTH, SHARED)
-            dense(f"shared{r}", SHARED, CONTEXT)
-    dense("last", 3 * WIDTH, WIDTH)
-    dense("heads", WIDTH, NODE_HEADS)
-    return shapes
 
 
 class Layers:

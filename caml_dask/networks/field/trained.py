@@ -19,8 +19,10 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from caml_dask.errors import UsageError, WeightsError
+from caml_dask.networks.cards import bounded_bytes
+from caml_dask.networks.field.architecture import weight_shapes
 from caml_dask.networks.field.graph import NEIGHBORS
-from caml_dask.networks.field.network import Layers, weight_shapes
+from caml_dask.networks.field.network import Layers
 from caml_dask.settings import FIELD_NETWORKS
 
 CALLED = 0.5
@@ -184,7 +186,7 @@ def load_field_network(network: str) -> TrainedFieldNetwork:
     name = card.name.removesuffix(".json")
     weights = Path(str(card)).with_suffix(".safetensors") if not ships else _folder() / f"{name}.safetensors"
     most = sum(4 * math.prod(shape) for shape in weight_shapes().values()) + _HEADER_BYTES
-    blobs = _bytes(card, _MOST_CARD_BYTES, remedy), _bytes(weights, most, remedy)
+    blobs = bounded_bytes(card, _MOST_CARD_BYTES, remedy), bounded_bytes(weights, most, remedy)
     try:
         return _parsed(name, *blobs, ships)
     except (ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
@@ -199,17 +201,6 @@ def _own_card(path: Path) -> Path | None:
     """The card of a field network of one's own; None where there is none."""
     cards = [path] if path.suffix == ".json" else [path / f"{name}.json" for name in FIELD_NETWORKS]
     return next((card for card in cards if card.stem in FIELD_NETWORKS and card.is_file()), None)
-
-
-def _bytes(at: Traversable, most: int, remedy: str) -> bytes:
-    try:
-        with at.open("rb") as stream:
-            blob: bytes = stream.read(most + 1)
-    except OSError as error:
-        raise WeightsError(f"{at} cannot be read ({error.strerror or error}): {remedy}") from error
-    if len(blob) > most:
-        raise WeightsError(f"{at} holds more than {most:,} bytes: it is no file of a field network; {remedy}")
-    return blob
 
 
 @lru_cache(maxsize=8)

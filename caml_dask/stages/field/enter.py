@@ -8,17 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from caml_dask.networks.field.graph import CHANNELS, EDGE_RANKS, USED_RANKS, edges_of, inputs
-from caml_dask.stages.field.neighborhoods import precision_of
+from caml_dask.stages.field.neighborhoods import PRECISION, precision_of
 from caml_dask.stages.field.surroundings import View
-from caml_dask.stages.shared.matrices import lists, matrix
-from caml_dask.stages.shared.work import Work
-from caml_dask.stages.stage import OWNED_ROWS, Stage
-from caml_dask.stages.tables import (
-    BOXES,
+from caml_dask.stages.field.tables import (
     CONTEXTS,
-    CUTS,
     EDGES,
-    FACTS,
     HALO,
     NEIGHBORHOODS,
     REGION_BOXES,
@@ -26,8 +20,11 @@ from caml_dask.stages.tables import (
     SCALES,
     STATES,
     SURVEY,
-    TILE,
 )
+from caml_dask.stages.shared.matrices import lists, matrix
+from caml_dask.stages.shared.work import Work
+from caml_dask.stages.stage import OWNED_ROWS, Stage
+from caml_dask.stages.tables import BOXES, CUTS, FACTS, TILE
 
 
 def enter(work: Work, unit: int) -> dict[str, Any]:
@@ -40,7 +37,7 @@ def enter(work: Work, unit: int) -> dict[str, Any]:
     precision = precision_of(view.tile)
     nodes, edges = inputs(
         matrix(found, "distances_nm", len(USED_RANKS)),
-        view.around(SCALES, ["scale_nm"])["scale_nm"].to_numpy(),
+        np.array(view.around(SCALES, ["scale_nm"])["scale_nm"]),
         np.zeros(len(found)) if precision is None else precision,
         neighbors,
         present,
@@ -61,5 +58,5 @@ STAGE = Stage(
     conserves=OWNED_ROWS,
     reads=(FACTS, BOXES, CUTS, REGION_BOXES, REGION_CUTS, TILE, NEIGHBORHOODS, HALO, SCALES, SURVEY),
     writes=(EDGES, CONTEXTS[0], STATES[0]),
-    carries=("uncertainty_nm",),
+    carries=(PRECISION,),
 )

@@ -10,10 +10,11 @@ import pyarrow as pa
 
 from caml_dask.schema import NON_CLUSTERED
 from caml_dask.spatial.labelled import LabelledIndex
+from caml_dask.stages.field.tables import BALLOT, VOTES
 from caml_dask.stages.shared.links import Clustered, ReachedTile, join, put_sums, spread
 from caml_dask.stages.shared.work import Work, coordinates
 from caml_dask.stages.stage import OWNED_ROWS, Stage
-from caml_dask.stages.tables import BALLOT, BOXES, CUTS, LABELS, PIECE_LINKS, PIECES, ROOTS, VOTES
+from caml_dask.stages.tables import BOXES, CUTS, LABELS, PIECE_LINKS, PIECES, ROOTS
 
 
 def link_votes(work: Work, unit: int) -> dict[str, Any]:

@@ -20,27 +20,16 @@ from caml_dask.networks.field.graph import (
     edges_of,
     region_histograms,
 )
-from caml_dask.schema import CARRIED
 from caml_dask.spatial.partition import Partition
 from caml_dask.spatial.ranked import ranked_neighbors
+from caml_dask.stages.field.tables import HALO, NEIGHBORHOODS, REGION_BOXES, REGION_CUTS, SCALES, SURVEY
 from caml_dask.stages.shared.certified import certified
 from caml_dask.stages.shared.matrices import lists
 from caml_dask.stages.shared.work import Work, coordinates, lookup, xy
 from caml_dask.stages.stage import OWNED_ROWS, Stage
-from caml_dask.stages.tables import (
-    BOXES,
-    CUTS,
-    FACTS,
-    HALO,
-    NEIGHBORHOODS,
-    REGION_BOXES,
-    REGION_CUTS,
-    SCALES,
-    SURVEY,
-    TILE,
-)
+from caml_dask.stages.tables import BOXES, CUTS, FACTS, TILE
 
-PRECISION = next(column.name for column in CARRIED if column.name == "uncertainty_nm")
+PRECISION = "uncertainty_nm"
 
 
 @dataclass(frozen=True)

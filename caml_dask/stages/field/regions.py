@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from caml_dask.spatial.partition import partition
+from caml_dask.stages.field.tables import REGION_BOXES, REGION_CUTS
 from caml_dask.stages.shared.work import Work, finite_xy
 from caml_dask.stages.stage import UNCOMPARED, Stage
-from caml_dask.stages.tables import FACTS, INPUT, REGION_BOXES, REGION_CUTS
+from caml_dask.stages.tables import FACTS, INPUT
 
 REGION_LOCALIZATIONS = 8_000
 """Most localizations of a region: those of the largest fields that the network was trained on."""

@@ -9,23 +9,19 @@ import numpy as np
 
 from caml_dask.networks.field.graph import ROUNDS
 from caml_dask.stages.field.surroundings import View
-from caml_dask.stages.shared.work import Work
-from caml_dask.stages.stage import OWNED_ROWS, Stage
-from caml_dask.stages.tables import (
-    BOXES,
+from caml_dask.stages.field.tables import (
     CONTEXTS,
-    CUTS,
     EDGES,
-    FACTS,
     HALO,
     NEIGHBORHOODS,
     REGION_BOXES,
     REGION_CUTS,
     SHARES,
     STATES,
-    TILE,
-    Table,
 )
+from caml_dask.stages.shared.work import Work
+from caml_dask.stages.stage import OWNED_ROWS, Stage
+from caml_dask.stages.tables import BOXES, CUTS, FACTS, TILE, Table
 
 READS = (FACTS, REGION_BOXES, REGION_CUTS, TILE, NEIGHBORHOODS, HALO, EDGES)
 

@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 
+from caml_dask.networks.field.architecture import CONTEXT, SHARED
 from caml_dask.networks.field.graph import (
     BINS,
     CHANNELS,
@@ -24,11 +25,12 @@ from caml_dask.networks.field.graph import (
     region_inputs,
 )
 from caml_dask.networks.field.messages import Edges
-from caml_dask.networks.field.network import CONTEXT, SHARED, Layers
+from caml_dask.networks.field.network import Layers
 from caml_dask.networks.field.trained import TrainedFieldNetwork
+from caml_dask.stages.field.tables import CONTEXTS, EDGES, HALO, NEIGHBORHOODS, SHARES, STATES, SURVEY
 from caml_dask.stages.shared.matrices import lists, matrix
 from caml_dask.stages.shared.work import Work, xy
-from caml_dask.stages.tables import CONTEXTS, EDGES, HALO, NEIGHBORHOODS, SHARES, STATES, SURVEY, TILE, Table
+from caml_dask.stages.tables import TILE, Table
 
 
 @dataclass(frozen=True)

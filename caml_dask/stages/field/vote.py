@@ -13,10 +13,11 @@ from caml_dask.schema import COORDINATES, NON_CLUSTERED
 from caml_dask.spatial.links import UNLINKED
 from caml_dask.stages.field.rounds import READS
 from caml_dask.stages.field.surroundings import View
+from caml_dask.stages.field.tables import BALLOT, CONTEXTS, NEIGHBORHOODS, SHARES, STATES, VOTES
 from caml_dask.stages.shared.matrices import matrix
 from caml_dask.stages.shared.work import Work, coordinates
 from caml_dask.stages.stage import OWNED_ROWS, Stage
-from caml_dask.stages.tables import BALLOT, BOXES, CONTEXTS, CUTS, LABELS, NEIGHBORHOODS, SHARES, STATES, VOTES
+from caml_dask.stages.tables import BOXES, CUTS, LABELS
 
 
 def vote(work: Work, unit: int) -> dict[str, Any]:

@@ -17,7 +17,9 @@ def lists(values: np.ndarray) -> pa.Array:
 
 
 def matrix(table: pa.Table, name: str, *shape: int) -> np.ndarray:
-    """A column that `lists` made as an array again, (n, *shape)."""
-    column = table[name].combine_chunks()
-    flat: np.ndarray[Any, Any] = column.flatten().to_numpy()
+    """A column that `lists` made as an array again, (n, *shape).
+
+    It is a copy: kernels are compiled once for arrays that can be written, and would be once more for others.
+    """
+    flat: np.ndarray[Any, Any] = np.array(table[name].combine_chunks().flatten())
     return flat.reshape(len(table), *shape)

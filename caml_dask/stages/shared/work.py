@@ -15,7 +15,8 @@ from caml_dask.io.store import Store
 from caml_dask.schema import COORDINATES
 from caml_dask.settings import LARGE_INPUT, LARGE_TILE_LOCALIZATIONS, TILE_LOCALIZATIONS, Settings
 from caml_dask.spatial.partition import Partition
-from caml_dask.stages.tables import BOXES, CUTS, FACTS, INPUT, REGION_BOXES, REGION_CUTS, Table
+from caml_dask.stages.field.tables import REGION_BOXES, REGION_CUTS
+from caml_dask.stages.tables import BOXES, CUTS, FACTS, INPUT, Table
 
 CHUNK_ROWS = 1_000_000  # input rows handled at a time while reading and while writing points
 

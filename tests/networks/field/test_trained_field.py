@@ -17,7 +17,7 @@ from support import simulated_table
 from caml_dask import CAML, analyze
 from caml_dask.cli import main
 from caml_dask.errors import UsageError, WeightsError
-from caml_dask.networks.field.network import weight_shapes
+from caml_dask.networks.field.architecture import weight_shapes
 from caml_dask.networks.field.trained import is_field_network, load_field_network
 
 SHIPPED = Path(str(files("caml_dask.networks.field") / "weights"))

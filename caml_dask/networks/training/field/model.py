@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from caml_dask.networks.field.architecture import CONTEXT, EDGE_HEADS, NODE_HEADS, SHARED
 from caml_dask.networks.field.graph import (
     CHANNELS,
     EDGE_INPUTS,
@@ -20,7 +21,6 @@ from caml_dask.networks.field.graph import (
     WIDTH,
 )
 from caml_dask.networks.field.messages import Edges, forward
-from caml_dask.networks.field.network import CONTEXT, EDGE_HEADS, NODE_HEADS, SHARED
 from caml_dask.networks.training.field.gradient import backward
 
 
