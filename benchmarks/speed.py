@@ -49,6 +49,7 @@ PACKAGES = (
     *("numpy", "scipy", "numba", "scikit-learn", "shapely", "keras", "tensorflow"),
     *("dbscan", "hdbscan", "fast-hdbscan"),
 )
+SKLEARNS = "scikit-learn's DBSCAN(eps=30, min_samples=5, n_jobs=-1)"
 Call = Callable[[], Any]
 
 
@@ -120,9 +121,8 @@ def clusterers(n: int) -> list[Pair]:
     import hdbscan
 
     many, few = field(n), field(n // 10)
-    sklearns = DBSCAN(eps=30, min_samples=5, n_jobs=-1)
     theirs: list[tuple[str, np.ndarray, Callable[[np.ndarray], Any], float | None]] = [
-        ("scikit-learn's DBSCAN(eps=30, min_samples=5, n_jobs=-1)", many, sklearns.fit_predict, 1.0),
+        (SKLEARNS, many, _sklearns, 1.0),
         ("dbscan.DBSCAN(eps=30, min_samples=5)", many, lambda xy: dbscan.DBSCAN(xy, eps=30, min_samples=5), None),
         ("fast_hdbscan.HDBSCAN()", few, fast_hdbscan.HDBSCAN().fit_predict, None),
         ("hdbscan.HDBSCAN(core_dist_n_jobs=-1)", few, hdbscan.HDBSCAN(core_dist_n_jobs=-1).fit_predict, None),
@@ -131,13 +131,29 @@ def clusterers(n: int) -> list[Pair]:
         call(many[:2000])
     CAML().fit(few)
     return [
-        Pair(f"{len(xy)} localizations: CAML().fit_predict / {name}", partial(_ours, xy), partial(call, xy), wanted)
+        Pair(f"{len(xy)} localizations: CAML().fit_predict / {name}", partial(_caml, xy), partial(call, xy), wanted)
         for name, xy, call, wanted in theirs
     ]
 
 
-def _ours(xy: np.ndarray) -> np.ndarray:
-    return CAML().fit_predict(xy)
+def field_network(n: int) -> list[Pair]:
+    """`fit_predict` with the field network beside DBSCAN, of whose time it may take three, and beside XPILJZ."""
+    xy = field(n)
+    ours = partial(_caml, xy, "field-2d")
+    ours()
+    name = f"{len(xy)} localizations: CAML('field-2d').fit_predict"
+    return [
+        Pair(f"{name} / {SKLEARNS}", ours, partial(_sklearns, xy), 1 / 3),
+        Pair(f"{name} / CAML('XPILJZ').fit_predict", ours, partial(_caml, xy), None),
+    ]
+
+
+def _caml(xy: np.ndarray, network: str = "XPILJZ") -> np.ndarray:
+    return CAML(network).fit_predict(xy)
+
+
+def _sklearns(xy: np.ndarray) -> np.ndarray:
+    return np.asarray(DBSCAN(eps=30, min_samples=5, n_jobs=-1).fit_predict(xy))
 
 
 def scoring(name: str, n: int, wanted: float | None) -> Pair:
@@ -237,6 +253,7 @@ def groups(n: int) -> dict[str, Callable[[], list[Pair]]]:
     return {
         "neighbors": lambda: [neighbors(f"{n} localizations", field(n), 100, 6.0)],
         "clusterers": lambda: clusterers(n),
+        "field-network": lambda: field_network(n),
         "scoring": lambda: [
             scoring("XPILJZ", n, None),
             scoring("07VEJJ", rows, 3.0),

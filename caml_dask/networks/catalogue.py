@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -59,7 +58,7 @@ def readable(network: str | os.PathLike[str]) -> str:
         Markdown.
     """
     if is_field_network(name := network_named(network)):
-        return json.dumps(field_card(name), indent=1)
+        return _readable_field_network(field_card(name))
     source = read_card(network)
     entry, found = source.spec, source.about
     training, results = found["training"], found["results"]
@@ -110,9 +109,44 @@ def _of_field_network(name: str, about: Mapping[str, Any]) -> list[str]:
         f"re-blinking detections of fields of which nothing was known beforehand (adjusted Rand index of clusters "
         f"{molecules['ari']:.2f} and {blinking['ari']:.2f})",
         "  for clusters of any size, shape and density, also touching ones, with or without localization precision",
-        f"  not for {about['fails']}",
+        f"  fails: {about['fails']}",
         f"  weights SHA-256 {about['weights_sha256']}",
     ]
+
+
+def _readable_field_network(about: Mapping[str, Any]) -> str:
+    """The card of a field network as Markdown."""
+    seen, results = about["seen"], about["results"]
+    kinds = ", ".join(f"{kind} {100 * share:.0f} %" for kind, share in about["prior"]["kinds"].items())
+    lines = [
+        f"# {about['name']}",
+        f"{about['dimensions']}D, whole fields of {LEAST_LOCALIZATIONS} localizations or more; classes non-clustered, "
+        "clustered.",
+        f"{about['weights']:,} weights; SHA-256 {about['weights_sha256']}.",
+        "",
+        "## Trained on",
+        f"Simulated fields of `{about['prior']['module']}`: {kinds}.",
+        f"{seen['steps']:,} steps, about {seen['localizations']:,} localizations, {seen['seconds']:,} s, seed "
+        f"{about['settings']['seed']}. Command: `{about['command']}`.",
+        *([f"It began with other settings: {about['began_with']}."] if "began_with" in about else []),
+        "",
+        "## On fields of the same kinds that it has not seen",
+    ]
+    for sort in ("molecules", "re-blinking"):
+        found = results[sort]
+        lines.append(f"{sort}: accuracy {_percent(found['accuracy'])}, adjusted Rand index {found['ari']:.2f}.")
+    csr = results["percent_in_clusters_on_random_fields"]
+    shares = ", ".join(f"{said}: {true:.2f}" for said, true in results["clustered_by_p"].items())
+    lines += [
+        f"In clusters where nothing is: {_listed(csr, 'localizations', 1.0)}.",
+        f"Share of clustered localizations by what was said: {shares}.",
+    ]
+    if "fails" in about:
+        lines += ["", "## Where it fails", f"{about['fails']}."]
+    for look in about.get("looks_at_labelled_fields", ()):
+        of = ", ".join(f"{sort} {ari:.3f}" for sort, ari in look["mean_ari"].items())
+        lines.append(f"Looked at labelled fields: {of} ({look['of']}).")
+    return "\n".join(lines)
 
 
 def _promises(holds: str, fails: str) -> tuple[str, ...]:
@@ -143,5 +177,5 @@ def _percent(share: float) -> str:
     return f"{100 * share:.2f} %"
 
 
-def _listed(values: dict[str, float], unit: str, factor: float) -> str:
+def _listed(values: Mapping[str, float], unit: str, factor: float) -> str:
     return ", ".join(f"{factor * value:.1f} % at {key}" for key, value in values.items()) + f" {unit}"
