@@ -79,9 +79,9 @@ def test_speed_smoke(tmp_path):
     command = [sys.executable, str(BENCHMARKS / "speed.py"), "--smoke", "--results", str(tmp_path / "speed.json")]
     subprocess.run(command, check=True, capture_output=True)
     measured = json.loads((tmp_path / "speed.json").read_text())["measured"]
-    assert len(measured) == 15
+    assert len(measured) == 17
     assert all(m["ratio"] > 0 for m in measured)
-    assert sum(m["wanted"] is not None for m in measured) == 8
+    assert sum(m["wanted"] is not None for m in measured) == 9
 
 
 def test_accuracy_smoke(tmp_path):

@@ -187,7 +187,7 @@ def test_a_perfect_analysis_finds_what_is_there(monkeypatch, name, grid):
     simulated = protocol.cluster_field
     monkeypatch.setattr(clusters, "cluster_field", lambda *a: drawn.append(simulated(*a)) or drawn[-1])
 
-    def perfect(points_nm, network):
+    def perfect(points_nm, network, n_jobs):
         truth, classes = drawn[-1].truth, drawn[-1].classes
         ids, first = np.unique(truth[truth >= 0], return_index=True)
         size = "area_nm2" if points_nm.shape[1] == 2 else "volume_nm3"

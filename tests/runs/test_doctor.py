@@ -103,6 +103,7 @@ def test_workers_of_a_scheduler_are_asked(tmp_path):
     with local_cluster(1, memory="300MiB") as client:
         standing = Existing(address=client.scheduler.address)
         problems = lines(standing, tmp_path, PROBLEM, inputs=[Path("/nowhere.csv")])
+        assert not [text for text in lines(standing, tmp_path, WARNING) if "packages" in text]
         assert lines(standing, tmp_path, OK)[-1] == "packages are the same on both sides"
     assert any("does not see /nowhere.csv" in text for text in problems)
     assert any("a worker has 0.3 GiB" in text for text in problems)
