@@ -13,7 +13,8 @@ from caml_dask.errors import UsageError
 from caml_dask.schema import CLUSTERED, FIBER, NO_CLUSTER, NON_CLUSTERED
 from caml_dask.simulate.cells import draw_cell
 from caml_dask.simulate.fields import simulate
-from caml_dask.simulate.grids import training_grid
+from caml_dask.simulate.grids import slab_grid, training_grid
+from caml_dask.simulate.scenarios import SLAB_SIDE_NM
 from caml_dask.simulate.unknown.photophysics import detect
 from caml_dask.simulate.unknown.regions import Region, draw_region
 from caml_dask.simulate.unknown.shapes import SHAPES
@@ -107,8 +108,8 @@ def _draw(rng: np.random.Generator, axes: int, blinking: bool, least: int, most:
     seen = math.exp(rng.uniform(math.log(2.5), math.log(6.0))) if blinking else 1.0
     wanted = max(int(math.exp(rng.uniform(math.log(least), math.log(most))) / seen), least // 3)
     per_nm = math.exp(rng.uniform(math.log(20.0), math.log(5_000.0))) ** (1 / 2) / 1e3  # of an axis
-    if kind == "published" and axes == 2:
-        molecules, numbers, fibers = _published(wanted, rng)
+    if kind == "published":
+        molecules, numbers, fibers = (_published if axes == 2 else _published_slab)(wanted, rng)
     else:
         molecules, numbers, fibers = _clusters_and_others(kind, wanted, per_nm, axes, rng)
     if rng.random() < 0.2 and len(molecules) > 2 * least:
@@ -160,6 +161,21 @@ def _published(wanted: int, rng: np.random.Generator) -> _Molecules:
             continue
         field = simulate(scenario, rng, cell=cell)
         return field.points_nm, field.truth, []
+
+
+def _published_slab(wanted: int, rng: np.random.Generator) -> _Molecules:
+    """A square cut out of a slab of the published kind in 3D, that holds about as many molecules as are wanted."""
+    grid = slab_grid()
+    while True:
+        scenario = grid[int(rng.integers(len(grid)))]
+        side_nm = min(math.sqrt(wanted / scenario.density_per_um2) * 1e3, SLAB_SIDE_NM)
+        if side_nm < 6 * scenario.r_max_nm:
+            wanted = int(wanted * 1.3) + 1
+            continue
+        field = simulate(scenario, rng)
+        corner = rng.uniform(0, SLAB_SIDE_NM - side_nm, 2) if side_nm < SLAB_SIDE_NM else np.zeros(2)
+        kept = ((field.points_nm[:, :2] >= corner) & (field.points_nm[:, :2] <= corner + side_nm)).all(axis=1)
+        return field.points_nm[kept], field.truth[kept], []
 
 
 def _clusters_and_others(kind: str, wanted: int, per_nm: float, axes: int, rng: np.random.Generator) -> _Molecules:
