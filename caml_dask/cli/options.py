@@ -84,7 +84,9 @@ AREA = click.option(
 EXTENT = click.option(
     "--any-extent", is_flag=True, help="Take coordinates that span less than 500 nm or more than 3 mm."
 )
-FEATURES = click.option("--save-features", is_flag=True, help="Also store the neighbor distances that a network of windows sees, as Zarr.")
+FEATURES = click.option(
+    "--save-features", is_flag=True, help="Also store the neighbor distances that a network of windows sees, as Zarr."
+)
 RESUME = click.option("--resume", is_flag=True, help="Continue a run that was stopped; finished units are kept.")
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Remove the run that is in the directory, and start over.")
 SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all chance.")
