@@ -58,6 +58,7 @@ class AnalysisSettings(TypedDict, total=False):
     min_points: int
     any_extent: bool
     save_features: bool
+    where: str | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -111,7 +112,7 @@ def analyze(
     n_jobs : int, optional
         Threads, as scikit-learn counts them: -1 for one a core. Never changes a result.
     **settings
-        Other fields of :class:`caml_dask.settings.Settings`, such as ``area_um2=`` or ``min_points=``.
+        Other fields of :class:`caml_dask.settings.Settings`, such as ``where=``, ``area_um2=`` or ``min_points=``.
 
     Returns
     -------

@@ -199,6 +199,9 @@ class Settings:
         Also store the neighbor distances, as Zarr.
     columns : ColumnMap
         Which columns hold the coordinates.
+    where : str or None
+        Filter of rows, such as ``"uncertainty_nm < 20 and frame >= 500"`` (:mod:`caml_dask.where`); rows that do not pass
+        keep their place with null results. None takes all rows.
 
     Raises
     ------
@@ -214,6 +217,7 @@ class Settings:
     any_extent: bool = False
     save_features: bool = False
     columns: ColumnMap = field(default_factory=ColumnMap)
+    where: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "network", network_named(self.network))
@@ -228,6 +232,11 @@ class Settings:
             raise UsageError(f"--nonfinite {self.nonfinite!r}: use drop or refuse")
         if self.area_um2 is not None and not 0 < self.area_um2 < float("inf"):
             raise UsageError(f"--area-um2 {self.area_um2}: give a positive area in um2")
+        if self.where is not None:
+            _check_type("where", self.where, str, "a text such as 'uncertainty_nm < 20', or None")
+            from caml_dask.where import parse_filter  # it loads Arrow, which the help of commands needs not
+
+            parse_filter(self.where)
         if self.min_points < 1:
             raise UsageError(f"min_points {self.min_points}: a cluster has at least 1 localization")
 

@@ -15,7 +15,7 @@ PACKAGE = Path(caml_dask.__file__).parent
 # A package, or module of the first level, may import those of lower layers, and of its own layer those that SAME_LAYER
 # names.
 LAYERS = [
-    {"schema", "settings", "errors", "extras", "compiled", "sorting"},
+    {"schema", "settings", "errors", "extras", "compiled", "sorting", "where"},
     {"atomic", "locks", "spatial", "geometry", "stats", "metrics", "simulate", "baselines"},
     {"io", "networks", "overview"},
     {"stages", "pipeline"},
@@ -26,7 +26,7 @@ LAYERS = [
 ]
 LAYER_OF = {package: layer for layer, packages in enumerate(LAYERS) for package in packages}
 SAME_LAYER = {
-    ("settings", "errors"), ("extras", "errors"), ("sorting", "compiled"), ("locks", "atomic"),
+    ("settings", "errors"), ("settings", "where"), ("where", "errors"), ("extras", "errors"), ("sorting", "compiled"), ("locks", "atomic"),
     ("pipeline", "stages"), ("api", "results"), ("runs", "api"), ("runs", "results"),
     ("report", "screening"), ("__main__", "cli"),
 }  # fmt: skip

@@ -64,6 +64,12 @@ TILE = click.option(
 COLUMNS = click.option(
     "--columns", help="Coordinate columns and unit, such as x=X,y=Y,unit=nm  (also z=, pixel_nm=, channel=)."
 )
+WHERE = click.option(
+    "--where",
+    metavar="FILTER",
+    help="Analyze only rows that pass, such as 'uncertainty_nm < 20 and frame >= 500'; the others keep their place with "
+    "null results.",
+)
 NONFINITE = click.option(
     "--nonfinite",
     default="drop",
@@ -97,6 +103,7 @@ def ANALYSIS(command: Callable[..., Any]) -> Callable[..., Any]:
         EXTENT,
         AREA,
         NONFINITE,
+        WHERE,
         COLUMNS,
         TILE,
         MIN_POINTS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-_PLAIN = ("localizations", "percent_clustered", "clusters", "clusters_per_um2", "area_um2")
+_PLAIN = ("localizations", "dropped_where", "percent_clustered", "clusters", "clusters_per_um2", "area_um2")
 _SIZES = ("area_nm2", "volume_nm3")
 
 
@@ -25,7 +25,7 @@ def key_figures(
     Returns
     -------
     names, rows
-        localizations, percent_clustered, clusters, clusters_per_um2, area_um2 (of the image), the medians over its
+        localizations, dropped_where (rows that did not pass the filter), percent_clustered, clusters, clusters_per_um2, area_um2 (of the image), the medians over its
         clusters median_points_per_cluster and median_area_nm2 (median_volume_nm3 in 3D), and warnings, how many; "" for
         what is not known.
     """

@@ -22,6 +22,7 @@ from caml_dask.settings import (
     SMALLEST_FIELD_NM,
     SMALLEST_SPAN_NM,
 )
+from caml_dask.stages.shared.selection import filtered_by, passing
 from caml_dask.stages.shared.work import CHUNK_ROWS, Work, coordinates, finite
 from caml_dask.stages.stage import UNCOMPARED, Stage
 from caml_dask.stages.tables import CHUNKS, FACTS, INPUT
@@ -69,10 +70,10 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
     ------
     InputError : non-finite coordinates where the settings refuse them, or an image that does not fit the network.
     """
-    rows = finite_rows = chunks = 0
+    rows = nonfinite = analyzed = chunks = 0
     first_ids = []
     lower, upper, farthest = np.full(2, np.inf), np.full(2, -np.inf), 0.0
-    names, carried = list(COORDINATES[:2]), list[CarriedColumn]()
+    names, carried, where = list(COORDINATES[:2]), list[CarriedColumn](), list[dict[str, Any]]()
     for table in tables:
         points = coordinates(table)
         whole = finite(points)
@@ -83,19 +84,23 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
                 work.image.path,
                 table["loc_id"][int(np.argmin(whole))].as_py(),
             )
-        if whole.any():
-            lower = np.minimum(lower, [column[whole].min() for column in points.T[:2]])
-            upper = np.maximum(upper, [column[whole].max() for column in points.T[:2]])
-            farthest = max(farthest, float(np.abs(points[whole]).max()))
+        where = filtered_by(work, table.column_names)
+        taken = whole & passing(work, table, where)
+        if taken.any():
+            lower = np.minimum(lower, [column[taken].min() for column in points.T[:2]])
+            upper = np.maximum(upper, [column[taken].max() for column in points.T[:2]])
+            farthest = max(farthest, float(np.abs(points[taken]).max()))
         names = list(COORDINATES[: points.shape[1]])
         own = [name for name in table.column_names if name not in ("loc_id", *names)]
         carried = find_carried(own, work.carried)
         work.put(INPUT, chunks, table)
         first_ids.append(table["loc_id"][0].as_py() if len(table) else 0)
-        rows, finite_rows, chunks = rows + len(table), finite_rows + int(whole.sum()), chunks + 1
-    facts: dict[str, Any] = {"rows": rows, "finite": finite_rows, "chunks": chunks, "coordinates": names}
-    facts |= {"bounds_nm": [*lower.tolist(), *upper.tolist()], "carried": [asdict(column) for column in carried]}
-    check_fits(work, finite_rows, len(names))
+        rows, nonfinite, chunks = rows + len(table), nonfinite + int((~whole).sum()), chunks + 1
+        analyzed += int(taken.sum())
+    facts: dict[str, Any] = {"rows": rows, "nonfinite": nonfinite, "finite": analyzed, "chunks": chunks}
+    facts |= {"coordinates": names, "bounds_nm": [*lower.tolist(), *upper.tolist()]}
+    facts |= {"carried": [asdict(column) for column in carried], "where": where}
+    check_fits(work, analyzed, len(names), of=rows - nonfinite)
     _check_extent(work, float((upper - lower).max()), farthest)
     work.put(FACTS, 0, pa.Table.from_pylist([facts], arrow_schema(FACTS.columns)))
     work.put(CHUNKS, 0, pa.table({"first_id": pa.array(first_ids, pa.uint64())}))
@@ -126,12 +131,15 @@ def _check_extent(work: Work, extent: float, farthest: float) -> None:
         )
 
 
-def check_fits(work: Work, n: int, dimensions: int) -> None:
+def check_fits(work: Work, n: int, dimensions: int, of: int) -> None:
     """Refuse an image that the network cannot take (DESIGN section 6).
+
+    n : localizations to analyze
+    of : those that there were before the filter
 
     Raises
     ------
-    TooFewLocalizations : fewer finite localizations than its window needs.
+    TooFewLocalizations : fewer localizations to analyze than its window needs.
     InputError : 3D localizations for a 2D network, or the reverse.
     """
     name, least = work.network.name, work.network.least_localizations
@@ -152,7 +160,11 @@ def check_fits(work: Work, n: int, dimensions: int) -> None:
             needs[of_fields] = LEAST_LOCALIZATIONS
         enough, best = max(((count, x) for x, count in needs.items() if count <= n), default=(0, None))
         hint = f"use {best} ({enough})" if best else "no network takes so small a field"
-        raise TooFewLocalizations(f"{name} needs {least} localizations; there are {n}: {hint}", work.image.path)
+        there = f"there are {n}"
+        if n < of:
+            there = f"{n} of {of} pass --where {work.settings.where!r}"
+            hint = f"loosen the filter, or {hint}" if best else "loosen the filter"
+        raise TooFewLocalizations(f"{name} needs {least} localizations; {there}: {hint}", work.image.path)
 
 
 STAGE = Stage(

@@ -83,6 +83,7 @@ _SCORES = tuple(column for column in POINTS if column.name.startswith("p_"))
 _LABEL = _of_points(["label"])
 _ROOT = Column("root", ID, "smallest loc_id of the component inside its tile")
 _B = Column("b_nm", FLOAT, "1.2 times the mean nearest-neighbor distance of the component's members")
+_COLUMNS = pa.list_(pa.struct([("name", pa.string()), ("column", pa.string()), ("factor", FLOAT)]))
 _CARRIED = "carried columns, under their canonical names"
 
 FACTS = Table(
@@ -91,15 +92,17 @@ FACTS = Table(
     "What reading found.",
     (
         Column("rows", INT, "rows of the input"),
-        Column("finite", INT, "rows with finite coordinates"),
+        Column("nonfinite", INT, "rows without finite coordinates"),
+        Column("finite", INT, "rows that are analyzed: with finite coordinates, and passing the filter"),
         Column("chunks", INT, "chunks the input is stored in"),
         Column("coordinates", pa.list_(pa.string()), "names of the coordinates"),
         Column("bounds_nm", pa.list_(FLOAT), "x0, y0, x1, y1 of the localizations"),
         Column(
             "carried",
-            pa.list_(pa.struct([("name", pa.string()), ("column", pa.string()), ("factor", FLOAT)])),
+            _COLUMNS,
             "columns that flow through the tiles: canonical name, column of the input, and what its values are times",
         ),
+        Column("where", _COLUMNS, "columns that the filter compares, likewise"),
     ),
 )
 INPUT = Table(
@@ -130,7 +133,7 @@ CUTS = Table(
 SCATTERED = Table(
     "scattered",
     "chunk",
-    "The finite rows of a chunk, by the tile that owns them.",
+    "The rows of a chunk that are analyzed, by the tile that owns them.",
     (*ID_COLUMN, *PLACE_COLUMNS),
     others=_CARRIED,
     parts="tile",

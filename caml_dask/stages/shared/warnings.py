@@ -42,9 +42,9 @@ def warnings(
 
 
 def _of_input(facts: dict[str, Any], counts: Counts) -> Iterator[str]:
-    if facts["finite"] < facts["rows"]:
+    if facts["nonfinite"]:
         yield (
-            f"{facts['rows'] - facts['finite']} rows have NaN or infinite coordinates and were left out; "
+            f"{facts['nonfinite']} rows have NaN or infinite coordinates and were left out; "
             "they stand in the points with null results"
         )
     if counts.duplicates:
