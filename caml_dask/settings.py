@@ -200,8 +200,8 @@ class Settings:
     columns : ColumnMap
         Which columns hold the coordinates.
     where : str or None
-        Filter of rows, such as ``"uncertainty_nm < 20 and frame >= 500"`` (:mod:`caml_dask.where`); rows that do not pass
-        keep their place with null results. None takes all rows.
+        Filter of rows, such as ``"uncertainty_nm < 20 and frame >= 500"`` (:mod:`caml_dask.where`); rows that do not
+        pass keep their place with null results. None takes all rows.
 
     Raises
     ------

@@ -230,7 +230,7 @@ def test_images_csv_has_the_key_figures(several):
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
         *("image_id", "path", "status", "reason", "localizations", "percent_clustered", "clusters"),
-        *("clusters_per_um2", "area_um2", "median_points_per_cluster", "median_area_nm2", "warnings"),
+        *("clusters_per_um2", "area_um2", "median_points_per_cluster", "median_area_nm2", "dropped_where", "warnings"),
     ]
     assert [row["image_id"] for row in rows if row["localizations"] == ""] == ["0002_bad"]
     for row in rows:

@@ -26,9 +26,9 @@ LAYERS = [
 ]
 LAYER_OF = {package: layer for layer, packages in enumerate(LAYERS) for package in packages}
 SAME_LAYER = {
-    ("settings", "errors"), ("settings", "where"), ("where", "errors"), ("extras", "errors"), ("sorting", "compiled"), ("locks", "atomic"),
+    ("settings", "errors"), ("extras", "errors"), ("sorting", "compiled"), ("locks", "atomic"),
     ("pipeline", "stages"), ("api", "results"), ("runs", "api"), ("runs", "results"),
-    ("report", "screening"), ("__main__", "cli"),
+    ("settings", "where"), ("where", "errors"), ("report", "screening"), ("__main__", "cli"),
 }  # fmt: skip
 ONLY_IN = {
     "dask": {"executors", "runs"}, "distributed": {"executors", "runs"}, "dask_jobqueue": {"executors", "runs"},

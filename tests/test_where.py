@@ -1,4 +1,4 @@
-"""Filters of rows: the grammar against pandas and a tree that is evaluated cell by cell, and what they do to an image."""
+"""Filters of rows: the grammar against that of pandas, and what they do to an image."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def test_tiling_does_not_change_what_a_filter_gives(xy, tile):
 
 def test_an_image_that_a_filter_does_not_fit_fails_and_says_why():
     table = simulated_frame()
-    with pytest.raises(TooFewLocalizations, match="30 of 460 pass --where 'loc_id < 30': loosen the filter, or use field"):
+    with pytest.raises(TooFewLocalizations, match="30 of 460 pass --where 'loc_id < 30': loosen the filter, or use"):
         analyze(table, "XPILJZ", where="loc_id < 30")
     with pytest.raises(TooFewLocalizations, match="0 of 460 pass --where 'frame > 1000': loosen the filter$"):
         analyze(table, "XPILJZ", where="frame > 1000")
@@ -266,7 +266,7 @@ def test_the_command_streams_filters_counts_and_fails_by_image(tmp_path):
     images = pd.read_csv(tmp_path / "whole" / "images.csv")
     assert images["dropped_where"].tolist()[1] == expected
     assert summary["settings"]["where"] == options[-1]
-    assert same(*({k: t for k, t in result_tables(tmp_path / n).items()} for n in ("whole", "tiles")))
+    assert same(*(result_tables(tmp_path / name) for name in ("whole", "tiles")))
 
 
 def test_a_filter_that_does_not_parse_stops_the_command_before_it_writes(tmp_path):

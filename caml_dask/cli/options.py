@@ -67,8 +67,8 @@ COLUMNS = click.option(
 WHERE = click.option(
     "--where",
     metavar="FILTER",
-    help="Analyze only rows that pass, such as 'uncertainty_nm < 20 and frame >= 500'; the others keep their place with "
-    "null results.",
+    help="Analyze only rows that pass, such as 'uncertainty_nm < 20 and frame >= 500'; the others keep their place, "
+    "with null results.",
 )
 NONFINITE = click.option(
     "--nonfinite",

@@ -51,7 +51,7 @@ def filtered_by(work: Work, names: Sequence[str]) -> list[dict[str, Any]]:
         known = find_carried(names, [column.name for column in CARRIED])
         others = [name for name in names if name not in {column.column for column in known}]
         listed = ", ".join([*(column.name for column in known), *map(_quoted, others)])
-        unsure = any(name == lacking[0] for name in (column.name for column in CARRIED))
+        unsure = lacking[0] != "frame" and lacking[0] in {column.name for column in CARRIED}
         raise InputError(
             f"--where {work.settings.where!r}: the table has no column {lacking[0]!r}"
             + (" of a certain unit" if unsure else "")
