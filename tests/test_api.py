@@ -343,10 +343,11 @@ def test_two_classes_have_no_summary_by_class(xy):
 
 def test_key_figures_of_volumes_of_nothing_and_beside_a_factor_of_the_same_name():
     figures = {"localizations": 9, "percent_clustered": 0.0, "clusters": 0, "clusters_per_um2": None, "area_um2": 0.0}
+    figures["dropped_where"] = 2
     done = {**figures, "status": "done", "medians": {"n_localizations": None, "volume_nm3": None}, "warnings": ["few"]}
     names, rows = key_figures([done, {"status": "failed"}], taken=["clusters"])
-    assert names[2] == "measured_clusters" and names[-2:] == ["median_volume_nm3", "warnings"]
-    assert rows == [[9, 0.0, 0, "", 0.0, "", "", 1], [""] * 8]
+    assert names[2] == "measured_clusters" and names[-3:] == ["median_volume_nm3", "dropped_where", "warnings"]
+    assert rows == [[9, 0.0, 0, "", 0.0, "", "", 2, 1], [""] * 9]
 
 
 @pytest.mark.parametrize(
