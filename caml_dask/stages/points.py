@@ -36,7 +36,8 @@ def points(work: Work, unit: int) -> dict[str, Any]:
         )
     place = np.full(len(table), -1, dtype=np.int64)
     place[found] = np.arange(len(found))
-    names = (*work.network.score_columns, *_MEMBERSHIP)
+    regions = () if work.settings.roi is None else ("region_id",)
+    names = (*work.network.score_columns, *_MEMBERSHIP, *regions)
     taken = results.select(list(names)).take(pa.array(place, mask=place < 0))
     kept = [name for name in COORDINATES if name in table.column_names]
     own = [name for name in table.column_names if name not in ("loc_id", *kept)]

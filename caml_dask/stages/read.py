@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import shapely
 
 from caml_dask.errors import ContradictedError, InputError, TooFewLocalizations
 from caml_dask.io.readers.carried import CarriedColumn, find_carried
 from caml_dask.io.readers.sources import open_source
+from caml_dask.io.rois.given import read_rois
+from caml_dask.io.rois.roi import Roi, region_of
 from caml_dask.networks.field.trained import LEAST_LOCALIZATIONS, field_network_for
 from caml_dask.networks.registry import NETWORKS
-from caml_dask.schema import COORDINATES, arrow_schema
+from caml_dask.schema import COORDINATES, NO_REGION, arrow_schema
 from caml_dask.settings import (
     FARTHEST_COMPUTED_NM,
     FARTHEST_NM,
@@ -25,7 +28,7 @@ from caml_dask.settings import (
 from caml_dask.stages.shared.selection import filtered_by, passing
 from caml_dask.stages.shared.work import CHUNK_ROWS, Work, coordinates, finite
 from caml_dask.stages.stage import UNCOMPARED, Stage
-from caml_dask.stages.tables import CHUNKS, FACTS, INPUT
+from caml_dask.stages.tables import CHUNKS, FACTS, INPUT, ROIS
 
 
 def read(work: Work, unit: int) -> dict[str, Any]:
@@ -72,6 +75,7 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
     """
     rows = nonfinite = analyzed = chunks = 0
     first_ids = []
+    rois, reached = _rois(work), work.settings.roi is None
     lower, upper, farthest = np.full(2, np.inf), np.full(2, -np.inf), 0.0
     names, carried, where = list(COORDINATES[:2]), list[CarriedColumn](), list[dict[str, Any]]()
     for table in tables:
@@ -90,6 +94,7 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
             lower = np.minimum(lower, [column[taken].min() for column in points.T[:2]])
             upper = np.maximum(upper, [column[taken].max() for column in points.T[:2]])
             farthest = max(farthest, float(np.abs(points[taken]).max()))
+            reached = reached or bool((region_of(rois, points[taken][:, :2]) != NO_REGION).any())
         names = list(COORDINATES[: points.shape[1]])
         own = [name for name in table.column_names if name not in ("loc_id", *names)]
         carried = find_carried(own, work.carried)
@@ -101,10 +106,33 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
     facts |= {"coordinates": names, "bounds_nm": [*lower.tolist(), *upper.tolist()]}
     facts |= {"carried": [asdict(column) for column in carried], "where": where}
     check_fits(work, analyzed, len(names), of=rows - nonfinite)
+    if not reached:
+        raise InputError(_missed(work, rois, facts["bounds_nm"]), work.image.path)
     _check_extent(work, float((upper - lower).max()), farthest)
     work.put(FACTS, 0, pa.Table.from_pylist([facts], arrow_schema(FACTS.columns)))
     work.put(CHUNKS, 0, pa.table({"first_id": pa.array(first_ids, pa.uint64())}))
     return facts
+
+
+def _rois(work: Work) -> list[Roi]:
+    """The regions of interest of the image, read and kept."""
+    if work.settings.roi is None:
+        return []
+    rois = read_rois(work.settings.roi, work.settings.roi_pixel_nm, work.image.path)
+    shapes = pa.array([shapely.to_wkb(roi.shape) for roi in rois], pa.binary())
+    work.put(ROIS, 0, pa.table({"name": [roi.name for roi in rois], "shape": shapes}))
+    return rois
+
+
+def _missed(work: Work, rois: Sequence[Roi], bounds_nm: Sequence[float]) -> str:
+    """That no localization lies in the regions of interest, and where both are."""
+    x0, y0, x1, y1 = shapely.total_bounds([roi.shape for roi in rois])
+    left, low, right, high = bounds_nm
+    return (
+        f"no localization lies in the regions of --roi {work.settings.roi}, which span x {x0:,.0f} to {x1:,.0f} and y "
+        f"{y0:,.0f} to {y1:,.0f} nm; the localizations span x {left:,.0f} to {right:,.0f} and y {low:,.0f} to "
+        f"{high:,.0f} nm: check the size of the pixel, the unit and the origin of the regions"
+    )
 
 
 def _check_extent(work: Work, extent: float, farthest: float) -> None:
@@ -175,5 +203,5 @@ STAGE = Stage(
     effort=3,
     conserves=UNCOMPARED,
     reads=(),
-    writes=(INPUT, FACTS, CHUNKS),
+    writes=(INPUT, FACTS, CHUNKS, ROIS),
 )

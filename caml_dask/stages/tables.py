@@ -112,6 +112,12 @@ INPUT = Table(
     (*ID_COLUMN, *PLACE_COLUMNS),
     others="the file's own columns",
 )
+ROIS = Table(
+    "rois",
+    "image",
+    "The regions of interest, by region_id; none of them overlaps another.",
+    (Column("name", pa.string(), "what users call it"), Column("shape", pa.binary(), "polygons in nm, WKB")),
+)
 CHUNKS = Table("chunks", "image", "Where chunks begin.", (Column("first_id", ID, "smallest loc_id of each chunk"),))
 BOXES = Table(
     "boxes",
@@ -207,7 +213,7 @@ MEASURED = Table(
     "tile",
     "The measured clusters at home in a tile, without the distance to their nearest.",
     tuple(
-        Column(c.name, c.type, c.meaning, optional=c not in CLUSTERS or c not in CLUSTERS_3D)
+        Column(c.name, c.type, c.meaning, optional=c.optional or c not in CLUSTERS or c not in CLUSTERS_3D)
         for c in dict.fromkeys((*CLUSTERS, *CLUSTERS_3D))
         if c.name != "nearest_cluster_nm"
     ),
@@ -224,7 +230,7 @@ MEMBERSHIP = Table(
     "membership",
     "tile",
     "What users get of each localization of a tile, by the chunk of the input it is in.",
-    (*ID_COLUMN, *_SCORES, *_LABEL, *_of_points(["cluster_id", "window_saturated"])),
+    (*ID_COLUMN, *_SCORES, *_LABEL, *_of_points(["cluster_id", "window_saturated", "region_id"])),
     parts="chunk",
 )
 TALLY = Table(
@@ -233,7 +239,10 @@ TALLY = Table(
     "Counts that the summary adds up, see Counts.",
     tuple(
         Column(name, INTS, "counts")
-        for name in ("duplicates", "window_saturated", "labelled", "in_clusters", "nearest_non", "nearest", "windows")
+        for name in (
+            *("duplicates", "window_saturated", "labelled", "in_clusters", "nearest_non", "nearest", "windows"),
+            *("labelled_by_region", "in_clusters_by_region"),
+        )
     ),
 )
 HULL = Table("hull", "tile", "Corners of the convex hull of a tile's localizations.", PLACE_COLUMNS[:2])

@@ -8,15 +8,17 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import shapely
 
 from caml_dask.errors import ConservationError, StoreError
+from caml_dask.io.rois.roi import Roi
 from caml_dask.io.run_directory import Image
 from caml_dask.io.store import Store
 from caml_dask.schema import COORDINATES
 from caml_dask.settings import LARGE_INPUT, LARGE_TILE_LOCALIZATIONS, TILE_LOCALIZATIONS, Settings
 from caml_dask.spatial.partition import Partition
 from caml_dask.stages.field.tables import REGION_BOXES, REGION_CUTS
-from caml_dask.stages.tables import BOXES, CUTS, FACTS, Table
+from caml_dask.stages.tables import BOXES, CUTS, FACTS, ROIS, Table
 
 CHUNK_ROWS = 1_000_000  # input rows handled at a time while reading and while writing points
 
@@ -135,6 +137,14 @@ class Work:
     def dimensions(self) -> int:
         """Coordinates a localization of the image has, 2 or 3."""
         return len(self.facts()["coordinates"])
+
+    def rois(self) -> list[Roi]:
+        """The regions of interest of the image; none where the settings name none."""
+        if self.settings.roi is None:
+            return []
+        table = self.get(ROIS, 0)
+        shapes = shapely.from_wkb(table["shape"].to_numpy(zero_copy_only=False))
+        return [Roi(name, shape) for name, shape in zip(table["name"].to_pylist(), shapes, strict=True)]
 
     def partition(self) -> Partition:
         """The tiles of the image."""
