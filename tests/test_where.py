@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caml_dask import analyze
@@ -222,6 +222,7 @@ def test_a_filter_with_the_field_network():
     assert found.points.loc[~passes, "label"].isna().all()
 
 
+@settings(max_examples=30)
 @given(layouts(least=20), st.integers(4, 30))
 def test_tiling_does_not_change_what_a_filter_gives(xy, tile):
     middle = float(np.median(xy[:, 0]))

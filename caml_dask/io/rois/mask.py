@@ -42,7 +42,7 @@ def read_mask(path: Path, content: bytes, pixel_nm: float) -> list[Roi]:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # of damaged tags, and of sizes, which are looked at below
             with Image.open(io.BytesIO(content), formats=("PNG", "TIFF")) as image:
                 if image.width * image.height > _MOST_PIXELS:
                     raise InputError(f"has {image.width:,} x {image.height:,} pixels: make the mask coarser", path)
