@@ -124,7 +124,7 @@ CLUSTERS_3D = (
     Column("centroid_x_nm", pa.float64(), "mean x of the members"),
     Column("centroid_y_nm", pa.float64(), "mean y of the members"),
     Column("centroid_z_nm", pa.float64(), "mean z of the members"),
-    CLUSTERS[-2],
+    CLUSTERS[-3],
     Column("touches_border", pa.bool_(), "the outline comes within 2b of the image's bounding box in x and y"),
     _REGION,
 )

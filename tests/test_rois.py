@@ -245,6 +245,18 @@ def test_regions_decide_what_is_counted_and_the_network_sees_everything():
     assert found.summary["clusters"] == len(whole.clusters) and found.summary["localizations"] == len(localizations)
 
 
+def test_regions_of_localizations_in_3d():
+    """A region is a column along z."""
+    xyz = np.random.default_rng(4).uniform(0, 100, (80, 3))
+    xyz[:30] = xyz[:30] / 20 + [30, 30, 0]
+    whole, found = (
+        analyse_in_memory(xyz, Threshold(dimensions=3), 20, **roi) for roi in ({}, {"roi": "x=20..50,y=0..100"})
+    )
+    assert found.clusters.drop_columns("region_id").equals(whole.clusters) and len(whole.clusters)
+    inside = (xyz[:, 0] >= 20) & (xyz[:, 0] <= 50)
+    np.testing.assert_array_equal(found.points["region_id"].to_numpy(), np.where(inside, 0, -1))
+
+
 def test_what_lies_outside_is_labelled_and_not_counted():
     localizations = table()
     found = analyze(localizations, "XPILJZ", roi="x=400..600,y=400..600", where="loc_id != 0")

@@ -116,11 +116,10 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
 
 def _rois(work: Work) -> list[Roi]:
     """The regions of interest of the image, read and kept."""
-    if work.settings.roi is None:
-        return []
-    rois = read_rois(work.settings.roi, work.settings.roi_pixel_nm, work.image.path)
+    given, pixel_nm = work.settings.roi, work.settings.roi_pixel_nm
+    rois = [] if given is None else read_rois(given, pixel_nm, work.image.path)
     shapes = pa.array([shapely.to_wkb(roi.shape) for roi in rois], pa.binary())
-    work.put(ROIS, 0, pa.table({"name": [roi.name for roi in rois], "shape": shapes}))
+    work.put(ROIS, 0, pa.table({"name": pa.array([roi.name for roi in rois], pa.string()), "shape": shapes}))
     return rois
 
 

@@ -140,8 +140,6 @@ class Work:
 
     def rois(self) -> list[Roi]:
         """The regions of interest of the image; none where the settings name none."""
-        if self.settings.roi is None:
-            return []
         table = self.get(ROIS, 0)
         shapes = shapely.from_wkb(table["shape"].to_numpy(zero_copy_only=False))
         return [Roi(name, shape) for name, shape in zip(table["name"].to_pylist(), shapes, strict=True)]
