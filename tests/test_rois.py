@@ -27,7 +27,7 @@ from caml_dask.io.rois.roi import Roi, apart, region_of
 from caml_dask.rectangles import parse_rectangles
 from caml_dask.settings import Settings
 from tests.layouts import layouts
-from tests.support import SHARED, Threshold, analyse_in_memory, result_tables, same, simulated_table
+from tests.support import HAND_DRAWN, SHARED, Threshold, analyse_in_memory, result_tables, same, simulated_table
 
 PIXEL = 100.0
 
@@ -247,13 +247,12 @@ def test_regions_decide_what_is_counted_and_the_network_sees_everything():
 
 def test_regions_of_localizations_in_3d():
     """A region is a column along z."""
-    xyz = np.random.default_rng(4).uniform(0, 100, (80, 3))
-    xyz[:30] = xyz[:30] / 20 + [30, 30, 0]
-    whole, found = (
-        analyse_in_memory(xyz, Threshold(dimensions=3), 20, **roi) for roi in ({}, {"roi": "x=20..50,y=0..100"})
-    )
-    assert found.clusters.drop_columns("region_id").equals(whole.clusters) and len(whole.clusters)
-    inside = (xyz[:, 0] >= 20) & (xyz[:, 0] <= 50)
+    xyz = np.column_stack([HAND_DRAWN, np.arange(len(HAND_DRAWN)) % 2])
+    given_settings = [{}, {"roi": "x=5..30,y=0..100"}]
+    whole, found = (analyse_in_memory(xyz, Threshold(dimensions=3), 6, **roi) for roi in given_settings)
+    assert found.clusters.drop_columns("region_id").equals(whole.clusters)
+    assert found.clusters["region_id"].to_pylist() == [0, -1]
+    inside = (xyz[:, 0] >= 5) & (xyz[:, 0] <= 30)
     np.testing.assert_array_equal(found.points["region_id"].to_numpy(), np.where(inside, 0, -1))
 
 
@@ -316,6 +315,8 @@ def test_the_command_takes_a_folder_with_regions_for_each_image(tmp_path):
     assert re.search(r"holds no file of its regions: wanted is one, such as c.roi", images[2]["reason"])
     points = pq.read_table(tmp_path / "whole" / "0001_a" / "points.parquet").to_pandas()
     assert (points["region_id"] == 0).sum() == images[0]["localizations"] == (points["x_nm"] <= 1500).sum()
+    reported = CliRunner().invoke(main, ["report", str(tmp_path / "whole")])
+    assert reported.exit_code == 0, reported.output
     # another region is another input
     (folder / "b.geojson").write_text(json.dumps(shapely.geometry.mapping(shapely.box(500, 500, 2500, 2400))))
     again = CliRunner().invoke(main, ["run", *inputs, "-o", str(tmp_path / "whole"), *options, "--resume"])
