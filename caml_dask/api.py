@@ -21,6 +21,7 @@ from caml_dask.errors import ConservationError, UsageError
 from caml_dask.executors.in_memory import analyse
 from caml_dask.executors.kernels import compile_kernels
 from caml_dask.io.readers.in_memory import Localizations, as_localizations
+from caml_dask.io.rois.given import refuse_missing
 from caml_dask.io.run_directory import Image
 from caml_dask.io.store import MemoryStore
 from caml_dask.networks.trained import load_for
@@ -58,6 +59,9 @@ class AnalysisSettings(TypedDict, total=False):
     min_points: int
     any_extent: bool
     save_features: bool
+    where: str | None
+    roi: str | None
+    roi_pixel_nm: float | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -111,7 +115,7 @@ def analyze(
     n_jobs : int, optional
         Threads, as scikit-learn counts them: -1 for one a core. Never changes a result.
     **settings
-        Other fields of :class:`caml_dask.settings.Settings`, such as ``area_um2=`` or ``min_points=``.
+        Other fields of :class:`caml_dask.settings.Settings`, such as ``where=``, ``area_um2=`` or ``min_points=``.
 
     Returns
     -------
@@ -130,9 +134,11 @@ def analyze(
     unknown = sorted(set(settings) - set(Settings.__dataclass_fields__))
     if unknown:
         raise UsageError(f"unknown setting {unknown[0]!r}: use one of {', '.join(Settings.__dataclass_fields__)}")
+    chosen = Settings(network=network_named(network), columns=named, **settings)
+    refuse_missing(chosen.roi)
     table = as_localizations(localizations, named)
     threads = effective_n_jobs(n_jobs)
-    work = _work(_in_tiles(Settings(network=network_named(network), columns=named, **settings), len(table), threads))
+    work = _work(_in_tiles(chosen, len(table), threads))
     compile_kernels(work.settings.network)
     analyse(work, [table], {}, threads=threads)
     clusters = MeasuredClusters(work)

@@ -14,6 +14,7 @@ NON_CLUSTERED = 0
 CLUSTERED = 1
 FIBER = 2
 NO_CLUSTER = -1
+NO_REGION = -1
 COORDINATES = ("x_nm", "y_nm", "z_nm")
 
 
@@ -61,6 +62,12 @@ POINTS = (
     Column("label", pa.int8(), "the network's class: 0 non-clustered, 1 clustered, 2 fiber"),
     Column("cluster_id", pa.int64(), "smallest loc_id of the cluster it belongs to; -1 where it belongs to none"),
     Column("window_saturated", pa.bool_(), "its neighbor window holds no localization of another class"),
+    Column(
+        "region_id",
+        pa.int32(),
+        "region of interest it lies in, from 0; -1 outside; only with regions",
+        optional=True,
+    ),
 )
 
 CARRIED = (
@@ -71,6 +78,13 @@ CARRIED = (
     Column("uncertainty_z_nm", pa.float64(), "axial localization precision, one standard deviation"),
 )
 """Columns that stages may ask for beside the coordinates, under these names and in these units whatever the file's."""
+
+_REGION = Column(
+    "region_id",
+    pa.int32(),
+    "region of interest that holds its centroid, from 0; -1 outside; only with regions",
+    optional=True,
+)
 
 CLUSTERS = (
     Column("cluster_id", pa.int64(), "smallest loc_id of its members"),
@@ -91,6 +105,7 @@ CLUSTERS = (
         "nearest_cluster_nm", pa.float64(), "distance from its centroid to the nearest other cluster's; null if alone"
     ),
     Column("touches_border", pa.bool_(), "the outline comes within 2b of the image's bounding box"),
+    _REGION,
 )
 
 CLUSTERS_3D = (
@@ -109,8 +124,9 @@ CLUSTERS_3D = (
     Column("centroid_x_nm", pa.float64(), "mean x of the members"),
     Column("centroid_y_nm", pa.float64(), "mean y of the members"),
     Column("centroid_z_nm", pa.float64(), "mean z of the members"),
-    CLUSTERS[-2],
+    CLUSTERS[-3],
     Column("touches_border", pa.bool_(), "the outline comes within 2b of the image's bounding box in x and y"),
+    _REGION,
 )
 """Columns of clusters of 3D localizations."""
 

@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from caml_dask.errors import UsageError
+from caml_dask.rectangles import is_rectangles, parse_rectangles
 
 NM_PER_UNIT = {"nm": 1.0, "um": 1e3, "µm": 1e3, "mm": 1e6, "m": 1e9}
 # A field of view is a fraction of a um to a few mm wide; a stage moves by some cm.
@@ -200,6 +201,14 @@ class Settings:
         Also store the neighbor distances that a network of windows sees, as Zarr.
     columns : ColumnMap
         Which columns hold the coordinates.
+    where : str or None
+        Filter of rows, such as ``"uncertainty_nm < 20 and frame >= 500"`` (:mod:`caml_dask.where`); rows that do not
+        pass keep their place with null results. None takes all rows.
+    roi : str or None
+        Regions of interest: rectangles in nm, such as ``"x=1000..5000,y=0..2000"``, a file, or a folder that holds a
+        file for each image, by its stem. They decide what is counted and on which area. None counts everything.
+    roi_pixel_nm : float or None
+        Size of a pixel of regions in pixels, in nm.
 
     Raises
     ------
@@ -215,6 +224,9 @@ class Settings:
     any_extent: bool = False
     save_features: bool = False
     columns: ColumnMap = field(default_factory=ColumnMap)
+    where: str | None = None
+    roi: str | None = None
+    roi_pixel_nm: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "network", network_named(self.network))
@@ -229,8 +241,31 @@ class Settings:
             raise UsageError(f"--nonfinite {self.nonfinite!r}: use drop or refuse")
         if self.area_um2 is not None and not 0 < self.area_um2 < float("inf"):
             raise UsageError(f"--area-um2 {self.area_um2}: give a positive area in um2")
+        if self.roi_pixel_nm is not None:
+            _check_type("roi_pixel_nm", self.roi_pixel_nm, Real, "a number of nm, or None")
+            if not 0 < self.roi_pixel_nm < float("inf"):
+                raise UsageError(f"--roi-pixel-nm {self.roi_pixel_nm}: give the positive size of a pixel in nm")
+        if self.roi is not None:
+            self._check_roi()
+        if self.where is not None:
+            _check_type("where", self.where, str, "a text such as 'uncertainty_nm < 20', or None")
+            from caml_dask.where import parse_filter  # it loads Arrow, which the help of commands needs not
+
+            parse_filter(self.where)
         if self.min_points < 1:
             raise UsageError(f"min_points {self.min_points}: a cluster has at least 1 localization")
+
+    def _check_roi(self) -> None:
+        if not isinstance(self.roi, str | os.PathLike):
+            raise UsageError(f"roi={self.roi!r} is of type {type(self.roi).__name__}: give a text or a path")
+        if self.area_um2 is not None:
+            raise UsageError("--roi gives the area that --area-um2 would: leave one of them out")
+        text = os.fspath(self.roi)
+        if is_rectangles(text):
+            parse_rectangles(text)
+        else:
+            text = os.path.abspath(text)  # noqa: PTH100 - workers may run elsewhere
+        object.__setattr__(self, "roi", text)
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values, as a manifest holds them.

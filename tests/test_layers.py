@@ -15,7 +15,7 @@ PACKAGE = Path(caml_dask.__file__).parent
 # A package, or module of the first level, may import those of lower layers, and of its own layer those that SAME_LAYER
 # names.
 LAYERS = [
-    {"schema", "settings", "errors", "extras", "compiled", "sorting"},
+    {"schema", "settings", "errors", "extras", "compiled", "sorting", "where", "rectangles"},
     {"atomic", "locks", "spatial", "geometry", "stats", "metrics", "simulate", "baselines"},
     {"io", "networks", "overview"},
     {"stages", "pipeline"},
@@ -28,6 +28,7 @@ LAYER_OF = {package: layer for layer, packages in enumerate(LAYERS) for package 
 SAME_LAYER = {
     ("settings", "errors"), ("extras", "errors"), ("sorting", "compiled"), ("locks", "atomic"),
     ("pipeline", "stages"), ("api", "results"), ("runs", "api"), ("runs", "results"),
+    ("settings", "where"), ("settings", "rectangles"), ("rectangles", "errors"), ("where", "errors"),
     ("report", "screening"), ("__main__", "cli"),
 }  # fmt: skip
 ONLY_IN = {

@@ -187,6 +187,9 @@ OTHER = {
     "any_extent": True,
     "save_features": True,
     "columns": ColumnMap(unit="nm"),
+    "where": "x_nm < 900",
+    "roi": "x=0..900,y=0..900",
+    "roi_pixel_nm": 100.0,
 }
 
 
@@ -389,7 +392,7 @@ def test_a_run_in_3d_of_three_classes(tmp_path, monkeypatch):
         assert outcome.exit_code == 0, outcome.failed
     found = result_tables(tmp_path / "many")
     assert same(found, result_tables(tmp_path / "one"))
-    assert found["0001_cells/clusters"].column_names == [c.name for c in CLUSTERS_3D]
+    assert found["0001_cells/clusters"].column_names == [c.name for c in CLUSTERS_3D if not c.optional]
     assert {"z_nm", "p_non", "p_round", "p_fiber"} <= set(found["0001_cells/points"].column_names)
     image = tmp_path / "many" / "0001_cells"
     assert (image / "clusters.csv").read_text().splitlines()[0].split(",")[4] == '"volume_nm3"'

@@ -1,4 +1,4 @@
-"""Examples, shown at the end of each command's help: the three that most users need."""
+"""Examples, shown at the end of each command's help: those that most users need."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "run": (
         ("two cells, on all cores", "caml-dask run cell_a.csv cell_b.csv -o results"),
         ("all tables of a folder, with another network", "caml-dask run data -o results -n 07VEJJ"),
+        ("only precise localizations", "caml-dask run cell_a.csv -o results --where 'uncertainty_nm < 20'"),
+        ("inside cells outlined in ImageJ", "caml-dask run data -o results --roi outlines --roi-pixel-nm 100"),
         ("columns that say no unit", "caml-dask run 'data/**/*.csv' -o results --columns x=X,y=Y,unit=um"),
     ),
     "demo": (

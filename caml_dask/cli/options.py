@@ -64,6 +64,19 @@ TILE = click.option(
 COLUMNS = click.option(
     "--columns", help="Coordinate columns and unit, such as x=X,y=Y,unit=nm  (also z=, pixel_nm=, channel=)."
 )
+WHERE = click.option(
+    "--where",
+    metavar="FILTER",
+    help="Analyze only rows that pass, such as 'uncertainty_nm < 20 and frame >= 500'; the others keep their place, "
+    "with null results.",
+)
+ROI = click.option(
+    "--roi",
+    metavar="REGIONS",
+    help="Count only what lies in regions: ImageJ .roi or .zip, GeoJSON in nm, a PNG or TIFF mask, a FOLDER with "
+    "one for each image, or a rectangle in nm, such as x=1000..5000,y=0..2000.",
+)
+ROI_PIXEL = click.option("--roi-pixel-nm", type=float, help="Size of a pixel of --roi, in nm: ImageJ and masks.")
 NONFINITE = click.option(
     "--nonfinite",
     default="drop",
@@ -99,6 +112,9 @@ def ANALYSIS(command: Callable[..., Any]) -> Callable[..., Any]:
         EXTENT,
         AREA,
         NONFINITE,
+        ROI_PIXEL,
+        ROI,
+        WHERE,
         COLUMNS,
         TILE,
         MIN_POINTS,

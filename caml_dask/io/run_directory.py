@@ -18,8 +18,9 @@ from typing import Any
 
 from caml_dask import __version__, locks
 from caml_dask.atomic import WORKING, fingerprint, publish_json, publish_text, read_json, sweep
-from caml_dask.errors import DiskFullError, OutputError
+from caml_dask.errors import DiskFullError, InputError, OutputError
 from caml_dask.io.readers.formats import sidecars_of
+from caml_dask.io.rois.given import roi_file
 from caml_dask.io.store import DirectoryStore
 from caml_dask.settings import ColumnMap, Settings
 
@@ -201,7 +202,7 @@ def describe(settings: Settings, images: Sequence[Image], network: Mapping[str, 
 
     network : name and weights_sha256 of the network, and card_sha256 of one of the user's own
     """
-    contents = {image.path: content_of(image.path) for image in images if image.path is not None}
+    contents = {image.path: content_of(image.path, settings.roi) for image in images if image.path is not None}
     return {
         "format": FORMAT,
         "settings": settings.as_dict(),
@@ -214,8 +215,9 @@ def describe(settings: Settings, images: Sequence[Image], network: Mapping[str, 
     }
 
 
-def content_of(path: Path) -> list[int | str] | None:
-    """Size and digest of an input file, then name, size and digest of each file beside it that decides what is read.
+def content_of(path: Path, roi: str | None = None) -> list[int | str] | None:
+    """Size and digest of an input file, then name, size and digest of each file beside it that decides what is read,
+    and of the file of its regions of interest, where `roi` of the settings names one.
 
     None for what is no file or cannot be read: its image will fail by name.
     """
@@ -223,9 +225,19 @@ def content_of(path: Path) -> list[int | str] | None:
         if not path.is_file():
             return None
         beside = [(one.name, *(fingerprint(one) or ())) for one in sidecars_of(path)]
-        return [*(fingerprint(path) or ()), *(value for one in beside for value in one)]
+        found = [*(fingerprint(path) or ()), *(value for one in beside for value in one)]
+        return [*found, *rois_content(path, roi)]
     except OSError:
         return None
+
+
+def rois_content(path: Path, roi: str | None) -> list[int | str]:
+    """Name, size and digest of the file of an image's regions of interest; nothing where there is none."""
+    try:
+        file = roi_file(roi, path)
+        return [] if file is None else [file.name, *(fingerprint(file) or ())]
+    except (InputError, OSError):
+        return []
 
 
 def _processor() -> str:
@@ -355,7 +367,7 @@ def _remove_run(root: Path) -> None:
                 shutil.rmtree(directory)
     if (root / REPORT_PAGE).exists() and (root / REPORT_TABLES).is_dir():
         shutil.rmtree(root / REPORT_TABLES)
-    for name in (REPORT_PAGE, "summary.json", "images.csv", f"{HIDDEN}/manifest.json"):
+    for name in (REPORT_PAGE, "summary.json", "images.csv", "regions.csv", f"{HIDDEN}/manifest.json"):
         (root / name).unlink(missing_ok=True)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from caml_dask.atomic import fingerprint
@@ -17,6 +18,7 @@ from caml_dask.errors import StoreError
 from caml_dask.io.run_directory import Run
 from caml_dask.pipeline import LAST
 from caml_dask.report.measures import COLUMNS, values_of
+from caml_dask.schema import NO_REGION
 
 
 def read_clusters(
@@ -41,7 +43,10 @@ def read_clusters(
     path = folder / "clusters.parquet"
     try:
         with path.open("rb") as file:  # of a relative name with a colon Arrow would make a URI
-            table = pq.read_table(file, columns=[n for n in pq.read_schema(file).names if n in COLUMNS])
+            names = pq.read_schema(file).names
+            table = pq.read_table(file, columns=[n for n in names if n in (*COLUMNS, "region_id")])
+        if "region_id" in names:  # only what lies in a region of interest counts
+            table = table.filter(pc.not_equal(table["region_id"], NO_REGION)).drop_columns("region_id")
     except (pa.ArrowException, OSError) as error:
         raise StoreError(f"{path} cannot be read ({error})") from None
     clusters = {n: np.asarray(table[n].to_numpy(zero_copy_only=False), dtype=np.float64) for n in table.column_names}

@@ -52,14 +52,16 @@ def values_of(summary: Mapping[str, Any], clusters: Mapping[str, npt.NDArray[np.
 
     Parameters
     ----------
-    summary : the image's part of summary.json: localizations, area_um2.
+    summary : the image's part of summary.json: localizations, area_um2; with regions of interest in_clusters too, for
+        a cluster whose centroid lies in a region may have members outside.
     clusters : column to (c,) values, NaN for null.
     """
     sizes = clusters["n_localizations"]
     localizations, area = summary["localizations"], summary["area_um2"]
+    in_clusters = summary["in_clusters"] if "regions" in summary else sizes.sum()
     found = {
         "clusters_per_um2": len(sizes) / area if area > 0 else np.nan,
-        "percent_clustered": 100.0 * float(sizes.sum()) / max(1, localizations),
+        "percent_clustered": 100.0 * float(in_clusters) / max(1, localizations),
     }
     for name, values in clusters.items():
         known = values[~np.isnan(values)]

@@ -26,12 +26,12 @@ def key_figures(
     -------
     names, rows
         localizations, percent_clustered, clusters, clusters_per_um2, area_um2 (of the image), the medians over its
-        clusters median_points_per_cluster and median_area_nm2 (median_volume_nm3 in 3D), and warnings, how many; "" for
-        what is not known.
+        clusters median_points_per_cluster and median_area_nm2 (median_volume_nm3 in 3D), dropped_where, the rows that
+        did not pass the filter, and warnings, how many; "" for what is not known.
     """
     done = [image for image in images if image["status"] == "done"]
     size = _SIZES[1] if any(_SIZES[1] in image["medians"] for image in done) else _SIZES[0]
-    names = [*_PLAIN, "median_points_per_cluster", f"median_{size}", "warnings"]
+    names = [*_PLAIN, "median_points_per_cluster", f"median_{size}", "dropped_where", "warnings"]
     nothing: list[float | int | str] = [""] * len(names)
     rows = [_values(image, size) if image["status"] == "done" else nothing for image in images]
     return [f"measured_{name}" if name in taken else name for name in names], rows
@@ -39,5 +39,31 @@ def key_figures(
 
 def _values(image: Mapping[str, Any], size: str) -> list[float | int | str]:
     medians = [(image["medians"].get(name) or {}).get("median") for name in ("n_localizations", size)]
-    found = [*(image[name] for name in _PLAIN), *medians, len(image["warnings"])]
+    found = [*(image[name] for name in _PLAIN), *medians, image.get("dropped_where"), len(image["warnings"])]
     return ["" if value is None else value for value in found]
+
+
+def region_figures(images: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    """The key figures of regions of interest, as regions.csv has them.
+
+    Parameters
+    ----------
+    images : sequence of mapping
+        Entries of summary.json.
+
+    Returns
+    -------
+    list of list
+        A header, then a row for each region of each image that is done.
+    """
+    done = [image for image in images if image["status"] == "done"]
+    size = _SIZES[1] if any(_SIZES[1] in image["medians"] for image in done) else _SIZES[0]
+    rows: list[list[Any]] = [
+        ["image_id", "region_id", "name", *_PLAIN, "median_points_per_cluster", f"median_{size}"],
+    ]
+    for image in done:
+        for region in image.get("regions", ()):
+            about = [image["image_id"], region["region_id"], region["name"]]
+            medians = [(region["medians"].get(name) or {}).get("median") for name in ("n_localizations", size)]
+            rows.append([*about, *("" if v is None else v for v in (*(region[name] for name in _PLAIN), *medians))])
+    return rows

@@ -20,11 +20,12 @@ from caml_dask.executors.kernels import compile_kernels
 from caml_dask.executors.pending import units_by_stage
 from caml_dask.executors.serial import SerialExecutor
 from caml_dask.io.csv_text import csv_text
+from caml_dask.io.rois.given import refuse_missing
 from caml_dask.io.run_directory import HIDDEN, Image, Run, describe, image_ids, locked, prepare, refuse_standing
 from caml_dask.networks.trained import load_for
 from caml_dask.pipeline import LAST, stages_of
 from caml_dask.runs.inputs import images_in, in_order, refuse_unfit
-from caml_dask.runs.key_figures import key_figures
+from caml_dask.runs.key_figures import key_figures, region_figures
 from caml_dask.runs.progress import observer
 from caml_dask.settings import Settings
 
@@ -88,6 +89,7 @@ def begun(inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, o
         raise UsageError("--resume continues a run and --overwrite removes it: give one of them")
     inputs = in_order(inputs)
     refuse_unfit(inputs, out.resolve(), overwrite)
+    refuse_missing(settings.roi)
     network = load_for(settings)  # refused before anything is written
     with locked(out):
         refuse_standing(out, resume, overwrite)
@@ -139,6 +141,8 @@ def write_summary(run: Run, failed: Mapping[str, BaseException]) -> None:
     for entry, values in zip(images, figures):
         rows.append([entry["image_id"], entry["path"], entry["status"], entry.get("reason", ""), *values])
     publish_text(run.root / "images.csv", csv_text(rows))
+    if run.settings.roi is not None:
+        publish_text(run.root / "regions.csv", csv_text(region_figures(images)))
     publish_json(run.root / "summary.json", {**made_with(run.manifest), "images": images}, indent=1)
 
 

@@ -16,6 +16,7 @@ from caml_dask import locks
 from caml_dask.errors import CamlError, InputError, OutputError, UnreadableError
 from caml_dask.executors.deployment.settings import Deployment
 from caml_dask.io import run_directory as rundir
+from caml_dask.io.rois.given import refuse_missing
 from caml_dask.io.run_directory import Image, Run, describe, image_ids, prepare
 from caml_dask.networks.trained import load_for
 from caml_dask.runs.session import Outcome, analyse, write_summary
@@ -59,6 +60,7 @@ def screen(
     UsageError : a cohort, settings, network, deployment or directory that cannot be used.
     WorkersError : the scheduler, or for too long every worker, is lost; the next call resumes the night.
     """
+    refuse_missing(settings.roi)
     network = load_for(settings).identity
     found = read_cohort(cohort, leave_out=out)  # refused before anything is written
     with locks.locked(out, HIDDEN, "screening"):

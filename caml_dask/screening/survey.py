@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from caml_dask.io.readers.formats import possible_sidecars
-from caml_dask.io.run_directory import content_of
+from caml_dask.io.run_directory import content_of, rois_content
 from caml_dask.runs.inputs import channels_of
 from caml_dask.screening.cohort import Cohort
 from caml_dask.screening.ledger import Ledger
@@ -59,7 +59,10 @@ def survey(
             ledger.files[path] = _look(member.path, columns, {} if verify else known.get(path, {}))
         found = ledger.files[path]
         channels = found["channels"] if member.channel is None else [member.channel]
-        keys = {channel: image_key(manifest, found["content"], channel) for channel in channels}
+        content = found["content"]
+        if content is not None:  # as the manifest of a run has it
+            content = [*content, *rois_content(member.path, manifest["settings"]["roi"])]
+        keys = {channel: image_key(manifest, content, channel) for channel in channels}
         items += [CohortImage(member.path, channel, member.factors, key) for channel, key in keys.items()]
     return items
 

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from caml_dask.geometry.measure import measure_clusters, measure_clusters_3d, touches_border
+from caml_dask.io.rois.roi import region_of
 from caml_dask.schema import NO_CLUSTER, NON_CLUSTERED, arrow_schema, cluster_columns
 from caml_dask.stages.shared.hull import put_hull
 from caml_dask.stages.shared.picture import put_pixels
@@ -25,6 +26,7 @@ from caml_dask.stages.tables import (
     OUTLINES,
     PIECES,
     PIXELS,
+    ROIS,
     TALLY,
     TILE,
     VISITORS,
@@ -34,8 +36,10 @@ from caml_dask.stages.tables import (
 def measure(work: Work, unit: int) -> dict[str, Any]:
     """Write down which cluster each localization of a tile belongs to, and measure the clusters at home in it."""
     cluster, b_nm = clusters_of(work, unit)
-    _put_membership(work, unit, cluster)
-    _put_parts_of_summary(work, unit, cluster)
+    rois = work.rois()
+    region = region_of(rois, xy(work.get(TILE, unit)))
+    _put_membership(work, unit, cluster, region if rois else None)
+    _put_parts_of_summary(work, unit, cluster, region)
     numbers = work.get(NUMBERS, unit)
     at_home = numbers["root"].to_numpy().astype(np.int64) == numbers["cluster_id"].to_numpy()
     home = np.sort(numbers["cluster_id"].to_numpy()[at_home])
@@ -54,8 +58,12 @@ def measure(work: Work, unit: int) -> dict[str, Any]:
         "label": labels[first],
         "touches_border": touches_border(shapes.bounds_nm, work.facts()["bounds_nm"], b[first]),
     }
+    if rois:  # a cluster belongs to the region that holds its centroid
+        columns["region_id"] = region_of(rois, np.column_stack([columns[f"centroid_{axis}_nm"] for axis in "xy"]))
     # the nearest other cluster is found once all are measured
-    schema = arrow_schema(cluster_columns(work.dimensions()), leave_out=("nearest_cluster_nm",))
+    schema = arrow_schema(
+        cluster_columns(work.dimensions()), leave_out=("nearest_cluster_nm", *(() if rois else ("region_id",)))
+    )
     table = pa.Table.from_arrays([_column(columns[f.name], f.type) for f in schema], schema=schema)
     work.put(MEASURED, unit, table)
     outlines = {"cluster_id": table["cluster_id"], "outline": _column(shapes.outline_wkb(), pa.binary())}
@@ -92,20 +100,22 @@ def _members(
     return cluster[mine], coordinates(work.get(TILE, unit))[mine], nearest_nm, label, b_nm[mine]
 
 
-def _put_parts_of_summary(work: Work, unit: int, cluster: np.ndarray) -> None:
+def _put_parts_of_summary(work: Work, unit: int, cluster: np.ndarray, region: np.ndarray) -> None:
     """What the last stage, which is one unit, need not look at the tile's localizations for."""
     points_nm = xy(work.get(TILE, unit))
-    put_tally(work, unit, cluster, work.get(PIECES, unit)["window_saturated"].to_numpy(zero_copy_only=False))
+    put_tally(work, unit, cluster, work.get(PIECES, unit)["window_saturated"].to_numpy(zero_copy_only=False), region)
     put_hull(work, unit, points_nm)
     if work.store.has_outputs:
         put_pixels(work, unit, points_nm, work.get(LABELS, unit)["label"].to_numpy(), cluster)
 
 
-def _put_membership(work: Work, unit: int, cluster: np.ndarray) -> None:
+def _put_membership(work: Work, unit: int, cluster: np.ndarray, region: np.ndarray | None) -> None:
     labels = work.get(LABELS, unit)
     table = labels.select(["loc_id", *work.network.score_columns, "label"])
     table = table.append_column("cluster_id", pa.array(cluster))
     table = table.append_column("window_saturated", work.get(PIECES, unit)["window_saturated"])
+    if region is not None:
+        table = table.append_column("region_id", pa.array(region))
     ids = labels["loc_id"].to_numpy()
     order = np.argsort(ids)
     # in parts by chunk of the input, each of which brings its own together
@@ -120,6 +130,6 @@ STAGE = Stage(
     run=measure,
     effort=37,
     conserves=OWNED_ROWS,
-    reads=(FACTS, CHUNKS, TILE, LABELS, PIECES, NUMBERS, VISITORS),
+    reads=(FACTS, ROIS, CHUNKS, TILE, LABELS, PIECES, NUMBERS, VISITORS),
     writes=(MEMBERSHIP, MEASURED, OUTLINES, TALLY, HULL, PIXELS),
 )

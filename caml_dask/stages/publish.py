@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from caml_dask.schema import NON_CLUSTERED
+from caml_dask.io.rois.roi import Roi
+from caml_dask.schema import NO_REGION, NON_CLUSTERED
 from caml_dask.stages.shared.hull import hull_area_um2
 from caml_dask.stages.shared.measured import MeasuredClusters, write_clusters
 from caml_dask.stages.shared.picture import draw
@@ -15,7 +19,7 @@ from caml_dask.stages.shared.tally import Counts, tally
 from caml_dask.stages.shared.warnings import warnings
 from caml_dask.stages.shared.work import Work
 from caml_dask.stages.stage import UNCOMPARED, Stage
-from caml_dask.stages.tables import BOXES, CUTS, FACTS, HULL, MEASURED, MEMBERSHIP, OUTLINES, PIXELS, TALLY, TILE
+from caml_dask.stages.tables import BOXES, CUTS, FACTS, HULL, MEASURED, MEMBERSHIP, OUTLINES, PIXELS, ROIS, TALLY, TILE
 from caml_dask.stats import median_iqr
 
 
@@ -34,61 +38,113 @@ def publish(work: Work, unit: int) -> dict[str, Any]:
 def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
     """Counts, percent clustered, clusters per um2, the area and how it was defined, medians with IQR, warnings.
 
+    With regions of interest, all figures but duplicates, saturated windows and contrast count what lies in them, and
+    `regions` has those of each: localizations by their place, clusters by their centroid.
     From a network of more than two classes, some of them for each class of clusters too, as `by_class`.
     """
-    facts = work.facts()
-    counts = tally(work)
-    if work.settings.area_um2 is not None:
-        area, definition = work.settings.area_um2, "given"
-    else:
-        area, definition = hull_area_um2(work), "convex hull of the localizations"
-    everything = np.ones(len(clusters), dtype=bool)
-    in_clusters = int(counts.in_clusters.sum())
+    facts, counts, rois = work.facts(), tally(work), work.rois()
+    whole, definition = _whole(work, counts, clusters, rois)
     return {
         "image_id": work.image.image_id,
         "network": work.network.name,
         "rows": facts["rows"],
-        "localizations": facts["finite"],
-        "dropped_nonfinite": facts["rows"] - facts["finite"],
+        "localizations": whole.localizations,
+        "dropped_nonfinite": facts["nonfinite"],
+        "dropped_where": facts["rows"] - facts["nonfinite"] - facts["finite"],
+        "outside_regions": facts["finite"] - whole.localizations,
         "duplicates": counts.duplicates,
-        "labelled_clustered": counts.labelled_clustered,
-        "in_clusters": in_clusters,
-        "percent_clustered": 100.0 * in_clusters / max(1, facts["finite"]),
-        "clusters": len(clusters),
-        "clusters_per_um2": len(clusters) / area if area > 0 else None,
-        "area_um2": area,
+        "labelled_clustered": int(whole.labelled[NON_CLUSTERED + 1 :].sum()),
+        **_figures(whole, slice(None)),
+        "area_um2": whole.area_um2,
         "area_defined_by": definition,
         "bounds_nm": facts["bounds_nm"],
         "chunks": facts["chunks"],
         "tiles": work.partition().n_tiles,
         "window_saturated": counts.window_saturated,
         "contrast": counts.contrast,
-        "medians": _medians(clusters, everything),
-        **_by_class(work, clusters, counts, area),
-        "warnings": warnings(work, facts, counts, clusters, area),
+        "medians": _medians(clusters, whole.clusters),
+        **_by_class(work, clusters, whole),
+        **_by_region(counts, clusters, rois),
+        "warnings": warnings(work, facts, counts, clusters, whole.area_um2),
     }
 
 
-def _by_class(work: Work, clusters: MeasuredClusters, counts: Counts, area_um2: float) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Counted:
+    """What is counted of an image, or of a region of interest, and on which area.
+
+    labelled, in_clusters : (classes,) int64, localizations of each class, and of those in clusters
+    clusters : (c,) bool, which of the clusters
+    """
+
+    labelled: np.ndarray
+    in_clusters: np.ndarray
+    clusters: np.ndarray
+    area_um2: float
+
+    @property
+    def localizations(self) -> int:
+        return int(self.labelled.sum())
+
+
+def _whole(work: Work, counts: Counts, clusters: MeasuredClusters, rois: Sequence[Roi]) -> tuple[_Counted, str]:
+    """What is counted of an image, and how its area is defined."""
+    if rois:
+        inside = clusters.column("region_id") != NO_REGION
+        area = math.fsum(roi.area_um2 for roi in rois)
+        labelled, in_clusters = (c.sum(axis=0) for c in (counts.labelled_by_region, counts.in_clusters_by_region))
+        return _Counted(labelled, in_clusters, inside, area), "regions of interest"
+    given = work.settings.area_um2
+    area = given if given is not None else hull_area_um2(work)
+    definition = "given" if given is not None else "convex hull of the localizations"
+    return _Counted(counts.labelled, counts.in_clusters, np.ones(len(clusters), dtype=bool), area), definition
+
+
+def _figures(counted: _Counted, classes: slice | int) -> dict[str, Any]:
+    """Localizations in clusters and their percentage, from the classes given; clusters and their density."""
+    in_clusters, clusters = int(counted.in_clusters[classes].sum()), int(counted.clusters.sum())
+    return {
+        "in_clusters": in_clusters,
+        "percent_clustered": 100.0 * in_clusters / max(1, counted.localizations),
+        "clusters": clusters,
+        "clusters_per_um2": clusters / counted.area_um2 if counted.area_um2 > 0 else None,
+    }
+
+
+def _by_class(work: Work, clusters: MeasuredClusters, whole: _Counted) -> dict[str, Any]:
     """The summary's part on each class, from a network that tells more than two apart."""
     names = work.network.classes
     if len(names) <= 2:
         return {}
-    of, finite = clusters.column("label"), work.facts()["finite"]
-    found = {}
+    of, found = clusters.column("label"), {}
     for label, name in enumerate(names):
         if label == NON_CLUSTERED:
             continue
-        mine = of == label
+        mine = replace(whole, clusters=whole.clusters & (of == label))
         found[name] = {
-            "localizations": int(counts.labelled[label]),
-            "in_clusters": int(counts.in_clusters[label]),
-            "percent_clustered": 100.0 * int(counts.in_clusters[label]) / max(1, finite),
-            "clusters": int(mine.sum()),
-            "clusters_per_um2": int(mine.sum()) / area_um2 if area_um2 > 0 else None,
-            "medians": _medians(clusters, mine),
+            "localizations": int(whole.labelled[label]),
+            **_figures(mine, label),
+            "medians": _medians(clusters, mine.clusters),
         }
     return {"by_class": found}
+
+
+def _by_region(counts: Counts, clusters: MeasuredClusters, rois: Sequence[Roi]) -> dict[str, Any]:
+    """The summary's part on each region of interest."""
+    if not rois:
+        return {}
+    of, found = clusters.column("region_id"), []
+    for number, roi in enumerate(rois):
+        labelled, in_clusters = counts.labelled_by_region[number], counts.in_clusters_by_region[number]
+        counted = _Counted(labelled, in_clusters, of == number, roi.area_um2)
+        about = {"region_id": number, "name": roi.name, "area_um2": roi.area_um2}
+        found.append(
+            about
+            | {"localizations": counted.localizations}
+            | _figures(counted, slice(None))
+            | {"medians": _medians(clusters, counted.clusters)}
+        )
+    return {"regions": found}
 
 
 def _medians(clusters: MeasuredClusters, which: np.ndarray) -> dict[str, Any]:
@@ -107,6 +163,6 @@ STAGE = Stage(
     run=publish,
     effort=6,
     conserves=UNCOMPARED,
-    reads=(FACTS, BOXES, CUTS, TILE, MEMBERSHIP, MEASURED, OUTLINES, TALLY, HULL, PIXELS),
+    reads=(FACTS, ROIS, BOXES, CUTS, TILE, MEMBERSHIP, MEASURED, OUTLINES, TALLY, HULL, PIXELS),
     writes=(),
 )

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import shapely
 
 from caml_dask.errors import ContradictedError, InputError, TooFewLocalizations
 from caml_dask.io.readers.carried import CarriedColumn, find_carried
 from caml_dask.io.readers.sources import open_source
+from caml_dask.io.rois.given import read_rois
+from caml_dask.io.rois.roi import Roi, region_of
 from caml_dask.networks.field.trained import LEAST_LOCALIZATIONS, field_network_for
 from caml_dask.networks.registry import NETWORKS
-from caml_dask.schema import COORDINATES, arrow_schema
+from caml_dask.schema import COORDINATES, NO_REGION, arrow_schema
 from caml_dask.settings import (
     FARTHEST_COMPUTED_NM,
     FARTHEST_NM,
@@ -22,9 +25,10 @@ from caml_dask.settings import (
     SMALLEST_FIELD_NM,
     SMALLEST_SPAN_NM,
 )
+from caml_dask.stages.shared.selection import filtered_by, passing
 from caml_dask.stages.shared.work import CHUNK_ROWS, Work, coordinates, finite
 from caml_dask.stages.stage import UNCOMPARED, Stage
-from caml_dask.stages.tables import CHUNKS, FACTS, INPUT
+from caml_dask.stages.tables import CHUNKS, FACTS, INPUT, ROIS
 
 
 def read(work: Work, unit: int) -> dict[str, Any]:
@@ -69,10 +73,11 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
     ------
     InputError : non-finite coordinates where the settings refuse them, or an image that does not fit the network.
     """
-    rows = finite_rows = chunks = 0
+    rows = nonfinite = analyzed = chunks = 0
     first_ids = []
+    rois, reached = _rois(work), work.settings.roi is None
     lower, upper, farthest = np.full(2, np.inf), np.full(2, -np.inf), 0.0
-    names, carried = list(COORDINATES[:2]), list[CarriedColumn]()
+    names, carried, where = list(COORDINATES[:2]), list[CarriedColumn](), list[dict[str, Any]]()
     for table in tables:
         points = coordinates(table)
         whole = finite(points)
@@ -83,23 +88,50 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
                 work.image.path,
                 table["loc_id"][int(np.argmin(whole))].as_py(),
             )
-        if whole.any():
-            lower = np.minimum(lower, [column[whole].min() for column in points.T[:2]])
-            upper = np.maximum(upper, [column[whole].max() for column in points.T[:2]])
-            farthest = max(farthest, float(np.abs(points[whole]).max()))
+        where = filtered_by(work, table.column_names)
+        taken = whole & passing(work, table, where)
+        if taken.any():
+            lower = np.minimum(lower, [column[taken].min() for column in points.T[:2]])
+            upper = np.maximum(upper, [column[taken].max() for column in points.T[:2]])
+            farthest = max(farthest, float(np.abs(points[taken]).max()))
+            reached = reached or bool((region_of(rois, points[taken][:, :2]) != NO_REGION).any())
         names = list(COORDINATES[: points.shape[1]])
         own = [name for name in table.column_names if name not in ("loc_id", *names)]
         carried = find_carried(own, work.carried)
         work.put(INPUT, chunks, table)
         first_ids.append(table["loc_id"][0].as_py() if len(table) else 0)
-        rows, finite_rows, chunks = rows + len(table), finite_rows + int(whole.sum()), chunks + 1
-    facts: dict[str, Any] = {"rows": rows, "finite": finite_rows, "chunks": chunks, "coordinates": names}
-    facts |= {"bounds_nm": [*lower.tolist(), *upper.tolist()], "carried": [asdict(column) for column in carried]}
-    check_fits(work, finite_rows, len(names))
+        rows, nonfinite, chunks = rows + len(table), nonfinite + int((~whole).sum()), chunks + 1
+        analyzed += int(taken.sum())
+    facts: dict[str, Any] = {"rows": rows, "nonfinite": nonfinite, "finite": analyzed, "chunks": chunks}
+    facts |= {"coordinates": names, "bounds_nm": [*lower.tolist(), *upper.tolist()]}
+    facts |= {"carried": [asdict(column) for column in carried], "where": where}
+    check_fits(work, analyzed, len(names), of=rows - nonfinite)
+    if not reached:
+        raise InputError(_missed(work, rois, facts["bounds_nm"]), work.image.path)
     _check_extent(work, float((upper - lower).max()), farthest)
     work.put(FACTS, 0, pa.Table.from_pylist([facts], arrow_schema(FACTS.columns)))
     work.put(CHUNKS, 0, pa.table({"first_id": pa.array(first_ids, pa.uint64())}))
     return facts
+
+
+def _rois(work: Work) -> list[Roi]:
+    """The regions of interest of the image, read and kept."""
+    given, pixel_nm = work.settings.roi, work.settings.roi_pixel_nm
+    rois = [] if given is None else read_rois(given, pixel_nm, work.image.path)
+    shapes = pa.array([shapely.to_wkb(roi.shape) for roi in rois], pa.binary())
+    work.put(ROIS, 0, pa.table({"name": pa.array([roi.name for roi in rois], pa.string()), "shape": shapes}))
+    return rois
+
+
+def _missed(work: Work, rois: Sequence[Roi], bounds_nm: Sequence[float]) -> str:
+    """That no localization lies in the regions of interest, and where both are."""
+    x0, y0, x1, y1 = shapely.total_bounds([roi.shape for roi in rois])
+    left, low, right, high = bounds_nm
+    return (
+        f"no localization lies in the regions of --roi {work.settings.roi}, which span x {x0:,.0f} to {x1:,.0f} and y "
+        f"{y0:,.0f} to {y1:,.0f} nm; the localizations span x {left:,.0f} to {right:,.0f} and y {low:,.0f} to "
+        f"{high:,.0f} nm: check the size of the pixel, the unit and the origin of the regions"
+    )
 
 
 def _check_extent(work: Work, extent: float, farthest: float) -> None:
@@ -126,12 +158,15 @@ def _check_extent(work: Work, extent: float, farthest: float) -> None:
         )
 
 
-def check_fits(work: Work, n: int, dimensions: int) -> None:
+def check_fits(work: Work, n: int, dimensions: int, of: int) -> None:
     """Refuse an image that the network cannot take (DESIGN section 6).
+
+    n : localizations to analyze
+    of : those that there were before the filter
 
     Raises
     ------
-    TooFewLocalizations : fewer finite localizations than its window needs.
+    TooFewLocalizations : fewer localizations to analyze than its window needs.
     InputError : 3D localizations for a 2D network, or the reverse.
     """
     name, least = work.network.name, work.network.least_localizations
@@ -152,7 +187,11 @@ def check_fits(work: Work, n: int, dimensions: int) -> None:
             needs[of_fields] = LEAST_LOCALIZATIONS
         enough, best = max(((count, x) for x, count in needs.items() if count <= n), default=(0, None))
         hint = f"use {best} ({enough})" if best else "no network takes so small a field"
-        raise TooFewLocalizations(f"{name} needs {least} localizations; there are {n}: {hint}", work.image.path)
+        there = f"there are {n}"
+        if n < of:
+            there = f"{n} of {of} pass --where {work.settings.where!r}"
+            hint = f"loosen the filter, or {hint}" if best else "loosen the filter"
+        raise TooFewLocalizations(f"{name} needs {least} localizations; {there}: {hint}", work.image.path)
 
 
 STAGE = Stage(
@@ -163,5 +202,5 @@ STAGE = Stage(
     effort=3,
     conserves=UNCOMPARED,
     reads=(),
-    writes=(INPUT, FACTS, CHUNKS),
+    writes=(INPUT, FACTS, CHUNKS, ROIS),
 )

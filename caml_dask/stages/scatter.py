@@ -1,4 +1,4 @@
-"""Stage `scatter`: deal the finite rows of a chunk out to the tiles that own them."""
+"""Stage `scatter`: deal the rows of a chunk that are analyzed out to the tiles that own them."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from caml_dask.schema import CARRIED, COORDINATES
-from caml_dask.stages.shared.work import Work, coordinates, finite, xy
+from caml_dask.stages.shared.selection import selected
+from caml_dask.stages.shared.work import Work, xy
 from caml_dask.stages.stage import FINITE_ROWS, Stage
 from caml_dask.stages.tables import BOXES, CUTS, FACTS, INPUT, SCATTERED
 
 
 def scatter(work: Work, unit: int) -> dict[str, Any]:
-    """Deal the finite rows of one chunk out to the tiles that own them."""
+    """Deal the rows of one chunk that are analyzed out to the tiles that own them."""
     tiles = work.partition()
-    table = _finite(work.get(INPUT, unit), work.facts()["carried"])
+    facts, chunk = work.facts(), work.get(INPUT, unit)
+    table = _flowing(chunk, facts["carried"]).filter(pa.array(selected(work, chunk, facts)))
     owner = tiles.tile_of(xy(table))
     parts = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=tiles.n_tiles))])
     work.put(SCATTERED, unit, table.take(pa.array(np.argsort(owner, kind="stable"))), parts.tolist())
     return {"rows": len(table)}
 
 
-def _finite(table: pa.Table, carried: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """loc_id, coordinates and carried columns of the rows whose coordinates are finite."""
+def _flowing(table: pa.Table, carried: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """loc_id, coordinates and carried columns."""
     names = ["loc_id", *(name for name in COORDINATES if name in table.column_names)]
     rows = table.select(names)
     for column in carried:
         rows = rows.append_column(column["name"], _in_unit(table[column["column"]], column["name"], column["factor"]))
-    return rows.filter(pa.array(finite(coordinates(table))))
+    return rows
 
 
 def _in_unit(values: pa.ChunkedArray, name: str, factor: float) -> pa.ChunkedArray:

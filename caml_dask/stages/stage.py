@@ -29,8 +29,8 @@ class Conservation:
 
 UNCOMPARED = Conservation("no localizations flow through it")
 EVERY_ROW = Conservation("each row of the input once", total="rows")
-FINITE_ROWS = Conservation("each row with finite coordinates once", total="finite")
-DEALT_ROWS = Conservation("each row with finite coordinates in one tile, which owns it", total="finite", owns=True)
+FINITE_ROWS = Conservation("each row that is analyzed once", total="finite")
+DEALT_ROWS = Conservation("each row that is analyzed in one tile, which owns it", total="finite", owns=True)
 OWNED_ROWS = Conservation("of each tile the rows it owns, once", total="finite", owned=True)
 
 

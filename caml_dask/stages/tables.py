@@ -83,6 +83,7 @@ _SCORES = tuple(column for column in POINTS if column.name.startswith("p_"))
 _LABEL = _of_points(["label"])
 _ROOT = Column("root", ID, "smallest loc_id of the component inside its tile")
 _B = Column("b_nm", FLOAT, "1.2 times the mean nearest-neighbor distance of the component's members")
+_COLUMNS = pa.list_(pa.struct([("name", pa.string()), ("column", pa.string()), ("factor", FLOAT)]))
 _CARRIED = "carried columns, under their canonical names"
 
 FACTS = Table(
@@ -91,15 +92,17 @@ FACTS = Table(
     "What reading found.",
     (
         Column("rows", INT, "rows of the input"),
-        Column("finite", INT, "rows with finite coordinates"),
+        Column("nonfinite", INT, "rows without finite coordinates"),
+        Column("finite", INT, "rows that are analyzed: with finite coordinates, and passing the filter"),
         Column("chunks", INT, "chunks the input is stored in"),
         Column("coordinates", pa.list_(pa.string()), "names of the coordinates"),
         Column("bounds_nm", pa.list_(FLOAT), "x0, y0, x1, y1 of the localizations"),
         Column(
             "carried",
-            pa.list_(pa.struct([("name", pa.string()), ("column", pa.string()), ("factor", FLOAT)])),
+            _COLUMNS,
             "columns that flow through the tiles: canonical name, column of the input, and what its values are times",
         ),
+        Column("where", _COLUMNS, "columns that the filter compares, likewise"),
     ),
 )
 INPUT = Table(
@@ -108,6 +111,12 @@ INPUT = Table(
     "The input as it was read.",
     (*ID_COLUMN, *PLACE_COLUMNS),
     others="the file's own columns",
+)
+ROIS = Table(
+    "rois",
+    "image",
+    "The regions of interest, by region_id; none of them overlaps another.",
+    (Column("name", pa.string(), "what users call it"), Column("shape", pa.binary(), "polygons in nm, WKB")),
 )
 CHUNKS = Table("chunks", "image", "Where chunks begin.", (Column("first_id", ID, "smallest loc_id of each chunk"),))
 BOXES = Table(
@@ -130,7 +139,7 @@ CUTS = Table(
 SCATTERED = Table(
     "scattered",
     "chunk",
-    "The finite rows of a chunk, by the tile that owns them.",
+    "The rows of a chunk that are analyzed, by the tile that owns them.",
     (*ID_COLUMN, *PLACE_COLUMNS),
     others=_CARRIED,
     parts="tile",
@@ -204,7 +213,7 @@ MEASURED = Table(
     "tile",
     "The measured clusters at home in a tile, without the distance to their nearest.",
     tuple(
-        Column(c.name, c.type, c.meaning, optional=c not in CLUSTERS or c not in CLUSTERS_3D)
+        Column(c.name, c.type, c.meaning, optional=c.optional or c not in CLUSTERS or c not in CLUSTERS_3D)
         for c in dict.fromkeys((*CLUSTERS, *CLUSTERS_3D))
         if c.name != "nearest_cluster_nm"
     ),
@@ -221,7 +230,7 @@ MEMBERSHIP = Table(
     "membership",
     "tile",
     "What users get of each localization of a tile, by the chunk of the input it is in.",
-    (*ID_COLUMN, *_SCORES, *_LABEL, *_of_points(["cluster_id", "window_saturated"])),
+    (*ID_COLUMN, *_SCORES, *_LABEL, *_of_points(["cluster_id", "window_saturated", "region_id"])),
     parts="chunk",
 )
 TALLY = Table(
@@ -230,7 +239,10 @@ TALLY = Table(
     "Counts that the summary adds up, see Counts.",
     tuple(
         Column(name, INTS, "counts")
-        for name in ("duplicates", "window_saturated", "labelled", "in_clusters", "nearest_non", "nearest", "windows")
+        for name in (
+            *("duplicates", "window_saturated", "labelled", "in_clusters", "nearest_non", "nearest", "windows"),
+            *("labelled_by_region", "in_clusters_by_region"),
+        )
     ),
 )
 HULL = Table("hull", "tile", "Corners of the convex hull of a tile's localizations.", PLACE_COLUMNS[:2])

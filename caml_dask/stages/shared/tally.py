@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from caml_dask.schema import NO_CLUSTER, NON_CLUSTERED
+from caml_dask.schema import NO_CLUSTER, NO_REGION, NON_CLUSTERED
 from caml_dask.stages.shared.work import Work
 from caml_dask.stages.tables import LABELS, TALLY
 
@@ -28,6 +28,7 @@ class Counts:
     nearest : (2, bins) int64, nearest-neighbor distances of non-clustered localizations and of all others
     windows : (bins,) int64, distances of non-clustered localizations to the last neighbor of their window
     dimensions : coordinates a localization
+    labelled_by_region, in_clusters_by_region : (regions, classes) int64, the same of each region of interest
     """
 
     duplicates: int
@@ -37,6 +38,8 @@ class Counts:
     nearest: np.ndarray
     windows: np.ndarray
     dimensions: int
+    labelled_by_region: np.ndarray
+    in_clusters_by_region: np.ndarray
 
     @property
     def labelled_clustered(self) -> int:
@@ -83,9 +86,12 @@ def _bins(distances_nm: np.ndarray) -> np.ndarray:
     return np.minimum((octave * _BINS_AN_OCTAVE).astype(np.int64), _BINS - 1)
 
 
-def put_tally(work: Work, unit: int, cluster_id: np.ndarray, window_saturated: np.ndarray) -> None:
-    """Count what the summary needs of one tile, whose localizations' clusters and windows are given, (n,) each."""
-    classes = len(work.network.classes)
+def put_tally(
+    work: Work, unit: int, cluster_id: np.ndarray, window_saturated: np.ndarray, region_id: np.ndarray
+) -> None:
+    """Count what the summary needs of one tile, whose localizations' clusters, windows and regions of interest are
+    given, (n,) each."""
+    classes, regions = len(work.network.classes), len(work.rois())
     found = work.get(LABELS, unit, ["label", "nearest_nm", "window_nm"])
     label, nearest_nm, window_nm = (found[name].to_numpy() for name in ("label", "nearest_nm", "window_nm"))
     non = label == NON_CLUSTERED
@@ -98,6 +104,10 @@ def put_tally(work: Work, unit: int, cluster_id: np.ndarray, window_saturated: n
         "nearest": np.bincount(_bins(nearest_nm[~non]), minlength=_BINS),
         "windows": np.bincount(_bins(window_nm[non]), minlength=_BINS),
     }
+    inside, clustered = region_id != NO_REGION, cluster_id != NO_CLUSTER
+    place = region_id.astype(np.int64) * classes + label
+    counts["labelled_by_region"] = np.bincount(place[inside], minlength=regions * classes)
+    counts["in_clusters_by_region"] = np.bincount(place[inside & clustered], minlength=regions * classes)
     work.put(TALLY, unit, pa.table({name: [np.asarray(c, np.int64)] for name, c in counts.items()}))
 
 
@@ -113,4 +123,6 @@ def tally(work: Work) -> Counts:
         nearest=np.stack([sums["nearest_non"], sums["nearest"]]),
         windows=sums["windows"],
         dimensions=work.dimensions(),
+        labelled_by_region=sums["labelled_by_region"].reshape(-1, len(work.network.classes)),
+        in_clusters_by_region=sums["in_clusters_by_region"].reshape(-1, len(work.network.classes)),
     )

@@ -33,6 +33,11 @@ def warnings(
 ) -> list[str]:
     """What a user should know of an image before trusting its figures, a sentence each."""
     found = list(_of_input(facts, counts))
+    found += [
+        f"no localization lies in region {number}, {roi.name!r}"
+        for number, roi in enumerate(work.rois())
+        if not counts.labelled_by_region[number].any()
+    ]
     found += _of_windows(work, facts, counts, clusters)
     if work.network.trained_on:
         found += _of_training(work, facts, counts, clusters)
@@ -42,9 +47,9 @@ def warnings(
 
 
 def _of_input(facts: dict[str, Any], counts: Counts) -> Iterator[str]:
-    if facts["finite"] < facts["rows"]:
+    if facts["nonfinite"]:
         yield (
-            f"{facts['rows'] - facts['finite']} rows have NaN or infinite coordinates and were left out; "
+            f"{facts['nonfinite']} rows have NaN or infinite coordinates and were left out; "
             "they stand in the points with null results"
         )
     if counts.duplicates:

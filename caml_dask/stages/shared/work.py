@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import shapely
 
 from caml_dask.errors import ConservationError, StoreError
+from caml_dask.io.rois.roi import Roi
 from caml_dask.io.run_directory import Image
 from caml_dask.io.store import Store
 from caml_dask.schema import COORDINATES
 from caml_dask.settings import LARGE_INPUT, LARGE_TILE_LOCALIZATIONS, TILE_LOCALIZATIONS, Settings
 from caml_dask.spatial.partition import Partition
 from caml_dask.stages.field.tables import REGION_BOXES, REGION_CUTS
-from caml_dask.stages.tables import BOXES, CUTS, FACTS, INPUT, Table
+from caml_dask.stages.tables import BOXES, CUTS, FACTS, ROIS, Table
 
 CHUNK_ROWS = 1_000_000  # input rows handled at a time while reading and while writing points
 
@@ -136,6 +138,12 @@ class Work:
         """Coordinates a localization of the image has, 2 or 3."""
         return len(self.facts()["coordinates"])
 
+    def rois(self) -> list[Roi]:
+        """The regions of interest of the image; none where the settings name none."""
+        table = self.get(ROIS, 0)
+        shapes = shapely.from_wkb(table["shape"].to_numpy(zero_copy_only=False))
+        return [Roi(name, shape) for name, shape in zip(table["name"].to_pylist(), shapes, strict=True)]
+
     def partition(self) -> Partition:
         """The tiles of the image."""
         return self._boxes(BOXES, CUTS)
@@ -158,14 +166,6 @@ class Work:
         return Partition(
             corners[:, :2], corners[:, 2:], *(cuts[c].to_numpy() for c in ("axis", "at_nm", "below", "above"))
         )
-
-
-def finite_xy(work: Work) -> Iterator[np.ndarray]:
-    """x and y, (m, 2) float64, of the finite localizations of each chunk of the input."""
-    facts = work.facts()
-    for chunk in range(facts["chunks"]):
-        points = coordinates(work.get(INPUT, chunk, facts["coordinates"]))
-        yield points[:, :2] if facts["finite"] == facts["rows"] else points[finite(points)][:, :2]
 
 
 def parquet_options(schema: pa.Schema) -> dict[str, Any]:

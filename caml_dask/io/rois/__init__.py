@@ -1,0 +1,1 @@
+"""Regions of interest, as files of ImageJ, GeoJSON and mask images hold them."""
