@@ -32,7 +32,7 @@ from caml_dask.io.store import MemoryStore
 from caml_dask.networks.trained import load
 from caml_dask.pipeline import carried_by
 from caml_dask.results import ImageResult, Images, RunResult, figures_in_words, open_run, outlines_of, warning_lines
-from caml_dask.schema import NO_CLUSTER
+from caml_dask.schema import NO_CLUSTER, POINTS
 from caml_dask.settings import ColumnMap, Settings, network_named
 from caml_dask.stages.measure import clusters_of
 from caml_dask.stages.publish import summarise
@@ -133,7 +133,7 @@ class Analysis:
         """
         if not name or name.startswith(".") or os.sep in name:
             raise UsageError(f"name={name!r} cannot begin the name of a file: use letters and digits")
-        points = pa.Table.from_pandas(self.points, preserve_index=False)
+        points = _typed(pa.Table.from_pandas(self.points, preserve_index=False))
         clusters = pa.Table.from_pandas(self.clusters, preserve_index=False)
         outlines = {"cluster_id": self.outlines.index.to_numpy(), "outline": shapely.to_wkb(self.outlines.to_numpy())}
         exported = Exportable(
@@ -147,6 +147,12 @@ class Analysis:
             provenance={"program": f"caml_dask {__version__}", "network": str(self.summary["network"])},
         )
         return export([exported], to, Path(folder), Options(pixel_nm), overwrite)
+
+
+def _typed(points: pa.Table) -> pa.Table:
+    """Points with the types of ``schema.POINTS``: in pandas, a missing number makes integers floating-point numbers."""
+    types = {column.name: column.type for column in POINTS}
+    return points.cast(pa.schema([pa.field(f.name, types.get(f.name, f.type)) for f in points.schema]))
 
 
 def analyze(

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from caml_dask.io.readers.carried import CarriedColumn, find_carried
+from caml_dask.io.readers.headers import label_and_unit
 from caml_dask.schema import CARRIED, COORDINATES, POINTS
 
 _log = logging.getLogger("caml_dask")
@@ -22,9 +23,9 @@ def is_numerical(kind: pa.DataType) -> bool:
 
 
 def own_columns(schema: pa.Schema) -> list[str]:
-    """Names of the columns of points that came with the input."""
+    """Names of the columns of points that came with the input, its coordinates left out: a second x would be in doubt."""
     ours = {column.name for column in POINTS}
-    return [name for name in schema.names if name not in ours]
+    return [name for name in schema.names if name not in ours and label_and_unit(name)[0] not in ("x", "y", "z")]
 
 
 def carried_columns(schema: pa.Schema) -> dict[str, CarriedColumn]:

@@ -22,7 +22,7 @@ def _plan(image: Exportable, options: Options) -> Mapping[str, Writes]:
 
 def _write(image: Exportable, path: Path) -> None:
     with path.open("w", encoding="utf-8") as file:
-        # A missing "crs" would mean longitude and latitude; null means a plane of no place on Earth.
+        # As of 2008, null means a plane of no place on Earth. RFC 7946 knows longitude and latitude only.
         about = {"type": "FeatureCollection", "name": image.image_id, "crs": None, "about": dict(image.provenance)}
         file.write(json.dumps(about)[:-1] + ', "features": [')
         between = "\n"
@@ -47,7 +47,8 @@ EXPORTER = Exporter(
     title="GeoJSON of outlines",
     endings=(_ENDING,),
     writes="a polygon for each cluster, null where it spans no area, with all columns of `clusters.parquet`",
-    units="nm; `crs` is null",
-    opens="geopandas, QGIS, napari",
+    units="nm",
+    opens="QGIS, geopandas; these take any GeoJSON for longitude and latitude: set the coordinate reference system to none, "
+    "or use `geopackage`",
     plan=_plan,
 )
