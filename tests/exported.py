@@ -11,7 +11,7 @@ import shapely
 from support import HAND_DRAWN, HAND_DRAWN_CLUSTERS
 
 from caml_dask.io.exporters.exporter import Exportable
-from caml_dask.schema import CLUSTERS, POINTS, arrow_schema
+from caml_dask.schema import CLUSTERS, arrow_schema
 
 NOWHERE = 3
 """Row of the localization without coordinates."""
@@ -70,9 +70,9 @@ def outlines_tables() -> Iterator[pa.Table]:
     return iter([table[:2], table[2:]])
 
 
-def hand_drawn(points: pa.Table | None = None, **changes: object) -> Exportable:
+def hand_drawn(given: pa.Table | None = None, **changes: object) -> Exportable:
     """The field, its points in batches of five rows."""
-    table = points_table() if points is None else points
+    table = points_table() if given is None else given
     finite = table.filter(FINITE)
     x, y = finite["x_nm"].to_numpy(), finite["y_nm"].to_numpy()
 
@@ -90,8 +90,3 @@ def hand_drawn(points: pa.Table | None = None, **changes: object) -> Exportable:
         provenance={"program": "caml_dask 0.2.0", "network": "XPILJZ", "input": "=hand.csv"},
     )
     return replace(image, **changes)
-
-
-def scores(table: pa.Table) -> list[str]:
-    """Columns of points that are ours."""
-    return [c.name for c in POINTS if c.name in table.column_names]

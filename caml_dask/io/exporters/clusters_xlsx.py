@@ -62,7 +62,8 @@ EXPORTER = Exporter(
     name="xlsx",
     title="Excel workbook of clusters",
     endings=(_ENDING,),
-    writes="all rows and columns of `clusters.parquet`, to 16 digits; the meaning of each column and the settings on a second sheet",
+    writes="all rows and columns of `clusters.parquet`, numbers to 16 digits; a second sheet says what the columns "
+    "mean and how they came about",
     units="in the names of the columns: `area_nm2`",
     opens="Excel, LibreOffice; up to 1,048,575 clusters",
     plan=_plan,

@@ -23,7 +23,7 @@ def is_numerical(kind: pa.DataType) -> bool:
 
 
 def own_columns(schema: pa.Schema) -> list[str]:
-    """Names of the columns of points that came with the input, its coordinates left out: a second x would be in doubt."""
+    """Names of the columns of points that came with the input, its coordinates left out: a second x would confuse."""
     ours = {column.name for column in POINTS}
     return [name for name in schema.names if name not in ours and label_and_unit(name)[0] not in ("x", "y", "z")]
 

@@ -48,7 +48,7 @@ EXPORTER = Exporter(
     endings=(_ENDING,),
     writes="a polygon for each cluster, null where it spans no area, with all columns of `clusters.parquet`",
     units="nm",
-    opens="QGIS, geopandas; these take any GeoJSON for longitude and latitude: set the coordinate reference system to none, "
+    opens="QGIS, geopandas; these take any GeoJSON for longitude and latitude: remove the coordinate reference system, "
     "or use `geopackage`",
     plan=_plan,
 )

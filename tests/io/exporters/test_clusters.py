@@ -27,7 +27,7 @@ def written(tmp_path, to, image=None, **options):
 
 
 def test_a_csv_of_clusters_holds_every_bit(tmp_path):
-    found = pd.read_csv(written(tmp_path, "clusters-csv"), float_precision="round_trip")
+    found = pd.read_csv(written(tmp_path, "clusters-csv"), engine="python")
     pd.testing.assert_frame_equal(found, clusters_table().to_pandas(), check_dtype=False, check_exact=True)
 
 

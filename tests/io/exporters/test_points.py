@@ -44,7 +44,7 @@ def loaded_by_picasso(path):
 def test_a_csv_holds_every_row_and_bit(tmp_path, caplog):
     (path,) = written(tmp_path, "csv")
     table = points_table()
-    found = pd.read_csv(path, float_precision="round_trip")
+    found = pd.read_csv(path, engine="python")
     assert list(found) == [name for name in table.column_names if name != "trace"]
     assert "has no column trace: CSV holds no lists and no bytes" in caplog.text
     for name in ("x_nm", "y_nm", "uncertainty [nm]", "chi2", "loc_id", "sigma [nm]"):
@@ -78,7 +78,7 @@ def java_double(cell):
 
 
 def test_thunderstorm_reads_every_row(tmp_path, caplog):
-    """As DLMImportExport does: header cells in quotes, rows split at commas, trailing empty cells lost, numbers only."""
+    """As its DLMImportExport does: header cells in quotes, rows split at commas, numbers only."""
     (path,) = written(tmp_path, "thunderstorm")
     header, *lines = path.read_text(encoding="utf-8").splitlines()
     labels = [cell.strip('"') for cell in header.split(",")]
@@ -99,7 +99,7 @@ def test_thunderstorm_reads_every_row(tmp_path, caplog):
 
 
 def test_picassos_loader_drops_no_row(tmp_path, caplog):
-    _, path = written(tmp_path, "picasso")
+    path, _ = written(tmp_path, "picasso")
     found, info = loaded_by_picasso(path)
     table = points_table().filter(FINITE)
     assert len(found) == FINITE.sum() == 16
@@ -121,7 +121,7 @@ def test_picassos_loader_drops_no_row(tmp_path, caplog):
             "Pixelsize": 130.0,
             "Width": 1,
             "Height": 1,
-            "Frames": 9,
+            "Frames": 10,
         }
     ]
     with h5py.File(path) as file:
@@ -132,7 +132,7 @@ def test_picassos_loader_drops_no_row(tmp_path, caplog):
 @pytest.mark.parametrize("shift_nm", [-1e5, -20.0, 0.0, 1e5])
 def test_no_row_is_dropped_at_any_place_and_size_of_pixels(tmp_path, pixel_nm, shift_nm):
     table = points_table(shift_nm)
-    _, path = written(tmp_path, "picasso", hand_drawn(table), pixel_nm=pixel_nm)
+    path, _ = written(tmp_path, "picasso", hand_drawn(table), pixel_nm=pixel_nm)
     found, info = loaded_by_picasso(path)
     assert len(found) == FINITE.sum()
     moved = np.array(info[-1].get("Shift [nm]", [0.0, 0.0]))
@@ -143,7 +143,7 @@ def test_no_row_is_dropped_at_any_place_and_size_of_pixels(tmp_path, pixel_nm, s
 
 
 def test_our_reader_reads_what_is_written_for_picasso(tmp_path):
-    _, path = written(tmp_path, "picasso", pixel_nm=128.0)
+    path, _ = written(tmp_path, "picasso", pixel_nm=128.0)
     found, table = read_localizations(path), points_table().filter(FINITE)
     # 128 nm a pixel: nothing is lost but what 32 bits do not hold
     np.testing.assert_array_equal(found["x_nm"].to_numpy(), table["x_nm"].to_numpy().astype(np.float32))
@@ -165,7 +165,7 @@ def picasso_input():
 def test_what_picasso_wrote_is_kept(tmp_path, caplog):
     """Size of pixels, widths and precision to the bit, and its documents of metadata before ours."""
     table, documents = picasso_input()
-    _, path = written(tmp_path, "picasso", hand_drawn(table, picasso_metadata=lambda: documents))
+    path, _ = written(tmp_path, "picasso", hand_drawn(table, picasso_metadata=lambda: documents))
     found, info = loaded_by_picasso(path)
     assert len(found) == FINITE.sum() and info[:2] == documents
     assert [info[2][key] for key in ("Pixelsize", "Width", "Height", "Frames")] == [107, 64, 32, 500]
@@ -177,20 +177,20 @@ def test_what_picasso_wrote_is_kept(tmp_path, caplog):
 def test_widths_follow_the_size_of_the_pixels(tmp_path):
     table, documents = picasso_input()
     image = hand_drawn(table, picasso_metadata=lambda: documents)
-    _, path = written(tmp_path, "picasso", image, pixel_nm=53.5)
+    path, _ = written(tmp_path, "picasso", image, pixel_nm=53.5)
     found, _ = loaded_by_picasso(path)
     np.testing.assert_array_equal(found["sx"], 2 * table.filter(FINITE)["sx"].to_numpy())
 
 
 def test_widths_in_unknown_pixels_are_left_out(tmp_path, caplog):
     table, _ = picasso_input()
-    _, path = written(tmp_path, "picasso", hand_drawn(table))
+    path, _ = written(tmp_path, "picasso", hand_drawn(table))
     assert not {"sx", "sy"} & {*loaded_by_picasso(path)[0]} and "has no column sx, sy" in caplog.text
 
 
 def test_a_bare_table_has_all_that_picasso_needs(tmp_path):
     table = points_table().select(["loc_id", "x_nm", "y_nm", "label", "cluster_id"])
-    _, path = written(tmp_path, "picasso", hand_drawn(table))
+    path, _ = written(tmp_path, "picasso", hand_drawn(table))
     found, info = loaded_by_picasso(path)
     assert (found[["frame", "lpx", "lpy"]] == 0).all(axis=None) and info[-1]["Frames"] == 1
 
@@ -204,11 +204,11 @@ def test_frames_below_0_are_refused(tmp_path):
     assert not [*tmp_path.iterdir()]
 
 
-def test_points_that_are_not_those_of_the_summary_are_refused(tmp_path):
-    for n in (15, 17):
-        with pytest.raises(StoreError, match=f"are 16 localizations and its summary counts {n}"):
-            written(tmp_path, "picasso", hand_drawn(localizations=n))
-    assert [path.name for path in tmp_path.iterdir()] == ["0001_hand_locs.yaml"], "and no working file is left"
+@pytest.mark.parametrize("n", [15, 17])
+def test_points_that_are_not_those_of_the_summary_are_refused(tmp_path, n):
+    with pytest.raises(StoreError, match=f"are 16 localizations and its summary counts {n}"):
+        written(tmp_path, "picasso", hand_drawn(localizations=n))
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("to", [one.name for one in EXPORTERS])
@@ -216,7 +216,8 @@ def test_points_are_held_a_batch_at_a_time(tmp_path, to):
     table, alive, most = pa.concat_tables([points_table()] * 40), set(), [0]
 
     def batches(columns):
-        for k, batch in enumerate(table.select(list(columns or table.column_names)).to_batches(17)):
+        for k in range(40):
+            (batch,) = table.select(list(columns or table.column_names)).slice(17 * k, 17).combine_chunks().to_batches()
             alive.add(k)
             weakref.finalize(batch, alive.discard, k)
             most[0] = max(most[0], len(alive))
