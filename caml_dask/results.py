@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as pa_dataset
+import pyarrow.parquet as pq
 import shapely
 from pyarrow.fs import LocalFileSystem
 
@@ -34,6 +35,7 @@ _SHOWN = 10  # images listed when a run is printed
 _CLOSE = 5  # image ids named where one is not known
 _EXPORTED_ROWS = 1 << 17  # of points, at a time
 _OUTLINES = 10_000  # exported at a time
+_BUFFER_BYTES = 1 << 20
 
 
 def figures_in_words(summary: Summary) -> str:
@@ -197,14 +199,9 @@ class ImageResult:
             localizations=self.summary["localizations"],
             bounds_nm=tuple(self.summary["bounds_nm"]),
             schema=points.schema,
-            points=lambda columns: points.to_batches(
-                columns=None if columns is None else list(columns),
-                batch_size=_EXPORTED_ROWS,
-                batch_readahead=1,
-                fragment_readahead=1,
-            ),
+            points=lambda columns: _batches(points.files, columns),
             clusters=lambda: self._dataset([self.directory / "clusters.parquet"]).to_table(),
-            outlines=lambda: _tables(self._dataset([self.directory / "outlines.parquet"])),
+            outlines=lambda: _outlines(self._dataset([self.directory / "outlines.parquet"]).files),
             provenance={
                 "program": f"caml_dask {run.manifest['version']}",
                 "network": str(run.manifest["network"]["name"]),
@@ -244,8 +241,17 @@ class ImageResult:
         return pa_dataset.dataset([str(path.absolute()) for path in files], filesystem=LocalFileSystem())
 
 
-def _tables(dataset: pa_dataset.Dataset) -> Iterator[pa.Table]:
-    for batch in dataset.to_batches(batch_size=_OUTLINES, batch_readahead=1):
+def _batches(
+    files: Sequence[str], columns: Sequence[str] | None = None, rows: int = _EXPORTED_ROWS
+) -> Iterator[pa.RecordBatch]:
+    """Rows of Parquet files by pages: unlike a dataset, which reads ahead, it holds little more than a batch."""
+    for name in files:
+        with pq.ParquetFile(name, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
+            yield from file.iter_batches(rows, columns=None if columns is None else list(columns))
+
+
+def _outlines(files: Sequence[str]) -> Iterator[pa.Table]:
+    for batch in _batches(files, rows=_OUTLINES):
         yield pa.Table.from_batches([batch])
 
 
