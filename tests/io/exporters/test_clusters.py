@@ -111,6 +111,8 @@ def test_imagej_regions_are_the_outlines_in_pixels(tmp_path, pixel_nm):
     for region, outline in zip(regions, (HOLLOW, IN_PARTS), strict=True):
         assert region.composite and region.roitype == roifile.ROI_TYPE.RECT
         expected = shapely.get_rings(shapely.get_parts(outline))
+        steps = [3 * (len(ring.coords) - 1) + 1 for ring in expected]  # to each point, and closed
+        assert region.multi_coordinates.tolist()[-1] == 4 and len(region.multi_coordinates) == sum(steps)
         found = rings_of(region)
         assert len(found) == len(expected)
         for ring, wanted in zip(found, expected, strict=True):
