@@ -10,6 +10,8 @@ EXTRAS = {
     "train": ("keras", "tensorflow"),
     "report": ("jinja2", "scikit_posthocs", "statsmodels"),
     "plot": ("matplotlib",),
+    "export": ("openpyxl", "roifile", "tifffile"),
+    "geopackage": ("pyogrio",),
     "hpc": ("cryptography", "dask_jobqueue"),
 }
 """What each extra of pyproject.toml installs, by the names under which it is imported."""

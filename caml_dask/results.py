@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,13 +14,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as pa_dataset
+import pyarrow.parquet as pq
 import shapely
 from pyarrow.fs import LocalFileSystem
 
 from caml_dask.atomic import fingerprint, read_json
 from caml_dask.errors import OutputError, StoreError, UnknownImageError
 from caml_dask.executors.pending import units_by_stage
-from caml_dask.io.run_directory import OUTPUT_MARKS, Image, Run, read_manifest
+from caml_dask.io.exporters.exporter import Exportable, Options
+from caml_dask.io.exporters.write import export
+from caml_dask.io.readers.picasso import metadata_of
+from caml_dask.io.run_directory import EXPORTS, OUTPUT_MARKS, Image, Run, content_of, read_manifest
 from caml_dask.io.store import DirectoryStore
 from caml_dask.pipeline import LAST
 
@@ -29,6 +33,9 @@ Summary: TypeAlias = Mapping[str, Any]
 
 _SHOWN = 10  # images listed when a run is printed
 _CLOSE = 5  # image ids named where one is not known
+_EXPORTED_ROWS = 1 << 17  # of points, at a time
+_OUTLINES = 10_000  # exported at a time
+_BUFFER_BYTES = 1 << 20
 
 
 def figures_in_words(summary: Summary) -> str:
@@ -151,6 +158,61 @@ class ImageResult:
         """(clusters,) shapely geometries in nm, indexed by cluster_id; None where a cluster spans no area."""
         return outlines_of(self._dataset([self.directory / "outlines.parquet"]).to_table())
 
+    def export(
+        self, to: str | Iterable[str], folder: Path | str, *, pixel_nm: float | None = None, overwrite: bool = False
+    ) -> list[Path]:
+        """Write the image for other programs, as `caml-dask export` does; points are streamed.
+
+        Parameters
+        ----------
+        to : str or iterable of str
+            Names of formats, such as "picasso" or "thunderstorm": those that `caml-dask export --help` lists.
+        folder : path
+            Where the files go; it is made.
+        pixel_nm : float, optional
+            Size of the pixels of a picture, of ImageJ regions and of Picasso's coordinates, in nm.
+        overwrite : bool
+            Replace files that are there already.
+
+        Returns
+        -------
+        list of Path
+            The files, each named by the image_id.
+
+        Raises
+        ------
+        UsageError
+            A format that is not known, that needs an extra, or that cannot hold the image.
+        OutputError
+            A file is there already.
+        StoreError
+            A file of the run is not as the run left it.
+        """
+        return export([self._exportable()], to, folder, Options(pixel_nm), overwrite)
+
+    def _exportable(self) -> Exportable:
+        run, points, of = Run.open(self.directory.parent), self._points(), self.path
+        unchanged = run.manifest["inputs"].get(str(of)) == content_of(of)
+        channel = self.summary["channel"]
+        return Exportable(
+            image_id=self.image_id,
+            localizations=self.summary["localizations"],
+            bounds_nm=tuple(self.summary["bounds_nm"]),
+            schema=points.schema,
+            points=lambda columns: _batches(points.files, columns),
+            clusters=lambda: self._dataset([self.directory / "clusters.parquet"]).to_table(),
+            outlines=lambda: _outlines(self._dataset([self.directory / "outlines.parquet"]).files),
+            provenance={
+                "program": f"caml_dask {run.manifest['version']}",
+                "network": str(run.manifest["network"]["name"]),
+                "input": of.name if channel is None else f"{of.name}, channel {channel}",
+                "image": self.image_id,
+                "settings digest": run.manifest["settings_digest"],
+            },
+            pixel_nm=run.settings.columns.pixel_nm,
+            picasso_metadata=lambda: metadata_of(of) if unchanged else (),
+        )
+
     def _points(self) -> pa_dataset.Dataset:
         parts = self.directory / "points"
         files = [parts / Path(name).name for name in self._stated if Path(name).parent.name == "points"]
@@ -177,6 +239,20 @@ class ImageResult:
                 raise StoreError(f"{path} is missing or altered: make it again with --resume")
         # A file system that is named: Arrow takes a relative name with a colon for a URI.
         return pa_dataset.dataset([str(path.absolute()) for path in files], filesystem=LocalFileSystem())
+
+
+def _batches(
+    files: Sequence[str], columns: Sequence[str] | None = None, rows: int = _EXPORTED_ROWS
+) -> Iterator[pa.RecordBatch]:
+    """Rows of Parquet files by pages: unlike a dataset, which reads ahead, it holds little more than a batch."""
+    for name in files:
+        with pq.ParquetFile(name, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
+            yield from file.iter_batches(rows, columns=None if columns is None else list(columns))
+
+
+def _outlines(files: Sequence[str]) -> Iterator[pa.Table]:
+    for batch in _batches(files, rows=_OUTLINES):
+        yield pa.Table.from_batches([batch])
 
 
 class Images(Mapping[str, ImageResult]):
@@ -284,6 +360,50 @@ class RunResult:
                 "  .images[0] or .images[image_id], .failed, .summary",
             ]
         )
+
+    def export(
+        self,
+        to: str | Iterable[str],
+        folder: Path | str | None = None,
+        *,
+        images: Iterable[str] | None = None,
+        pixel_nm: float | None = None,
+        overwrite: bool = False,
+    ) -> list[Path]:
+        """Write images for other programs, as `caml-dask export` does; points are streamed.
+
+        Parameters
+        ----------
+        to : str or iterable of str
+            Names of formats, such as "picasso" or "thunderstorm": those that `caml-dask export --help` lists.
+        folder : path, optional
+            Where the files go; `export` in the directory of the run by default.
+        images : iterable of str, optional
+            image_ids, or stems of inputs; all images that are done by default.
+        pixel_nm : float, optional
+            Size of the pixels of a picture, of ImageJ regions and of Picasso's coordinates, in nm.
+        overwrite : bool
+            Replace files that are there already.
+
+        Returns
+        -------
+        list of Path
+            The files, image by image, each named by its image_id.
+
+        Raises
+        ------
+        UnknownImageError
+            An image that there is not.
+        UsageError
+            A format that is not known, that needs an extra, or that cannot hold an image.
+        OutputError
+            A file is there already; nothing is written.
+        StoreError
+            A file of the run is not as the run left it.
+        """
+        chosen = dict.fromkeys(self.images[name].image_id for name in (self.images if images is None else images))
+        results = [self.images[name]._exportable() for name in chosen]
+        return export(results, to, folder or self.directory / EXPORTS, Options(pixel_nm), overwrite)
 
 
 def open_run(directory: Path | str) -> RunResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from caml_dask import __version__
-from caml_dask.cli import analysis, cluster, completion, formats, laboratory, reporting, screening
+from caml_dask.cli import analysis, cluster, completion, exporting, formats, laboratory, reporting, screening
 from caml_dask.cli.examples import with_examples
 
 
@@ -42,6 +42,7 @@ for command in (
     laboratory.train_field,
     laboratory.evaluate,
     reporting.report,
+    exporting.export,
     completion.completion,
 ):
     main.add_command(with_examples(command))

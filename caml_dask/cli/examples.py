@@ -71,6 +71,11 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("a screening", "caml-dask report screening"),
         ("another factor", "caml-dask report screening --by protein --within condition -o report"),
     ),
+    "export": (
+        ("for Picasso and ThunderSTORM", "caml-dask export results --to picasso --to thunderstorm"),
+        ("regions and a picture that fit on each other", "caml-dask export results --to imagej --to ome-tiff"),
+        ("clusters of one image", "caml-dask export results --to xlsx --images 0001_cell_a -o tables"),
+    ),
     "completion": (("of bash", "caml-dask completion bash >> ~/.bashrc"),),
 }
 

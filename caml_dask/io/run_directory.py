@@ -26,6 +26,7 @@ from caml_dask.settings import ColumnMap, Settings
 
 HIDDEN = ".run"
 REPORT_PAGE, REPORT_TABLES = "report.html", "report"  # what `caml-dask report` adds
+EXPORTS = "export"  # where `caml-dask export` writes
 OUTPUT_MARKS = (HIDDEN, ".screen")
 """Folders by which the directory of a run, or of a screening, is known."""
 FORMAT = 2
@@ -365,6 +366,9 @@ def _remove_run(root: Path) -> None:
                 directory.unlink()
             elif directory.is_dir():
                 shutil.rmtree(directory)
+    for name in images if (root / EXPORTS).is_dir() and not (root / EXPORTS).is_symlink() else ():
+        for file in (root / EXPORTS).glob(f"{name}_*"):
+            file.unlink()
     if (root / REPORT_PAGE).exists() and (root / REPORT_TABLES).is_dir():
         shutil.rmtree(root / REPORT_TABLES)
     for name in (REPORT_PAGE, "summary.json", "images.csv", "regions.csv", f"{HIDDEN}/manifest.json"):

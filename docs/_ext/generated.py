@@ -19,6 +19,7 @@ import click
 from caml_dask import schema
 from caml_dask.cli import main
 from caml_dask.cli.options import EXIT_CODES
+from caml_dask.io.exporters.formats import EXPORTERS
 from caml_dask.io.readers.formats import READERS
 from caml_dask.networks.cards import card
 from caml_dask.networks.registry import NETWORKS
@@ -49,6 +50,7 @@ def write_pages(folder: Path) -> None:
         "clusters_3d": columns(schema.CLUSTERS_3D),
         "carried": columns(schema.CARRIED),
         "formats": formats(),
+        "exports": exports(),
         "stages": stages(WINDOW_STAGES),
         "field_stages": stages(FIELD_STAGES),
         "tables": working_tables(),
@@ -125,6 +127,22 @@ def formats() -> str:
         for reader in READERS
     )
     return table(("format", "usual names", "recognized by", "what is read", "units", "how to export it"), rows)
+
+
+def exports() -> str:
+    """The formats that are written."""
+    rows = (
+        (
+            f"`{exporter.name}`",
+            ", ".join(f"`{ending}`" for ending in exporter.endings),
+            f"{exporter.title}: {exporter.writes}",
+            exporter.units,
+            exporter.pixels or "-",
+            exporter.opens,
+        )
+        for exporter in EXPORTERS
+    )
+    return table(("`--to`", "files", "what is written", "units", "`--pixel-nm`", "how to open it"), rows)
 
 
 def stages(of: Iterable[Stage]) -> str:

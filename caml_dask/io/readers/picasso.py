@@ -20,6 +20,7 @@ import yaml
 from caml_dask.errors import InputError, UnreadableError
 from caml_dask.io.readers import apart, hdf5
 from caml_dask.io.readers.arrays import BLOCK_ROWS, ArrayColumn, ArrayTable, Part, array_table, column, is_numerical
+from caml_dask.io.readers.dialect import HEAD_BYTES
 from caml_dask.io.readers.reader import Reader
 from caml_dask.settings import ColumnMap
 
@@ -75,6 +76,22 @@ def _canonical(names: list[str], pixel_nm: float) -> list[ArrayColumn]:
     found = [column(name, field, factors.get(name, 1.0)) for name, field in fields.items() if field in names]
     errors = tuple(Part(name, pixel_nm) for name in ("lpx", "lpy") if name in names)
     return [*found, ArrayColumn("uncertainty_nm", errors)] if errors else found
+
+
+def metadata_of(path: Path) -> list[dict[str, Any]]:
+    """The documents of metadata of a file that Picasso wrote, the oldest first; none of any other, or damaged ones."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+        return apart.call(path, _metadata_of, path) if begins(path, head) else []
+    except (InputError, OSError):
+        return []
+
+
+def _metadata_of(path: Path) -> list[dict[str, Any]]:
+    """`metadata_of` in another process."""
+    with hdf5.opened(path) as file:
+        return _documents(path, file)
 
 
 def _documents(path: Path, file: Any) -> list[dict[str, Any]]:
