@@ -20,7 +20,6 @@ _SPREADS = 2.0 ** np.arange(-7.5, -2.3, 0.05)  # as parts of the longest distanc
 _RATES_A_FACTOR = 0.75  # rates of exponentials are 2 ** -0.75 apart
 _SLOWEST = 4.0  # of the slowest, as many lifetimes pass while images are taken: slower ones look like the background
 _LONGEST_TABLE = 1 << 20  # frames
-_MOST_RETURNS = 0.9  # of the chance of a return, where it says how far pair counts scatter
 _SURE = 3.0  # standard errors
 NEVER = -700.0
 """Logarithm of what does not happen."""
@@ -126,7 +125,7 @@ def estimate(
     terms = (np.exp(-rates * (first[:, None] - 0.5)) - np.exp(-rates * (last[:, None] - 0.5))) / rates
     terms *= seen[:, None] * 2.0 * centers  # a pair is counted from both of its ends
     profiles = np.diff(1.0 - np.exp(-((RINGS / _SPREADS[:, None]) ** 2) / 4.0), axis=1)
-    of_one, which, returns = np.zeros(len(LAGS)), 0, 0.0
+    of_one, which = np.zeros(len(LAGS)), 0
     for _ in range(_ROUNDS):
         others = np.maximum((pairs[:, far] - np.outer(profiles[which], of_one[far])).sum(axis=1), 0.0)
         others /= independent[far].sum()
@@ -136,14 +135,7 @@ def estimate(
         size = profiles**2 @ (1.0 / variance)
         which = int(np.argmax((np.maximum(along, 0.0) ** 2 / size)[:, used].sum(axis=1)))
         found, error = along[which] / size[which], 1.0 / np.sqrt(size[which])
-        # what is wrong with `others` is wrong at all lags alike: one more unknown, as large as its error allows
-        error2 = np.maximum(pairs[:, far].sum(axis=1), 1.0) / (independent[far].sum() * (1.0 - returns)) ** 2
-        common = np.sqrt(profiles[which] ** 2 @ (error2[:, None] / variance**2)) / size[which] * independent
-        shared = (common / error)[used, None]
-        left = np.vstack([np.hstack([terms / error[used, None], shared, -shared]), [*np.zeros(len(rates)), 1.0, -1.0]])
-        amounts = nnls(left, np.append(found[used] / error[used], 0.0))[0][:-2]
-        later = float((amounts / rates).sum())
-        returns = min(later / (1.0 + later), _MOST_RETURNS)
+        amounts, _ = nnls(terms / error[used, None], found[used] / error[used])
         of_one = np.zeros(len(LAGS))
         of_one[used] = terms @ amounts
     if not amounts.any():
