@@ -29,6 +29,7 @@ from caml_dask.results import ImageResult, Images, RunResult, figures_in_words, 
 from caml_dask.schema import NO_CLUSTER
 from caml_dask.settings import ColumnMap, Settings, network_named
 from caml_dask.stages.measure import clusters_of
+from caml_dask.stages.merging.tables import MOLECULE_RESULT
 from caml_dask.stages.publish import summarise
 from caml_dask.stages.shared.measured import MeasuredClusters
 from caml_dask.stages.shared.work import Work, tile_size
@@ -58,6 +59,7 @@ class AnalysisSettings(TypedDict, total=False):
     min_points: int
     any_extent: bool
     save_features: bool
+    merge: str | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -75,12 +77,15 @@ class Analysis:
         3D as seen along z.
     summary : dict
         Counts, percent clustered, clusters per um2, medians with IQR, warnings.
+    molecules : pandas.DataFrame or None
+        Where detections are merged, a row a molecule, by molecule_id; columns as of ``schema.MOLECULES``.
     """
 
     points: pd.DataFrame
     clusters: pd.DataFrame
     outlines: pd.Series
     summary: dict[str, Any]
+    molecules: pd.DataFrame | None = None
 
     def __repr__(self) -> str:
         lines = [f"Analysis by {self.summary['network']}: {figures_in_words(self.summary)}"]
@@ -142,11 +147,13 @@ def analyze(
         clusters=pa.concat_tables(clusters.tables()).to_pandas(),
         outlines=outlines_of(outlines),
         summary=summarise(work, clusters),
+        molecules=None if work.settings.merge is None else work.get(MOLECULE_RESULT, 0).to_pandas(),
     )
 
 
 def _work(settings: Settings) -> Work:
-    return Work(Image("in_memory"), settings, load(settings.network), MemoryStore(), carried_by(settings.network))
+    carried = carried_by(settings.network, settings.merge)
+    return Work(Image("in_memory"), settings, load(settings.network), MemoryStore(), carried)
 
 
 def _in_tiles(settings: Settings, n: int, threads: int) -> Settings:

@@ -61,7 +61,30 @@ POINTS = (
     Column("label", pa.int8(), "the network's class: 0 non-clustered, 1 clustered, 2 fiber"),
     Column("cluster_id", pa.int64(), "smallest loc_id of the cluster it belongs to; -1 where it belongs to none"),
     Column("window_saturated", pa.bool_(), "its neighbor window holds no localization of another class"),
+    Column(
+        "molecule_id",
+        pa.int64(),
+        "smallest loc_id of the detections of its molecule, only where detections are merged",
+        optional=True,
+    ),
 )
+
+MOLECULES = (
+    Column("molecule_id", pa.int64(), "smallest loc_id of its detections"),
+    *(column for column in POINTS if column.name not in ("loc_id", "molecule_id")),
+    Column("detections", pa.int64(), "detections of the molecule"),
+    Column("first_frame", pa.int64(), "frame of the first of them"),
+    Column("last_frame", pa.int64(), "frame of the last of them"),
+    Column("photons", pa.float64(), "photons of all of them, only where the input has photons", optional=True),
+    Column(
+        "uncertainty_nm",
+        pa.float64(),
+        "standard error of x and of y, where precisions are in the input or were estimated",
+        optional=True,
+    ),
+    Column("uncertainty_z_nm", pa.float64(), "standard error of z, where axial precisions are in the input", True),
+)
+"""Columns of the molecules that detections are merged to."""
 
 CARRIED = (
     Column("frame", pa.int64(), "frame of the acquisition, as the file counts them"),

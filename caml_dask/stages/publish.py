@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from caml_dask.schema import NON_CLUSTERED
+from caml_dask.stages.merging.summary import summary_of_merging, warnings_of_merging
+from caml_dask.stages.merging.tables import DETECTION_BOXES, DETECTION_CUTS, DETECTION_FACTS, LAW, MERGE_TALLY
 from caml_dask.stages.shared.hull import hull_area_um2
 from caml_dask.stages.shared.measured import MeasuredClusters, write_clusters
 from caml_dask.stages.shared.picture import draw
 from caml_dask.stages.shared.tally import Counts, tally
 from caml_dask.stages.shared.warnings import warnings
 from caml_dask.stages.shared.work import Work
-from caml_dask.stages.stage import UNCOMPARED, Stage
+from caml_dask.stages.stage import UNCOMPARED, Stage, reading
 from caml_dask.stages.tables import BOXES, CUTS, FACTS, HULL, MEASURED, MEMBERSHIP, OUTLINES, PIXELS, TALLY, TILE
 from caml_dask.stats import median_iqr
 
@@ -34,9 +36,15 @@ def publish(work: Work, unit: int) -> dict[str, Any]:
 def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
     """Counts, percent clustered, clusters per um2, the area and how it was defined, medians with IQR, warnings.
 
-    From a network of more than two classes, some of them for each class of clusters too, as `by_class`.
+    Where detections are merged, localizations are molecules, and `merge` says how many detections there were. From a
+    network of more than two classes, some of them for each class of clusters too, as `by_class`.
     """
     facts = work.facts()
+    merged: dict[str, Any] = {}
+    if work.settings.merge is not None:
+        merged = {"merge": summary_of_merging(work)}
+        before = work.detection_facts()
+        facts |= {"rows": facts["finite"] + before["rows"] - before["finite"]}
     counts = tally(work)
     if work.settings.area_um2 is not None:
         area, definition = work.settings.area_um2, "given"
@@ -47,7 +55,7 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
     return {
         "image_id": work.image.image_id,
         "network": work.network.name,
-        "rows": facts["rows"],
+        "rows": work.detection_facts()["rows"] if merged else facts["rows"],
         "localizations": facts["finite"],
         "dropped_nonfinite": facts["rows"] - facts["finite"],
         "duplicates": counts.duplicates,
@@ -65,7 +73,9 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
         "contrast": counts.contrast,
         "medians": _medians(clusters, everything),
         **_by_class(work, clusters, counts, area),
-        "warnings": warnings(work, facts, counts, clusters, area),
+        **merged,
+        "warnings": warnings(work, facts, counts, clusters, area)
+        + (warnings_of_merging(merged["merge"]) if merged else []),
     }
 
 
@@ -110,3 +120,4 @@ STAGE = Stage(
     reads=(FACTS, BOXES, CUTS, TILE, MEMBERSHIP, MEASURED, OUTLINES, TALLY, HULL, PIXELS),
     writes=(),
 )
+MERGING_STAGE = reading(STAGE, (DETECTION_FACTS, DETECTION_BOXES, DETECTION_CUTS, LAW, MERGE_TALLY))

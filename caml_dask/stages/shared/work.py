@@ -16,6 +16,7 @@ from caml_dask.schema import COORDINATES
 from caml_dask.settings import LARGE_INPUT, LARGE_TILE_LOCALIZATIONS, TILE_LOCALIZATIONS, Settings
 from caml_dask.spatial.partition import Partition
 from caml_dask.stages.field.tables import REGION_BOXES, REGION_CUTS
+from caml_dask.stages.merging.tables import DETECTION_BOXES, DETECTION_CUTS, DETECTION_FACTS
 from caml_dask.stages.tables import BOXES, CUTS, FACTS, INPUT, Table
 
 CHUNK_ROWS = 1_000_000  # input rows handled at a time while reading and while writing points
@@ -132,6 +133,15 @@ class Work:
         facts: dict[str, Any] = self.get(FACTS, 0).to_pylist()[0]
         return facts
 
+    def detection_facts(self) -> dict[str, Any]:
+        """The same of the detections, where they are merged."""
+        facts: dict[str, Any] = self.get(DETECTION_FACTS, 0).to_pylist()[0]
+        return facts
+
+    def detection_tiles(self) -> Partition:
+        """The tiles of the detections, where they are merged."""
+        return self._boxes(DETECTION_BOXES, DETECTION_CUTS)
+
     def dimensions(self) -> int:
         """Coordinates a localization of the image has, 2 or 3."""
         return len(self.facts()["coordinates"])
@@ -160,11 +170,11 @@ class Work:
         )
 
 
-def finite_xy(work: Work) -> Iterator[np.ndarray]:
-    """x and y, (m, 2) float64, of the finite localizations of each chunk of the input."""
-    facts = work.facts()
+def finite_xy(work: Work, table: Table = INPUT, facts: Mapping[str, Any] | None = None) -> Iterator[np.ndarray]:
+    """x and y, (m, 2) float64, of the finite localizations of each chunk of the input, or of the detections."""
+    facts = work.facts() if facts is None else facts
     for chunk in range(facts["chunks"]):
-        points = coordinates(work.get(INPUT, chunk, facts["coordinates"]))
+        points = coordinates(work.get(table, chunk, facts["coordinates"]))
         yield points[:, :2] if facts["finite"] == facts["rows"] else points[finite(points)][:, :2]
 
 
