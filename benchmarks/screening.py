@@ -87,7 +87,8 @@ def write_cohort(folder: Path, images_a_condition: int) -> tuple[Path, dict[str,
 
 def call(cohort: Path, out: Path, workers: int) -> dict[str, Any]:
     """One call of the command: its exit code, what it took and what it said was done."""
-    command = [sys.executable, "-m", "caml_dask", "screen", str(cohort), "--out", str(out), "--workers", str(workers)]
+    command = [sys.executable, "-m", "caml_dask", "screen", str(cohort), "--out", str(out)]
+    command += ["--network", "XPILJZ", "--workers", str(workers)]
     start = time.perf_counter()
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     said = next((line for line in ended.stdout.splitlines() if "images done" in line), ended.stderr[-2000:])

@@ -23,11 +23,11 @@ from caml_dask.executors.kernels import compile_kernels
 from caml_dask.io.readers.in_memory import Localizations, as_localizations
 from caml_dask.io.run_directory import Image
 from caml_dask.io.store import MemoryStore
-from caml_dask.networks.trained import load
+from caml_dask.networks.trained import load_for
 from caml_dask.pipeline import carried_by
 from caml_dask.results import ImageResult, Images, RunResult, figures_in_words, open_run, outlines_of, warning_lines
 from caml_dask.schema import NO_CLUSTER
-from caml_dask.settings import ColumnMap, Settings, network_named
+from caml_dask.settings import DEFAULT_NETWORK, ColumnMap, Settings, network_named
 from caml_dask.stages.measure import clusters_of
 from caml_dask.stages.merging.tables import MOLECULE_RESULT
 from caml_dask.stages.publish import summarise
@@ -96,7 +96,7 @@ class Analysis:
 
 def analyze(
     localizations: Localizations,
-    network: str | os.PathLike[str] = "XPILJZ",
+    network: str | os.PathLike[str] = DEFAULT_NETWORK,
     *,
     columns: ColumnMap | str | None = None,
     n_jobs: int | None = -1,
@@ -153,7 +153,7 @@ def analyze(
 
 def _work(settings: Settings) -> Work:
     carried = carried_by(settings.network, settings.merge)
-    return Work(Image("in_memory"), settings, load(settings.network), MemoryStore(), carried)
+    return Work(Image("in_memory"), settings, load_for(settings), MemoryStore(), carried)
 
 
 def _in_tiles(settings: Settings, n: int, threads: int) -> Settings:
@@ -195,7 +195,7 @@ class CAML(ClusterMixin, BaseEstimator):
 
     def __init__(
         self,
-        network: str | os.PathLike[str] = "XPILJZ",
+        network: str | os.PathLike[str] = DEFAULT_NETWORK,
         *,
         min_points: int = 3,
         max_localizations: int | None = None,

@@ -7,6 +7,7 @@ from caml_dask.stages import classify, cut, gather, link, measure, number, plan,
 from caml_dask.stages.field import enter, link_votes, neighborhoods, number_votes, regions, rounds, vote
 from caml_dask.stages.merging import collect, estimate, prepare, results
 from caml_dask.stages.merging import link as merging_link
+from caml_dask.stages.merging.tables import LAW
 from caml_dask.stages.stage import Stage, reading
 
 _RESULTS = (measure.STAGE, points.STAGE, publish.STAGE)
@@ -61,9 +62,7 @@ AUTO_MERGING = (
 )
 """The same by what is estimated of the image."""
 _MERGED_RESULTS = (measure.STAGE, results.MOLECULES_STAGE, results.DETECTIONS_STAGE, publish.MERGING_STAGE)
-STAGE_NAMED = {
-    stage.name: stage for stage in (*AUTO_MERGING, *_MERGED_RESULTS, *WINDOW_STAGES, *FIELD_STAGES)
-}
+STAGE_NAMED = {stage.name: stage for stage in (*AUTO_MERGING, *_MERGED_RESULTS, *WINDOW_STAGES, *FIELD_STAGES)}
 
 
 def stages_of(network: str, merge: str | None = None) -> tuple[Stage, ...]:
@@ -71,8 +70,10 @@ def stages_of(network: str, merge: str | None = None) -> tuple[Stage, ...]:
     stages = FIELD_STAGES if is_field_network(network) else WINDOW_STAGES
     if merge is None:
         return stages
-    merging = FIXED_MERGING if merge != "auto" else AUTO_MERGING
-    return (*merging, *stages[1:-3], *_MERGED_RESULTS)
+    before = stages[1 : -len(_RESULTS)]
+    if merge == "auto":
+        return (*AUTO_MERGING, *before, *_MERGED_RESULTS[:-1], reading(_MERGED_RESULTS[-1], (LAW,)))
+    return (*FIXED_MERGING, *before, *_MERGED_RESULTS)
 
 
 def carried_by(network: str, merge: str | None = None) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ They are here so that the help lists them without loading a network.
 
 FIELD_NETWORKS = ("field-2d", "field-3d")
 """Networks that see whole fields, and need no window."""
+DEFAULT_NETWORK = FIELD_NETWORKS[0]
 
 
 def network_named(network: str | os.PathLike[str]) -> str:
@@ -247,7 +248,7 @@ class Settings:
     any_extent : bool
         Accept coordinates that can hardly be in nm, of a field under 500 nm or over 3 mm wide.
     save_features : bool
-        Also store the neighbor distances, as Zarr.
+        Also store the neighbor distances that a network of windows sees, as Zarr.
     columns : ColumnMap
         Which columns hold the coordinates.
     merge : str or None
@@ -260,7 +261,7 @@ class Settings:
         A value has the wrong type or lies out of its range.
     """
 
-    network: str = "XPILJZ"
+    network: str = DEFAULT_NETWORK
     max_localizations: int | None = None
     nonfinite: str = "drop"
     area_um2: float | None = None

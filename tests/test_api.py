@@ -71,7 +71,7 @@ def test_labels_are_numbered_by_first_localization(xy):
 
 def test_is_a_scikit_learn_estimator(xy):
     model = clone(CAML(min_points=50))
-    assert model.get_params() == {"network": "XPILJZ", "min_points": 50, "max_localizations": None, "n_jobs": -1}
+    assert model.get_params() == {"network": "field-2d", "min_points": 50, "max_localizations": None, "n_jobs": -1}
     labels = model.set_params(min_points=10).fit_predict(pd.DataFrame(xy))
     assert np.bincount(labels[labels >= 0]).min() >= 10
 
@@ -80,12 +80,12 @@ def test_is_a_scikit_learn_estimator(xy):
     ("data", "error", "said"),
     [
         (np.full((200, 2), np.nan), ValueError, "NaN"),
-        (np.zeros((50, 2)), TooFewLocalizations, "XPILJZ needs 101 localizations; there are 50"),
+        (np.zeros((29, 2)), TooFewLocalizations, "field-2d needs 30 localizations; there are 29"),
         (np.zeros((200, 5)), UsageError, "wanted"),
         (
             np.random.default_rng(0).random((200, 3)),
             InputError,
-            "3 coordinates .*; XPILJZ takes 2: .*leave z out of the",
+            "3 coordinates .*; field-2d takes 2: .*leave z out of the",
         ),
     ],
 )
@@ -196,7 +196,7 @@ def test_results_print_short(several, xy):
     shown = repr(analysis)
     assert f"{len(xy):,} localizations" in shown and f"{len(analysis.clusters):,} clusters" in shown
     whole = repr(several)
-    assert "12 of 13 images done, network XPILJZ" in whole and "[9] " in whole and "... and 2 more" in whole
+    assert "12 of 13 images done, network field-2d" in whole and "[9] " in whole and "... and 2 more" in whole
     assert "failed: 0002_bad: " in whole and "[10]" not in whole
     image = repr(several.images[0])
     assert image.startswith("ImageResult 0001_cell_10: 400 localizations, ") and "y/cell_10.csv" in image
@@ -283,7 +283,7 @@ def network_of(monkeypatch):
     """Lets a rule of a few lines stand for a network, under any name."""
 
     def use(network):
-        monkeypatch.setattr("caml_dask.api.load", lambda name: network)
+        monkeypatch.setattr("caml_dask.api.load_for", lambda settings: network)
         monkeypatch.setattr("caml_dask.api.compile_kernels", lambda name, **_: None)  # a rule has none of its own
 
     return use

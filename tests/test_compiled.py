@@ -48,7 +48,7 @@ import numpy as np
 from numba.core.event import RecordingListener, register
 from caml_dask import CAML
 register("numba:compile", compilations := RecordingListener())
-CAML().fit(np.random.default_rng(0).uniform(0, 2000, (300, 2)))
+CAML("XPILJZ").fit(np.random.default_rng(0).uniform(0, 2000, (300, 2)))
 print(json.dumps([event.data["dispatcher"].py_func.__name__ for _, event in compilations.buffer]))
 """
 FIRST_FROM = """
@@ -80,7 +80,7 @@ def test_a_first_analysis_compiles_each_kernel_once_and_says_so_once(tmp_path):
     of_two_types = {"grown", "stable_order", "_insert"}  # rows or keys of floats, and of whole numbers
     for name, signatures in first["signatures"].items():
         assert len(signatures) <= 1 + (name.rpartition(".")[2] in of_two_types), name
-    for name in ("spatial.candidates.fill", "geometry.circles.exposed_arcs", "networks.kinds.dense._dense_scores"):
+    for name in ("spatial.candidates.fill", "geometry.circles.exposed_arcs", "networks.field.graph._turn"):
         assert len(first["signatures"][f"caml_dask.{name}"]) == 1
     again = json.loads(run(ANALYSE, NUMBA_CACHE_DIR=str(tmp_path)).stdout)
     assert again["compiled"] == 0

@@ -40,7 +40,7 @@ def test_tiles_on_disk_give_the_result_of_one_tile_in_memory(table, undisturbed,
     outcome = execute([table], tmp_path / "out", Settings(max_localizations=tile), workers=0)
     assert same(result_tables(tmp_path / "out"), undisturbed)
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())["images"][0]
-    assert summary["tiles"] > 1 and set(summary["seconds"]) == {stage.name for stage in pipeline.WINDOW_STAGES}
+    assert summary["tiles"] > 1 and set(summary["seconds"]) == {stage.name for stage in pipeline.FIELD_STAGES}
     working = outcome.run.root / ".run" / outcome.run.images[0].image_id
     assert [entry.name for entry in working.iterdir()] == ["done"]
 
@@ -137,9 +137,9 @@ def test_a_damaged_working_table_is_named_and_made_again(table, undisturbed, tmp
     with monkeypatch.context() as patch, pytest.raises(Stopped):
         stop_at(patch, 26, after_write=False)
         execute([table], out, settings, workers=0)
-    flip(out / ".run" / "0001_field" / "labels" / "000" / "000001.arrow")
+    flip(out / ".run" / "0001_field" / "neighborhoods" / "000" / "000001.arrow")
     assert execute([table], out, settings, workers=0, resume=True).exit_code == 0
-    assert caplog.text.count("is missing or altered") == 1 and "labels/000/000001.arrow" in caplog.text
+    assert caplog.text.count("is missing or altered") == 1 and "neighborhoods/000/000001.arrow" in caplog.text
     assert same(result_tables(out), undisturbed)
 
 
@@ -193,7 +193,7 @@ OTHER = {
 @pytest.fixture(scope="module")
 def standing(table, tmp_path_factory):
     out = tmp_path_factory.mktemp("standing") / "out"
-    execute([table], out, Settings(max_localizations=700), workers=0)
+    execute([table], out, Settings("XPILJZ", max_localizations=700), workers=0)
     return out
 
 
@@ -201,7 +201,7 @@ def standing(table, tmp_path_factory):
 def test_each_changed_setting_is_refused_by_name(table, standing, name):
     """Also those that change no result: a run is one of one digest of settings."""
     before = done_records(standing)
-    changed = Settings(**{"max_localizations": 700, name: OTHER[name]})
+    changed = Settings(**{"network": "XPILJZ", "max_localizations": 700, name: OTHER[name]})
     with pytest.raises(OutputError, match=rf"It differs in .*settings\.{name}: .* -> "):
         execute([table], standing, changed, workers=0, resume=True)
     assert done_records(standing) == before
@@ -218,7 +218,7 @@ def test_a_run_of_other_weights_version_or_machine_is_refused_by_name(table, sta
     changed[part] = "other" if key is None else {**changed[part], key: "other"}
     publish_json(manifest, changed)
     with pytest.raises(OutputError, match=rf"differs in {part}{'' if key is None else '.' + key}: other -> "):
-        execute([table], out, Settings(max_localizations=700), workers=0, resume=True)
+        execute([table], out, Settings("XPILJZ", max_localizations=700), workers=0, resume=True)
     # Its done records are those of the manifest they were made under, and of no other.
     run = Run.open(out)
     assert run.store(run.images[0]).done(pipeline.LAST.name, 0) is None
@@ -284,7 +284,7 @@ def test_features_are_the_neighbor_distances(table, tmp_path):
     import zarr
     from scipy.spatial import cKDTree
 
-    settings = Settings(max_localizations=700, save_features=True)
+    settings = Settings("XPILJZ", 700, save_features=True)
     execute([table], tmp_path / "out", settings, workers=0)
     group = zarr.open_group(str(tmp_path / "out" / "0001_field" / "features.zarr"), mode="r")
     points = read_localizations(table)
@@ -341,9 +341,10 @@ def test_any_failure_stays_with_its_image(table, tmp_path, monkeypatch, failure)
     assert type(failure).__name__ in (tmp_path / "out" / "images.csv").read_text()
 
 
-def test_damaged_features_are_found_and_made_again(table, undisturbed, tmp_path, caplog):
-    out, settings = tmp_path / "out", Settings(max_localizations=700, save_features=True)
+def test_damaged_features_are_found_and_made_again(table, tmp_path, caplog):
+    out, settings = tmp_path / "out", Settings("XPILJZ", 700, save_features=True)
     execute([table], out, settings, workers=0)
+    undisturbed = result_tables(out)
     chunk = next(p for p in sorted((out / "0001_field" / "features.zarr").rglob("c/*/*")) if p.is_file())
     intact = chunk.read_bytes()
     chunk.write_bytes(intact[:-1] + bytes([intact[-1] ^ 1]))
@@ -380,11 +381,11 @@ def in_3d(path, z=None):
 
 def test_a_run_in_3d_of_three_classes(tmp_path, monkeypatch):
     network = Weighted(n_neighbors=19, rank=5, below=0.6, dimensions=3)
-    for place in ("caml_dask.executors.units.load", "caml_dask.runs.session.load"):
-        monkeypatch.setattr(place, lambda name: network)
+    monkeypatch.setattr("caml_dask.executors.units.load", lambda name: network)
+    monkeypatch.setattr("caml_dask.runs.session.load_for", lambda settings: network)
     table = in_3d(tmp_path / "cells.csv")
     for out, tile in (("one", None), ("many", 60)):
-        outcome = execute([table], tmp_path / out, Settings(max_localizations=tile), workers=0)
+        outcome = execute([table], tmp_path / out, Settings("XPILJZ", tile), workers=0)
         assert outcome.exit_code == 0, outcome.failed
     found = result_tables(tmp_path / "many")
     assert same(found, result_tables(tmp_path / "one"))

@@ -112,7 +112,7 @@ def estimate(
 
     pairs = counts.astype(np.float64)
     far = 1.0 - np.cumsum(independent) < 0.5
-    used = (LAGS >= 1) & (LAGS < frames) & (independent > 0)
+    used = (LAGS >= 1) & (frames > LAGS) & (independent > 0)
     nothing = Law(0.0, np.zeros(0), np.zeros(0), 0.0, 0.0, frames, per_nm2, 0.0)
     if not used.any() or not centers or not independent[far].sum() > 0:
         return nothing

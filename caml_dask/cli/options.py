@@ -14,7 +14,7 @@ import click
 
 from caml_dask.atomic import FULL
 from caml_dask.errors import CamlError, UsageError
-from caml_dask.settings import FIELD_NETWORKS, NETWORK_ALIASES
+from caml_dask.settings import DEFAULT_NETWORK, NETWORK_ALIASES
 
 if TYPE_CHECKING:
     from caml_dask.settings import Settings
@@ -32,11 +32,11 @@ EXIT_CODES = {
 NETWORK = click.option(
     "-n",
     "--network",
-    default="XPILJZ",
+    default=DEFAULT_NETWORK,
     show_default=True,
-    help="Network that labels the localizations, in upper or lower case: "
+    help=f"Network that labels the localizations, in upper or lower case: {DEFAULT_NETWORK}, which sees whole fields; "
+    + "of the published kinds, which see a window of neighbors, "
     + ", ".join(f"{code} or {alias}" for code, alias in NETWORK_ALIASES.items())
-    + f"; {FIELD_NETWORKS[0]}, which sees whole fields and was trained on re-blinking ones too"
     + "; or a FOLDER that `caml-dask train` or `train-field` wrote.",
 )
 WORKERS = click.option(
@@ -90,7 +90,9 @@ MERGE = click.option(
 EXTENT = click.option(
     "--any-extent", is_flag=True, help="Take coordinates that span less than 500 nm or more than 3 mm."
 )
-FEATURES = click.option("--save-features", is_flag=True, help="Also store the neighbor distances, as Zarr.")
+FEATURES = click.option(
+    "--save-features", is_flag=True, help="Also store the neighbor distances that a network of windows sees, as Zarr."
+)
 RESUME = click.option("--resume", is_flag=True, help="Continue a run that was stopped; finished units are kept.")
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Remove the run that is in the directory, and start over.")
 SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all chance.")

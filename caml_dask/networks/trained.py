@@ -17,7 +17,7 @@ from caml_dask.networks.field.trained import TrainedFieldNetwork, is_field_netwo
 from caml_dask.networks.registry import NetworkSpec
 from caml_dask.networks.weights import load_weights
 from caml_dask.schema import CLUSTERED, NON_CLUSTERED
-from caml_dask.settings import network_named
+from caml_dask.settings import Settings, network_named
 
 THRESHOLD = 0.5
 
@@ -166,6 +166,17 @@ def load(network: str | os.PathLike[str]) -> AnyNetwork:
     """
     name = network_named(network)
     return load_field_network(name) if is_field_network(name) else load_of_windows(name)
+
+
+def load_for(settings: Settings) -> AnyNetwork:
+    """The network of settings, which it can fulfil; errors as of :func:`load_of_windows`, and UsageError otherwise."""
+    network = load(settings.network)
+    if settings.save_features and isinstance(network, TrainedFieldNetwork):
+        raise UsageError(
+            f"save_features: {network.name} sees no window whose distances could be stored; leave it out, or take a"
+            " network of windows, such as XPILJZ"
+        )
+    return network
 
 
 def load_of_windows(network: str | os.PathLike[str]) -> TrainedNetwork:

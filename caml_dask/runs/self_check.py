@@ -166,7 +166,7 @@ def _tiny_run() -> Iterator[Finding]:
 
 def _run(table: Path, out: Path, workers: int) -> tuple[dict[str, Any], Any]:
     """Summary and points of the tiny field."""
-    settings = Settings(max_localizations=_TILE if workers else None)
+    settings = Settings(network="XPILJZ", max_localizations=_TILE if workers else None)
     with begun([table], out, settings, resume=False, overwrite=False) as run:
         watch = _Failures()
         with executor(run, Local(workers) if workers else None) as chosen:

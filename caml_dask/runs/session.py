@@ -21,7 +21,7 @@ from caml_dask.executors.pending import units_by_stage
 from caml_dask.executors.serial import SerialExecutor
 from caml_dask.io.csv_text import csv_text
 from caml_dask.io.run_directory import HIDDEN, Image, Run, describe, image_ids, locked, prepare, refuse_standing
-from caml_dask.networks.trained import load
+from caml_dask.networks.trained import load_for
 from caml_dask.pipeline import LAST, stages_of
 from caml_dask.runs.inputs import images_in, in_order, refuse_unfit
 from caml_dask.runs.key_figures import key_figures
@@ -88,7 +88,7 @@ def begun(inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, o
         raise UsageError("--resume continues a run and --overwrite removes it: give one of them")
     inputs = in_order(inputs)
     refuse_unfit(inputs, out.resolve(), overwrite)
-    network = load(settings.network)  # refused before anything is written
+    network = load_for(settings)  # refused before anything is written
     with locked(out):
         refuse_standing(out, resume, overwrite)
         found = images_in(inputs, settings.columns)

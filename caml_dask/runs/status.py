@@ -10,8 +10,8 @@ from caml_dask.errors import OutputError
 from caml_dask.io.run_directory import HIDDEN, Image, Run, read_manifest
 from caml_dask.io.store import DirectoryStore
 from caml_dask.pipeline import FIRST, LAST, stages_of
-from caml_dask.stages.merging import prepare
 from caml_dask.stages import plan
+from caml_dask.stages.merging import prepare
 from caml_dask.stages.stage import Stage
 
 

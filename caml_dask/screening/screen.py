@@ -17,7 +17,7 @@ from caml_dask.errors import CamlError, InputError, OutputError, UnreadableError
 from caml_dask.executors.deployment.settings import Deployment
 from caml_dask.io import run_directory as rundir
 from caml_dask.io.run_directory import Image, Run, describe, image_ids, prepare
-from caml_dask.networks.trained import load
+from caml_dask.networks.trained import load_for
 from caml_dask.runs.session import Outcome, analyse, write_summary
 from caml_dask.screening.cohort import read_cohort
 from caml_dask.screening.ledger import HIDDEN, Entry, Ledger
@@ -59,7 +59,7 @@ def screen(
     UsageError : a cohort, settings, network, deployment or directory that cannot be used.
     WorkersError : the scheduler, or for too long every worker, is lost; the next call resumes the night.
     """
-    network = load(settings.network).identity
+    network = load_for(settings).identity
     found = read_cohort(cohort, leave_out=out)  # refused before anything is written
     with locks.locked(out, HIDDEN, "screening"):
         tonight = _Screening(out, settings, partial(analyse, workers=workers, deployment=deployment))
@@ -139,7 +139,7 @@ class _Screening:
 
     def _run(self, name: str, images: Sequence[Image], resume: bool) -> None:
         folder = self._nights.folder(name)
-        manifest = describe(self._settings, images, load(self._settings.network).identity)
+        manifest = describe(self._settings, images, load_for(self._settings).identity)
         run = prepare(folder, manifest, resume, overwrite=False)
         outcome = self._analyse_run(run, resume=resume)
         self._enter(outcome.run, outcome.failed)

@@ -9,7 +9,7 @@ import numpy as np
 
 from caml_dask.schema import NON_CLUSTERED
 from caml_dask.stages.merging.summary import summary_of_merging, warnings_of_merging
-from caml_dask.stages.merging.tables import DETECTION_BOXES, DETECTION_CUTS, DETECTION_FACTS, LAW, MERGE_TALLY
+from caml_dask.stages.merging.tables import DETECTION_BOXES, DETECTION_CUTS, DETECTION_FACTS, MERGE_TALLY
 from caml_dask.stages.shared.hull import hull_area_um2
 from caml_dask.stages.shared.measured import MeasuredClusters, write_clusters
 from caml_dask.stages.shared.picture import draw
@@ -120,4 +120,4 @@ STAGE = Stage(
     reads=(FACTS, BOXES, CUTS, TILE, MEMBERSHIP, MEASURED, OUTLINES, TALLY, HULL, PIXELS),
     writes=(),
 )
-MERGING_STAGE = reading(STAGE, (DETECTION_FACTS, DETECTION_BOXES, DETECTION_CUTS, LAW, MERGE_TALLY))
+MERGING_STAGE = reading(STAGE, (DETECTION_FACTS, DETECTION_BOXES, DETECTION_CUTS, MERGE_TALLY))

@@ -183,7 +183,9 @@ def check_frames(work: Work, table: pa.Table, whole: np.ndarray, carried: Sequen
             "--merge 50nm,25frames",
             work.image.path,
         )
-    values = pc.cast(table[named], pa.float64()).to_numpy() if _is_number(table[named].type) else np.full(len(table), np.nan)
+    values = (
+        pc.cast(table[named], pa.float64()).to_numpy() if _is_number(table[named].type) else np.full(len(table), np.nan)
+    )
     wrong = whole & ~((np.abs(values) < 2.0**53) & (values == np.rint(values)))
     if wrong.any():
         raise InputError(

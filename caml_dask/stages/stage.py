@@ -48,8 +48,8 @@ class Stage:
 
     name : as it stands in records
     title : what it does, as users read it while it runs
-    per : what its units are: the "image" itself, the "chunk" of its input, or the "tile"; of detections that are merged,
-        the "detection chunk" or "detection tile"
+    per : what its units are: the "image" itself, the "chunk" of its input, or the "tile"; of detections that are
+        merged, the "detection chunk" or "detection tile"
     run : does one unit and returns its record, with `rows` where localizations flow through it; call :meth:`do`
     effort : its share of the time of an image, in percent, as measured with XPILJZ on 1e7 localizations; of the field
         network's stages, what they take in the same measure

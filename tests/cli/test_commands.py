@@ -57,7 +57,7 @@ def test_a_good_table(command, table, tmp_path):
     assert entry["clusters_per_um2"] == pytest.approx(entry["clusters"] / entry["area_um2"])
     assert entry["percent_clustered"] == pytest.approx(100 * entry["in_clusters"] / len(points))
     assert {"median", "q25", "q75", "n"} == set(entry["medians"]["area_nm2"])
-    assert summary["digest"] and summary["versions"]["numpy"] and entry["seconds"]["classify"] > 0
+    assert summary["digest"] and summary["versions"]["numpy"] and entry["seconds"]["vote"] > 0
 
 
 def test_area_and_columns_are_taken_from_the_options(command, tmp_path):
@@ -89,6 +89,7 @@ def rows(n, x="x [nm]", y="y [nm]", extra="", factor=1, offset=0):
         (rows(200), ["--columns", "unit=parsec"], 2, "unknown unit 'parsec'"),
         (rows(200), ["--columns", "nonsense"], 2, "cannot use 'nonsense'"),
         (rows(200), ["--network", "GPT"], 2, "unknown network 'GPT': use one of XPILJZ"),
+        (rows(200), ["--save-features"], 2, "field-2d sees no window whose distances could be stored"),
         (rows(200), ["--area-um2", "-1"], 2, "positive area"),
         (rows(200), ["--max-localizations", "0"], 2, "a tile holds at least 1"),
         (rows(200), ["--resume", "--overwrite"], 2, "give one of them"),
@@ -96,7 +97,7 @@ def rows(n, x="x [nm]", y="y [nm]", extra="", factor=1, offset=0):
         (rows(200, extra="zwölf,3\n"), [], 4, "zwölf"),
         ("", [], 4, "empty"),
         ('"x [nm]","y [nm]"\n', [], 4, "has a header and no localizations"),
-        (rows(1), [], 4, "XPILJZ needs 101 localizations; there are 1: no network takes so small a field"),
+        (rows(1), [], 4, "field-2d needs 30 localizations; there are 1: no network takes so small a field"),
         (rows(200, factor=0.01), [], 4, "fields span 500 to 3,000,000 nm"),
         (rows(200, factor=1000), [], 4, "accept them with --any-extent"),
         (rows(200, offset=1e9), [], 4, "from the origin"),
@@ -105,9 +106,9 @@ def rows(n, x="x [nm]", y="y [nm]", extra="", factor=1, offset=0):
         (rows(200, factor=8 * 100), [], 4, "--any-extent"),
         (rows(200, factor=8 * 160), [], 4, "--any-extent"),
         (rows(2), [], 4, "there are 2: no network takes so small a field"),
-        (rows(99), [], 4, "XPILJZ needs 101 localizations; there are 99"),
-        (rows(100, extra="nan,3\ninf,4\n"), [], 4, "there are 100"),
-        (rows(100), [], 4, "XPILJZ needs 101 localizations; there are 100"),
+        (rows(99), ["--network", "XPILJZ"], 4, "XPILJZ needs 101 localizations; there are 99"),
+        (rows(29, extra="nan,3\ninf,4\n"), [], 4, "there are 29"),
+        (rows(100), ["--network", "XPILJZ"], 4, "XPILJZ needs 101 localizations; there are 100"),
         (rows(200) + "1,2,3\n", [], 4, "(row 200)"),
     ],
 )
@@ -119,10 +120,10 @@ def test_bad_input_says_what_to_do(command, tmp_path, content, options, exit_cod
     assert "Traceback" not in result.output
 
 
-@pytest.mark.parametrize("n", [101, 102])
-def test_as_few_as_the_window_needs(command, tmp_path, n):
+@pytest.mark.parametrize(("n", "network"), [(101, "XPILJZ"), (102, "XPILJZ"), (30, "field-2d")])
+def test_as_few_as_the_network_needs(command, tmp_path, n, network):
     (tmp_path / "table.csv").write_text(rows(n))
-    assert command(tmp_path / "table.csv").exit_code == 0
+    assert command(tmp_path / "table.csv", "--network", network).exit_code == 0
     assert len(pq.read_table(tmp_path / "out" / "0001_table" / "points.parquet")) == n
 
 
@@ -131,7 +132,7 @@ def test_3d_is_refused_by_a_2d_network(command, tmp_path):
     np.savetxt(tmp_path / "t.csv", xyz, delimiter=",", header="x [nm],y [nm],z [nm]", comments="")
     result = command(tmp_path / "t.csv")
     assert result.exit_code == 4
-    assert "has 3 coordinates a localization; XPILJZ takes 2" in result.output and "--columns" in result.output
+    assert "has 3 coordinates a localization; field-2d takes 2" in result.output and "--columns" in result.output
     assert command(tmp_path / "t.csv", "--columns", "x=x [nm],y=y [nm]", out="flat").exit_code == 0
 
 
@@ -339,6 +340,8 @@ def test_names_of_all_kinds_are_written_and_read(out, tmp_path, monkeypatch):
         "0",
         "--max-localizations",
         "150",
+        "--network",
+        "XPILJZ",
         "--save-features",
     ]
     result = CliRunner().invoke(main, call)

@@ -45,11 +45,11 @@ def test_workers_give_the_tables_of_the_serial_executor(table, serial, workers, 
 def test_images_that_fail_do_not_stop_the_others(table, tmp_path):
     bad, tiny = tmp_path / "bad.csv", tmp_path / "tiny.csv"
     bad.write_text("nonsense\n\x00\x01")
-    tiny.write_text('"x [nm]","y [nm]"\n' + "1,2\n" * 50)
+    tiny.write_text('"x [nm]","y [nm]"\n' + "1,2\n" * 29)
     outcome = execute([bad, table, tiny], tmp_path / "out", Settings(max_localizations=TILE), workers=2)
     assert outcome.exit_code == 3
     assert set(outcome.failed) == {"0002_bad", "0003_tiny"}
-    assert "XPILJZ needs 101 localizations; there are 50" in str(outcome.failed["0003_tiny"])
+    assert "field-2d needs 30 localizations; there are 29" in str(outcome.failed["0003_tiny"])
     images = json.loads((tmp_path / "out" / "summary.json").read_text())["images"]
     assert [image["status"] for image in images] == ["done", "failed", "failed"]
     listed = (tmp_path / "out" / "images.csv").read_text().splitlines()

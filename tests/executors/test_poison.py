@@ -24,7 +24,7 @@ real = executor.run_unit
 
 
 def run_unit(run, key):
-    if run.images[key[0]].image_id == "0003_poison" and key[1:] == ("link", 1):
+    if run.images[key[0]].image_id == "0003_poison" and key[1:] == ("vote", 1):
         os.kill(os.getpid(), signal.SIGKILL)
     return real(run, key)
 
@@ -48,7 +48,7 @@ def test_a_poison_unit_fails_its_image_alone(tmp_path):
         ("0002_b", "done"),
         ("0003_poison", "failed"),
     ]
-    assert "link-0003_poison-1 ended its worker each time it was tried" in rows[2]["reason"]
+    assert "vote-0003_poison-1 ended its worker each time it was tried" in rows[2]["reason"]
     lost = done.stderr.count("a worker was lost and is replaced")
     assert 4 <= lost <= 8  # as often as Dask tries a unit, and as often again where it is tried alone
     # Without the poison the run is taken up where it was.

@@ -12,7 +12,7 @@ from support import done_records, result_tables, same
 from caml_dask.cli import main
 from caml_dask.errors import OutputError, UsageError
 from caml_dask.io.run_directory import Run, locked
-from caml_dask.pipeline import WINDOW_STAGES
+from caml_dask.pipeline import FIELD_STAGES
 from caml_dask.runs.job_array import finish, plan, run_share
 from caml_dask.screening.status import status_of
 from caml_dask.settings import Settings
@@ -27,7 +27,7 @@ def arrays(out, stages, tasks=3):
 def test_arrays_give_the_tables_of_the_serial_executor(table, serial, tmp_path):
     out = tmp_path / "out"
     stages = plan([table], out, SETTINGS, resume=False, overwrite=False)
-    assert stages == [stage.name for stage in WINDOW_STAGES]
+    assert stages == [stage.name for stage in FIELD_STAGES]
     assert arrays(out, stages) == 0
     before = done_records(out)
     assert finish(out).exit_code == 0
@@ -40,13 +40,13 @@ def test_arrays_give_the_tables_of_the_serial_executor(table, serial, tmp_path):
 def test_a_task_that_died_is_named_and_made_good_by_submitting_again(table, serial, tmp_path):
     out = tmp_path / "out"
     stages = plan([table], out, SETTINGS, resume=False, overwrite=False)
-    classify = stages.index("classify")
-    arrays(out, stages[:classify])
-    run_share(out, "classify", 0, 3)  # tasks 1 and 2 never came to run
-    arrays(out, stages[classify + 1 :])
+    vote = stages.index("vote")
+    arrays(out, stages[:vote])
+    run_share(out, "vote", 0, 3)  # tasks 1 and 2 never came to run
+    arrays(out, stages[vote + 1 :])
     outcome = finish(out)
     assert outcome.exit_code == 4
-    assert "units of classify are not done: submit its array again" in str(outcome.failed["0001_field"])
+    assert "units of vote are not done: submit its array again" in str(outcome.failed["0001_field"])
     before = done_records(out)
     assert arrays(out, stages) == 0
     assert finish(out).exit_code == 0
@@ -137,7 +137,7 @@ def test_the_commands_and_their_exit_codes(table, tmp_path):
 
     out = tmp_path / "out"
     planned = call("plan", table, "--out", out)
-    assert planned.exit_code == 0 and planned.stdout.split() == [stage.name for stage in WINDOW_STAGES]
+    assert planned.exit_code == 0 and planned.stdout.split() == [stage.name for stage in FIELD_STAGES]
     assert call("plan", table, "--out", out).exit_code == 2
     assert call("finish", "--out", out).exit_code == 4
     for stage in planned.stdout.split():

@@ -23,7 +23,7 @@ from caml_dask.runs import progress
 from caml_dask.runs.session import begun
 from caml_dask.settings import Settings
 
-INTERNAL = re.compile(r"\b(classify|stitch|scatter|gather)\b")
+INTERNAL = re.compile(r"\b(vote|number|scatter|gather)\b")
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_elsewhere_lines_say_the_stage_in_words(tables, tmp_path):
     assert "\r" not in done.stderr and not INTERNAL.search(done.stderr)
     first, *others = done.stderr.splitlines()
     assert first.endswith("analyzing 2 images")
-    assert any("finding neighbors and scoring (" in line and "% of all work done)" in line for line in others)
+    assert any("exchanging messages, round 2 of 4 (" in line and "% of all work done)" in line for line in others)
     assert done.stderr.count("done (") == 2
 
 
@@ -101,7 +101,7 @@ def watch(tables, tmp_path, monkeypatch):
     """An observer of a run that is never begun, by a clock of the test's own."""
     clock = itertools.count(0.0, 1.0)
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    with begun(tables, tmp_path / "run", Settings(), resume=False, overwrite=False) as run:
+    with begun(tables, tmp_path / "run", Settings("XPILJZ"), resume=False, overwrite=False) as run:
         return progress.Watch(run)
 
 

@@ -137,7 +137,7 @@ def directions_to(
         Unit vectors; zeros to what lies at the same place.
     """
     directions = np.empty((*neighbors.shape, points_nm.shape[1]), np.float32)
-    _turn(np.ascontiguousarray(points_nm), np.ascontiguousarray(ends_nm), neighbors, directions)
+    _turn(np.ascontiguousarray(points_nm), np.ascontiguousarray(ends_nm), np.ascontiguousarray(neighbors), directions)
     return directions
 
 
@@ -185,7 +185,8 @@ def inputs(
     """
     nodes = np.zeros((len(neighbors), NODE_INPUTS), np.float32)
     edges = np.zeros((*neighbors.shape, EDGE_INPUTS), np.float32)
-    _fill(distances_nm, scales_nm, uncertainty_nm, neighbors, present, unit_nm, _RANKS_AT, EDGES_AT, nodes, edges)
+    seen = (distances_nm, scales_nm, uncertainty_nm, neighbors, present, unit_nm)
+    _fill(*(np.ascontiguousarray(array) for array in seen), _RANKS_AT, EDGES_AT, nodes, edges)
     return nodes, edges
 
 

@@ -1,1 +1,1 @@
-"""Stages that merge detections to molecules, before the molecules are dealt with like the localizations of any input."""
+"""Stages that merge detections to molecules, whereupon molecules are analyzed like any localizations."""

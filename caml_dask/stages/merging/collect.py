@@ -125,9 +125,7 @@ def _put_by_chunk(work: Work, unit: int, table: Any, rows: pa.Table, first: np.n
     work.put(table, unit, rows.take(pa.array(order)), [*starts.tolist(), len(ids)])
 
 
-def _put_tally(
-    work: Work, unit: int, number: np.ndarray, seen: Detections, found: Molecules, odds: np.ndarray
-) -> None:
+def _put_tally(work: Work, unit: int, number: np.ndarray, seen: Detections, found: Molecules, odds: np.ndarray) -> None:
     order = np.lexsort((seen.frame, number))
     frame, of = seen.frame[order], number[order]
     gaps = np.diff(frame)[of[1:] == of[:-1]]

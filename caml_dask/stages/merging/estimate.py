@@ -1,4 +1,4 @@
-"""Stages of `--merge auto` that estimate re-blinking: count pairs, find the law, count what lies around each detection."""
+"""Stages of `--merge auto` that estimate re-blinking: count pairs, find the law, count what lies around each."""
 
 from __future__ import annotations
 

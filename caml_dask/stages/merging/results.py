@@ -29,7 +29,9 @@ def molecules(work: Work, unit: int) -> dict[str, Any]:
     """Join the results back to the molecules of one chunk."""
     table = work.get(INPUT, unit)
     found = in_input_order(work, unit, table)
-    work.put(MOLECULE_RESULTS, unit, pa.table({"loc_id": table["loc_id"], **dict(zip(found.column_names, found.columns))}))
+    work.put(
+        MOLECULE_RESULTS, unit, pa.table({"loc_id": table["loc_id"], **dict(zip(found.column_names, found.columns))})
+    )
     own = {name: table[name] for name in table.column_names if name != "loc_id"}
     columns = {"molecule_id": table["loc_id"].cast(pa.int64()), **own}
     columns |= {name: found[name] for name in found.column_names}

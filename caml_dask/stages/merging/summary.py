@@ -66,7 +66,7 @@ def warnings_of_merging(found: dict[str, Any]) -> list[str]:
     if found["doubtful_joinings"] > _UNSURE * max(1, joinings):
         share = 100.0 * found["doubtful_joinings"] / joinings
         return [
-            f"--merge auto joined {joinings} detections to earlier ones, {share:.0f} % of them with a chance below 90 % "
-            "to be right: molecules lie too densely to be told apart well"
+            f"--merge auto joined {joinings} detections to others, {share:.0f} % of them with a chance below 90 % to "
+            "be right: molecules lie too densely to be told apart well"
         ]
     return []
