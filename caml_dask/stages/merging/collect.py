@@ -184,8 +184,6 @@ COLLECT = Stage(
     conserves=FINITE_DETECTIONS,
     reads=(
         DETECTION_FACTS,
-        DETECTION_BOXES,
-        DETECTION_CUTS,
         CHUNKS,
         DETECTION_TILE,
         DETECTION_ROOTS,
