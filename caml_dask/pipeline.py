@@ -61,8 +61,8 @@ AUTO_MERGING = (
     *FIXED_MERGING[7:],
 )
 """The same by what is estimated of the image."""
-_MERGED_RESULTS = (measure.STAGE, results.MOLECULES_STAGE, results.DETECTIONS_STAGE, publish.MERGING_STAGE)
-STAGE_NAMED = {stage.name: stage for stage in (*AUTO_MERGING, *_MERGED_RESULTS, *WINDOW_STAGES, *FIELD_STAGES)}
+MERGED_RESULTS = (measure.STAGE, results.MOLECULES_STAGE, results.DETECTIONS_STAGE, publish.MERGING_STAGE)
+STAGE_NAMED = {stage.name: stage for stage in (*AUTO_MERGING, *MERGED_RESULTS, *WINDOW_STAGES, *FIELD_STAGES)}
 
 
 def stages_of(network: str, merge: str | None = None) -> tuple[Stage, ...]:
@@ -72,8 +72,8 @@ def stages_of(network: str, merge: str | None = None) -> tuple[Stage, ...]:
         return stages
     before = stages[1 : -len(_RESULTS)]
     if merge == "auto":
-        return (*AUTO_MERGING, *before, *_MERGED_RESULTS[:-1], reading(_MERGED_RESULTS[-1], (LAW,)))
-    return (*FIXED_MERGING, *before, *_MERGED_RESULTS)
+        return (*AUTO_MERGING, *before, *MERGED_RESULTS[:-1], reading(MERGED_RESULTS[-1], (LAW,)))
+    return (*FIXED_MERGING, *before, *MERGED_RESULTS)
 
 
 def carried_by(network: str, merge: str | None = None) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from layouts import layouts, layouts_3d
+from sklearn.metrics import adjusted_rand_score as adjusted_rand_index
 
 from caml_dask.blinking import pairs
 from caml_dask.blinking.estimate import Law, estimate
@@ -17,7 +18,6 @@ from caml_dask.blinking.links import Detections, links
 from caml_dask.blinking.merge import merge_detections
 from caml_dask.blinking.molecules import combine, components, refine
 from caml_dask.errors import UsageError
-from sklearn.metrics import adjusted_rand_score as adjusted_rand_index
 from caml_dask.settings import FixedRule, Settings, merge_rule
 
 LAW = Law(
@@ -33,7 +33,7 @@ LAW = Law(
 
 
 def blinking_field(rng, molecules=400, side_nm=4000.0, precision_nm=10.0, returns=0.7, dark=15.0, frames=4000):
-    """Detections of molecules anywhere that return with one chance, after exponential dark times of at least a frame."""
+    """Detections of molecules anywhere that return with one chance after dark times of at least a frame."""
     counts = rng.geometric(1 - returns, molecules)
     molecule = np.repeat(np.arange(molecules), counts)
     points = rng.uniform(0, side_nm, (molecules, 2))[molecule] + rng.normal(0, precision_nm, (len(molecule), 2))
@@ -131,7 +131,7 @@ def test_the_likeliest_pair_is_joined_first(seed):
     expected = np.empty(len(order), int)
     for rows in groups:
         expected[rows] = min(rows)
-    found = [pair for pair in links(seen, np.arange(len(order)), LAW)]
+    found = list(links(seen, np.arange(len(order)), LAW))
     group = components(len(order), *(np.concatenate(ends) for ends in zip(*found, strict=True)))
     by_group = np.lexsort((np.arange(len(order)), group))
     molecule, odds = refine(seen.take(by_group), group[by_group], LAW)
@@ -249,7 +249,9 @@ def test_median_precision_leaves_out_what_is_missing():
 
 def test_too_few_frames_have_no_law():
     counts = np.zeros((len(pairs.RINGS) - 1, len(pairs.LAGS)), np.int64)
-    law = estimate(counts, pairs.independent_pairs(np.array([3]), np.array([9])), longest=256.0, centers=9, frames=1, per_nm2=1.0)
+    law = estimate(
+        counts, pairs.independent_pairs(np.array([3]), np.array([9])), longest=256.0, centers=9, frames=1, per_nm2=1.0
+    )
     assert not law.blinks
     assert merge_detections(np.zeros((3, 2)), [1, 1, 1]).molecule.tolist() == [0, 1, 2]
 

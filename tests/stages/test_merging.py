@@ -318,7 +318,9 @@ def test_tables_that_cannot_be_merged_say_why(change, merge, said):
 
 def test_where_nothing_blinks_a_warning_says_so():
     rng = np.random.default_rng(7)
-    table = pa.table({"x_nm": rng.uniform(0, 3000, 400), "y_nm": rng.uniform(0, 3000, 400), "frame": np.arange(400) * 9})
+    table = pa.table(
+        {"x_nm": rng.uniform(0, 3000, 400), "y_nm": rng.uniform(0, 3000, 400), "frame": np.arange(400) * 9}
+    )
     found = analyze(table, "XPILJZ", merge="auto")
     assert len(found.molecules) > 390
     if found.summary["merge"]["precision_nm"] is None:

@@ -26,7 +26,6 @@ from caml_dask.stages.shared.work import Work
 from caml_dask.stages.stage import OWNED_ROWS, UNCOMPARED, Stage
 from caml_dask.stages.tables import BOXES, CUTS, FACTS, INPUT, LABELS, PIXELS, RESULT, TILE, Table
 
-
 LAW = Law(5.0, np.array([0.1]), np.array([0.05]), 0.0, 0.5, 40, 1e-4, 9.0)
 
 
