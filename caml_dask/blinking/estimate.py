@@ -15,10 +15,11 @@ import numpy as np
 
 from caml_dask.blinking.pairs import LAGS, RINGS
 
-_ROUNDS = 4
 _SPREADS = 2.0 ** np.arange(-7.5, -2.3, 0.05)  # as parts of the longest distance counted
 _RATES_A_FACTOR = 0.75  # rates of exponentials are 2 ** -0.75 apart
-_SLOWEST = 4.0  # of the slowest, as many lifetimes pass while images are taken: slower ones look like the background
+_BOLD, _CAUTIOUS = (4, 4.0), (1, 64.0)
+"""Rounds in which pairs far apart in time are cleared of those of one molecule, and lifetimes of the slowest
+exponential that pass while images are taken: slower ones look like the background."""
 _LONGEST_TABLE = 1 << 20  # frames
 _SURE = 3.0  # standard errors
 NEVER = -700.0
@@ -77,6 +78,33 @@ class Law:
         return np.where(chance > np.exp(NEVER), np.log(np.maximum(chance, np.exp(NEVER))), NEVER)
 
 
+def estimates(
+    counts: np.ndarray,
+    independent: np.ndarray,
+    *,
+    longest: float,
+    centers: int,
+    frames: int,
+    per_nm2: float,
+) -> tuple[Law, Law]:
+    """Estimate re-blinking from counted pairs in two ways: with long dark times, and without.
+
+    Where molecules lie in dense clusters, pairs alone cannot tell a long dark time from another molecule; which law is
+    likelier is for :func:`caml_dask.blinking.choose.choose` to say. Parameters are those of :func:`estimate`.
+
+    Returns
+    -------
+    bold, cautious : Law
+        What was found.
+    """
+    given = {"longest": longest, "centers": centers, "frames": frames, "per_nm2": per_nm2}
+    bold, cautious = (
+        estimate(counts, independent, **given, rounds=rounds, lifetimes=lifetimes)  # type: ignore[arg-type]
+        for rounds, lifetimes in (_BOLD, _CAUTIOUS)
+    )
+    return bold, cautious
+
+
 def estimate(
     counts: np.ndarray,
     independent: np.ndarray,
@@ -85,6 +113,8 @@ def estimate(
     centers: int,
     frames: int,
     per_nm2: float,
+    rounds: int = _BOLD[0],
+    lifetimes: float = _BOLD[1],
 ) -> Law:
     """Estimate re-blinking from counted pairs.
 
@@ -102,14 +132,16 @@ def estimate(
         Frames from the first to the last.
     per_nm2 : float
         Detections per nm2 of the image's bounds.
+    rounds : int
+        Rounds in which pairs far apart in time are cleared of those of one molecule.
+    lifetimes : float
+        Lifetimes of the slowest exponential that pass while images are taken.
 
     Returns
     -------
     Law
         What was found; without rates where no pairs of one molecule were.
     """
-    from scipy.optimize import nnls
-
     pairs = counts.astype(np.float64)
     far = 1.0 - np.cumsum(independent) < 0.5
     used = (LAGS >= 1) & (frames > LAGS) & (independent > 0)
@@ -121,12 +153,12 @@ def estimate(
     # detections near the end of the acquisition have no later ones: as many fewer as of independent pairs
     seen = independent[used] / np.maximum(last - first, 1.0)
     seen = np.minimum(seen / max(float(seen[:6].mean()), 1e-300), 1.0)
-    rates = 2.0 ** -np.arange(0.0, max(np.log2(frames / _SLOWEST), 0.1), _RATES_A_FACTOR)
+    rates = 2.0 ** -np.arange(0.0, max(np.log2(frames / lifetimes), 0.1), _RATES_A_FACTOR)
     terms = (np.exp(-rates * (first[:, None] - 0.5)) - np.exp(-rates * (last[:, None] - 0.5))) / rates
     terms *= seen[:, None] * 2.0 * centers  # a pair is counted from both of its ends
     profiles = np.diff(1.0 - np.exp(-((RINGS / _SPREADS[:, None]) ** 2) / 4.0), axis=1)
     of_one, which = np.zeros(len(LAGS)), 0
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         others = np.maximum((pairs[:, far] - np.outer(profiles[which], of_one[far])).sum(axis=1), 0.0)
         others /= independent[far].sum()
         expected = np.outer(others, independent)
@@ -135,7 +167,7 @@ def estimate(
         size = profiles**2 @ (1.0 / variance)
         which = int(np.argmax((np.maximum(along, 0.0) ** 2 / size)[:, used].sum(axis=1)))
         found, error = along[which] / size[which], 1.0 / np.sqrt(size[which])
-        amounts, _ = nnls(terms / error[used, None], found[used] / error[used])
+        amounts = _not_negative(terms / error[used, None], found[used] / error[used])
         of_one = np.zeros(len(LAGS))
         of_one[used] = terms @ amounts
     if not amounts.any():
@@ -145,6 +177,17 @@ def estimate(
     signal = float(np.sqrt((np.maximum(found[used], 0.0) ** 2 / error[used] ** 2).sum()))
     returns = float((weights / poles).sum())
     return Law(float(_SPREADS[which] * longest), poles, weights, float(same), returns, frames, per_nm2, signal)
+
+
+def _not_negative(terms: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Least squares of amounts that are not negative."""
+    from scipy.optimize import lsq_linear, nnls
+
+    try:
+        return np.asarray(nnls(terms, found, maxiter=100 * terms.shape[1])[0])
+    except RuntimeError:  # it goes round in circles
+        solved = lsq_linear(terms, found, bounds=(0.0, np.inf)).x
+        return np.where(solved > 1e-9 * solved.max(initial=0.0), solved, 0.0)
 
 
 def _renewal(rates: np.ndarray, amounts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from caml_dask.blinking import pairs
-from caml_dask.blinking.estimate import Law, estimate
+from caml_dask.blinking.choose import choose, compared, windows
+from caml_dask.blinking.estimate import Law, estimates
 from caml_dask.blinking.links import Detections, crowd, crowd_radius_nm, log_begin
 from caml_dask.blinking.molecules import Molecules, canonical, combine, fixed_groups, refine
 from caml_dask.errors import UsageError
@@ -91,7 +93,7 @@ def merge_detections(
         longest = pairs.longest_scaled(median)
         centers = np.flatnonzero(pairs.are_centers(points, frames, n))
         distinct, counts = np.unique(frames, return_counts=True)
-        law = estimate(
+        laws = estimates(
             pairs.count_pairs(points, frames, scale, centers, longest),
             pairs.independent_pairs(distinct, counts),
             longest=longest,
@@ -99,6 +101,7 @@ def merge_detections(
             frames=int(distinct[-1] - distinct[0]) + 1,
             per_nm2=n / max(float(np.prod(np.ptp(points, axis=0))), 1.0),
         )
+        law = choose(laws, _windows(points, frames, scale, ids), median)
     group, seen = np.arange(n), Detections(points, frames, scale, np.zeros(n))
     if isinstance(chosen, FixedRule):
         group = fixed_groups(seen, chosen)
@@ -126,6 +129,16 @@ def merge_detections(
         uncertainty_nm=precisions(known, median, law, n, order),
     )
     return Merged(number, together, law)
+
+
+def _windows(
+    points: np.ndarray, frame: np.ndarray, scale: np.ndarray, ids: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    boxes = windows(lambda: [points], len(points), [*points.min(axis=0), *points.max(axis=0)])
+    owner = boxes.tile_of(points)
+    for box in compared(boxes):
+        rows = np.flatnonzero(owner == box)
+        yield points[rows], frame[rows], scale[rows], ids[rows]
 
 
 def precisions(

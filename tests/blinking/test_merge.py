@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from layouts import layouts, layouts_3d
 from sklearn.metrics import adjusted_rand_score as adjusted_rand_index
 
+from caml_dask.blinking import choose as choosing
+from caml_dask.blinking import estimate as estimating
 from caml_dask.blinking import pairs
 from caml_dask.blinking.estimate import Law, estimate
 from caml_dask.blinking.links import Detections, links
@@ -292,3 +295,35 @@ def test_a_rule_has_one_spelling_and_counts_in_the_digest():
 def test_arrays_that_cannot_be_merged(points, frame, rule, said):
     with pytest.raises(UsageError, match=said):
         merge_detections(points, frame, rule=rule)
+
+
+def test_the_likelier_of_two_laws_is_chosen(monkeypatch):
+    """Whatever is offered beside a law that fits, and whether the image is one window or many."""
+    points, frame, _ = blinking_field(np.random.default_rng(12), molecules=900, side_nm=3000.0)
+    right = merge_detections(points, frame).law
+    wrong = replace(right, rates=right.rates / 40, weights=right.weights / 40)
+    narrow = replace(right, spread=right.spread / 3)
+    for window in (20_000, 400):
+        monkeypatch.setattr(choosing, "WINDOW", window)
+        boxes = choosing.windows(lambda: [points], len(points), [*points.min(axis=0), *points.max(axis=0)])
+        owner, scale, ids = boxes.tile_of(points), np.ones(len(points)), np.arange(len(points), dtype=np.uint64)
+        assert len(choosing.compared(boxes)) == (1 if window > len(points) else 4)
+        for laws in ((right, wrong), (wrong, right), (narrow, right), (wrong, narrow, right)):
+            rows = (np.flatnonzero(owner == box) for box in choosing.compared(boxes))
+            seen = ((points[r], frame[r], scale[r], ids[r]) for r in rows)
+            assert choosing.choose(laws, seen, None) is right
+    never = replace(right, rates=np.zeros(0), weights=np.zeros(0))
+    assert choosing.choose((never, right), iter(()), None) is right
+    assert choosing.choose((never, never), iter(()), None) is never
+
+
+def test_amounts_are_found_where_the_usual_solver_gives_up(monkeypatch):
+    terms = np.exp(-np.outer(np.arange(12), [0.1, 0.5, 2.0]))
+    expected = estimating._not_negative(terms, terms @ [3.0, 0.0, 1.0])
+    assert np.allclose(expected, [3, 0, 1], atol=1e-8)
+
+    def gives_up(*_, **__):
+        raise RuntimeError("Maximum number of iterations reached.")
+
+    monkeypatch.setattr("scipy.optimize.nnls", gives_up)
+    assert np.allclose(estimating._not_negative(terms, terms @ [3.0, 0.0, 1.0]), expected, atol=1e-3)
