@@ -168,7 +168,7 @@ def train(
     "--most", type=click.IntRange(min=100), default=8_000, show_default=True, help="Localizations of the largest field."
 )
 @click.option(
-    "--fields", type=click.IntRange(min=1), default=100, show_default=True, help="Fields for the card's figures."
+    "--fields", type=click.IntRange(min=1), default=500, show_default=True, help="Fields for the card's figures."
 )
 @SEED
 @WORKERS

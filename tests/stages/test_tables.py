@@ -97,6 +97,7 @@ ROUTES = pytest.mark.parametrize(
 def test_a_stage_touches_just_what_it_declares(tmp_path, monkeypatch, outputs, stages, network, merge):
     monkeypatch.setattr(regions, "REGION_LOCALIZATIONS", 200)
     store = Recording(tmp_path if outputs else None)
+    monkeypatch.setattr("caml_dask.blinking.choose.WINDOW", 300)
     monkeypatch.setattr("caml_dask.stages.merging.estimate.estimates", lambda *_, **__: (LAW, LAW))
     work = work_on(store, network, ("frame",), tile=60, merge=merge)
     first = {"read": work.store.read, "wrote": work.store.wrote}

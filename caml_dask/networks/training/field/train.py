@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -13,22 +12,15 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
-from numpy.typing import NDArray
 
 from caml_dask.atomic import publish, publish_text
-from caml_dask.metrics import class_scores, cluster_scores
-from caml_dask.networks.field.clusters import find_clusters
-from caml_dask.networks.field.trained import CALLED
 from caml_dask.networks.training.field.batches import draw_batch
+from caml_dask.networks.training.field.figures import calibrated, measure
 from caml_dask.networks.training.field.fit import FieldFit, fit
-from caml_dask.schema import NO_CLUSTER
-from caml_dask.simulate.unknown import KINDS, draw_field
+from caml_dask.simulate.unknown import KINDS
 
-VALIDATION = 1 << 30
-"""Added to the seed of fields that no training sees."""
 NOTED_BY_HAND = ("looks_at_labelled_fields", "fails")
 """What a card in the folder says of its network that no training can know; kept."""
-BINS = np.linspace(0.0, 1.0, 11)
 
 
 def train_field(
@@ -49,7 +41,7 @@ def train_field(
     threads, workers : int
         That compute; processes that draw fields.
     fields : int
-        Fields of each sort on which the card's figures are taken.
+        Fields of each sort on which the card's figures are taken, and half of those that calibrate the probabilities.
     command : str
         That began it.
 
@@ -59,6 +51,7 @@ def train_field(
         The card.
     """
     weights = fit(settings, work, threads=threads, workers=workers)
+    weights = calibrated(weights, settings.seed, axes, 2 * fields)
     blob = safetensors.numpy.save(weights)
     name = f"field-{axes}d"
     records = [json.loads(line) for line in (work / "losses.jsonl").read_text().splitlines()]
@@ -79,7 +72,7 @@ def train_field(
             "seconds": round(sum(record["seconds"] for record in records)),
         },
         "losses_at_the_end": records[-1],
-        "results": measure(weights, settings, axes, fields),
+        "results": measure(weights, settings.seed, axes, fields),
         "made_with": {p: version(p) for p in ("tensorflow", "keras", "numpy", "numba")}
         | {"python": platform.python_version()},
         **{noted: by_hand[noted] for noted in NOTED_BY_HAND if noted in by_hand},
@@ -92,56 +85,3 @@ def train_field(
 def _mean_batch(settings: FieldFit) -> float:
     sizes = [len(draw_batch(settings.seed, number, settings.localizations, settings.draw).field) for number in range(8)]
     return float(np.mean(sizes))
-
-
-def measure(weights: Mapping[str, NDArray[np.float32]], settings: FieldFit, axes: int, fields: int) -> dict[str, Any]:
-    """How well a network does on fields of the prior that it has not seen, and on fields without clusters.
-
-    Parameters
-    ----------
-    weights : mapping of str to float32 array
-        Of the network.
-    settings : FieldFit
-        Its training, whose seed the fields must not share.
-    axes : int
-        2 or 3.
-    fields : int
-        Fields of molecules, and as many of re-blinking detections.
-
-    Returns
-    -------
-    dict
-        Means over fields of accuracy and adjusted Rand index, by sort; the share of localizations in clusters, in
-        percent, by density on random fields; and how often localizations are clustered by how often it was said.
-    """
-    found: dict[str, Any] = {}
-    said: list[NDArray[Any]] = []
-    for sort, blinking in (("molecules", 0.0), ("re-blinking", 1.0)):
-        scores = []
-        for number in range(fields):
-            rng = np.random.default_rng([settings.seed + VALIDATION, number, int(blinking)])
-            sample = draw_field(rng, axes=axes, blinking=blinking, least=300, most=6_000)
-            answer = find_clusters(sample.points_nm, weights=weights)
-            truth = sample.truth != NO_CLUSTER
-            said.append(np.stack([answer.p_clustered, truth]))
-            right = class_scores(truth.astype(np.int64), (answer.p_clustered > CALLED).astype(np.int64))
-            scores.append(
-                (right.accuracy, cluster_scores(sample.truth, answer.cluster_id).ari if truth.any() else np.nan)
-            )
-        accuracy, ari = np.array(scores).T
-        found[sort] = {"accuracy": round(float(accuracy.mean()), 4), "ari": round(float(np.nanmean(ari)), 4)}
-    p, clustered = np.concatenate(said, axis=1)
-    at = np.clip(np.digitize(p, BINS) - 1, 0, len(BINS) - 2)
-    found["clustered_by_p"] = {
-        f"{BINS[b]:.1f}-{BINS[b + 1]:.1f}": round(float(clustered[at == b].mean()), 3) for b in np.unique(at)
-    }
-    found["percent_in_clusters_on_random_fields"] = {
-        str(n): round(100 * float(np.mean([_called(n, axes, seed, weights) for seed in range(5)])), 2)
-        for n in (400, 2_000, 10_000)
-    }
-    return found
-
-
-def _called(n: int, axes: int, seed: int, weights: Mapping[str, NDArray[np.float32]]) -> float:
-    points = np.random.default_rng([VALIDATION, n, seed]).uniform(0, 10_000, (n, axes))
-    return float((find_clusters(points, weights=weights).cluster_id != NO_CLUSTER).mean())

@@ -1,0 +1,121 @@
+"""How well a field network does on fields of its prior, and probabilities that mean what they say there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import logit
+
+from caml_dask.metrics import class_scores, cluster_scores
+from caml_dask.networks.field.clusters import FieldClusters, find_clusters
+from caml_dask.networks.field.trained import CALLED
+from caml_dask.schema import NO_CLUSTER
+from caml_dask.simulate.unknown import Sample, draw_field
+
+CALIBRATION, VALIDATION = 1 << 29, 1 << 30
+"""Added to the seed of a training, for fields that calibrate it and fields that measure it; it has seen neither."""
+BINS = np.linspace(0.0, 1.0, 11)
+
+_Weights = Mapping[str, NDArray[np.float32]]
+
+
+def calibrated(weights: _Weights, seed: int, axes: int, fields: int) -> dict[str, NDArray[np.float32]]:
+    """The same network, with probabilities that are the shares of clustered localizations on fields of the prior.
+
+    The logit of "clustered" is scaled and shifted (Platt 1999), within the weights: what reads them needs no new step.
+
+    Parameters
+    ----------
+    weights : mapping of str to float32 array
+        Of the network.
+    seed : int
+        Of its training.
+    axes : int
+        2 or 3.
+    fields : int
+        How many to calibrate it on.
+
+    Returns
+    -------
+    dict of str to float32 array
+        The weights.
+    """
+    said, truth = [], []
+    for sample, answer in _answers(weights, [seed + CALIBRATION], axes, fields, {}):
+        said.append(answer.p_clustered)
+        truth.append(sample.truth != NO_CLUSTER)
+    logits, clustered = logit(np.clip(np.concatenate(said).astype(np.float64), 1e-7, 1 - 1e-7)), np.concatenate(truth)
+
+    def cross_entropy(line: NDArray[np.float64]) -> float:
+        again = line[0] * logits + line[1]
+        return float(np.mean(np.logaddexp(0.0, again) - clustered * again))
+
+    scale, shift = minimize(cross_entropy, np.array([1.0, 0.0]), method="Nelder-Mead").x
+    kernel, bias = weights["heads_kernel"].copy(), weights["heads_bias"].copy()
+    kernel[:, 0] *= scale
+    bias[0] = scale * bias[0] + shift
+    return {**weights, "heads_kernel": kernel, "heads_bias": bias}
+
+
+def _answers(
+    weights: _Weights, seeds: list[int], axes: int, fields: int, draw: Mapping[str, Any]
+) -> Iterator[tuple[Sample, FieldClusters]]:
+    """Fields of the prior, and what a network says of them."""
+    for number in range(fields):
+        rng = np.random.default_rng([*seeds, number])
+        sample = draw_field(rng, axes=axes, least=300, most=6_000, **draw)
+        yield sample, find_clusters(sample.points_nm, weights=weights)
+
+
+def measure(weights: _Weights, seed: int, axes: int, fields: int) -> dict[str, Any]:
+    """How well a network does on fields of the prior that it has not seen, and on fields without clusters.
+
+    Parameters
+    ----------
+    weights : mapping of str to float32 array
+        Of the network.
+    seed : int
+        Of its training.
+    axes : int
+        2 or 3.
+    fields : int
+        Fields of molecules, and as many of re-blinking detections.
+
+    Returns
+    -------
+    dict
+        Means over fields of accuracy and adjusted Rand index, by sort; the share of localizations in clusters, in
+        percent, by density on random fields; and how often localizations are clustered by how often it was said.
+    """
+    found: dict[str, Any] = {}
+    said: list[NDArray[Any]] = []
+    for sort, blinking in (("molecules", 0), ("re-blinking", 1)):
+        scores = []
+        for sample, answer in _answers(weights, [seed + VALIDATION, blinking], axes, fields, {"blinking": blinking}):
+            truth = sample.truth != NO_CLUSTER
+            said.append(np.stack([answer.p_clustered, truth]))
+            right = class_scores(truth.astype(np.int64), (answer.p_clustered > CALLED).astype(np.int64))
+            scores.append(
+                (right.accuracy, cluster_scores(sample.truth, answer.cluster_id).ari if truth.any() else np.nan)
+            )
+        accuracy, ari = np.array(scores).T
+        found[sort] = {"accuracy": round(float(accuracy.mean()), 4), "ari": round(float(np.nanmean(ari)), 4)}
+    p, clustered = np.concatenate(said, axis=1)
+    at = np.clip(np.digitize(p, BINS) - 1, 0, len(BINS) - 2)
+    found["clustered_by_p"] = {
+        f"{BINS[b]:.1f}-{BINS[b + 1]:.1f}": round(float(clustered[at == b].mean()), 3) for b in np.unique(at)
+    }
+    found["percent_in_clusters_on_random_fields"] = {
+        str(n): round(100 * float(np.mean([_called(n, axes, seed, weights) for seed in range(5)])), 2)
+        for n in (400, 2_000, 10_000)
+    }
+    return found
+
+
+def _called(n: int, axes: int, seed: int, weights: Mapping[str, NDArray[np.float32]]) -> float:
+    points = np.random.default_rng([VALIDATION, n, seed]).uniform(0, 10_000, (n, axes))
+    return float((find_clusters(points, weights=weights).cluster_id != NO_CLUSTER).mean())

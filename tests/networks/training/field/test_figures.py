@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="training needs the extra 'train'")
+
+from caml_dask.networks.field.trained import load_field_network
+from caml_dask.networks.training.field.figures import calibrated, measure
+
+
+def test_calibration_undoes_what_scales_and_shifts_the_logit() -> None:
+    weights = load_field_network("field-2d").weights
+    kernel, bias = weights["heads_kernel"].copy(), weights["heads_bias"].copy()
+    kernel[:, 0] *= 2.5
+    bias[0] = 2.5 * bias[0] - 1.5
+    distorted = {**weights, "heads_kernel": kernel, "heads_bias": bias}
+    best, found = (calibrated(given, seed=5, axes=2, fields=3) for given in (weights, distorted))
+    np.testing.assert_allclose(found["heads_kernel"], best["heads_kernel"], rtol=0.02, atol=1e-3)
+    np.testing.assert_allclose(found["heads_bias"], best["heads_bias"], atol=0.02)
+    for name in weights.keys() - {"heads_kernel", "heads_bias"}:
+        assert found[name] is weights[name]
+    assert (found["heads_kernel"][:, 1:] == weights["heads_kernel"][:, 1:]).all()
+
+
+def test_figures_fall_with_a_network_that_calls_all_clustered() -> None:
+    weights = load_field_network("field-2d").weights
+    bias = weights["heads_bias"].copy()
+    bias[0] = 50.0
+    right = measure(weights, seed=5, axes=2, fields=3)
+    wrong = measure({**weights, "heads_bias": bias}, seed=5, axes=2, fields=3)
+    assert right["re-blinking"]["accuracy"] > wrong["re-blinking"]["accuracy"]
+    assert max(right["percent_in_clusters_on_random_fields"].values()) < 5
+    assert min(wrong["percent_in_clusters_on_random_fields"].values()) > 20
+    assert list(wrong["clustered_by_p"]) == ["0.9-1.0"]
