@@ -187,6 +187,7 @@ OTHER = {
     "any_extent": True,
     "save_features": True,
     "columns": ColumnMap(unit="nm"),
+    "merge": "auto",
 }
 
 
