@@ -9,11 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from caml_dask.api import CAML, Analysis, analyze
+    from caml_dask.blinking.merge import merge_detections
     from caml_dask.io.readers.sources import read_localizations
     from caml_dask.results import ImageResult, RunResult, open_run
 
 __version__ = "0.2.0"
-__all__ = ["CAML", "Analysis", "ImageResult", "RunResult", "__version__", "analyze", "open_run", "read_localizations"]
+__all__ = [
+    "CAML",
+    "Analysis",
+    "ImageResult",
+    "RunResult",
+    "__version__",
+    "analyze",
+    "merge_detections",
+    "open_run",
+    "read_localizations",
+]
 
 _HOME = {
     "CAML": "caml_dask.api",
@@ -21,6 +32,7 @@ _HOME = {
     "ImageResult": "caml_dask.results",
     "RunResult": "caml_dask.results",
     "analyze": "caml_dask.api",
+    "merge_detections": "caml_dask.blinking.merge",
     "open_run": "caml_dask.results",
     "read_localizations": "caml_dask.io.readers.sources",
 }

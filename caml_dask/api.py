@@ -36,6 +36,7 @@ from caml_dask.results import ImageResult, Images, RunResult, figures_in_words, 
 from caml_dask.schema import NO_CLUSTER, POINTS
 from caml_dask.settings import DEFAULT_NETWORK, ColumnMap, Settings, network_named
 from caml_dask.stages.measure import clusters_of
+from caml_dask.stages.merging.tables import MOLECULE_RESULT
 from caml_dask.stages.publish import summarise
 from caml_dask.stages.shared.measured import MeasuredClusters
 from caml_dask.stages.shared.work import Work, tile_size
@@ -68,6 +69,7 @@ class AnalysisSettings(TypedDict, total=False):
     where: str | None
     roi: str | None
     roi_pixel_nm: float | None
+    merge: str | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,12 +87,15 @@ class Analysis:
         3D as seen along z.
     summary : dict
         Counts, percent clustered, clusters per um2, medians with IQR, warnings.
+    molecules : pandas.DataFrame or None
+        Where detections are merged, a row a molecule, by molecule_id; columns as of ``schema.MOLECULES``.
     """
 
     points: pd.DataFrame
     clusters: pd.DataFrame
     outlines: pd.Series
     summary: dict[str, Any]
+    molecules: pd.DataFrame | None = None
 
     def __repr__(self) -> str:
         lines = [f"Analysis by {self.summary['network']}: {figures_in_words(self.summary)}"]
@@ -214,11 +219,13 @@ def analyze(
         clusters=pa.concat_tables(clusters.tables()).to_pandas(),
         outlines=outlines_of(outlines),
         summary=summarise(work, clusters),
+        molecules=None if work.settings.merge is None else work.get(MOLECULE_RESULT, 0).to_pandas(),
     )
 
 
 def _work(settings: Settings) -> Work:
-    return Work(Image("in_memory"), settings, load_for(settings), MemoryStore(), carried_by(settings.network))
+    carried = carried_by(settings.network, settings.merge)
+    return Work(Image("in_memory"), settings, load_for(settings), MemoryStore(), carried)
 
 
 def _in_tiles(settings: Settings, n: int, threads: int) -> Settings:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from caml_dask.networks.field.trained import is_field_network
 from caml_dask.stages import classify, cut, gather, link, measure, number, plan, points, publish, read, scatter, stitch
 from caml_dask.stages.field import enter, link_votes, neighborhoods, number_votes, regions, rounds, vote
-from caml_dask.stages.stage import Stage
+from caml_dask.stages.merging import collect, estimate, prepare, results
+from caml_dask.stages.merging import link as merging_link
+from caml_dask.stages.merging.tables import LAW
+from caml_dask.stages.stage import Stage, reading
 
 _RESULTS = (measure.STAGE, points.STAGE, publish.STAGE)
 WINDOW_STAGES = (
@@ -35,14 +38,49 @@ FIELD_STAGES = (
     *_RESULTS,
 )
 FIRST, LAST = read.STAGE, publish.STAGE
-STAGE_NAMED = {stage.name: stage for stage in (*WINDOW_STAGES, *FIELD_STAGES)}
+FIXED_MERGING = (
+    read.MERGING_STAGE,
+    prepare.PLAN,
+    prepare.SCATTER,
+    prepare.GATHER,
+    merging_link.LINK,
+    merging_link.STITCH,
+    collect.COLLECT,
+    collect.JOIN,
+    collect.COUNT,
+)
+"""Stages that merge detections by a radius and a gap; the molecules are the input of the stages behind `read`."""
+AUTO_MERGING = (
+    *FIXED_MERGING[:4],
+    estimate.COUNT,
+    estimate.FIND,
+    estimate.LOOK,
+    reading(merging_link.LINK, merging_link.ESTIMATED),
+    merging_link.STITCH,
+    reading(collect.COLLECT, merging_link.ESTIMATED),
+    *FIXED_MERGING[7:],
+)
+"""The same by what is estimated of the image."""
+MERGED_RESULTS = (measure.STAGE, results.MOLECULES_STAGE, results.DETECTIONS_STAGE, publish.MERGING_STAGE)
+STAGE_NAMED = {stage.name: stage for stage in (*AUTO_MERGING, *MERGED_RESULTS, *WINDOW_STAGES, *FIELD_STAGES)}
 
 
-def stages_of(network: str) -> tuple[Stage, ...]:
-    """The stages of an analysis by a network, which settings name, in their order."""
-    return FIELD_STAGES if is_field_network(network) else WINDOW_STAGES
+def stages_of(network: str, merge: str | None = None) -> tuple[Stage, ...]:
+    """The stages of an analysis by a network, and by a rule of merging, which settings name, in their order."""
+    stages = FIELD_STAGES if is_field_network(network) else WINDOW_STAGES
+    if merge is None:
+        return stages
+    before = stages[1 : -len(_RESULTS)]
+    if merge == "auto":
+        return (*AUTO_MERGING, *before, *MERGED_RESULTS[:-1], reading(MERGED_RESULTS[-1], (LAW,)))
+    return (*FIXED_MERGING, *before, *MERGED_RESULTS)
 
 
-def carried_by(network: str) -> tuple[str, ...]:
+def carried_by(network: str, merge: str | None = None) -> tuple[str, ...]:
     """Columns of the input that flow through the tiles beside the coordinates, where it has them."""
-    return tuple(dict.fromkeys(name for stage in stages_of(network) for name in stage.carries))
+    return tuple(dict.fromkeys(name for stage in stages_of(network, merge) for name in stage.carries))
+
+
+def stage_of(network: str, merge: str | None, name: str) -> Stage:
+    """The stage of a name in such an analysis."""
+    return next(stage for stage in stages_of(network, merge) if stage.name == name)

@@ -213,10 +213,29 @@ class ImageResult:
             picasso_metadata=lambda: metadata_of(of) if unchanged else (),
         )
 
+    @cached_property
+    def molecules(self) -> pd.DataFrame:
+        """Where detections were merged, the molecules, by molecule_id; columns as of ``schema.MOLECULES``.
+
+        Raises
+        ------
+        OutputError
+            Detections of this image were not merged.
+        """
+        files = self._parts("molecules")
+        if not files:
+            raise OutputError(f"detections of {self.image_id} were not merged: analyze it with --merge auto")
+        return self._dataset(files).to_table().to_pandas()
+
     def _points(self) -> pa_dataset.Dataset:
-        parts = self.directory / "points"
-        files = [parts / Path(name).name for name in self._stated if Path(name).parent.name == "points"]
-        return self._dataset(sorted(files) or [self.directory / "points.parquet"])
+        return self._dataset(self._parts("points") or [self.directory / "points.parquet"])
+
+    def _parts(self, table: str) -> list[Path]:
+        """The files of a table that may be in parts."""
+        names = [Path(name) for name in self._stated]
+        parts = [self.directory / table / name.name for name in names if name.parent.name == table]
+        whole = [self.directory / name.name for name in names if name.name == f"{table}.parquet"]
+        return sorted(parts or whole)
 
     @cached_property
     def _stated(self) -> dict[str, list[int | str]]:

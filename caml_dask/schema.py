@@ -68,7 +68,30 @@ POINTS = (
         "region of interest it lies in, from 0; -1 outside; only with regions",
         optional=True,
     ),
+    Column(
+        "molecule_id",
+        pa.int64(),
+        "smallest loc_id of the detections of its molecule, only where detections are merged",
+        optional=True,
+    ),
 )
+
+MOLECULES = (
+    Column("molecule_id", pa.int64(), "smallest loc_id of its detections"),
+    *(column for column in POINTS if column.name not in ("loc_id", "molecule_id")),
+    Column("detections", pa.int64(), "detections of the molecule"),
+    Column("first_frame", pa.int64(), "frame of the first of them"),
+    Column("last_frame", pa.int64(), "frame of the last of them"),
+    Column("photons", pa.float64(), "photons of all of them, only where the input has photons", optional=True),
+    Column(
+        "uncertainty_nm",
+        pa.float64(),
+        "standard error of x and of y, where precisions are in the input or were estimated",
+        optional=True,
+    ),
+    Column("uncertainty_z_nm", pa.float64(), "standard error of z, where axial precisions are in the input", True),
+)
+"""Columns of the molecules that detections are merged to."""
 
 CARRIED = (
     Column("frame", pa.int64(), "frame of the acquisition, as the file counts them"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import asdict, dataclass, field
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal
 
 from caml_dask.errors import UsageError
 from caml_dask.rectangles import is_rectangles, parse_rectangles
@@ -173,6 +174,56 @@ class ColumnMap:
         return cls(**found)
 
 
+@dataclass(frozen=True)
+class FixedRule:
+    """Detections at most `radius_nm` and `frames` frames apart are linked, and connected ones are a molecule.
+
+    Parameters
+    ----------
+    radius_nm : float
+        Longest distance of a link in nm, closed.
+    frames : int
+        Largest difference of frames, closed.
+    """
+
+    radius_nm: float
+    frames: int
+
+
+_RADIUS_AND_GAP = re.compile(r"([0-9]*\.?[0-9]+)\s*(nm|um|µm)\s*,\s*([0-9]+)\s*frames?", re.IGNORECASE)
+
+
+def merge_rule(text: str) -> FixedRule | Literal["auto"]:
+    """Read how detections are merged to molecules.
+
+    Parameters
+    ----------
+    text : str
+        "auto", or a radius and a gap in frames, such as "50nm,25frames".
+
+    Returns
+    -------
+    FixedRule or "auto"
+        The rule.
+
+    Raises
+    ------
+    UsageError
+        The text is neither.
+    """
+    if not isinstance(text, str):
+        raise UsageError(f"merge={text!r} is of type {type(text).__name__}: give 'auto', or such as '50nm,25frames'")
+    if text.strip().lower() == "auto":
+        return "auto"
+    found = _RADIUS_AND_GAP.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(f"--merge {text!r}: give auto, or a radius and a gap in frames such as 50nm,25frames")
+    radius, frames = float(found[1]) * NM_PER_UNIT[found[2].lower()], int(found[3])
+    if not 0 < radius <= LARGEST_FIELD_NM or not 0 < frames < 1 << 40:
+        raise UsageError(f"--merge {text!r}: give a positive radius and a gap of at least 1 frame")
+    return FixedRule(radius, frames)
+
+
 def _check_type(name: str, value: Any, kind: type, wanted: str) -> None:
     if isinstance(value, bool) or not isinstance(value, kind):
         raise UsageError(f"{name}={value!r} is of type {type(value).__name__}: give {wanted}")
@@ -209,6 +260,9 @@ class Settings:
         file for each image, by its stem. They decide what is counted and on which area. None counts everything.
     roi_pixel_nm : float or None
         Size of a pixel of regions in pixels, in nm.
+    merge : str or None
+        How detections of one molecule are merged before the analysis: "auto", or a radius and a gap in frames such as
+        "50nm,25frames"; None leaves them as they are.
 
     Raises
     ------
@@ -227,9 +281,14 @@ class Settings:
     where: str | None = None
     roi: str | None = None
     roi_pixel_nm: float | None = None
+    merge: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "network", network_named(self.network))
+        if self.merge is not None:
+            rule = merge_rule(self.merge)
+            text = rule if isinstance(rule, str) else f"{rule.radius_nm:g}nm,{rule.frames}frames"
+            object.__setattr__(self, "merge", text)
         _check_type("min_points", self.min_points, Integral, "a whole number")
         if self.max_localizations is not None:
             _check_type("max_localizations", self.max_localizations, Integral, "a whole number, or None")

@@ -16,7 +16,7 @@ PACKAGE = Path(caml_dask.__file__).parent
 # names.
 LAYERS = [
     {"schema", "settings", "errors", "extras", "compiled", "sorting", "where", "rectangles"},
-    {"atomic", "locks", "spatial", "geometry", "stats", "metrics", "simulate", "baselines"},
+    {"atomic", "locks", "spatial", "geometry", "stats", "metrics", "simulate", "baselines", "blinking"},
     {"io", "networks", "overview"},
     {"stages", "pipeline"},
     {"executors"},
@@ -27,7 +27,7 @@ LAYERS = [
 LAYER_OF = {package: layer for layer, packages in enumerate(LAYERS) for package in packages}
 SAME_LAYER = {
     ("settings", "errors"), ("extras", "errors"), ("sorting", "compiled"), ("locks", "atomic"),
-    ("pipeline", "stages"), ("api", "results"), ("runs", "api"), ("runs", "results"),
+    ("blinking", "spatial"), ("pipeline", "stages"), ("api", "results"), ("runs", "api"), ("runs", "results"),
     ("settings", "where"), ("settings", "rectangles"), ("rectangles", "errors"), ("where", "errors"),
     ("report", "screening"), ("__main__", "cli"),
 }  # fmt: skip

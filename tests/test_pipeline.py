@@ -190,6 +190,7 @@ OTHER = {
     "where": "x_nm < 900",
     "roi": "x=0..900,y=0..900",
     "roi_pixel_nm": 100.0,
+    "merge": "auto",
 }
 
 

@@ -94,6 +94,12 @@ MIN_POINTS = click.option(
 AREA = click.option(
     "--area-um2", type=float, help="Area of the field, in um2.  [default: that of the convex hull of the localizations]"
 )
+MERGE = click.option(
+    "--merge",
+    metavar="RULE",
+    help="Merge the detections of a molecule that blinks, before all else: auto, which estimates re-blinking from the "
+    "data, or a radius and a gap from the last detection, such as 50nm,25frames.  [default: detections are not merged]",
+)
 EXTENT = click.option(
     "--any-extent", is_flag=True, help="Take coordinates that span less than 500 nm or more than 3 mm."
 )
@@ -117,6 +123,7 @@ def ANALYSIS(command: Callable[..., Any]) -> Callable[..., Any]:
         WHERE,
         COLUMNS,
         TILE,
+        MERGE,
         MIN_POINTS,
         NETWORK,
     ):  # the last one added comes first in the help

@@ -33,15 +33,15 @@ def barriers(run: Run, index: int, resumed: bool = False, alone: bool = True) ->
     if resumed:
         store.sweep()
     owned: list[int] = []
-    for stage in stages_of(run.settings.network):
+    for stage in stages_of(run.settings.network, run.settings.merge):
         if _complete(store, resumed):
             break
-        if stage is LAST and alone:
+        if stage.name == LAST.name and alone:
             store.sweep()
         count = stage.units(work)
         pending = [unit for unit in range(count) if not _intact(store, stage.name, unit, resumed)]
         yield stage, [(index, stage.name, unit) for unit in pending], count
-        if stage is FIRST and store.done(LAST.name, 0):
+        if stage.name == FIRST.name and store.done(LAST.name, 0):
             continue
         rows = [(store.done(stage.name, unit) or {}).get("rows", 0) for unit in range(count)]
         owned = stage.check_rows(work, rows, owned)
@@ -54,8 +54,11 @@ def units_by_stage(record: dict[str, Any]) -> Iterator[tuple[str, int]]:
     if record.get("fused"):
         yield LAST.name, 0
         return
-    count = {"image": 1, "chunk": record["summary"]["chunks"], "tile": record["summary"]["tiles"]}
-    for stage in stages_of(record["summary"]["network"]):
+    summary = record["summary"]
+    merge = summary.get("merge") or {"rule": None, "tiles": 0}
+    count = {"image": 1, "chunk": summary["chunks"], "tile": summary["tiles"]}
+    count |= {"detection chunk": summary["chunks"], "detection tile": merge["tiles"]}
+    for stage in stages_of(summary["network"], merge["rule"]):
         for unit in range(count[stage.per]):
             yield stage.name, unit
 
@@ -84,7 +87,7 @@ def withdraw_altered(run: Run) -> None:
         store = run.store(image)
         store.sweep()
         if not _complete(store, check_files=True):
-            for stage in stages_of(run.settings.network):
+            for stage in stages_of(run.settings.network, run.settings.merge):
                 for unit in store.recorded(stage.name):
                     _intact(store, stage.name, unit, check_files=True)
 

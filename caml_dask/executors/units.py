@@ -18,7 +18,7 @@ from caml_dask.executors.in_memory import read_or_analyse
 from caml_dask.io.run_directory import Image, Run, content_of, differences
 from caml_dask.io.store import DirectoryStore
 from caml_dask.networks.trained import load
-from caml_dask.pipeline import FIRST, LAST, STAGE_NAMED, carried_by
+from caml_dask.pipeline import FIRST, LAST, carried_by, stage_of
 from caml_dask.stages.shared.work import Work
 from caml_dask.stages.stage import Stage
 
@@ -40,7 +40,7 @@ def work_of(run: Run, image: Image, store: DirectoryStore) -> Work:
             f"{run.settings.network} on {socket.gethostname()} is not the network that the run began with; it differs "
             f"in {'; '.join(found)}: put that one back and continue with --resume, or start over with --overwrite"
         )
-    return Work(image, run.settings, network, store, carried_by(run.settings.network))
+    return Work(image, run.settings, network, store, carried_by(run.settings.network, run.settings.merge))
 
 
 def run_unit(run: Run, key: Key) -> dict[str, Any]:
@@ -53,15 +53,15 @@ def run_unit(run: Run, key: Key) -> dict[str, Any]:
     CamlError : what the unit found wrong.
     """
     index, name, unit = key
-    stage = STAGE_NAMED[name]
+    stage = stage_of(run.settings.network, run.settings.merge, name)
     store = run.store(run.images[index])
     with store.claimed(name, unit):
         if (standing := _standing(store, stage, unit)) is not None:
             return standing  # its worker was lost between the record and its report
         start = time.perf_counter()
         work = work_of(run, run.images[index], store)
-        record = read_or_analyse(work) if stage is FIRST else stage.do(work, unit)
-        if stage is FIRST:
+        record = read_or_analyse(work) if stage.name == FIRST.name else stage.do(work, unit)
+        if stage.name == FIRST.name:
             _check_input(run, run.images[index])
         record["seconds"] = time.perf_counter() - start
         record["worker"] = f"{socket.gethostname()}:{os.getpid()}"
@@ -79,7 +79,7 @@ def _check_input(run: Run, image: Image) -> None:
 def _standing(store: DirectoryStore, stage: Stage, unit: int) -> dict[str, Any] | None:
     """The done record of a unit; of a fused image the last one, which is its only one."""
     record = store.done(stage.name, unit)
-    if record is None and stage is FIRST:
+    if record is None and stage.name == FIRST.name:
         last = store.done(LAST.name, 0)
         return last if last is not None and last.get("fused") else None
     return record

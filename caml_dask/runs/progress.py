@@ -41,7 +41,7 @@ class Watch:
         self.failed: dict[str, BaseException] = {}
         self.ended = 0
         self._share = _shares(run)
-        self._stages = stages_of(run.settings.network)
+        self._stages = stages_of(run.settings.network, run.settings.merge)
         self._effort = sum(stage.effort for stage in self._stages)
         self._done: dict[str, float] = {}  # of each image under way or ended, the share of its own work
         self._units: dict[tuple[str, str], int] = {}
@@ -66,7 +66,7 @@ class Watch:
     def stage_started(self, image: Image, stage: str, total: int, pending: int) -> None:
         """A stage of an image begins; what is done of it already counts as done."""
         self._units[image.image_id, stage] = total
-        before = sum(earlier.effort for earlier in self._stages[: self._stages.index(STAGE_NAMED[stage])])
+        before = sum(earlier.effort for earlier in self._stages[: [each.name for each in self._stages].index(stage)])
         done = STAGE_NAMED[stage].effort * (total - pending) / max(1, total)
         self._done[image.image_id] = (before + done) / self._effort
         self._stage = STAGE_NAMED[stage].title

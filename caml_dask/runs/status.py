@@ -11,6 +11,7 @@ from caml_dask.io.run_directory import HIDDEN, Image, Run, read_manifest
 from caml_dask.io.store import DirectoryStore
 from caml_dask.pipeline import FIRST, LAST, stages_of
 from caml_dask.stages import plan
+from caml_dask.stages.merging import prepare
 from caml_dask.stages.stage import Stage
 
 
@@ -41,7 +42,7 @@ def progress_of_run(root: Path) -> dict[str, Any]:
             ends += ended
         elif (reason := _failure(run, image)) is not None:
             failures[image.image_id] = reason
-        elif (progress := _progress(store, stages_of(run.settings.network))) is not None:
+        elif (progress := _progress(store, stages_of(run.settings.network, run.settings.merge))) is not None:
             latest.append(progress.pop("last_s"))
             under_way.append({"image_id": image.image_id, **progress})
     left = len(run.images) - len(ends) - len(failures)
@@ -71,7 +72,8 @@ def _progress(store: DirectoryStore, stages: tuple[Stage, ...]) -> dict[str, Any
     if not begun:
         return None
     chunks, tiles = _recorded(store, FIRST.name, "chunks"), _recorded(store, plan.STAGE.name, "tiles")
-    totals = {"image": 1, "chunk": chunks, "tile": tiles}
+    before = _recorded(store, prepare.PLAN.name, "tiles")
+    totals = {"image": 1, "chunk": chunks, "tile": tiles, "detection chunk": chunks, "detection tile": before}
     at = stages.index(begun[-1])
     if len(ends[stages[at].name]) == totals[stages[at].per] and at + 1 < len(stages):
         at += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,23 @@ from caml_dask.stages.stage import EVERY_ROW, Stage
 from caml_dask.stages.tables import FACTS, INPUT, MEMBERSHIP, RESULT, SCATTERED
 
 POINTS_SCHEMA = arrow_schema(POINTS)
-_MEMBERSHIP = ("label", "cluster_id", "window_saturated")
 
 
 def points(work: Work, unit: int) -> dict[str, Any]:
     """Join the results back to one chunk of the input, in its own row order; rows left out keep null results."""
     table = work.get(INPUT, unit)
+    found = in_input_order(work, unit, table)
+    put_points(work, unit, with_results(table, found), work.facts())
+    return {"rows": len(table), "finite": len(table) - found["label"].null_count}
+
+
+def in_input_order(work: Work, unit: int, table: pa.Table) -> pa.Table:
+    """Scores, label, cluster_id and window_saturated of the rows of one chunk; null for rows left out.
+
+    Raises
+    ------
+    ConservationError : the tiles returned other rows than the finite ones.
+    """
     ids = table["loc_id"].to_numpy()
     tiles = work.filled(SCATTERED, unit) or [0]
     results = pa.concat_tables([work.get_part(MEMBERSHIP, tile, unit) for tile in tiles])
@@ -36,20 +48,32 @@ def points(work: Work, unit: int) -> dict[str, Any]:
         )
     place = np.full(len(table), -1, dtype=np.int64)
     place[found] = np.arange(len(found))
+    return results.select(result_names(work)).take(pa.array(place, mask=place < 0))
+
+
+def result_names(work: Work) -> list[str]:
+    """The columns of what was found of a localization."""
     regions = () if work.settings.roi is None else ("region_id",)
-    names = (*work.network.score_columns, *_MEMBERSHIP, *regions)
-    taken = results.select(list(names)).take(pa.array(place, mask=place < 0))
+    return [*work.network.score_columns, "label", "cluster_id", "window_saturated", *regions]
+
+
+def with_results(table: pa.Table, results: pa.Table) -> pa.Table:
+    """Rows of the input with what was found of them, as users see them."""
+    names = results.column_names
     kept = [name for name in COORDINATES if name in table.column_names]
     own = [name for name in table.column_names if name not in ("loc_id", *kept)]
-    columns = [table["loc_id"], *(table[n] for n in kept), *(taken[n] for n in names), *(table[n] for n in own)]
+    columns = [table["loc_id"], *(table[n] for n in kept), *(results[n] for n in names), *(table[n] for n in own)]
     fields = [POINTS_SCHEMA.field(n) for n in ("loc_id", *kept, *names)] + [table.schema.field(n) for n in own]
-    joined = pa.Table.from_arrays(columns, schema=pa.schema(fields))
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
+
+
+def put_points(work: Work, unit: int, joined: pa.Table, facts: Mapping[str, Any]) -> None:
+    """Write the points of one chunk, or keep them where there is no directory."""
     if work.store.has_outputs:
         name = points_file(facts["chunks"], unit)
         work.store.output(name, lambda path: pq.write_table(joined, path, **parquet_options(joined.schema)))
     else:
         work.put(RESULT, unit, joined)
-    return {"rows": len(table), "finite": len(found)}
 
 
 def points_file(chunks: int, chunk: int) -> str:

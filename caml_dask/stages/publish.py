@@ -12,13 +12,15 @@ import numpy as np
 
 from caml_dask.io.rois.roi import Roi
 from caml_dask.schema import NO_REGION, NON_CLUSTERED
+from caml_dask.stages.merging.summary import summary_of_merging, warnings_of_merging
+from caml_dask.stages.merging.tables import DETECTION_BOXES, DETECTION_CUTS, DETECTION_FACTS, MERGE_TALLY
 from caml_dask.stages.shared.hull import hull_area_um2
 from caml_dask.stages.shared.measured import MeasuredClusters, write_clusters
 from caml_dask.stages.shared.picture import draw
 from caml_dask.stages.shared.tally import Counts, tally
 from caml_dask.stages.shared.warnings import warnings
 from caml_dask.stages.shared.work import Work
-from caml_dask.stages.stage import UNCOMPARED, Stage
+from caml_dask.stages.stage import UNCOMPARED, Stage, reading
 from caml_dask.stages.tables import BOXES, CUTS, FACTS, HULL, MEASURED, MEMBERSHIP, OUTLINES, PIXELS, ROIS, TALLY, TILE
 from caml_dask.stats import median_iqr
 
@@ -38,19 +40,23 @@ def publish(work: Work, unit: int) -> dict[str, Any]:
 def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
     """Counts, percent clustered, clusters per um2, the area and how it was defined, medians with IQR, warnings.
 
+    Where detections are merged, localizations are molecules, and `merge` says how many detections there were.
     With regions of interest, all figures but duplicates, saturated windows and contrast count what lies in them, and
     `regions` has those of each: localizations by their place, clusters by their centroid.
     From a network of more than two classes, some of them for each class of clusters too, as `by_class`.
     """
     facts, counts, rois = work.facts(), tally(work), work.rois()
     whole, definition = _whole(work, counts, clusters, rois)
+    read, merged = facts, dict[str, Any]()
+    if work.settings.merge is not None:
+        read, merged = work.detection_facts(), {"merge": summary_of_merging(work)}
     return {
         "image_id": work.image.image_id,
         "network": work.network.name,
-        "rows": facts["rows"],
+        "rows": read["rows"],
         "localizations": whole.localizations,
-        "dropped_nonfinite": facts["nonfinite"],
-        "dropped_where": facts["rows"] - facts["nonfinite"] - facts["finite"],
+        "dropped_nonfinite": read["nonfinite"],
+        "dropped_where": read["rows"] - read["nonfinite"] - read["finite"],
         "outside_regions": facts["finite"] - whole.localizations,
         "duplicates": counts.duplicates,
         "labelled_clustered": int(whole.labelled[NON_CLUSTERED + 1 :].sum()),
@@ -65,7 +71,9 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
         "medians": _medians(clusters, whole.clusters),
         **_by_class(work, clusters, whole),
         **_by_region(counts, clusters, rois),
-        "warnings": warnings(work, facts, counts, clusters, whole.area_um2),
+        **merged,
+        "warnings": warnings(work, facts | {"nonfinite": read["nonfinite"]}, counts, clusters, whole.area_um2)
+        + (warnings_of_merging(merged["merge"]) if merged else []),
     }
 
 
@@ -166,3 +174,4 @@ STAGE = Stage(
     reads=(FACTS, ROIS, BOXES, CUTS, TILE, MEMBERSHIP, MEASURED, OUTLINES, TALLY, HULL, PIXELS),
     writes=(),
 )
+MERGING_STAGE = reading(STAGE, (DETECTION_FACTS, DETECTION_BOXES, DETECTION_CUTS, MERGE_TALLY))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import shapely
 
 from caml_dask.errors import ContradictedError, InputError, TooFewLocalizations
@@ -25,6 +26,7 @@ from caml_dask.settings import (
     SMALLEST_FIELD_NM,
     SMALLEST_SPAN_NM,
 )
+from caml_dask.stages.merging.tables import DETECTION_FACTS, DETECTIONS
 from caml_dask.stages.shared.selection import filtered_by, passing
 from caml_dask.stages.shared.work import CHUNK_ROWS, Work, coordinates, finite
 from caml_dask.stages.stage import UNCOMPARED, Stage
@@ -98,7 +100,9 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
         names = list(COORDINATES[: points.shape[1]])
         own = [name for name in table.column_names if name not in ("loc_id", *names)]
         carried = find_carried(own, work.carried)
-        work.put(INPUT, chunks, table)
+        if work.settings.merge is not None:
+            check_frames(work, table, taken, carried)
+        work.put(INPUT if work.settings.merge is None else DETECTIONS, chunks, table)
         first_ids.append(table["loc_id"][0].as_py() if len(table) else 0)
         rows, nonfinite, chunks = rows + len(table), nonfinite + int((~whole).sum()), chunks + 1
         analyzed += int(taken.sum())
@@ -109,7 +113,8 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
     if not reached:
         raise InputError(_missed(work, rois, facts["bounds_nm"]), work.image.path)
     _check_extent(work, float((upper - lower).max()), farthest)
-    work.put(FACTS, 0, pa.Table.from_pylist([facts], arrow_schema(FACTS.columns)))
+    kept = FACTS if work.settings.merge is None else DETECTION_FACTS
+    work.put(kept, 0, pa.Table.from_pylist([facts], arrow_schema(FACTS.columns)))
     work.put(CHUNKS, 0, pa.table({"first_id": pa.array(first_ids, pa.uint64())}))
     return facts
 
@@ -194,6 +199,45 @@ def check_fits(work: Work, n: int, dimensions: int, of: int) -> None:
         raise TooFewLocalizations(f"{name} needs {least} localizations; {there}: {hint}", work.image.path)
 
 
+def check_frames(work: Work, table: pa.Table, taken: np.ndarray, carried: Sequence[CarriedColumn]) -> None:
+    """Refuse detections that cannot be merged.
+
+    taken : (n,) bool, rows that are analyzed
+
+    Raises
+    ------
+    InputError : no frames, frames that are no whole numbers, or detections in 3D for the rule that estimates.
+    """
+    named = next((column.column for column in carried if column.name == "frame"), None)
+    if named is None:
+        own = ", ".join(name for name in table.column_names if name not in ("loc_id", *COORDINATES)) or "no others"
+        raise InputError(
+            f"--merge needs the frame of each localization; beside coordinates there are: {own}. Export frames, in a "
+            "column called frame, or leave --merge out",
+            work.image.path,
+        )
+    if work.settings.merge == "auto" and "z_nm" in table.column_names:
+        raise InputError(
+            "--merge auto estimates re-blinking in 2D; there are 3 coordinates: give a radius and a gap such as "
+            "--merge 50nm,25frames",
+            work.image.path,
+        )
+    values = (
+        pc.cast(table[named], pa.float64()).to_numpy() if _is_number(table[named].type) else np.full(len(table), np.nan)
+    )
+    wrong = taken & ~((np.abs(values) < 2.0**53) & (values == np.rint(values)))
+    if wrong.any():
+        raise InputError(
+            f"the column {named} holds what is no whole number: --merge needs the frame of each localization",
+            work.image.path,
+            table["loc_id"][int(np.argmax(wrong))].as_py(),
+        )
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
 STAGE = Stage(
     name="read",
     title="reading",
@@ -203,4 +247,9 @@ STAGE = Stage(
     conserves=UNCOMPARED,
     reads=(),
     writes=(INPUT, FACTS, CHUNKS, ROIS),
+)
+MERGING_STAGE = replace(
+    STAGE,
+    writes=(DETECTIONS, DETECTION_FACTS, CHUNKS, ROIS),
+    carries=("frame", "photons", "uncertainty_nm", "uncertainty_z_nm"),
 )

@@ -10,24 +10,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from caml_dask.schema import CARRIED, COORDINATES
+from caml_dask.spatial.partition import Partition
 from caml_dask.stages.shared.selection import selected
 from caml_dask.stages.shared.work import Work, xy
 from caml_dask.stages.stage import FINITE_ROWS, Stage
-from caml_dask.stages.tables import BOXES, CUTS, FACTS, INPUT, SCATTERED
+from caml_dask.stages.tables import BOXES, CUTS, FACTS, INPUT, SCATTERED, Table
 
 
 def scatter(work: Work, unit: int) -> dict[str, Any]:
     """Deal the rows of one chunk that are analyzed out to the tiles that own them."""
-    tiles = work.partition()
     facts, chunk = work.facts(), work.get(INPUT, unit)
-    table = _flowing(chunk, facts["carried"]).filter(pa.array(selected(work, chunk, facts)))
-    owner = tiles.tile_of(xy(table))
-    parts = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=tiles.n_tiles))])
-    work.put(SCATTERED, unit, table.take(pa.array(np.argsort(owner, kind="stable"))), parts.tolist())
+    table = flowing(chunk, facts["carried"]).filter(pa.array(selected(work, chunk, facts)))
+    deal(work, SCATTERED, unit, table, work.partition())
     return {"rows": len(table)}
 
 
-def _flowing(table: pa.Table, carried: Sequence[Mapping[str, Any]]) -> pa.Table:
+def deal(work: Work, into: Table, unit: int, table: pa.Table, tiles: Partition) -> None:
+    """Keep the rows of a chunk by the tile that owns them."""
+    owner = tiles.tile_of(xy(table))
+    parts = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=tiles.n_tiles))])
+    work.put(into, unit, table.take(pa.array(np.argsort(owner, kind="stable"))), parts.tolist())
+
+
+def flowing(table: pa.Table, carried: Sequence[Mapping[str, Any]]) -> pa.Table:
     """loc_id, coordinates and carried columns."""
     names = ["loc_id", *(name for name in COORDINATES if name in table.column_names)]
     rows = table.select(names)

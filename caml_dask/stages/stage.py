@@ -19,12 +19,14 @@ class Conservation:
     total : what they add up to, of the facts that reading found; None where they are not compared
     owns : what it returns for a tile is what that tile owns from then on
     owned : of each tile it returns just the rows that the tile owns
+    detections : the rows are detections that are merged, not what they are merged to
     """
 
     meaning: str
     total: str | None = None
     owns: bool = False
     owned: bool = False
+    detections: bool = False
 
 
 UNCOMPARED = Conservation("no localizations flow through it")
@@ -32,6 +34,12 @@ EVERY_ROW = Conservation("each row of the input once", total="rows")
 FINITE_ROWS = Conservation("each row that is analyzed once", total="finite")
 DEALT_ROWS = Conservation("each row that is analyzed in one tile, which owns it", total="finite", owns=True)
 OWNED_ROWS = Conservation("of each tile the rows it owns, once", total="finite", owned=True)
+EVERY_DETECTION = replace(EVERY_ROW, meaning="each detection of the input once", detections=True)
+FINITE_DETECTIONS = replace(FINITE_ROWS, meaning="each detection with finite coordinates once", detections=True)
+DEALT_DETECTIONS = replace(
+    DEALT_ROWS, meaning="each detection with finite coordinates in one tile, which owns it", detections=True
+)
+OWNED_DETECTIONS = replace(OWNED_ROWS, meaning="of each tile the detections it owns, once", detections=True)
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,8 @@ class Stage:
 
     name : as it stands in records
     title : what it does, as users read it while it runs
-    per : what its units are: the "image" itself, the "chunk" of its input, or the "tile"
+    per : what its units are: the "image" itself, the "chunk" of its input, or the "tile"; of detections that are
+        merged, the "detection chunk" or "detection tile"
     run : does one unit and returns its record, with `rows` where localizations flow through it; call :meth:`do`
     effort : its share of the time of an image, in percent, as measured with XPILJZ on 1e7 localizations; of the field
         network's stages, what they take in the same measure
@@ -67,6 +76,10 @@ class Stage:
         """How many units it has, once the stages before it are done."""
         if self.per == "chunk":
             return int(work.facts()["chunks"])
+        if self.per == "detection chunk":
+            return int(work.detection_facts()["chunks"])
+        if self.per == "detection tile":
+            return work.detection_tiles().n_tiles
         return work.partition().n_tiles if self.per == "tile" else 1
 
     def check_rows(self, work: Work, rows: list[int], owned: list[int]) -> list[int]:
@@ -85,7 +98,7 @@ class Stage:
         """
         if self.conserves.total is None:
             return owned
-        expected = work.facts()[self.conserves.total]
+        expected = (work.detection_facts() if self.conserves.detections else work.facts())[self.conserves.total]
         if sum(rows) != expected:
             raise ConservationError(f"{work.image.image_id}: {self.name} returned {sum(rows)} rows of {expected}")
         if self.conserves.owned and rows != owned:
@@ -95,3 +108,8 @@ class Stage:
                 f"{owned[tile]}"
             )
         return rows if self.conserves.owns else owned
+
+
+def reading(stage: Stage, tables: tuple[Table, ...]) -> Stage:
+    """The same stage where it reads further tables."""
+    return replace(stage, reads=(*stage.reads, *tables))

@@ -26,7 +26,8 @@ class Table:
     name : str
         Its name in the store.
     per : str
-        What there is one of: the "image", each "chunk" of its input, or each "tile".
+        What there is one of: the "image", each "chunk" of its input, or each "tile"; where detections are merged, each
+        "detection tile" too.
     meaning : str
         What it holds, in a sentence.
     columns : tuple of Column

@@ -23,7 +23,7 @@ from caml_dask.io.exporters.formats import EXPORTERS
 from caml_dask.io.readers.formats import READERS
 from caml_dask.networks.cards import card
 from caml_dask.networks.registry import NETWORKS
-from caml_dask.pipeline import FIELD_STAGES, STAGE_NAMED, WINDOW_STAGES
+from caml_dask.pipeline import AUTO_MERGING, FIELD_STAGES, MERGED_RESULTS, STAGE_NAMED, WINDOW_STAGES
 from caml_dask.settings import ColumnMap, Settings
 from caml_dask.stages.stage import Stage
 
@@ -46,6 +46,7 @@ def write_pages(folder: Path) -> None:
         "settings": fields_of(Settings),
         "column_map": fields_of(ColumnMap),
         "points": columns(schema.POINTS),
+        "molecules": columns(schema.MOLECULES),
         "clusters": columns(schema.CLUSTERS),
         "clusters_3d": columns(schema.CLUSTERS_3D),
         "carried": columns(schema.CARRIED),
@@ -53,6 +54,7 @@ def write_pages(folder: Path) -> None:
         "exports": exports(),
         "stages": stages(WINDOW_STAGES),
         "field_stages": stages(FIELD_STAGES),
+        "merging_stages": stages((*AUTO_MERGING, *MERGED_RESULTS[1:])),
         "tables": working_tables(),
         "networks": networks(),
         "speed": speed(),

@@ -9,20 +9,24 @@ import pyarrow as pa
 import pytest
 from support import HAND_DRAWN, Threshold, TwoThresholds
 
+from caml_dask.blinking.estimate import Law
 from caml_dask.errors import ConservationError, StoreError
 from caml_dask.executors.in_memory import analyse
 from caml_dask.io.readers.in_memory import as_localizations
 from caml_dask.io.run_directory import Image
 from caml_dask.io.store import MemoryStore
 from caml_dask.networks import load
-from caml_dask.pipeline import FIELD_STAGES, FIRST, STAGE_NAMED, WINDOW_STAGES
+from caml_dask.pipeline import FIELD_STAGES, STAGE_NAMED, WINDOW_STAGES, stages_of
 from caml_dask.schema import NON_CLUSTERED
 from caml_dask.settings import ColumnMap, Settings
 from caml_dask.stages import gather, read
 from caml_dask.stages.field import regions
+from caml_dask.stages.merging.tables import MOLECULE_RESULT
 from caml_dask.stages.shared.work import Work
 from caml_dask.stages.stage import OWNED_ROWS, UNCOMPARED, Stage
 from caml_dask.stages.tables import BOXES, CUTS, FACTS, INPUT, LABELS, PIXELS, RESULT, TILE, Table
+
+LAW = Law(5.0, np.array([0.1]), np.array([0.05]), 0.0, 0.5, 40, 1e-4, 9.0)
 
 
 class Recording(MemoryStore):
@@ -65,30 +69,46 @@ def names(tables):
     return {table.name for table in tables}
 
 
-def work_on(store, network=None, carried=(), tile=150, of="XPILJZ"):
-    return Work(Image("drawn"), Settings(of, max_localizations=tile), network or Threshold(), store, carried)
+def with_frames():
+    """The same with frames, as localizations."""
+    xy = drawn()
+    columns = {"x_nm": xy[:, 0], "y_nm": xy[:, 1], "frame": np.arange(len(xy)) % 40}
+    return as_localizations(pa.table(columns), ColumnMap())
+
+
+def work_on(store, network=None, carried=(), tile=150, of="XPILJZ", merge=None):
+    chosen = Settings(of, max_localizations=tile, merge=merge)
+    return Work(Image("drawn"), chosen, network or Threshold(), store, carried)
 
 
 ROUTES = pytest.mark.parametrize(
-    ("stages", "network"), [(WINDOW_STAGES, TwoThresholds(below=0.8)), (FIELD_STAGES, load("field-2d"))]
+    ("stages", "network", "merge"),
+    [
+        (WINDOW_STAGES, TwoThresholds(below=0.8), None),
+        (FIELD_STAGES, load("field-2d"), None),
+        (stages_of("XPILJZ", "auto"), TwoThresholds(below=0.8), "auto"),
+        (stages_of("field-2d", "5nm,3frames"), load("field-2d"), "5nm,3frames"),
+    ],
 )
 
 
 @ROUTES
 @pytest.mark.parametrize("outputs", [False, True])
-def test_a_stage_touches_just_what_it_declares(tmp_path, monkeypatch, outputs, stages, network):
+def test_a_stage_touches_just_what_it_declares(tmp_path, monkeypatch, outputs, stages, network, merge):
     monkeypatch.setattr(regions, "REGION_LOCALIZATIONS", 200)
     store = Recording(tmp_path if outputs else None)
-    work = work_on(store, network, tile=60)
+    monkeypatch.setattr("caml_dask.blinking.choose.WINDOW", 300)
+    monkeypatch.setattr("caml_dask.stages.merging.estimate.estimates", lambda *_, **__: (LAW, LAW))
+    work = work_on(store, network, ("frame",), tile=60, merge=merge)
     first = {"read": work.store.read, "wrote": work.store.wrote}
-    read.ingest(replace(work, reads=FIRST.reads, writes=FIRST.writes), [as_localizations(drawn(), ColumnMap())])
-    assert first == {"read": names(FIRST.reads), "wrote": names(FIRST.writes)}
+    read.ingest(replace(work, reads=stages[0].reads, writes=stages[0].writes), [with_frames()])
+    assert first == {"read": names(stages[0].reads), "wrote": names(stages[0].writes)}
     for stage in stages[1:] if outputs else stages[1:-1]:
         count = stage.units(work)
         store.read, store.wrote = set(), set()
         for unit in range(count):
             stage.do(work, unit)
-        unwritten = {RESULT.name} if outputs else {PIXELS.name}
+        unwritten = {RESULT.name, MOLECULE_RESULT.name} if outputs else {PIXELS.name}
         assert store.wrote == names(stage.writes) - unwritten, stage.name
         assert store.read <= names(stage.reads), stage.name
         assert not outputs or store.read == names(stage.reads), stage.name  # some serve output files alone
@@ -106,7 +126,7 @@ def test_memory_lets_large_tables_go_once_no_stage_reads_them():
 
 
 @ROUTES
-def test_every_table_is_written_by_one_stage_before_others_read_it(stages, network):
+def test_every_table_is_written_by_one_stage_before_others_read_it(stages, network, merge):
     written: list[Table] = []
     for stage in stages:
         assert set(stage.reads) <= set(written), stage.name

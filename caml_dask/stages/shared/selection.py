@@ -18,7 +18,7 @@ from caml_dask.errors import InputError
 from caml_dask.io.readers.carried import find_carried
 from caml_dask.schema import CARRIED
 from caml_dask.stages.shared.work import Work, coordinates, finite
-from caml_dask.stages.tables import INPUT
+from caml_dask.stages.tables import INPUT, Table
 from caml_dask.where import parse_filter
 
 
@@ -84,14 +84,14 @@ def _scaled(values: pa.ChunkedArray, factor: float) -> pa.ChunkedArray:
 def selected(work: Work, table: pa.Table, facts: Mapping[str, Any]) -> np.ndarray:
     """Which rows of a chunk of the input are analyzed, (n,) bool."""
     whole = finite(coordinates(table))
-    return whole if work.settings.where is None else whole & passing(work, table, facts["where"])
+    return whole & passing(work, table, facts["where"]) if facts["where"] else whole
 
 
-def selected_xy(work: Work) -> Iterator[np.ndarray]:
-    """x and y, (m, 2) float64, of the localizations of each chunk of the input that are analyzed."""
-    facts = work.facts()
-    names = [*facts["coordinates"], *(column["column"] for column in facts["where"] or ())]
+def selected_xy(work: Work, of: Table = INPUT, facts: Mapping[str, Any] | None = None) -> Iterator[np.ndarray]:
+    """x and y, (m, 2) float64, of the localizations of each chunk of the input, or of the detections, that are analyzed."""
+    facts = work.facts() if facts is None else facts
+    names = [*facts["coordinates"], *(column["column"] for column in facts["where"])]
     for chunk in range(facts["chunks"]):
-        table = work.get(INPUT, chunk, list(dict.fromkeys(names)))
+        table = work.get(of, chunk, list(dict.fromkeys(names)))
         points = coordinates(table)[:, :2]
         yield points if facts["finite"] == facts["rows"] else points[selected(work, table, facts)]

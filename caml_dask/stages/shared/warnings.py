@@ -108,7 +108,8 @@ def _of_training(work: Work, facts: dict[str, Any], counts: Counts, clusters: Me
         low, high = trained["contrast"]
         yield (
             f"clustered localizations lie {contrast:.0f} times denser than the others; {name} was trained on contrasts"
-            f" of {low:g} to {high:g}: repeated detections of single molecules look like this; merge them first"
+            f" of {low:g} to {high:g}: repeated detections of single molecules look like this; merge them first, with "
+            "--merge auto"
             + (f", or use --network {_without_window(work)}, which has seen such" if _without_window(work) else "")
         )
     members = clusters.column("n_localizations")[clusters.column("label") == CLUSTERED]

@@ -18,6 +18,7 @@ from caml_dask.schema import COORDINATES
 from caml_dask.settings import LARGE_INPUT, LARGE_TILE_LOCALIZATIONS, TILE_LOCALIZATIONS, Settings
 from caml_dask.spatial.partition import Partition
 from caml_dask.stages.field.tables import REGION_BOXES, REGION_CUTS
+from caml_dask.stages.merging.tables import DETECTION_BOXES, DETECTION_CUTS, DETECTION_FACTS
 from caml_dask.stages.tables import BOXES, CUTS, FACTS, ROIS, Table
 
 CHUNK_ROWS = 1_000_000  # input rows handled at a time while reading and while writing points
@@ -133,6 +134,15 @@ class Work:
         """What reading found, see :data:`caml_dask.stages.tables.FACTS`."""
         facts: dict[str, Any] = self.get(FACTS, 0).to_pylist()[0]
         return facts
+
+    def detection_facts(self) -> dict[str, Any]:
+        """The same of the detections, where they are merged."""
+        facts: dict[str, Any] = self.get(DETECTION_FACTS, 0).to_pylist()[0]
+        return facts
+
+    def detection_tiles(self) -> Partition:
+        """The tiles of the detections, where they are merged."""
+        return self._boxes(DETECTION_BOXES, DETECTION_CUTS)
 
     def dimensions(self) -> int:
         """Coordinates a localization of the image has, 2 or 3."""

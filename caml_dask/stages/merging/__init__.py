@@ -1,0 +1,1 @@
+"""Stages that merge detections to molecules, whereupon molecules are analyzed like any localizations."""

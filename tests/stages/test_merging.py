@@ -1,0 +1,330 @@
+"""Merging as stages: equal to the bit under any tiling and order of rows, on disk, stopped anywhere, and in words."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from layouts import layouts, layouts_3d
+from support import Threshold, done_records, same
+
+from caml_dask import analyze, open_run
+from caml_dask.blinking.estimate import Law
+from caml_dask.blinking.merge import merge_detections
+from caml_dask.cli import main
+from caml_dask.errors import InputError, OutputError
+from caml_dask.executors import serial
+from caml_dask.executors.in_memory import analyse
+from caml_dask.io.readers.in_memory import as_localizations
+from caml_dask.io.run_directory import Image
+from caml_dask.io.store import MemoryStore
+from caml_dask.pipeline import carried_by, stages_of
+from caml_dask.runs.session import execute
+from caml_dask.schema import MOLECULES
+from caml_dask.settings import ColumnMap, Settings
+from caml_dask.stages.merging import estimate as estimating
+from caml_dask.stages.merging.tables import MOLECULE_RESULT
+from caml_dask.stages.publish import summarise
+from caml_dask.stages.shared.measured import MeasuredClusters
+from caml_dask.stages.shared.work import Work
+from caml_dask.stages.tables import RESULT
+
+BLINKS = Law(
+    spread=20.0,
+    rates=np.array([0.1]),
+    weights=np.array([0.06]),
+    same_frame=0.0,
+    returns=0.6,
+    frames=40,
+    per_nm2=1e-4,
+    signal=9.0,
+)
+SELDOM = replace(BLINKS, returns=0.2, weights=np.array([0.02]))
+
+
+def blinking_table(molecules=300, side_nm=2500.0, seed=1):
+    """Clusters of molecules among others, each seen some times: a table with frames, photons and precisions."""
+    rng = np.random.default_rng(seed)
+    centers = rng.uniform(0, side_nm, (molecules // 30, 1, 2))
+    clustered = (centers + rng.normal(0, 25, (len(centers), 15, 2))).reshape(-1, 2)
+    places = np.vstack([clustered, rng.uniform(0, side_nm, (molecules - len(clustered), 2))])
+    molecule = np.repeat(np.arange(molecules), rng.geometric(0.3, molecules))
+    frame = rng.integers(0, 20_000, molecules)[molecule] + np.arange(len(molecule)) % 40 * 3
+    stated = rng.uniform(4, 12, len(molecule))
+    points = places[molecule] + rng.normal(size=(len(molecule), 2)) * stated[:, None]
+    order = rng.permutation(len(molecule))
+    stated[::17] = 0.0
+    columns = {"x [nm]": points[:, 0].round(3), "y [nm]": points[:, 1].round(3), "frame": frame}
+    columns |= {"intensity [photon]": rng.uniform(100, 900, len(frame)).round(1), "uncertainty [nm]": stated.round(3)}
+    return pa.table(columns).take(pa.array(order))
+
+
+def merged(table, tile, merge, chunks=1, network=None):
+    """Points, molecules, clusters and the summary of merging, over tiles and chunks."""
+    chosen = Settings("XPILJZ", max_localizations=tile, any_extent=True, merge=merge)
+    work = Work(Image("blinking"), chosen, network or Threshold(), MemoryStore(), carried_by("XPILJZ", merge))
+    rows = as_localizations(table, ColumnMap())
+    cuts = np.linspace(0, len(rows), chunks + 1).astype(int)
+    analyse(work, [rows.slice(a, b - a) for a, b in zip(cuts, cuts[1:], strict=False)], {})
+    points = pa.concat_tables([work.get(RESULT, chunk) for chunk in range(chunks)]).combine_chunks()
+    found = pa.concat_tables([work.get(MOLECULE_RESULT, chunk) for chunk in range(chunks)]).combine_chunks()
+    clusters = MeasuredClusters(work)
+    said = summarise(work, clusters)["merge"]
+    said.pop("tiles")
+    return points, found, pa.concat_tables(clusters.tables()).combine_chunks(), said
+
+
+def equal(one, other):
+    """To the bit; a missing precision equals a missing one."""
+    tables = zip(one[:3], other[:3], strict=True)
+    return one[3] == other[3] and all(
+        a.schema.equals(b.schema) and a.to_pandas().equals(b.to_pandas()) for a, b in tables
+    )
+
+
+@st.composite
+def blinking_layouts(draw, axes=2):
+    """A hard layout whose localizations have frames, photons and precisions of which some are missing."""
+    points = draw(layouts(most=50) if axes == 2 else layouts_3d(most=50))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    frame = rng.integers(0, draw(st.sampled_from([3, 40])), len(points))
+    columns = dict(zip(("x_nm", "y_nm", "z_nm"), points.T, strict=False)) | {"frame": frame}
+    if draw(st.booleans()):
+        columns["uncertainty_nm"] = np.where(rng.random(len(points)) < 0.3, np.nan, rng.uniform(2, 30, len(points)))
+    return pa.table(columns)
+
+
+@given(blinking_layouts(), st.sampled_from([3, 8, 20]), st.sampled_from([1, 3]), st.floats(20, 400), st.integers(1, 9))
+@settings(max_examples=40)
+def test_tiling_changes_nothing_by_a_radius_and_a_gap(table, tile, chunks, radius_nm, gap):
+    rule = f"{radius_nm}nm,{gap}frames"
+    try:
+        whole = merged(table, 10**6, rule)
+    except InputError as error:  # too few molecules for the network
+        assert "needs 6 localizations" in str(error)
+        with pytest.raises(InputError, match="needs 6 localizations"):
+            merged(table, tile, rule, chunks)
+        return
+    assert equal(whole, merged(table, tile, rule, chunks))
+
+
+@given(blinking_layouts(axes=3), st.sampled_from([3, 8, 20]))
+@settings(max_examples=15)
+def test_tiling_changes_nothing_in_3d(table, tile):
+    network = Threshold(dimensions=3)
+    try:
+        whole = merged(table, 10**6, "90nm,4frames", network=network)
+    except InputError as error:
+        assert "needs 6 localizations" in str(error)
+        return
+    assert equal(whole, merged(table, tile, "90nm,4frames", 2, network))
+
+
+@given(blinking_layouts(), st.sampled_from([3, 8, 20]), st.sampled_from([1, 3]))
+@settings(max_examples=40)
+def test_tiling_changes_nothing_by_a_law(table, tile, chunks):
+    """On layouts where no law could be estimated one is given; the stages are the same."""
+    real = estimating.estimates
+    estimating.estimates = lambda *_, **__: (BLINKS, SELDOM)
+    try:
+        try:
+            whole = merged(table, 10**6, "auto")
+        except InputError as error:
+            assert "needs 6 localizations" in str(error)
+            return
+        assert equal(whole, merged(table, tile, "auto", chunks))
+    finally:
+        estimating.estimates = real
+
+
+@pytest.mark.parametrize("merge", ["auto", "40nm,60frames"])
+def test_any_tiling_and_the_function_agree(merge):
+    table = blinking_table()
+    whole = merged(table, 10**6, merge)
+    for tile, chunks in ((200, 1), (60, 4), (25, 3)):
+        assert equal(whole, merged(table, tile, merge, chunks))
+    points, molecules, clusters, said = whole
+    columns = [table[name].to_numpy() for name in ("x [nm]", "y [nm]", "frame", "uncertainty [nm]")]
+    found = merge_detections(np.column_stack(columns[:2]), columns[2], uncertainty_nm=columns[3], rule=merge)
+    first = np.unique(found.molecule, return_index=True)[1]
+    assert np.array_equal(points["molecule_id"].to_numpy(), first[found.molecule])
+    assert np.array_equal(molecules["x_nm"].to_numpy(), found.molecules.points_nm[:, 0])
+    assert said["detections"] == len(points) and said["molecules"] == len(molecules) < 0.5 * len(points)
+    assert sum(int(n) * many for n, many in said["molecules_by_detections"].items()) == len(points)
+    assert sum(said["returns_by_least_frames"].values()) == len(points) - len(molecules)
+    assert len(clusters) > 0
+
+
+@pytest.mark.parametrize("merge", ["auto", "40nm,60frames"])
+def test_order_of_rows_changes_no_molecule(merge):
+    table = blinking_table(seed=2)
+    order = np.random.default_rng(3).permutation(len(table))
+    one, other = merged(table, 150, merge)[:3], merged(table.take(pa.array(order)), 150, merge, 2)[:3]
+    where = one[0].to_pandas().iloc[order].reset_index(drop=True)
+    shuffled = other[0].to_pandas()
+    for name in ("label", "p_clustered", "window_saturated", "x_nm"):
+        assert np.array_equal(where[name], shuffled[name])
+    for name in ("molecule_id", "cluster_id"):
+        pairs = pd.DataFrame({"one": where[name], "other": shuffled[name]}).drop_duplicates()
+        assert pairs["one"].is_unique and pairs["other"].is_unique
+    names = ["x_nm", "y_nm", "detections", "first_frame", "last_frame", "photons", "uncertainty_nm"]
+    mine, theirs = (t[1].to_pandas()[names].sort_values(names).reset_index(drop=True) for t in (one, other))
+    assert mine.equals(theirs)
+
+
+def test_tables_say_what_became_of_detections():
+    table = blinking_table(seed=4)
+    x = table["x [nm]"].to_numpy().copy()
+    x[[3, 90]] = np.nan
+    table = table.set_column(0, "x [nm]", pa.array(x))
+    points, molecules = (t.to_pandas() for t in merged(table, 150, "40nm,60frames", 3)[:2])
+    assert len(points) == len(table) and points["molecule_id"].isna().sum() == 2
+    assert list(molecules.columns) == [c.name for c in MOLECULES if c.name in molecules.columns]
+    assert molecules["molecule_id"].is_monotonic_increasing
+    of = points.dropna(subset="molecule_id").groupby("molecule_id")
+    assert np.array_equal(of.size(), molecules["detections"])
+    assert np.array_equal(of["loc_id"].min(), molecules["molecule_id"])
+    assert np.array_equal(of["frame"].min(), molecules["first_frame"])
+    assert np.array_equal(of["frame"].max(), molecules["last_frame"])
+    assert np.allclose(of["intensity [photon]"].sum(), molecules["photons"])
+    for name in ("label", "cluster_id", "p_clustered", "window_saturated"):
+        assert (of[name].nunique() == 1).all() and np.array_equal(of[name].first(), molecules[name])
+    stated = points["uncertainty [nm]"].where(points["uncertainty [nm]"] > 0)
+    weight = stated.fillna(stated.median()) ** -2
+    mean = (points["x_nm"] * weight).groupby(points["molecule_id"]).sum() / weight.groupby(points["molecule_id"]).sum()
+    assert np.allclose(mean, molecules["x_nm"], atol=0.2)  # the median is known to 2 %
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("blinking") / "field.csv"
+    blinking_table().to_pandas().to_csv(path, index=False)
+    return path
+
+
+def tables_of(out):
+    folder = out / "0001_field"
+    return {name: pq.read_table(folder / f"{name}.parquet") for name in ("points", "molecules", "clusters", "outlines")}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(file, tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole") / "out"
+    assert execute([file], out, Settings("XPILJZ", merge="auto"), workers=0).exit_code == 0
+    return tables_of(out)
+
+
+class Stopped(BaseException):
+    """As SIGKILL to the driver would: nothing after it runs."""
+
+
+@pytest.mark.parametrize("after_write", [False, True])
+@pytest.mark.parametrize("place", [1, 2, 3, 5, 8, 11, 13, 15, 17, 19, 21, 24, 28, 34, 40, 44])
+def test_stopped_anywhere_and_resumed(file, undisturbed, place, after_write, tmp_path, monkeypatch):
+    """Law 7: the same tables, and no finished unit runs twice."""
+    settings = Settings("XPILJZ", max_localizations=250, merge="auto")
+    real, count = serial.run_unit, iter(range(10**6))
+
+    def unit(run, key):
+        if next(count) == place:
+            if after_write:
+                monkeypatch.setattr("caml_dask.io.store.DirectoryStore.finish", stop)
+                real(run, key)
+            raise Stopped
+        return real(run, key)
+
+    def stop(*_):
+        raise Stopped
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(serial, "run_unit", unit)
+        execute([file], tmp_path / "out", settings, workers=0)
+    monkeypatch.undo()
+    before = done_records(tmp_path / "out")
+    assert len(before) == place
+    assert execute([file], tmp_path / "out", settings, workers=0, resume=True).exit_code == 0
+    after = done_records(tmp_path / "out")
+    assert {path: after[path] for path in before} == before
+    assert same(tables_of(tmp_path / "out"), undisturbed)
+    stages = {stage.name for stage in stages_of("XPILJZ", "auto")}
+    assert {path.parts[-3] for path in after} == stages
+    with pytest.raises(OutputError, match="merge"):
+        execute([file], tmp_path / "out", Settings("XPILJZ", merge="40nm,60frames"), workers=0, resume=True)
+
+
+def test_a_run_on_workers_is_read_back(file, undisturbed, tmp_path):
+    out = tmp_path / "out"
+    chosen = Settings("XPILJZ", max_localizations=400, merge="auto")
+    assert execute([file], out, chosen, workers=2).exit_code == 0
+    assert same(tables_of(out), undisturbed)
+    image = open_run(out).images[0]
+    assert image.molecules.equals(undisturbed["molecules"].to_pandas())
+    assert len(image.points) == image.summary["rows"] == image.summary["merge"]["detections"]
+    assert image.summary["localizations"] == len(image.molecules)
+    (out / "0001_field" / "molecules.parquet").write_bytes(b"")
+    assert execute([file], out, chosen, workers=0, resume=True).exit_code == 0
+    assert same(tables_of(out), undisturbed)
+
+
+def test_the_commands_merge(file, undisturbed, tmp_path):
+    out = tmp_path / "out"
+    done = CliRunner().invoke(
+        main, ["run", str(file), "-o", str(out), "-n", "XPILJZ", "--merge", "auto", "-j", "0"], catch_exceptions=False
+    )
+    assert done.exit_code == 0 and same(tables_of(out), undisturbed)
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["settings"]["merge"] == "auto"
+    found = summary["images"][0]["merge"]
+    assert found["precision_times_stated"] == pytest.approx(1.0, rel=0.2) and found["signal_in_standard_errors"] > 10
+    cohort = tmp_path / "cohort.csv"
+    cohort.write_text(f"path,condition,replicate\n{file},a,1\n")
+    night = ["screen", str(cohort), "-o", str(tmp_path / "screen"), "-n", "XPILJZ", "--merge", "40 nm, 60 frames"]
+    assert CliRunner().invoke(main, [*night, "-j", "0"], catch_exceptions=False).exit_code == 0
+    image = json.loads((tmp_path / "screen" / "summary.json").read_text())["images"][0]
+    assert image["merge"]["rule"] == "40nm,60frames"
+    refused = CliRunner().invoke(main, ["run", str(file), "-o", str(tmp_path / "no"), "--merge", "50"])
+    assert refused.exit_code == 2 and not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "merge", "said"),
+    [
+        (lambda t: t.drop_columns("frame"), "auto", "--merge needs the frame of each localization"),
+        (lambda t: t.drop_columns("frame"), "50nm,25frames", "leave --merge out"),
+        (
+            lambda t: t.set_column(2, "frame", pa.array(np.arange(len(t)) + 0.5)),
+            "auto",
+            "whole number: .*row 0",
+        ),
+        (
+            lambda t: t.set_column(2, "frame", pa.array([None, *range(1, len(t))])),
+            "auto",
+            "whole number: .*row 0",
+        ),
+        (lambda t: t.set_column(2, "frame", pa.array(["a"] * len(t))), "50nm,25frames", "whole number"),
+        (lambda t: t.append_column("z [nm]", t["x [nm]"]), "auto", "in 2D"),
+    ],
+)
+def test_tables_that_cannot_be_merged_say_why(change, merge, said):
+    with pytest.raises(InputError, match=said):
+        analyze(change(blinking_table()), "XPILJZ", merge=merge)
+
+
+def test_where_nothing_blinks_a_warning_says_so():
+    rng = np.random.default_rng(7)
+    table = pa.table(
+        {"x_nm": rng.uniform(0, 3000, 400), "y_nm": rng.uniform(0, 3000, 400), "frame": np.arange(400) * 9}
+    )
+    found = analyze(table, "XPILJZ", merge="auto")
+    assert len(found.molecules) > 390
+    if found.summary["merge"]["precision_nm"] is None:
+        assert any("nothing was merged" in text for text in found.summary["warnings"])
+    assert analyze(table, "XPILJZ").molecules is None
