@@ -32,7 +32,16 @@ from caml_dask.io.run_directory import Image
 from caml_dask.io.store import MemoryStore
 from caml_dask.networks.trained import load_for
 from caml_dask.pipeline import carried_by
-from caml_dask.results import ImageResult, Images, RunResult, figures_in_words, open_run, outlines_of, warning_lines
+from caml_dask.results import (
+    ImageResult,
+    Images,
+    RunResult,
+    analyzed_rows,
+    figures_in_words,
+    open_run,
+    outlines_of,
+    warning_lines,
+)
 from caml_dask.schema import NO_CLUSTER, POINTS
 from caml_dask.settings import DEFAULT_NETWORK, ColumnMap, Settings, network_named
 from caml_dask.stages.measure import clusters_of
@@ -147,7 +156,7 @@ class Analysis:
         outlines = {"cluster_id": self.outlines.index.to_numpy(), "outline": shapely.to_wkb(self.outlines.to_numpy())}
         exported = Exportable(
             image_id=name,
-            localizations=self.summary["localizations"],
+            localizations=analyzed_rows(self.summary),
             bounds_nm=tuple(self.summary["bounds_nm"]),
             schema=points.schema,
             points=lambda columns: iter((points if columns is None else points.select(list(columns))).to_batches()),

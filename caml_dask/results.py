@@ -74,6 +74,12 @@ def warning_lines(summary: Summary) -> list[str]:
     return [f"  warning: {text if len(text) <= 150 else text[:147] + '...'}" for text in summary["warnings"][:_SHOWN]]
 
 
+def analyzed_rows(summary: Mapping[str, Any]) -> int:
+    """Rows of the points that have results."""
+    rows: int = summary["rows"] - summary["dropped_nonfinite"] - summary["dropped_where"]
+    return rows
+
+
 def outlines_of(table: pa.Table) -> pd.Series:
     """Outlines by the ids of their clusters.
 
@@ -196,7 +202,7 @@ class ImageResult:
         channel = self.summary["channel"]
         return Exportable(
             image_id=self.image_id,
-            localizations=self.summary["localizations"],
+            localizations=analyzed_rows(self.summary),
             bounds_nm=tuple(self.summary["bounds_nm"]),
             schema=points.schema,
             points=lambda columns: _batches(points.files, columns),

@@ -67,9 +67,9 @@ def blinking_table(molecules=300, side_nm=2500.0, seed=1):
     return pa.table(columns).take(pa.array(order))
 
 
-def merged(table, tile, merge, chunks=1, network=None):
+def merged(table, tile, merge, chunks=1, network=None, **others):
     """Points, molecules, clusters and the summary of merging, over tiles and chunks."""
-    chosen = Settings("XPILJZ", max_localizations=tile, any_extent=True, merge=merge)
+    chosen = Settings("XPILJZ", max_localizations=tile, any_extent=True, merge=merge, **others)
     work = Work(Image("blinking"), chosen, network or Threshold(), MemoryStore(), carried_by("XPILJZ", merge))
     rows = as_localizations(table, ColumnMap())
     cuts = np.linspace(0, len(rows), chunks + 1).astype(int)
@@ -178,6 +178,26 @@ def test_order_of_rows_changes_no_molecule(merge):
     names = ["x_nm", "y_nm", "detections", "first_frame", "last_frame", "photons", "uncertainty_nm"]
     mine, theirs = (t[1].to_pandas()[names].sort_values(names).reset_index(drop=True) for t in (one, other))
     assert mine.equals(theirs)
+
+
+@pytest.mark.parametrize("merge", ["auto", "40nm,60frames"])
+def test_rows_are_filtered_before_and_counted_by_region_after_merging(merge):
+    table = blinking_table()
+    few = {"where": "frame >= 4000 and uncertainty_nm > 0", "roi": "x=0..1200,y=0..2500"}
+    whole, many = merged(table, None, merge, **few), merged(table, 90, merge, chunks=3, **few)
+    assert equal(whole, many)
+    points, molecules = whole[0].to_pandas(), whole[1].to_pandas()
+    taken = ((points["frame"] >= 4000) & (points["uncertainty [nm]"] > 0)).to_numpy()
+    assert 100 < taken.sum() < len(points) - 100
+    for name in ("label", "cluster_id", "molecule_id", "region_id"):
+        assert (points[name].notna() == taken).all()
+    assert molecules["detections"].sum() == taken.sum()
+    of = points[taken].merge(molecules, on="molecule_id", suffixes=("", "_of_molecule"))
+    assert (of["region_id"] == of["region_id_of_molecule"]).all()
+    assert set(molecules["region_id"]) == {-1, 0}
+    assert ((molecules["region_id"] == 0) == (molecules["x_nm"] <= 1200)).all()
+    before = merged(table.filter(pa.array(taken)), None, merge)[1].to_pandas()
+    pd.testing.assert_series_equal(before["x_nm"], molecules["x_nm"])
 
 
 def test_tables_say_what_became_of_detections():

@@ -35,10 +35,12 @@ def carried_columns(schema: pa.Schema) -> dict[str, CarriedColumn]:
 
 
 def finite_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The rows of a batch whose coordinates are finite."""
+    """The rows of a batch with finite coordinates; where it has what was found of them, those that were analyzed."""
     there = np.logical_and.reduce(
         [np.isfinite(numbers(batch.column(name))) for name in COORDINATES if name in batch.schema.names]
     )
+    if "cluster_id" in batch.schema.names:
+        there &= batch.column("cluster_id").is_valid().to_numpy(zero_copy_only=False)
     return batch if there.all() else batch.filter(pa.array(there))
 
 

@@ -88,7 +88,7 @@ def selected(work: Work, table: pa.Table, facts: Mapping[str, Any]) -> np.ndarra
 
 
 def selected_xy(work: Work, of: Table = INPUT, facts: Mapping[str, Any] | None = None) -> Iterator[np.ndarray]:
-    """x and y, (m, 2) float64, of the localizations of each chunk of the input, or of the detections, that are analyzed."""
+    """x and y, (m, 2) float64, of the rows of each chunk of the input, or of detections, that are analyzed."""
     facts = work.facts() if facts is None else facts
     names = [*facts["coordinates"], *(column["column"] for column in facts["where"])]
     for chunk in range(facts["chunks"]):

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from exported import FINITE, hand_drawn, points_table
 
-from caml_dask import read_localizations
+from caml_dask import analyze, read_localizations
 from caml_dask.errors import StoreError, UsageError
 from caml_dask.io.exporters.exporter import Options
 from caml_dask.io.exporters.formats import EXPORTERS
@@ -227,3 +227,18 @@ def test_points_are_held_a_batch_at_a_time(tmp_path, to):
     image = hand_drawn(table.slice(0, 17), points=batches, localizations=40 * int(FINITE.sum()))
     written(tmp_path, to, image)
     assert most[0] <= 3
+
+
+@pytest.mark.parametrize("merge", [None, "60nm,3frames"])
+def test_rows_that_were_not_analyzed_stay_out(tmp_path, merge):
+    rng = np.random.default_rng(0)
+    centers = np.repeat(rng.uniform(200, 2800, (20, 2)), 15, axis=0)
+    xy = np.vstack([centers + rng.normal(0, 15, centers.shape), rng.uniform(0, 3000, (300, 2))])
+    frame = rng.integers(0, 1000, len(xy))
+    table = pd.DataFrame({"x [nm]": xy[:, 0], "y [nm]": xy[:, 1], "frame": frame})
+    result = analyze(table, where="frame >= 300", roi="x=0..1500,y=0..3000", merge=merge)
+    paths = result.export(["picasso", "thunderstorm"], tmp_path, pixel_nm=100)
+    locs, _ = loaded_by_picasso(next(path for path in paths if path.suffix == ".hdf5"))
+    csv = pd.read_csv(next(path for path in paths if path.suffix == ".csv"))
+    assert len(locs) == len(csv) == int((frame >= 300).sum()) < len(frame)
+    assert result.summary["localizations"] < len(locs), "those outside the region are there, and not counted"
