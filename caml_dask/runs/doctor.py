@@ -19,6 +19,7 @@ from caml_dask import __version__
 from caml_dask.errors import CamlError, UsageError
 from caml_dask.executors.deployment.clusters import ONE_THREAD, cores, deployed
 from caml_dask.executors.deployment.settings import Batch, Deployment, Existing, Local
+from caml_dask.networks.field.trained import is_field_network
 from caml_dask.settings import Settings
 from caml_dask.stages.shared.work import tile_size
 
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
-# Of a worker, measured with XPILJZ on tiles of 200,000 and 1,000,000 localizations; half as much again is asked for.
-_BASE_BYTES, _BYTES_A_LOCALIZATION, _MARGIN = 450 << 20, 800, 1.5
+# Of a worker, measured with XPILJZ and field-2d on tiles of 200,000 and 1,000,000 localizations; half as much again is
+# asked for.
+_BASE_BYTES, _BYTES_A_LOCALIZATION, _OF_FIELD_NETWORKS, _MARGIN = 450 << 20, 800, 2_700, 1.5
 _BYTES_A_ROW = 40  # a short row of text; only whether an input is above 1e8 rows is taken from it
 _SHARED_FILE_SYSTEMS = (
     "nfs",
@@ -80,7 +82,8 @@ def examine(deployment: Deployment, inputs: Sequence[Path], out: Path, settings:
 def needed_bytes(inputs: Sequence[Path], settings: Settings) -> int:
     """Memory of a worker that the largest tile of the inputs asks for."""
     rows = max((path.stat().st_size // _BYTES_A_ROW for path in inputs if path.is_file()), default=0)
-    return int(_MARGIN * (_BASE_BYTES + _BYTES_A_LOCALIZATION * tile_size(settings, rows)))
+    each = _OF_FIELD_NETWORKS if is_field_network(settings.network) else _BYTES_A_LOCALIZATION
+    return int(_MARGIN * (_BASE_BYTES + each * tile_size(settings, rows)))
 
 
 def job_script(deployment: Batch, out: Path) -> str:

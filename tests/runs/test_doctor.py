@@ -94,6 +94,7 @@ def test_without_the_batch_system_nothing_can_be_submitted(tmp_path, monkeypatch
 
 def test_larger_tiles_ask_for_more_memory(tmp_path):
     assert needed_bytes([], Settings(max_localizations=1_000_000)) > 1.5 * needed_bytes([], Settings())
+    assert needed_bytes([], Settings()) > needed_bytes([], Settings("XPILJZ"))
     assert lines(Local(workers=1, memory="4GiB"), tmp_path, PROBLEM) == []
     large = Settings(max_localizations=20_000_000)
     assert "choose a smaller --max-localizations" in lines(Local(1, "4GiB"), tmp_path, PROBLEM, settings=large)[0]
