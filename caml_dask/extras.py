@@ -10,7 +10,7 @@ EXTRAS = {
     "train": ("keras", "tensorflow"),
     "report": ("jinja2", "scikit_posthocs", "statsmodels"),
     "plot": ("matplotlib",),
-    "export": ("openpyxl", "roifile", "tifffile"),
+    "export": ("openpyxl", "tifffile"),
     "geopackage": ("pyogrio",),
     "hpc": ("cryptography", "dask_jobqueue"),
 }

@@ -336,7 +336,7 @@ def test_three_classes(network_of):
 
 
 def test_two_classes_have_no_summary_by_class(xy):
-    fitted = CAML().fit(xy)
+    fitted = CAML("XPILJZ").fit(xy)
     assert "by_class" not in analyze(xy).summary
     assert np.array_equal(fitted.class_labels_ == 1, fitted.p_clustered_ > 0.5)
 

@@ -202,7 +202,7 @@ def wait_for_an_empty_queue():
 def test_job_arrays_do_the_same_without_a_scheduler_though_a_task_is_cancelled(table, serial, tmp_path):
     out = tmp_path / "out"
     submit_arrays(table, out)
-    end = time.monotonic() + 200
+    end = time.monotonic() + 600
     while not (running := shell("squeue", "--me", "--noheader", "--states=R", "--name=caml-classify", "--format=%i")):
         assert time.monotonic() < end
         time.sleep(0.05)
