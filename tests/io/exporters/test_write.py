@@ -17,7 +17,7 @@ from caml_dask import analyze, open_run, read_localizations
 from caml_dask.cli import main
 from caml_dask.errors import OutputError, UnknownImageError, UsageError
 from caml_dask.extras import EXTRAS
-from caml_dask.io.exporters import exporter, write
+from caml_dask.io.exporters import exporter
 from caml_dask.io.exporters.exporter import Options
 from caml_dask.io.exporters.formats import EXPORTERS
 from caml_dask.io.exporters.write import export
