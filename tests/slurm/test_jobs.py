@@ -202,14 +202,14 @@ def wait_for_an_empty_queue():
 def test_job_arrays_do_the_same_without_a_scheduler_though_a_task_is_cancelled(table, serial, tmp_path):
     out = tmp_path / "out"
     submit_arrays(table, out)
-    end = time.monotonic() + 600
-    while not (running := shell("squeue", "--me", "--noheader", "--states=R", "--name=caml-classify", "--format=%i")):
+    end = time.monotonic() + 200
+    while not (running := shell("squeue", "--me", "--noheader", "--states=R", "--name=caml-vote", "--format=%i")):
         assert time.monotonic() < end
         time.sleep(0.05)
     shell("scancel", running.split()[0])
     wait_for_an_empty_queue()
     told = (out / ".run" / "caml-finish.log").read_text()
-    assert "units of classify are not done: submit its array again" in told
+    assert "units of vote are not done: submit its array again" in told
     before = done_records(out)
     submit_arrays(table, out)
     wait_for_an_empty_queue()
