@@ -24,13 +24,13 @@ if [[ "${1:-}" == stop ]]; then
     stop
     exit 0
 fi
+if [[ -e $conf ]] && ! grep -q 'ClusterName=camltest' $conf; then
+    echo "$conf belongs to another Slurm; it is left alone" >&2
+    exit 1
+fi
 if sinfo --noheader --format=%T 2>/dev/null | grep -qE 'idle|mixed|allocated'; then
     echo "Slurm runs already"
     exit 0
-fi
-if [[ -e $conf ]] && ! grep -q 'ClusterName=camltest' $conf; then
-    echo "$conf belongs to another Slurm, which does not answer; it is left alone" >&2
-    exit 1
 fi
 mkdir -p "$state"/{ctld,d} /etc/slurm /run/munge /var/log/munge /var/lib/munge
 stop
@@ -66,7 +66,7 @@ CONF
 
 setpriv --reuid=munge --regid=munge --clear-groups munged --pid-file=/run/munge/munged.pid
 ln -sf /run/munge/munged.pid "$state/munged.pid"
-slurmctld
+slurmctld -c    # without the jobs of a time before, which nothing runs any more
 slurmd
 for _ in $(seq 60); do
     if sinfo --noheader --format=%T | grep -q idle; then
