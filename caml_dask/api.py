@@ -44,6 +44,7 @@ from caml_dask.results import (
 )
 from caml_dask.schema import NO_CLUSTER, POINTS
 from caml_dask.settings import DEFAULT_NETWORK, ColumnMap, Settings, network_named
+from caml_dask.stages.drift.tables import DRIFT_OF_FRAMES
 from caml_dask.stages.measure import clusters_of
 from caml_dask.stages.merging.tables import MOLECULE_RESULT
 from caml_dask.stages.publish import summarise
@@ -79,6 +80,7 @@ class AnalysisSettings(TypedDict, total=False):
     roi: str | None
     roi_pixel_nm: float | None
     merge: str | None
+    drift: str | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,6 +100,8 @@ class Analysis:
         Counts, percent clustered, clusters per um2, medians with IQR, warnings.
     molecules : pandas.DataFrame or None
         Where detections are merged, a row a molecule, by molecule_id; columns as of ``schema.MOLECULES``.
+    drift : pandas.DataFrame or None
+        Where drift is corrected, a row a frame; columns as of ``schema.DRIFT``.
     """
 
     points: pd.DataFrame
@@ -105,6 +109,7 @@ class Analysis:
     outlines: pd.Series
     summary: dict[str, Any]
     molecules: pd.DataFrame | None = None
+    drift: pd.DataFrame | None = None
 
     def __repr__(self) -> str:
         lines = [f"Analysis by {self.summary['network']}: {figures_in_words(self.summary)}"]
@@ -229,11 +234,12 @@ def analyze(
         outlines=outlines_of(outlines),
         summary=summarise(work, clusters),
         molecules=None if work.settings.merge is None else work.get(MOLECULE_RESULT, 0).to_pandas(),
+        drift=None if work.settings.drift is None else work.get(DRIFT_OF_FRAMES, 0).to_pandas(),
     )
 
 
 def _work(settings: Settings) -> Work:
-    carried = carried_by(settings.network, settings.merge)
+    carried = carried_by(settings.network, settings.merge, settings.drift)
     return Work(Image("in_memory"), settings, load_for(settings), MemoryStore(), carried)
 
 

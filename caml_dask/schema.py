@@ -93,6 +93,14 @@ MOLECULES = (
 )
 """Columns of the molecules that detections are merged to."""
 
+DRIFT = (
+    Column("frame", pa.int64(), "a frame that has localizations"),
+    Column("dx_nm", pa.float64(), "drift along x since the first frame, which was taken from x_nm"),
+    Column("dy_nm", pa.float64(), "drift along y"),
+    Column("dz_nm", pa.float64(), "drift along z, only where the input has one", optional=True),
+)
+"""Columns of the drift that coordinates were corrected for."""
+
 CARRIED = (
     Column("frame", pa.int64(), "frame of the acquisition, as the file counts them"),
     Column("photons", pa.float64(), "photons of the localization"),

@@ -36,6 +36,7 @@ They are here so that the help lists them without loading a network.
 FIELD_NETWORKS = ("field-2d", "field-3d")
 """Networks that see whole fields, and need no window."""
 DEFAULT_NETWORK = FIELD_NETWORKS[0]
+DRIFT_METHODS = ("aim", "rcc")
 
 
 def network_named(network: str | os.PathLike[str]) -> str:
@@ -263,6 +264,9 @@ class Settings:
     merge : str or None
         How detections of one molecule are merged before the analysis: "auto", or a radius and a gap in frames such as
         "50nm,25frames"; None leaves them as they are.
+    drift : str or None
+        How drift is corrected before all else but the filter: "aim", adaptive intersection maximization, or "rcc",
+        redundant cross-correlation; None leaves coordinates as they are.
 
     Raises
     ------
@@ -282,6 +286,7 @@ class Settings:
     roi: str | None = None
     roi_pixel_nm: float | None = None
     merge: str | None = None
+    drift: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "network", network_named(self.network))
@@ -289,6 +294,8 @@ class Settings:
             rule = merge_rule(self.merge)
             text = rule if isinstance(rule, str) else f"{rule.radius_nm:g}nm,{rule.frames}frames"
             object.__setattr__(self, "merge", text)
+        if self.drift not in (None, *DRIFT_METHODS):
+            raise UsageError(f"--drift {self.drift!r}: use {' or '.join(DRIFT_METHODS)}")
         _check_type("min_points", self.min_points, Integral, "a whole number")
         if self.max_localizations is not None:
             _check_type("max_localizations", self.max_localizations, Integral, "a whole number, or None")

@@ -14,7 +14,7 @@ import click
 
 from caml_dask.atomic import FULL
 from caml_dask.errors import CamlError, UsageError
-from caml_dask.settings import DEFAULT_NETWORK, NETWORK_ALIASES
+from caml_dask.settings import DEFAULT_NETWORK, DRIFT_METHODS, NETWORK_ALIASES
 
 if TYPE_CHECKING:
     from caml_dask.settings import Settings
@@ -97,8 +97,14 @@ AREA = click.option(
 MERGE = click.option(
     "--merge",
     metavar="RULE",
-    help="Merge the detections of a molecule that blinks, before all else: auto, which estimates re-blinking from the "
-    "data, or a radius and a gap from the last detection, such as 50nm,25frames.  [default: detections are not merged]",
+    help="Merge the detections of a molecule that blinks, before the analysis: auto, which estimates re-blinking from "
+    "the data, or a radius and a gap from the last detection, such as 50nm,25frames.  [default: none are merged]",
+)
+DRIFT = click.option(
+    "--drift",
+    type=click.Choice(DRIFT_METHODS),
+    help="Correct the drift of the stage, before all else but --where, by the frames of localizations: aim, adaptive "
+    "intersection maximization, or rcc, redundant cross-correlation.  [default: coordinates are left as they are]",
 )
 EXTENT = click.option(
     "--any-extent", is_flag=True, help="Take coordinates that span less than 500 nm or more than 3 mm."
@@ -124,6 +130,7 @@ def ANALYSIS(command: Callable[..., Any]) -> Callable[..., Any]:
         COLUMNS,
         TILE,
         MERGE,
+        DRIFT,
         MIN_POINTS,
         NETWORK,
     ):  # the last one added comes first in the help

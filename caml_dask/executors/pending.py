@@ -33,7 +33,7 @@ def barriers(run: Run, index: int, resumed: bool = False, alone: bool = True) ->
     if resumed:
         store.sweep()
     owned: list[int] = []
-    for stage in stages_of(run.settings.network, run.settings.merge):
+    for stage in stages_of(run.settings.network, run.settings.merge, run.settings.drift):
         if _complete(store, resumed):
             break
         if stage.name == LAST.name and alone:
@@ -56,9 +56,10 @@ def units_by_stage(record: dict[str, Any]) -> Iterator[tuple[str, int]]:
         return
     summary = record["summary"]
     merge = summary.get("merge") or {"rule": None, "tiles": 0}
+    method = (summary.get("drift") or {}).get("method")
     count = {"image": 1, "chunk": summary["chunks"], "tile": summary["tiles"]}
-    count |= {"detection chunk": summary["chunks"], "detection tile": merge["tiles"]}
-    for stage in stages_of(summary["network"], merge["rule"]):
+    count |= {"detection chunk": summary["chunks"], "detection tile": merge["tiles"], "read chunk": summary["chunks"]}
+    for stage in stages_of(summary["network"], merge["rule"], method):
         for unit in range(count[stage.per]):
             yield stage.name, unit
 
@@ -87,7 +88,7 @@ def withdraw_altered(run: Run) -> None:
         store = run.store(image)
         store.sweep()
         if not _complete(store, check_files=True):
-            for stage in stages_of(run.settings.network, run.settings.merge):
+            for stage in stages_of(run.settings.network, run.settings.merge, run.settings.drift):
                 for unit in store.recorded(stage.name):
                     _intact(store, stage.name, unit, check_files=True)
 

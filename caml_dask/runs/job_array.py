@@ -34,7 +34,7 @@ def plan(inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, ov
             run.forget_failures()
             withdraw_altered(run)
         _log.info("%d images planned in %s", len(run.images), run.root)
-    return [stage.name for stage in stages_of(settings.network, settings.merge)]
+    return [stage.name for stage in stages_of(settings.network, settings.merge, settings.drift)]
 
 
 def run_share(out: Path, stage: str, index: int, of: int) -> int:

@@ -42,7 +42,9 @@ def progress_of_run(root: Path) -> dict[str, Any]:
             ends += ended
         elif (reason := _failure(run, image)) is not None:
             failures[image.image_id] = reason
-        elif (progress := _progress(store, stages_of(run.settings.network, run.settings.merge))) is not None:
+        elif (
+            progress := _progress(store, stages_of(run.settings.network, run.settings.merge, run.settings.drift))
+        ) is not None:
             latest.append(progress.pop("last_s"))
             under_way.append({"image_id": image.image_id, **progress})
     left = len(run.images) - len(ends) - len(failures)
@@ -74,6 +76,7 @@ def _progress(store: DirectoryStore, stages: tuple[Stage, ...]) -> dict[str, Any
     chunks, tiles = _recorded(store, FIRST.name, "chunks"), _recorded(store, plan.STAGE.name, "tiles")
     before = _recorded(store, prepare.PLAN.name, "tiles")
     totals = {"image": 1, "chunk": chunks, "tile": tiles, "detection chunk": chunks, "detection tile": before}
+    totals["read chunk"] = chunks
     at = stages.index(begun[-1])
     if len(ends[stages[at].name]) == totals[stages[at].per] and at + 1 < len(stages):
         at += 1

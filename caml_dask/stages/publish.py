@@ -12,6 +12,7 @@ import numpy as np
 
 from caml_dask.io.rois.roi import Roi
 from caml_dask.schema import NO_REGION, NON_CLUSTERED
+from caml_dask.stages.drift.summary import summary_of_drift, warnings_of_drift
 from caml_dask.stages.merging.summary import summary_of_merging, warnings_of_merging
 from caml_dask.stages.merging.tables import DETECTION_BOXES, DETECTION_CUTS, DETECTION_FACTS, MERGE_TALLY
 from caml_dask.stages.shared.hull import hull_area_um2
@@ -50,6 +51,7 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
     read, merged = facts, dict[str, Any]()
     if work.settings.merge is not None:
         read, merged = work.detection_facts(), {"merge": summary_of_merging(work)}
+    drifted = {} if work.settings.drift is None else {"drift": summary_of_drift(work)}
     return {
         "image_id": work.image.image_id,
         "network": work.network.name,
@@ -71,8 +73,10 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
         "medians": _medians(clusters, whole.clusters),
         **_by_class(work, clusters, whole),
         **_by_region(counts, clusters, rois),
+        **drifted,
         **merged,
         "warnings": warnings(work, facts | {"nonfinite": read["nonfinite"]}, counts, clusters, whole.area_um2)
+        + (warnings_of_drift(drifted["drift"]) if drifted else [])
         + (warnings_of_merging(merged["merge"]) if merged else []),
     }
 

@@ -25,12 +25,14 @@ from caml_dask.settings import (
     LARGEST_FIELD_NM,
     SMALLEST_FIELD_NM,
     SMALLEST_SPAN_NM,
+    Settings,
 )
+from caml_dask.stages.drift.tables import AS_READ, READ_FACTS
 from caml_dask.stages.merging.tables import DETECTION_FACTS, DETECTIONS
 from caml_dask.stages.shared.selection import filtered_by, passing
 from caml_dask.stages.shared.work import CHUNK_ROWS, Work, coordinates, finite
 from caml_dask.stages.stage import UNCOMPARED, Stage
-from caml_dask.stages.tables import CHUNKS, FACTS, INPUT, ROIS
+from caml_dask.stages.tables import CHUNKS, FACTS, INPUT, ROIS, Table
 
 
 def read(work: Work, unit: int) -> dict[str, Any]:
@@ -75,6 +77,7 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
     ------
     InputError : non-finite coordinates where the settings refuse them, or an image that does not fit the network.
     """
+    into, kept = input_of(work.settings) if work.settings.drift is None else (AS_READ, READ_FACTS)
     rows = nonfinite = analyzed = chunks = 0
     first_ids = []
     rois, reached = _rois(work), work.settings.roi is None
@@ -100,9 +103,14 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
         names = list(COORDINATES[: points.shape[1]])
         own = [name for name in table.column_names if name not in ("loc_id", *names)]
         carried = find_carried(own, work.carried)
-        if work.settings.merge is not None:
-            check_frames(work, table, taken, carried)
-        work.put(INPUT if work.settings.merge is None else DETECTIONS, chunks, table)
+        for option in (
+            *("--drift",) * (work.settings.drift is not None),
+            *("--merge",) * (work.settings.merge is not None),
+        ):
+            check_frames(work, table, taken, carried, option)
+        if work.settings.merge == "auto":
+            _refuse_heights(work, table)
+        work.put(into, chunks, table)
         first_ids.append(table["loc_id"][0].as_py() if len(table) else 0)
         rows, nonfinite, chunks = rows + len(table), nonfinite + int((~whole).sum()), chunks + 1
         analyzed += int(taken.sum())
@@ -113,10 +121,14 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
     if not reached:
         raise InputError(_missed(work, rois, facts["bounds_nm"]), work.image.path)
     _check_extent(work, float((upper - lower).max()), farthest)
-    kept = FACTS if work.settings.merge is None else DETECTION_FACTS
     work.put(kept, 0, pa.Table.from_pylist([facts], arrow_schema(FACTS.columns)))
     work.put(CHUNKS, 0, pa.table({"first_id": pa.array(first_ids, pa.uint64())}))
     return facts
+
+
+def input_of(settings: Settings) -> tuple[Table, Table]:
+    """The tables of the rows that are to be analyzed, or merged first, and of what is known of them."""
+    return (INPUT, FACTS) if settings.merge is None else (DETECTIONS, DETECTION_FACTS)
 
 
 def _rois(work: Work) -> list[Roi]:
@@ -199,27 +211,21 @@ def check_fits(work: Work, n: int, dimensions: int, of: int) -> None:
         raise TooFewLocalizations(f"{name} needs {least} localizations; {there}: {hint}", work.image.path)
 
 
-def check_frames(work: Work, table: pa.Table, taken: np.ndarray, carried: Sequence[CarriedColumn]) -> None:
-    """Refuse detections that cannot be merged.
+def check_frames(work: Work, table: pa.Table, taken: np.ndarray, carried: Sequence[CarriedColumn], option: str) -> None:
+    """Refuse localizations without the frames that an option needs.
 
     taken : (n,) bool, rows that are analyzed
 
     Raises
     ------
-    InputError : no frames, frames that are no whole numbers, or detections in 3D for the rule that estimates.
+    InputError : no frames, or frames that are no whole numbers.
     """
     named = next((column.column for column in carried if column.name == "frame"), None)
     if named is None:
         own = ", ".join(name for name in table.column_names if name not in ("loc_id", *COORDINATES)) or "no others"
         raise InputError(
-            f"--merge needs the frame of each localization; beside coordinates there are: {own}. Export frames, in a "
-            "column called frame, or leave --merge out",
-            work.image.path,
-        )
-    if work.settings.merge == "auto" and "z_nm" in table.column_names:
-        raise InputError(
-            "--merge auto estimates re-blinking in 2D; there are 3 coordinates: give a radius and a gap such as "
-            "--merge 50nm,25frames",
+            f"{option} needs the frame of each localization; beside coordinates there are: {own}. Export frames, in a "
+            f"column called frame, or leave {option} out",
             work.image.path,
         )
     values = (
@@ -228,9 +234,18 @@ def check_frames(work: Work, table: pa.Table, taken: np.ndarray, carried: Sequen
     wrong = taken & ~((np.abs(values) < 2.0**53) & (values == np.rint(values)))
     if wrong.any():
         raise InputError(
-            f"the column {named} holds what is no whole number: --merge needs the frame of each localization",
+            f"the column {named} holds what is no whole number: {option} needs the frame of each localization",
             work.image.path,
             table["loc_id"][int(np.argmax(wrong))].as_py(),
+        )
+
+
+def _refuse_heights(work: Work, table: pa.Table) -> None:
+    if "z_nm" in table.column_names:
+        raise InputError(
+            "--merge auto estimates re-blinking in 2D; there are 3 coordinates: give a radius and a gap such as "
+            "--merge 50nm,25frames",
+            work.image.path,
         )
 
 
@@ -253,3 +268,5 @@ MERGING_STAGE = replace(
     writes=(DETECTIONS, DETECTION_FACTS, CHUNKS, ROIS),
     carries=("frame", "photons", "uncertainty_nm", "uncertainty_z_nm"),
 )
+DRIFT_STAGE = replace(STAGE, writes=(AS_READ, READ_FACTS, CHUNKS, ROIS), carries=("frame",))
+DRIFT_MERGING_STAGE = replace(MERGING_STAGE, writes=DRIFT_STAGE.writes)

@@ -20,6 +20,7 @@ class Conservation:
     owns : what it returns for a tile is what that tile owns from then on
     owned : of each tile it returns just the rows that the tile owns
     detections : the rows are detections that are merged, not what they are merged to
+    as_read : the rows are those of the input before drift is corrected
     """
 
     meaning: str
@@ -27,6 +28,7 @@ class Conservation:
     owns: bool = False
     owned: bool = False
     detections: bool = False
+    as_read: bool = False
 
 
 UNCOMPARED = Conservation("no localizations flow through it")
@@ -40,6 +42,7 @@ DEALT_DETECTIONS = replace(
     DEALT_ROWS, meaning="each detection with finite coordinates in one tile, which owns it", detections=True
 )
 OWNED_DETECTIONS = replace(OWNED_ROWS, meaning="of each tile the detections it owns, once", detections=True)
+EVERY_ROW_READ = replace(EVERY_ROW, as_read=True)
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Stage:
     name : as it stands in records
     title : what it does, as users read it while it runs
     per : what its units are: the "image" itself, the "chunk" of its input, or the "tile"; of detections that are
-        merged, the "detection chunk" or "detection tile"
+        merged, the "detection chunk" or "detection tile"; the "read chunk" of rows whose drift is not yet corrected
     run : does one unit and returns its record, with `rows` where localizations flow through it; call :meth:`do`
     effort : its share of the time of an image, in percent, as measured with XPILJZ on 1e7 localizations; of the field
         network's stages, what they take in the same measure
@@ -78,6 +81,8 @@ class Stage:
             return int(work.facts()["chunks"])
         if self.per == "detection chunk":
             return int(work.detection_facts()["chunks"])
+        if self.per == "read chunk":
+            return int(work.read_facts()["chunks"])
         if self.per == "detection tile":
             return work.detection_tiles().n_tiles
         return work.partition().n_tiles if self.per == "tile" else 1
@@ -98,7 +103,8 @@ class Stage:
         """
         if self.conserves.total is None:
             return owned
-        expected = (work.detection_facts() if self.conserves.detections else work.facts())[self.conserves.total]
+        facts = work.read_facts if self.conserves.as_read else work.facts
+        expected = (work.detection_facts if self.conserves.detections else facts)()[self.conserves.total]
         if sum(rows) != expected:
             raise ConservationError(f"{work.image.image_id}: {self.name} returned {sum(rows)} rows of {expected}")
         if self.conserves.owned and rows != owned:

@@ -17,6 +17,7 @@ from caml_dask.io.store import Store
 from caml_dask.schema import COORDINATES
 from caml_dask.settings import LARGE_INPUT, LARGE_TILE_LOCALIZATIONS, TILE_LOCALIZATIONS, Settings
 from caml_dask.spatial.partition import Partition
+from caml_dask.stages.drift.tables import READ_FACTS
 from caml_dask.stages.field.tables import REGION_BOXES, REGION_CUTS
 from caml_dask.stages.merging.tables import DETECTION_BOXES, DETECTION_CUTS, DETECTION_FACTS
 from caml_dask.stages.tables import BOXES, CUTS, FACTS, ROIS, Table
@@ -138,6 +139,11 @@ class Work:
     def detection_facts(self) -> dict[str, Any]:
         """The same of the detections, where they are merged."""
         facts: dict[str, Any] = self.get(DETECTION_FACTS, 0).to_pylist()[0]
+        return facts
+
+    def read_facts(self) -> dict[str, Any]:
+        """The same of the input before its drift is corrected."""
+        facts: dict[str, Any] = self.get(READ_FACTS, 0).to_pylist()[0]
         return facts
 
     def detection_tiles(self) -> Partition:

@@ -1,0 +1,1 @@
+"""Drift of the stage during an acquisition: estimated from the localizations themselves, and how sharp they are."""

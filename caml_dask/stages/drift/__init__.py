@@ -1,0 +1,1 @@
+"""Stages that correct drift, whereupon corrected localizations are analyzed like any others."""
