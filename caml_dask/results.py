@@ -233,6 +233,19 @@ class ImageResult:
             raise OutputError(f"detections of {self.image_id} were not merged: analyze it with --merge auto")
         return self._dataset(files).to_table().to_pandas()
 
+    @cached_property
+    def drift(self) -> pd.DataFrame:
+        """Where drift was corrected, that in each frame; columns as of ``schema.DRIFT``.
+
+        Raises
+        ------
+        OutputError
+            Drift of this image was not corrected.
+        """
+        if self.summary.get("drift") is None:
+            raise OutputError(f"drift of {self.image_id} was not corrected: analyze it with --drift aim")
+        return self._dataset([self.directory / "drift.parquet"]).to_table().to_pandas()
+
     def _points(self) -> pa_dataset.Dataset:
         return self._dataset(self._parts("points") or [self.directory / "points.parquet"])
 

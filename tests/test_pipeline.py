@@ -191,6 +191,7 @@ OTHER = {
     "roi": "x=0..900,y=0..900",
     "roi_pixel_nm": 100.0,
     "merge": "auto",
+    "drift": "aim",
 }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from caml_dask.drift.curve import Curve, interval_starts, middles
 from caml_dask.drift.matches import STEPS_AN_NM, matches, track
 
-LEAST, ENOUGH = 500, 1000
+LEAST, ENOUGH = 250, 1000
 """Localizations of an interval at least, on average: of the first passes, and of the last ones."""
 FEW, MANY = 25, 200
 """Intervals at most: of the first passes, and of the last ones."""
@@ -62,7 +62,7 @@ def aim(places: np.ndarray, frame: np.ndarray) -> Estimate:
     first, last = (int(frame[0]), int(frame[-1])) if len(frame) else (0, 0)
     if len(few) < 3:
         return Estimate(Curve(np.zeros(0), np.zeros((0, axes)), first, last), len(few) - 1, np.full(axes, np.nan))
-    many = interval_starts(frame, min(MANY, max(2, len(frame) // ENOUGH)))
+    many = interval_starts(frame, max(len(few) - 1, min(MANY, len(frame) // ENOUGH)))
     half = _half(places)
     columns, errors = [], []
     done = np.zeros_like(places[:, :0])
@@ -147,7 +147,7 @@ def _peak(seen: np.ndarray) -> np.ndarray:
     around = seen[tuple(slice(t, t + 3) for t in top)] - chance / 3**seen.ndim
     around = np.maximum(around, 0.0)
     ways = np.indices(around.shape).reshape(seen.ndim, -1) - 1
-    return top - middle + ways @ around.ravel() / max(around.sum(), 1.0)
+    return top - middle + (ways * around.ravel()).sum(axis=1) / max(around.sum(), 1.0)
 
 
 def _step(seen: np.ndarray, all_seen: np.ndarray) -> np.ndarray:
@@ -162,8 +162,9 @@ def _step(seen: np.ndarray, all_seen: np.ndarray) -> np.ndarray:
     slopes = np.gradient(np.log(template), axis=tuple(range(axes))) if axes > 1 else [np.gradient(np.log(template))]
     slope = np.stack([-s.ravel() for s in slopes])
     share = (template / template.sum()).ravel()
-    known = (slope * share) @ slope.T
+    known = (slope[:, None] * slope * share).sum(axis=-1)
     seen = seen.reshape(len(seen), -1)
+    score = (seen[:, None] * slope).sum(axis=-1)
     information = seen.sum(axis=1)[:, None, None] * known + np.eye(axes) / _FARTHEST**2
-    steps = np.linalg.solve(information, (seen @ slope.T)[:, :, None])[:, :, 0]
+    steps = np.linalg.solve(information, score[:, :, None])[:, :, 0]
     return np.clip(steps, -_FARTHEST, _FARTHEST)

@@ -40,7 +40,7 @@ def rcc(places: np.ndarray, frame: np.ndarray) -> Estimate:
     first, last = int(frame[0]), int(frame[-1])
     if len(starts) < 3:
         return Estimate(Curve(np.zeros(0), np.zeros((0, axes)), first, last), len(starts) - 1, np.full(axes, np.nan))
-    drift, error = _solved([_picture(places[a:b]) for a, b in pairwise(starts)], 2)
+    drift, error = _solved([_picture(places[a:b, :2]) for a, b in pairwise(starts)], 2)
     if axes == 3:
         flat = places[:, :2] - np.rint(drift * _PIXEL).astype(np.int64)[interval_of(starts)]
         columns = [_depths(flat[a:b], places[a:b, 2]) for a, b in pairwise(starts)]
@@ -83,12 +83,11 @@ def _solved(spectra: list[np.ndarray], axes: int) -> tuple[np.ndarray, np.ndarra
 def _apart(one: np.ndarray, other: np.ndarray, axes: int) -> np.ndarray:
     """How far another interval lies from one, in pixels: the center of the peak of their correlation."""
     if axes == 2:
-        whole = np.fft.irfft2(np.conj(one) * other, s=(_SIDE, _SIDE))
+        rows = np.fft.ifft(np.conj(one) * other, axis=0).take(np.arange(-_FARTHEST, _FARTHEST + 1), axis=0)
+        whole = np.fft.irfft(rows, n=_SIDE)
     else:
         whole = np.fft.irfft((np.conj(one) * other).sum(axis=0), n=_DEEP)
-    near = np.take(whole, np.arange(-_FARTHEST, _FARTHEST + 1), axis=0)
-    if axes == 2:
-        near = np.take(near, np.arange(-_FARTHEST, _FARTHEST + 1), axis=1)
+    near = whole.take(np.arange(-_FARTHEST, _FARTHEST + 1), axis=-1)
     near = near - np.median(near)
     ways = np.indices(near.shape).reshape(axes, -1).astype(np.float64)
     at = ways[:, int(np.argmax(near))]

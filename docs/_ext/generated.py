@@ -23,7 +23,7 @@ from caml_dask.io.exporters.formats import EXPORTERS
 from caml_dask.io.readers.formats import READERS
 from caml_dask.networks.cards import card
 from caml_dask.networks.registry import NETWORKS
-from caml_dask.pipeline import AUTO_MERGING, FIELD_STAGES, MERGED_RESULTS, STAGE_NAMED, WINDOW_STAGES
+from caml_dask.pipeline import AUTO_MERGING, DRIFT_STAGES, FIELD_STAGES, MERGED_RESULTS, STAGE_NAMED, WINDOW_STAGES
 from caml_dask.settings import ColumnMap, Settings
 from caml_dask.stages.stage import Stage
 
@@ -47,6 +47,7 @@ def write_pages(folder: Path) -> None:
         "column_map": fields_of(ColumnMap),
         "points": columns(schema.POINTS),
         "molecules": columns(schema.MOLECULES),
+        "drift": columns(schema.DRIFT),
         "clusters": columns(schema.CLUSTERS),
         "clusters_3d": columns(schema.CLUSTERS_3D),
         "carried": columns(schema.CARRIED),
@@ -55,6 +56,7 @@ def write_pages(folder: Path) -> None:
         "stages": stages(WINDOW_STAGES),
         "field_stages": stages(FIELD_STAGES),
         "merging_stages": stages((*AUTO_MERGING, *MERGED_RESULTS[1:])),
+        "drift_stages": stages(DRIFT_STAGES),
         "tables": working_tables(),
         "networks": networks(),
         "speed": speed(),

@@ -76,30 +76,32 @@ def with_frames():
     return as_localizations(pa.table(columns), ColumnMap())
 
 
-def work_on(store, network=None, carried=(), tile=150, of="XPILJZ", merge=None):
-    chosen = Settings(of, max_localizations=tile, merge=merge)
+def work_on(store, network=None, carried=(), tile=150, of="XPILJZ", merge=None, drift=None):
+    chosen = Settings(of, max_localizations=tile, merge=merge, drift=drift)
     return Work(Image("drawn"), chosen, network or Threshold(), store, carried)
 
 
 ROUTES = pytest.mark.parametrize(
-    ("stages", "network", "merge"),
+    ("stages", "network", "merge", "drift"),
     [
-        (WINDOW_STAGES, TwoThresholds(below=0.8), None),
-        (FIELD_STAGES, load("field-2d"), None),
-        (stages_of("XPILJZ", "auto"), TwoThresholds(below=0.8), "auto"),
-        (stages_of("field-2d", "5nm,3frames"), load("field-2d"), "5nm,3frames"),
+        (WINDOW_STAGES, TwoThresholds(below=0.8), None, None),
+        (FIELD_STAGES, load("field-2d"), None, None),
+        (stages_of("XPILJZ", "auto"), TwoThresholds(below=0.8), "auto", None),
+        (stages_of("XPILJZ", "auto", "aim"), TwoThresholds(below=0.8), "auto", "aim"),
+        (stages_of("XPILJZ", None, "rcc"), TwoThresholds(below=0.8), None, "rcc"),
+        (stages_of("field-2d", "5nm,3frames"), load("field-2d"), "5nm,3frames", None),
     ],
 )
 
 
 @ROUTES
 @pytest.mark.parametrize("outputs", [False, True])
-def test_a_stage_touches_just_what_it_declares(tmp_path, monkeypatch, outputs, stages, network, merge):
+def test_a_stage_touches_just_what_it_declares(tmp_path, monkeypatch, outputs, stages, network, merge, drift):
     monkeypatch.setattr(regions, "REGION_LOCALIZATIONS", 200)
     store = Recording(tmp_path if outputs else None)
     monkeypatch.setattr("caml_dask.blinking.choose.WINDOW", 300)
     monkeypatch.setattr("caml_dask.stages.merging.estimate.estimates", lambda *_, **__: (LAW, LAW))
-    work = work_on(store, network, ("frame",), tile=60, merge=merge)
+    work = work_on(store, network, ("frame",), tile=60, merge=merge, drift=drift)
     first = {"read": work.store.read, "wrote": work.store.wrote}
     read.ingest(replace(work, reads=stages[0].reads, writes=stages[0].writes), [with_frames()])
     assert first == {"read": names(stages[0].reads), "wrote": names(stages[0].writes)}
@@ -126,7 +128,7 @@ def test_memory_lets_large_tables_go_once_no_stage_reads_them():
 
 
 @ROUTES
-def test_every_table_is_written_by_one_stage_before_others_read_it(stages, network, merge):
+def test_every_table_is_written_by_one_stage_before_others_read_it(stages, network, merge, drift):
     written: list[Table] = []
     for stage in stages:
         assert set(stage.reads) <= set(written), stage.name
