@@ -19,6 +19,7 @@ from caml_dask.io.run_directory import Run
 from caml_dask.pipeline import LAST
 from caml_dask.report.measures import COLUMNS, values_of
 from caml_dask.schema import NO_REGION
+from caml_dask.stages.drift.correct import ESTIMATE
 
 
 def read_clusters(
@@ -54,10 +55,22 @@ def read_clusters(
     return clusters
 
 
-def _refuse_altered(run: Run, folder: Path, name: str) -> None:
+def read_drift(folder: Path) -> pa.Table:
+    """The drift of an image in each frame; columns as of ``schema.DRIFT``.
+
+    Raises
+    ------
+    CamlError : the file is missing or altered.
+    """
+    _refuse_altered(Run.open(folder.parent), folder, "drift.parquet", ESTIMATE.name)
+    with (folder / "drift.parquet").open("rb") as file:
+        return pq.read_table(file)
+
+
+def _refuse_altered(run: Run, folder: Path, name: str, stage: str = LAST.name) -> None:
     image = next((i for i in run.images if i.image_id == folder.name), None)
-    record = None if image is None else run.store(image).done(LAST.name, 0)
-    recorded = {} if record is None else record["files"]
+    records = [] if image is None else [run.store(image).done(of, 0) for of in (stage, LAST.name)]
+    recorded = {file: stated for record in records if record for file, stated in record["files"].items()}
     path = folder / name
     found = fingerprint(path)
     if found is None:

@@ -17,9 +17,10 @@ import numpy as np
 
 from caml_dask.report import numbers
 from caml_dask.report.families import FOUND_BELOW, Family, Level
+from caml_dask.report.images import read_drift
 from caml_dask.report.measures import Measure
 from caml_dask.report.pictures import embedded, pictured
-from caml_dask.report.plots import EcdfPlot, StripPlot, ecdf_plot, legend, strip_plot
+from caml_dask.report.plots import DriftPlot, EcdfPlot, StripPlot, drift_plot, ecdf_plot, legend, strip_plot
 from caml_dask.report.results import Measured, Results
 from caml_dask.stats import MedianIqr, median_iqr
 
@@ -47,6 +48,7 @@ class Card:
     condition: str
     factors: Mapping[str, str]
     figures: tuple[tuple[Measure, str], ...]
+    drift: DriftPlot | None
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,28 @@ def _cards(results: Results, by: str, folder: Path) -> Iterator[Card]:
             image.factors.get(by, ""),
             {name: value for name, value in image.factors.items() if name != by and value},
             tuple((m, _figure(image, m)) for m in results.measures),
+            _drift(image),
         )
+
+
+def _drift(image: Measured) -> DriftPlot | None:
+    """The drift that an image was corrected for, where it was."""
+    found = image.summary.get("drift")
+    if not found:
+        return None
+    table = read_drift(image.folder)
+    sharp = found["ring_correlation_nm"]
+    words = [
+        f"{name[0]} {numbers.number(span)} nm"
+        + (f" ± {numbers.number(error)}" if (error := found["standard_error"][name]) is not None else "")
+        for name, span in found["range"].items()
+    ]
+    text = f"{found['method']}, {found['intervals']} intervals; range {', '.join(words)}"
+    if None not in sharp.values():
+        before, after = (numbers.number(sharp[when]) for when in ("before", "after"))
+        text += f"; Fourier ring correlation {before} nm before, {after} nm after"
+    columns = {name[1:2]: table[name].to_numpy() for name in table.column_names[1:]}
+    return drift_plot(table["frame"].to_numpy(), columns, text)
 
 
 def _figure(image: Measured, measure: Measure) -> str:

@@ -157,6 +157,43 @@ def ecdf_plot(title: str, unit: str, groups: Mapping[str, npt.NDArray[np.float64
     return EcdfPlot(title, unit, total, top + ECDF_PX + AXIS_PX, tuple(curves), tuple(places), tuple(shares))
 
 
+@dataclass(frozen=True)
+class DriftPlot:
+    """Drift of an image on each axis, by frame; `summary` says the rest in words."""
+
+    summary: str
+    width: float
+    height: float
+    curves: tuple[Curve, ...]
+    ticks: tuple[Tick, ...]
+    heights: tuple[Tick, ...]
+
+
+def drift_plot(
+    frame: npt.NDArray[np.int64], drift_nm: Mapping[str, npt.NDArray[np.float64]], summary: str
+) -> DriftPlot:
+    """Lay out the drift of an image.
+
+    frame : (f,) frames, ascending
+    drift_nm : axis to (f,) values
+    """
+    left, top, width, height = 52.0, 10.0, LABEL_PX + PLOT_PX - 52.0, 130.0
+    shown = np.unique(np.linspace(0, len(frame) - 1, _STEPS + 1).astype(np.int64))
+    everything = np.concatenate([values for values in drift_nm.values()])
+    marks = ticks(float(everything.min()), float(everything.max()))
+    low, high = min(marks[0], float(everything.min())), max(marks[-1], float(everything.max()))
+    scale = height / (high - low) if high > low else 0.0
+    across = width / max(1, int(frame[-1] - frame[0]))
+    x = left + (frame[shown] - frame[0]) * across
+    curves = []
+    for index, (name, values) in enumerate(drift_nm.items()):
+        corners = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, top + height - (values[shown] - low) * scale))
+        curves.append(Curve(name, len(frame), *style(index), corners))
+    places = (Tick(left, f"{frame[0]:,}"), Tick(left + width, f"{frame[-1]:,}"))
+    heights = tuple(Tick(round(top + height - (m - low) * scale, 1), tick(m)) for m in marks)
+    return DriftPlot(summary, left + width + MARGIN_PX, top + height + AXIS_PX, tuple(curves), places, heights)
+
+
 def _line(values: npt.NDArray[np.float64], left: float, top: float, low: float, scale: float) -> str:
     """Corners of an ECDF's line, at even shares."""
     if len(values) == 0:
