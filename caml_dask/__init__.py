@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from caml_dask.api import CAML, Analysis, analyze
     from caml_dask.blinking.merge import merge_detections
     from caml_dask.io.readers.sources import read_localizations
-    from caml_dask.results import ImageResult, RunResult, open_run
+    from caml_dask.results.image import ImageResult
+    from caml_dask.results.run import RunResult, open_run
 
 __version__ = "0.2.0"
 __all__ = [
@@ -29,11 +30,11 @@ __all__ = [
 _HOME = {
     "CAML": "caml_dask.api",
     "Analysis": "caml_dask.api",
-    "ImageResult": "caml_dask.results",
-    "RunResult": "caml_dask.results",
+    "ImageResult": "caml_dask.results.image",
+    "RunResult": "caml_dask.results.run",
     "analyze": "caml_dask.api",
     "merge_detections": "caml_dask.blinking.merge",
-    "open_run": "caml_dask.results",
+    "open_run": "caml_dask.results.run",
     "read_localizations": "caml_dask.io.readers.sources",
 }
 

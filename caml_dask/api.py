@@ -32,16 +32,9 @@ from caml_dask.io.run_directory import Image
 from caml_dask.io.store import MemoryStore
 from caml_dask.networks.trained import load_for
 from caml_dask.pipeline import carried_by
-from caml_dask.results import (
-    ImageResult,
-    Images,
-    RunResult,
-    analyzed_rows,
-    figures_in_words,
-    open_run,
-    outlines_of,
-    warning_lines,
-)
+from caml_dask.results.image import ImageResult, analyzed_rows, outlines_of
+from caml_dask.results.run import Images, RunResult, open_run
+from caml_dask.results.words import figures_in_words, warning_lines
 from caml_dask.schema import NO_CLUSTER, POINTS
 from caml_dask.settings import DEFAULT_NETWORK, ColumnMap, Settings, network_named
 from caml_dask.stages.drift.tables import DRIFT_OF_FRAMES

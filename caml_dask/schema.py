@@ -135,6 +135,7 @@ CLUSTERS = (
     Column(
         "nearest_cluster_nm", pa.float64(), "distance from its centroid to the nearest other cluster's; null if alone"
     ),
+    Column("b_nm", pa.float64(), "radius that drew its outline: discs of 2b on the members, united, then eroded by b"),
     Column("touches_border", pa.bool_(), "the outline comes within 2b of the image's bounding box"),
     _REGION,
 )
@@ -155,7 +156,7 @@ CLUSTERS_3D = (
     Column("centroid_x_nm", pa.float64(), "mean x of the members"),
     Column("centroid_y_nm", pa.float64(), "mean y of the members"),
     Column("centroid_z_nm", pa.float64(), "mean z of the members"),
-    CLUSTERS[-3],
+    *CLUSTERS[-4:-2],
     Column("touches_border", pa.bool_(), "the outline comes within 2b of the image's bounding box in x and y"),
     _REGION,
 )

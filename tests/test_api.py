@@ -23,7 +23,8 @@ from caml_dask.errors import (
     UnknownImageError,
     UsageError,
 )
-from caml_dask.results import ImageResult, RunResult
+from caml_dask.results.image import ImageResult
+from caml_dask.results.run import RunResult
 from caml_dask.runs.key_figures import key_figures
 from caml_dask.runs.session import execute
 from caml_dask.schema import CLUSTERS, CLUSTERS_3D

@@ -56,7 +56,7 @@ def export(
 
     A file appears whole or not at all. If one is there already, nothing is written.
     """
-    from caml_dask.results import open_run
+    from caml_dask.results.run import open_run
 
     try:
         written = open_run(directory).export(to, out, images=images or None, pixel_nm=pixel_nm, overwrite=overwrite)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from caml_dask.results import figures_in_words
+from caml_dask.results.words import figures_in_words
 from caml_dask.runs.session import Outcome
 
 _SHOWN = 20

@@ -11,7 +11,7 @@ from caml_dask.io.fields import write_field
 from caml_dask.io.run_directory import HIDDEN, read_manifest
 from caml_dask.locks import refuse_strange
 from caml_dask.metrics import class_scores, cluster_scores
-from caml_dask.results import open_run
+from caml_dask.results.run import open_run
 from caml_dask.runs.account import tell
 from caml_dask.runs.session import execute
 from caml_dask.settings import Settings

@@ -56,6 +56,7 @@ def measure(work: Work, unit: int) -> dict[str, Any]:
         "cluster_id": ids[first],
         "image_id": [work.image.image_id] * len(first),
         "label": labels[first],
+        "b_nm": b[first],
         "touches_border": touches_border(shapes.bounds_nm, work.facts()["bounds_nm"], b[first]),
     }
     if rois:  # a cluster belongs to the region that holds its centroid

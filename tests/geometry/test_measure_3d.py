@@ -106,7 +106,7 @@ def test_every_measure_has_its_column() -> None:
     assert cluster_columns(3) is CLUSTERS_3D
     assert {f.name for f in fields(Shapes3D)} - {"bounds_nm", "outline"} <= names
     assert names - set(measure().columns()) == {
-        "cluster_id", "image_id", "label", "nearest_cluster_nm", "touches_border", "region_id"
+        "b_nm", "cluster_id", "image_id", "label", "nearest_cluster_nm", "touches_border", "region_id"
     }  # fmt: skip
     assert "volume_nm3" in descriptors(CLUSTERS_3D) and "centroid_z_nm" not in descriptors(CLUSTERS_3D)
 

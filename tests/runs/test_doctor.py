@@ -101,7 +101,7 @@ def test_larger_tiles_ask_for_more_memory(tmp_path):
 
 
 def test_workers_of_a_scheduler_are_asked(tmp_path):
-    # Less than a tile asks for, and more than the packages take: Dask pauses a worker that has four fifths of it in use.
+    # Less than a tile asks for, more than the packages take: Dask pauses a worker with four fifths of it in use.
     with local_cluster(1, memory="500MiB") as client:
         standing = Existing(address=client.scheduler.address)
         problems = lines(standing, tmp_path, PROBLEM, inputs=[Path("/nowhere.csv")])

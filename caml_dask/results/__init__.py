@@ -1,0 +1,1 @@
+"""Results read back, and how they look when printed."""

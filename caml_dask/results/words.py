@@ -1,0 +1,48 @@
+"""The figures and warnings of an image as lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+Summary: TypeAlias = Mapping[str, Any]
+"""What summary.json says of an image: counts, percent clustered, clusters per um2, medians with IQR, warnings."""
+
+SHOWN = 10
+"""Images, failures or warnings listed when a run is printed."""
+
+
+def figures_in_words(summary: Summary) -> str:
+    """The key figures of an image, in a line.
+
+    Parameters
+    ----------
+    summary : mapping
+        Its part of summary.json.
+
+    Returns
+    -------
+    str
+        Localizations, percent clustered, clusters, and clusters per um2.
+    """
+    rate = "-" if summary["clusters_per_um2"] is None else f"{summary['clusters_per_um2']:.2f}"
+    return (
+        f"{summary['localizations']:,} localizations, {summary['percent_clustered']:.1f} % clustered, "
+        f"{summary['clusters']:,} clusters, {rate} per um2"
+    )
+
+
+def warning_lines(summary: Summary) -> list[str]:
+    """The warnings of an image as lines, cut to a readable length.
+
+    Parameters
+    ----------
+    summary : mapping
+        Its part of summary.json.
+
+    Returns
+    -------
+    list of str
+        At most ten lines.
+    """
+    return [f"  warning: {text if len(text) <= 150 else text[:147] + '...'}" for text in summary["warnings"][:SHOWN]]
