@@ -179,7 +179,7 @@ def drift_plot(
     """
     left, top, width, height = 52.0, 10.0, LABEL_PX + PLOT_PX - 52.0, 130.0
     shown = np.unique(np.linspace(0, len(frame) - 1, _STEPS + 1).astype(np.int64))
-    everything = np.concatenate([values for values in drift_nm.values()])
+    everything = np.concatenate(list(drift_nm.values()))
     marks = ticks(float(everything.min()), float(everything.max()))
     low, high = min(marks[0], float(everything.min())), max(marks[-1], float(everything.max()))
     scale = height / (high - low) if high > low else 0.0
