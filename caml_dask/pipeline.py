@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from caml_dask.networks.field.trained import is_field_network
-from caml_dask.stages import classify, cut, gather, link, measure, number, occupied, plan, points, publish, read, scatter, stitch
+from caml_dask.stages import (
+    classify,
+    cut,
+    gather,
+    link,
+    measure,
+    number,
+    occupied,
+    plan,
+    points,
+    publish,
+    read,
+    scatter,
+    stitch,
+)
 from caml_dask.stages.field import enter, link_votes, neighborhoods, number_votes, regions, rounds, vote
 from caml_dask.stages.merging import collect, estimate, prepare, results
 from caml_dask.stages.merging import link as merging_link
@@ -14,7 +28,6 @@ _RESULTS = (measure.STAGE, points.STAGE, publish.STAGE)
 WINDOW_STAGES = (
     read.STAGE,
     plan.STAGE,
-    occupied.STAGE,
     scatter.STAGE,
     gather.STAGE,
     classify.STAGE,
@@ -22,12 +35,12 @@ WINDOW_STAGES = (
     stitch.STAGE,
     cut.STAGE,
     number.STAGE,
+    occupied.STAGE,
     *_RESULTS,
 )
 FIELD_STAGES = (
     read.STAGE,
     plan.STAGE,
-    occupied.STAGE,
     regions.STAGE,
     scatter.STAGE,
     gather.STAGE,
@@ -37,6 +50,7 @@ FIELD_STAGES = (
     vote.STAGE,
     link_votes.STAGE,
     number_votes.STAGE,
+    occupied.STAGE,
     *_RESULTS,
 )
 FIRST, LAST = read.STAGE, publish.STAGE

@@ -38,6 +38,10 @@ FIELD_NETWORKS = ("field-2d", "field-3d")
 DEFAULT_NETWORK = FIELD_NETWORKS[0]
 
 
+STEPS = ("read", "where", "merge", "region", "analysis")
+"""The steps of an analysis, in their order."""
+
+
 def network_named(network: str | os.PathLike[str]) -> str:
     """The one spelling of a network: its published code, or the absolute path of a folder or card of one's own.
 
@@ -344,6 +348,17 @@ class Settings:
     def has_regions(self) -> bool:
         """Whether regions decide what is counted (bool): given ones, or the one that is found."""
         return self.roi is not None or self.cell_mask is not None
+
+    def steps(self) -> list[str]:
+        """What is done to an image, in the order in which it is done; steps that are not asked for are left out.
+
+        Returns
+        -------
+        list of str
+            Some of "read", "where", "merge", "region" and "analysis".
+        """
+        asked = {"where": self.where is not None, "merge": self.merge is not None, "region": self.has_regions}
+        return [step for step in STEPS if asked.get(step, True)]
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values, as a manifest holds them.

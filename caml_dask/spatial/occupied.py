@@ -125,9 +125,7 @@ def _outlined(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_] | None:
     return ~_without_small(~above, _WINDOW_TWICE) if above.any() else None
 
 
-def _above_half(
-    counts: npt.NDArray[np.int64], weights: npt.NDArray[np.int64], window: int
-) -> npt.NDArray[np.bool_]:
+def _above_half(counts: npt.NDArray[np.int64], weights: npt.NDArray[np.int64], window: int) -> npt.NDArray[np.bool_]:
     """Boxes where the blurred counts reach half of their level, without small islands; none where they are too few.
 
     The level begins at what the median localization sees. That lies in a cluster where most localizations do, so the

@@ -1,5 +1,4 @@
-"""Stage `occupied`: the part of the plane that localizations occupy, for `--cell-mask` and for the warning of a hull that is
-mostly empty."""
+"""Stage `occupied`: where localizations are, for `--cell-mask` and for the warning of a hull that is mostly empty."""
 
 from __future__ import annotations
 

@@ -22,7 +22,20 @@ from caml_dask.stages.shared.tally import Counts, tally
 from caml_dask.stages.shared.warnings import warnings
 from caml_dask.stages.shared.work import Work
 from caml_dask.stages.stage import UNCOMPARED, Stage, reading
-from caml_dask.stages.tables import BOXES, CELL_MASK, CUTS, FACTS, HULL, MEASURED, MEMBERSHIP, OUTLINES, PIXELS, ROIS, TALLY, TILE
+from caml_dask.stages.tables import (
+    BOXES,
+    CELL_MASK,
+    CUTS,
+    FACTS,
+    HULL,
+    MEASURED,
+    MEMBERSHIP,
+    OUTLINES,
+    PIXELS,
+    ROIS,
+    TALLY,
+    TILE,
+)
 from caml_dask.stats import median_iqr
 
 
