@@ -63,7 +63,7 @@ def test_it_is_one_region_and_leaves_labels_as_they_are(masked):
     assert summary["area_um2"] == pytest.approx(2 * np.pi, rel=0.15) and summary["area_defined_by"] == "cell mask"
     (region,) = summary["regions"]
     assert region["name"] == "cell mask" and len(masked.work.rois()[0].shape.geoms) == 2
-    assert 2550 < region["localizations"] == summary["localizations"] < 2640
+    assert 2480 < region["localizations"] == summary["localizations"] < 2640
 
 
 def test_a_hull_that_is_mostly_empty_is_told_with_both_densities(masked):
@@ -92,7 +92,7 @@ def test_the_run_keeps_the_outline_which_is_a_region_to_give(tmp_path):
     assert json.loads(kept.read_text())["features"][0]["properties"]["name"] == "cell mask"
     (found,) = read_json(tmp_path / "out" / "summary.json")["images"]
     given = analyze(tmp_path / "cells.csv", "XPILJZ", roi=str(kept)).summary
-    assert {name: found[name] for name in COUNTED} == pytest.approx({name: given[name] for name in COUNTED})
+    assert {name: found[name] for name in COUNTED} == {name: given[name] for name in COUNTED}
     assert (tmp_path / "out" / "regions.csv").read_text().count("cell mask") == 1
     assert read_json(tmp_path / "out" / ".run" / "manifest.json")["steps"] == ["read", "region", "analysis"]
 

@@ -28,6 +28,7 @@ _SMALLEST_SHARE = 64  # the finest grid fits an outline that takes a 64th of the
 _BLUR, _BLUR_TWICE = np.array([1, 2, 1]), np.array([1, 8, 28, 56, 70, 56, 28, 8, 1])
 _WINDOW, _WINDOW_TWICE = 9, 36  # boxes of their windows; smaller islands and holes are removed
 _LEAST_IN_BOX = 4  # localizations in the median one's box: by chance a window falls below half once in 250
+_DIMMEST = 8  # a part is looked at by itself where the blurred counts reach an 8th of the level of the whole
 _PARTS = 64  # a part is large if it holds this share of the localizations, 1/64
 _MOST_HELD = 3, 4  # large parts hold 3/4 of the localizations, or there is no outline
 
@@ -113,30 +114,46 @@ def _halved(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 def _outlined(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_] | None:
     """Boxes inside of the outline, which is drawn at twice the scale of the grid; None where the grid is too fine."""
-    above = _above_half(counts, _BLUR, _WINDOW)
-    parts, n = ndimage.label(above)
+    blurred = _blur(counts, _BLUR)
+    if _median(blurred, counts) < _LEAST_IN_BOX * int(_BLUR.sum()) ** 2:
+        return None
+    parts, n = ndimage.label(_above_half(blurred, counts, _WINDOW))
     held = np.zeros(n + 1, dtype=np.int64)
     np.add.at(held, parts.ravel(), counts.ravel())
     total = int(counts.sum())
     large = held[1:][_PARTS * held[1:] >= total]
     if _MOST_HELD[1] * int(large.sum()) < _MOST_HELD[0] * total:
         return None
-    above = _above_half(counts, _BLUR_TWICE, _WINDOW_TWICE)
-    return ~_without_small(~above, _WINDOW_TWICE) if above.any() else None
+    inside = _each_above_half(_blur(counts, _BLUR_TWICE), counts)
+    return ~_without_small(~inside, _WINDOW_TWICE) if inside.any() else None
 
 
-def _above_half(counts: npt.NDArray[np.int64], weights: npt.NDArray[np.int64], window: int) -> npt.NDArray[np.bool_]:
-    """Boxes where the blurred counts reach half of their level, without small islands; none where they are too few.
+def _blur(counts: npt.NDArray[np.int64], weights: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Counts blurred along both axes; what lies beyond the bounding box mirrors what lies within."""
+    for axis in (0, 1):
+        counts = ndimage.correlate1d(counts, weights, axis=axis, mode="reflect", output=np.int64)
+    return counts
+
+
+def _each_above_half(blurred: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Boxes above half of the level of their part: of cells apart, dim ones are outlined as bright ones are."""
+    level = _median(blurred, counts)
+    parts, _ = ndimage.label(_without_small(_DIMMEST * blurred >= level, _WINDOW_TWICE))
+    inside = np.zeros(counts.shape, dtype=bool)
+    for part, box in enumerate(ndimage.find_objects(parts), start=1):
+        mine = parts[box] == part
+        if (counts[box] * mine).any():
+            inside[box] |= _above_half(blurred[box] * mine, counts[box] * mine, _WINDOW_TWICE)
+    return inside
+
+
+def _above_half(blurred: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], window: int) -> npt.NDArray[np.bool_]:
+    """Boxes where the blurred counts reach half of their level, without small islands.
 
     The level begins at what the median localization sees. That lies in a cluster where most localizations do, so the
     level falls to the median of the area above its half, where clusters count for little, until it falls no more.
     """
-    blurred = counts
-    for axis in (0, 1):  # what lies beyond the bounding box mirrors what lies within
-        blurred = ndimage.correlate1d(blurred, weights, axis=axis, mode="reflect", output=np.int64)
     level = _median(blurred, counts)
-    if level < _LEAST_IN_BOX * int(weights.sum()) ** 2:
-        return np.zeros(counts.shape, dtype=bool)
     while True:
         above = _without_small(2 * blurred >= level, window)
         if not above.any() or (lower := int(np.sort(blurred[above])[above.sum() // 2])) >= level:
