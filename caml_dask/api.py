@@ -72,6 +72,7 @@ class AnalysisSettings(TypedDict, total=False):
     where: str | None
     roi: str | None
     roi_pixel_nm: float | None
+    cell_mask: str | None
     merge: str | None
     drift: str | None
 

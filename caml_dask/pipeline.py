@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from caml_dask.networks.field.trained import is_field_network
-from caml_dask.stages import classify, cut, gather, link, measure, number, plan, points, publish, read, scatter, stitch
+from caml_dask.stages import (
+    classify,
+    cut,
+    gather,
+    link,
+    measure,
+    number,
+    occupied,
+    plan,
+    points,
+    publish,
+    read,
+    scatter,
+    stitch,
+)
 from caml_dask.stages.drift import correct
 from caml_dask.stages.drift.tables import DRIFT_FOUND, DRIFT_OF_FRAMES
 from caml_dask.stages.field import enter, link_votes, neighborhoods, number_votes, regions, rounds, vote
@@ -23,6 +37,7 @@ WINDOW_STAGES = (
     stitch.STAGE,
     cut.STAGE,
     number.STAGE,
+    occupied.STAGE,
     *_RESULTS,
 )
 FIELD_STAGES = (
@@ -37,6 +52,7 @@ FIELD_STAGES = (
     vote.STAGE,
     link_votes.STAGE,
     number_votes.STAGE,
+    occupied.STAGE,
     *_RESULTS,
 )
 FIRST, LAST = read.STAGE, publish.STAGE

@@ -39,6 +39,10 @@ DEFAULT_NETWORK = FIELD_NETWORKS[0]
 DRIFT_METHODS = ("aim", "rcc")
 
 
+STEPS = ("read", "where", "merge", "region", "analysis")
+"""The steps of an analysis, in their order."""
+
+
 def network_named(network: str | os.PathLike[str]) -> str:
     """The one spelling of a network: its published code, or the absolute path of a folder or card of one's own.
 
@@ -261,6 +265,9 @@ class Settings:
         file for each image, by its stem. They decide what is counted and on which area. None counts everything.
     roi_pixel_nm : float or None
         Size of a pixel of regions in pixels, in nm.
+    cell_mask : str or None
+        "auto" finds the part of the image that localizations occupy, as one would outline a cell
+        (:mod:`caml_dask.spatial.occupied`), and takes it as the region of interest. None does not.
     merge : str or None
         How detections of one molecule are merged before the analysis: "auto", or a radius and a gap in frames such as
         "50nm,25frames"; None leaves them as they are.
@@ -285,6 +292,7 @@ class Settings:
     where: str | None = None
     roi: str | None = None
     roi_pixel_nm: float | None = None
+    cell_mask: str | None = None
     merge: str | None = None
     drift: str | None = None
 
@@ -311,6 +319,8 @@ class Settings:
             _check_type("roi_pixel_nm", self.roi_pixel_nm, Real, "a number of nm, or None")
             if not 0 < self.roi_pixel_nm < float("inf"):
                 raise UsageError(f"--roi-pixel-nm {self.roi_pixel_nm}: give the positive size of a pixel in nm")
+        if self.cell_mask is not None:
+            self._check_cell_mask()
         if self.roi is not None:
             self._check_roi()
         if self.where is not None:
@@ -320,6 +330,14 @@ class Settings:
             parse_filter(self.where)
         if self.min_points < 1:
             raise UsageError(f"min_points {self.min_points}: a cluster has at least 1 localization")
+
+    def _check_cell_mask(self) -> None:
+        if self.cell_mask != "auto":
+            raise UsageError(f"--cell-mask {self.cell_mask!r}: give auto, or regions of your own with --roi")
+        if self.roi is not None:
+            raise UsageError("--cell-mask finds the region that --roi would give: leave one of them out")
+        if self.area_um2 is not None:
+            raise UsageError("--cell-mask finds the area that --area-um2 would give: leave one of them out")
 
     def _check_roi(self) -> None:
         if not isinstance(self.roi, str | os.PathLike):
@@ -332,6 +350,22 @@ class Settings:
         else:
             text = os.path.abspath(text)  # noqa: PTH100 - workers may run elsewhere
         object.__setattr__(self, "roi", text)
+
+    @property
+    def has_regions(self) -> bool:
+        """Whether regions decide what is counted (bool): given ones, or the one that is found."""
+        return self.roi is not None or self.cell_mask is not None
+
+    def steps(self) -> list[str]:
+        """What is done to an image, in the order in which it is done; steps that are not asked for are left out.
+
+        Returns
+        -------
+        list of str
+            Some of "read", "where", "merge", "region" and "analysis".
+        """
+        asked = {"where": self.where is not None, "merge": self.merge is not None, "region": self.has_regions}
+        return [step for step in STEPS if asked.get(step, True)]
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values, as a manifest holds them.

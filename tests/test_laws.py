@@ -108,7 +108,7 @@ def test_what_lies_just_at_the_radius_is_found_in_another_tile():
     assert analyse_in_memory(xy, network, 1).points.equals(analyse_in_memory(xy, network, WHOLE).points)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 3)), min_size=8, max_size=16), st.integers(1, 3))
 def test_tenths_of_a_nanometre_change_nothing(tenths, tile):
     """Law 2 on tables written with one decimal, whose differences are rounded, in tiles of one to three rows."""
@@ -124,7 +124,7 @@ def test_row_order_changes_nothing_but_the_ids(case, seed):
     _assert_row_order_changes_nothing(*case, seed)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(tiled(further), st.integers(0, 2**32 - 1))
 def test_row_order_changes_nothing_in_3d_and_of_three_classes(case, seed):
     _assert_row_order_changes_nothing(*case, seed)
@@ -147,7 +147,7 @@ def test_scaling_scales(case, scale):
     _assert_scaling_scales(*case, scale)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(tiled(further), st.sampled_from([0.25, 0.5, 2.0, 1024.0]))
 def test_scaling_scales_in_3d_and_of_three_classes(case, scale):
     """Volumes by s cubed."""

@@ -12,6 +12,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("all tables of a folder, with another network", "caml-dask run data -o results -n 07VEJJ"),
         ("only precise localizations", "caml-dask run cell_a.csv -o results --where 'uncertainty_nm < 20'"),
         ("inside cells outlined in ImageJ", "caml-dask run data -o results --roi outlines --roi-pixel-nm 100"),
+        ("inside the cell, found by itself", "caml-dask run cell_a.csv -o results --cell-mask auto"),
         ("columns that say no unit", "caml-dask run 'data/**/*.csv' -o results --columns x=X,y=Y,unit=um"),
     ),
     "demo": (

@@ -77,6 +77,12 @@ ROI = click.option(
     "one for each image, or a rectangle in nm, such as x=1000..5000,y=0..2000.",
 )
 ROI_PIXEL = click.option("--roi-pixel-nm", type=float, help="Size of a pixel of --roi, in nm: ImageJ and masks.")
+CELL_MASK = click.option(
+    "--cell-mask",
+    type=click.Choice(["auto"]),
+    help="Count only what lies where localizations are: auto outlines them, as one would outline a cell. In place of "
+    "--roi.",
+)
 NONFINITE = click.option(
     "--nonfinite",
     default="drop",
@@ -124,6 +130,7 @@ def ANALYSIS(command: Callable[..., Any]) -> Callable[..., Any]:
         EXTENT,
         AREA,
         NONFINITE,
+        CELL_MASK,
         ROI_PIXEL,
         ROI,
         WHERE,

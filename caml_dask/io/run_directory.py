@@ -25,7 +25,7 @@ from caml_dask.io.store import DirectoryStore
 from caml_dask.settings import ColumnMap, Settings
 
 HIDDEN = ".run"
-REPORT_PAGE, REPORT_TABLES = "report.html", "report"  # what `caml-dask report` adds
+REPORT_PAGE, REPORT_TABLES, REPORT_METHODS = "report.html", "report", "methods.txt"  # what `caml-dask report` adds
 EXPORTS = "export"  # where `caml-dask export` writes
 OUTPUT_MARKS = (HIDDEN, ".screen")
 """Folders by which the directory of a run, or of a screening, is known."""
@@ -208,6 +208,7 @@ def describe(settings: Settings, images: Sequence[Image], network: Mapping[str, 
         "format": FORMAT,
         "settings": settings.as_dict(),
         "settings_digest": settings.digest(),
+        "steps": settings.steps(),
         "inputs": {str(path): content for path, content in contents.items()},
         "images": [{"image_id": i.image_id, "path": str(i.path), "channel": i.channel} for i in images],
         "network": dict(network),
@@ -371,7 +372,7 @@ def _remove_run(root: Path) -> None:
             file.unlink()
     if (root / REPORT_PAGE).exists() and (root / REPORT_TABLES).is_dir():
         shutil.rmtree(root / REPORT_TABLES)
-    for name in (REPORT_PAGE, "summary.json", "images.csv", "regions.csv", f"{HIDDEN}/manifest.json"):
+    for name in (REPORT_PAGE, REPORT_METHODS, "summary.json", "images.csv", "regions.csv", f"{HIDDEN}/manifest.json"):
         (root / name).unlink(missing_ok=True)
 
 

@@ -32,6 +32,7 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 OUTLINE_COLOR: Color = (120, 235, 225)
 TEXT_COLOR: Color = (226, 230, 238)
 DIM_TEXT_COLOR: Color = (150, 158, 174)
+REGION_COLOR: Color = (250, 215, 90)
 RIM_COLOR: Color = (58, 64, 78)
 MOST_OUTLINES = 50_000
 NARROWEST_PX = 14.0
@@ -51,6 +52,7 @@ class _Panel:
         self._crowded = crowded
         self._widths_px = [np.zeros(0)]
         self._lines = Outlines(raster.shape)
+        self._borders = Outlines(raster.shape)
 
     def add(self, outlines: npt.NDArray[np.object_]) -> None:
         """Draw those of the outlines, (c,) polygons, that fall on the panel."""
@@ -60,6 +62,13 @@ class _Panel:
         self._widths_px.append((high - low)[seen].max(axis=1) / self.raster.pixel_nm)
         if not self._crowded:
             self._lines.add(outlines[seen], x0, y0, self.raster.pixel_nm)
+
+    def add_regions(self, regions: Sequence[shapely.Geometry]) -> None:
+        """Draw the borders of regions, three pixels wide: the report shows the picture smaller."""
+        x0, y0, _, _ = self.raster.bounds_nm
+        step, shapes = self.raster.pixel_nm, np.array(regions, dtype=object)
+        for dx, dy in ((0, 0), (-step, 0), (step, 0), (0, -step), (0, step)):
+            self._borders.add(shapes, x0 + dx, y0 + dy, step)
 
     def drawn(self) -> bool:
         """Whether there are outlines on the panel."""
@@ -78,6 +87,7 @@ class _Panel:
         self.raster.paint(pixels)
         if self.hidden() is None:
             self._lines.paint(pixels, OUTLINE_COLOR)
+        self._borders.paint(pixels, REGION_COLOR)
         _scale_bar(pixels, self.raster.pixel_nm, text_px)
 
 
@@ -90,6 +100,7 @@ def draw_overview(
     n_clusters: int,
     zoom: Raster | None = None,
     classes: Sequence[str] = ("non-clustered", "clustered"),
+    regions: Sequence[shapely.Geometry] = (),
 ) -> None:
     """Write the overview as PNG; the same localizations and outlines in any order give the same bytes.
 
@@ -108,14 +119,17 @@ def draw_overview(
     n_clusters : clusters in the image.
     zoom : counts of the region to magnify; see `zoom_bounds`.
     classes : names of the rasters' classes, for the legend.
+    regions : regions of interest, whose borders are drawn, in nm.
     """
     panels = [_Panel(raster, crowded=n_clusters > MOST_OUTLINES), *([] if zoom is None else [_Panel(zoom)])]
     for some in _batches(outlines):
         for panel in panels:
             panel.add(some)
+    for panel in panels if len(regions) else ():
+        panel.add_regions(regions)
     text_px = max(16, max(raster.shape) // 50)
     lines = [*_counts(raster, n_clusters), *caption]
-    _compose(panels, title, _legend(panels, classes), lines, text_px).write(path)
+    _compose(panels, title, _legend(panels, classes, bool(regions)), lines, text_px).write(path)
 
 
 def _batches(outlines: Iterable[Outline]) -> Iterator[npt.NDArray[np.object_]]:
@@ -137,10 +151,12 @@ def _counts(raster: Raster, n_clusters: int) -> list[str]:
     ]
 
 
-def _legend(panels: list[_Panel], classes: Sequence[str]) -> list[tuple[Color, str]]:
+def _legend(panels: list[_Panel], classes: Sequence[str], regions: bool) -> list[tuple[Color, str]]:
     non, *clustered = classes
     entries = [(_rgb(color), name) for name, color in zip(clustered, (CLUSTERED_COLOR, FIBER_COLOR), strict=False)]
     entries.append((_rgb(NON_CLUSTERED_COLOR), non))
+    if regions:
+        entries.append((REGION_COLOR, "border of what is counted"))
     if not panels[0].drawn():
         return entries
     whole = panels[0].hidden()

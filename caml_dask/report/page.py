@@ -19,6 +19,7 @@ from caml_dask.report import numbers
 from caml_dask.report.families import FOUND_BELOW, Family, Level
 from caml_dask.report.images import read_drift
 from caml_dask.report.measures import Measure
+from caml_dask.report.methods import methods_paragraph
 from caml_dask.report.pictures import embedded, pictured
 from caml_dask.report.plots import DriftPlot, EcdfPlot, StripPlot, drift_plot, ecdf_plot, legend, strip_plot
 from caml_dask.report.results import Measured, Results
@@ -93,6 +94,7 @@ def render(results: Results, families: Sequence[Family], by: str, notes: Sequenc
             versions=dict(results.facts.get("versions", {})),
             statistics={name: version(name) for name in _STATISTICS},
             found_below=FOUND_BELOW,
+            methods=methods_paragraph(results),
             css=Markup(css),
             style_source=f"'sha256-{digest}'",
         )

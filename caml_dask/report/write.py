@@ -11,8 +11,9 @@ from caml_dask.atomic import publish_text
 from caml_dask.errors import OutputError
 from caml_dask.extras import require
 from caml_dask.io.csv_text import writable
-from caml_dask.io.run_directory import REPORT_PAGE, REPORT_TABLES
+from caml_dask.io.run_directory import REPORT_METHODS, REPORT_PAGE, REPORT_TABLES
 from caml_dask.report.families import Family, families
+from caml_dask.report.methods import methods_paragraph
 from caml_dask.report.page import render
 from caml_dask.report.results import Results, read_results
 from caml_dask.report.tables import write_tables
@@ -36,7 +37,7 @@ class Report:
 def write_report(
     root: Path, table: Path | None = None, by: str = "condition", within: Sequence[str] = (), out: Path | None = None
 ) -> Report:
-    """Write report.html and the tables in report/ from a directory of results.
+    """Write report.html, methods.txt and the tables in report/ from a directory of results.
 
     Parameters
     ----------
@@ -60,6 +61,7 @@ def write_report(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_tables(folder / REPORT_TABLES, results, found, by)
+        publish_text(folder / REPORT_METHODS, methods_paragraph(results) + "\n")
         publish_text(page, writable(render(results, found, by, notes, folder)))
     except OSError as error:
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):

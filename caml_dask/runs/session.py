@@ -141,7 +141,7 @@ def write_summary(run: Run, failed: Mapping[str, BaseException]) -> None:
     for entry, values in zip(images, figures):
         rows.append([entry["image_id"], entry["path"], entry["status"], entry.get("reason", ""), *values])
     publish_text(run.root / "images.csv", csv_text(rows))
-    if run.settings.roi is not None:
+    if run.settings.has_regions:
         publish_text(run.root / "regions.csv", csv_text(region_figures(images)))
     publish_json(run.root / "summary.json", {**made_with(run.manifest), "images": images}, indent=1)
 

@@ -16,6 +16,7 @@ from caml_dask.stages.shared.tally import put_tally
 from caml_dask.stages.shared.work import Work, coordinates, lookup, xy
 from caml_dask.stages.stage import OWNED_ROWS, Stage
 from caml_dask.stages.tables import (
+    CELL_MASK,
     CHUNKS,
     FACTS,
     HULL,
@@ -131,6 +132,6 @@ STAGE = Stage(
     run=measure,
     effort=37,
     conserves=OWNED_ROWS,
-    reads=(FACTS, ROIS, CHUNKS, TILE, LABELS, PIECES, NUMBERS, VISITORS),
+    reads=(FACTS, ROIS, CELL_MASK, CHUNKS, TILE, LABELS, PIECES, NUMBERS, VISITORS),
     writes=(MEMBERSHIP, MEASURED, OUTLINES, TALLY, HULL, PIXELS),
 )

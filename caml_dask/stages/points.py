@@ -53,7 +53,7 @@ def in_input_order(work: Work, unit: int, table: pa.Table) -> pa.Table:
 
 def result_names(work: Work) -> list[str]:
     """The columns of what was found of a localization."""
-    regions = () if work.settings.roi is None else ("region_id",)
+    regions = ("region_id",) if work.settings.has_regions else ()
     return [*work.network.score_columns, "label", "cluster_id", "window_saturated", *regions]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from caml_dask.io.rois.geojson import geojson_of
 from caml_dask.io.rois.roi import Roi
 from caml_dask.schema import NO_REGION, NON_CLUSTERED
 from caml_dask.stages.drift.summary import summary_of_drift, warnings_of_drift
@@ -22,7 +23,20 @@ from caml_dask.stages.shared.tally import Counts, tally
 from caml_dask.stages.shared.warnings import warnings
 from caml_dask.stages.shared.work import Work
 from caml_dask.stages.stage import UNCOMPARED, Stage, reading
-from caml_dask.stages.tables import BOXES, CUTS, FACTS, HULL, MEASURED, MEMBERSHIP, OUTLINES, PIXELS, ROIS, TALLY, TILE
+from caml_dask.stages.tables import (
+    BOXES,
+    CELL_MASK,
+    CUTS,
+    FACTS,
+    HULL,
+    MEASURED,
+    MEMBERSHIP,
+    OUTLINES,
+    PIXELS,
+    ROIS,
+    TALLY,
+    TILE,
+)
 from caml_dask.stats import median_iqr
 
 
@@ -34,6 +48,8 @@ def publish(work: Work, unit: int) -> dict[str, Any]:
     if work.settings.save_features:
         group = {"zarr_format": 3, "node_type": "group", "attributes": {}}
         work.store.output("features.zarr/zarr.json", lambda path: path.write_text(json.dumps(group)))
+    if rois := work.rois():
+        work.store.output("regions.geojson", lambda path: path.write_text(geojson_of(rois), encoding="utf-8"))
     work.store.output("overview.png", lambda path: draw(work, clusters, summary, path))
     return {"rows": summary["localizations"], "summary": summary}
 
@@ -105,7 +121,8 @@ def _whole(work: Work, counts: Counts, clusters: MeasuredClusters, rois: Sequenc
         inside = clusters.column("region_id") != NO_REGION
         area = math.fsum(roi.area_um2 for roi in rois)
         labelled, in_clusters = (c.sum(axis=0) for c in (counts.labelled_by_region, counts.in_clusters_by_region))
-        return _Counted(labelled, in_clusters, inside, area), "regions of interest"
+        found = work.settings.cell_mask is not None
+        return _Counted(labelled, in_clusters, inside, area), "cell mask" if found else "regions of interest"
     given = work.settings.area_um2
     area = given if given is not None else hull_area_um2(work)
     definition = "given" if given is not None else "convex hull of the localizations"
@@ -175,7 +192,7 @@ STAGE = Stage(
     run=publish,
     effort=6,
     conserves=UNCOMPARED,
-    reads=(FACTS, ROIS, BOXES, CUTS, TILE, MEMBERSHIP, MEASURED, OUTLINES, TALLY, HULL, PIXELS),
+    reads=(FACTS, ROIS, CELL_MASK, BOXES, CUTS, TILE, MEMBERSHIP, MEASURED, OUTLINES, TALLY, HULL, PIXELS),
     writes=(),
 )
 MERGING_STAGE = reading(STAGE, (DETECTION_FACTS, DETECTION_BOXES, DETECTION_CUTS, MERGE_TALLY))

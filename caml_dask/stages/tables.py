@@ -119,6 +119,15 @@ ROIS = Table(
     "The regions of interest, by region_id; none of them overlaps another.",
     (Column("name", pa.string(), "what users call it"), Column("shape", pa.binary(), "polygons in nm, WKB")),
 )
+CELL_MASK = Table(
+    "cell_mask",
+    "image",
+    "The part of the plane that localizations occupy; no row where regions or the area are given.",
+    (
+        Column("shape", pa.binary(), "polygons in nm, WKB"),
+        Column("outlined", pa.bool_(), "whether it has an outline; without one it is the bounding box"),
+    ),
+)
 CHUNKS = Table("chunks", "image", "Where chunks begin.", (Column("first_id", ID, "smallest loc_id of each chunk"),))
 BOXES = Table(
     "boxes",

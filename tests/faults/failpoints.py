@@ -177,7 +177,7 @@ def on_small_disk(table: Path, expected: dict[str, str], kib: int) -> tuple[bool
             faults = _complaints(complaints, out) if complaints else []
             return not complaints, [f"{kib} KiB: {fault}" for fault in faults + resumed(table, out, expected)]
         finally:
-            subprocess.run(["umount", disk], check=True)
+            subprocess.run(["umount", "--lazy", disk], check=True)  # a process that was killed may still hold a file
 
 
 def can_mount() -> bool:

@@ -29,6 +29,7 @@ def test_the_report_shows_drift_where_it_was_corrected(tmp_path):
     cohort.write_text(f"path,condition,replicate\n{file},a,1\n")
     page = write_report(out, cohort).page.read_text()
     assert "Drift that was corrected" in page
+    assert "by adaptive intersection maximization (Ma et al., 2024) and corrected" in page
     assert re.search(r"aim, \d+ intervals; range x (9|10)\d(\.\d+)? nm ± \d.*nm before, .* nm after", page)
     (out / "0001_cell" / "drift.parquet").write_bytes(b"")
     with pytest.raises(StoreError, match="not the file that its run wrote"):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import shapely
+import shapely.geometry
 
 from caml_dask.errors import InputError
 from caml_dask.io.rois.roi import Roi
@@ -51,6 +52,30 @@ def read_geojson(path: Path, content: bytes) -> list[Roi]:
     except (ValueError, TypeError, KeyError, IndexError, RecursionError, shapely.errors.ShapelyError) as error:
         raise InputError(f"is no GeoJSON of polygons ({error}): write it again, in nm", path) from None
     return rois
+
+
+def geojson_of(rois: Sequence[Roi]) -> str:
+    """Regions as GeoJSON, with every digit, as :func:`read_geojson` takes them back.
+
+    Parameters
+    ----------
+    rois : sequence of Roi
+        The regions.
+
+    Returns
+    -------
+    str
+        A FeatureCollection with coordinates in nm and the properties region_id, name and area_um2.
+    """
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"region_id": number, "name": roi.name, "area_um2": roi.area_um2},
+            "geometry": shapely.geometry.mapping(roi.shape),
+        }
+        for number, roi in enumerate(rois)
+    ]
+    return json.dumps({"type": "FeatureCollection", "features": features})
 
 
 def _geometries(found: Any) -> Iterator[tuple[dict[str, Any], Any]]:

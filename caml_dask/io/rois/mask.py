@@ -58,16 +58,30 @@ def read_mask(path: Path, content: bytes, pixel_nm: float) -> list[Roi]:
     found = np.unique(values[values != 0])
     if not 0 < len(found) <= _MOST_REGIONS:
         raise InputError(f"has {len(found):,} values but 0, each a region; wanted are 1 to {_MOST_REGIONS:,}", path)
-    return [Roi(f"{value:g}", _shape(values == value, pixel_nm)) for value in found.tolist()]
+    rows, columns = (pixel_nm * np.arange(n + 1.0) for n in values.shape)
+    return [Roi(f"{value:g}", union_of(values == value, columns, rows)) for value in found.tolist()]
 
 
-def _shape(inside: np.ndarray, pixel_nm: float) -> shapely.Geometry:
-    """The union of the pixels of a region, from the runs of its rows."""
+def union_of(inside: np.ndarray, x_nm: np.ndarray, y_nm: np.ndarray) -> shapely.Geometry:
+    """The union of some boxes of a grid, from the runs of its rows.
+
+    Parameters
+    ----------
+    inside : (rows, columns) bool
+        Which boxes; at least one.
+    x_nm, y_nm : (columns + 1,), (rows + 1,) float64
+        Sides of the boxes, in nm.
+
+    Returns
+    -------
+    shapely.Geometry
+        A polygon or several, in nm.
+    """
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     x0, y0 = columns[0], rows[0]
     cut = inside[y0 : rows[-1] + 1, x0 : columns[-1] + 1].astype(np.int8)
     edges = np.diff(np.pad(cut, ((0, 0), (1, 1))), axis=1)
     (row, start), (_, stop) = np.nonzero(edges == 1), np.nonzero(edges == -1)
     left, right, top = start + x0, stop + x0, row + y0
-    boxes = shapely.box(left * pixel_nm, top * pixel_nm, right * pixel_nm, (top + 1) * pixel_nm)
+    boxes = shapely.box(x_nm[left], y_nm[top], x_nm[right], y_nm[top + 1])
     return shapely.union_all(boxes)

@@ -30,7 +30,7 @@ class MeasuredClusters:
     def __init__(self, work: Work):
         self._work = work
         columns = cluster_columns(work.dimensions())
-        self.schema = arrow_schema(columns, leave_out=() if work.settings.roi is not None else ("region_id",))
+        self.schema = arrow_schema(columns, leave_out=() if work.settings.has_regions else ("region_id",))
         self.descriptors = descriptors(columns)
         self._tiles = range(work.partition().n_tiles)
         self._ids_of_tile = [self._work.get(MEASURED, t, ["cluster_id"])["cluster_id"].to_numpy() for t in self._tiles]

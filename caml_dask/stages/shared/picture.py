@@ -59,7 +59,15 @@ def draw(work: Work, clusters: MeasuredClusters, summary: dict[str, Any], path: 
         )
     outlines = _outlines(work, zoom if len(clusters) > MOST_OUTLINES else whole)
     draw_overview(
-        whole, outlines, summary["image_id"], caption, path, len(clusters), zoom, classes=work.network.classes
+        whole,
+        outlines,
+        summary["image_id"],
+        caption,
+        path,
+        len(clusters),
+        zoom,
+        classes=work.network.classes,
+        regions=[roi.shape for roi in work.rois()],
     )
 
 

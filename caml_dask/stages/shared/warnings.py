@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from caml_dask.io.rois.roi import region_of
 from caml_dask.networks.field.trained import field_network_for
 from caml_dask.networks.registry import NETWORKS
-from caml_dask.schema import CLUSTERED
+from caml_dask.schema import CLUSTERED, NO_REGION
 from caml_dask.stages.shared.measured import MeasuredClusters
 from caml_dask.stages.shared.tally import Counts
 from caml_dask.stages.shared.work import Work
+from caml_dask.stages.tables import CELL_MASK
 
 _MANY_SATURATED = 0.05  # share of clustered localizations with a saturated window that earns a warning
 _FEW_WINDOWS = 4  # windows' worth of localizations that the smallest fields trained on hold
@@ -25,6 +27,8 @@ _MANY_BELOW = 0.25  # the same of smaller ones
 # Called clustered in fields without clusters is what lies closest by chance: 3 to 6 times denser than the rest.
 _CHANCE_CONTRAST = 6.5
 _UNEVEN = 20.0  # spread of the densities of non-clustered localizations; see Counts.spread
+MOSTLY_EMPTY = 0.5
+"""Share of the convex hull that localizations occupy, below which the hull is no area to divide by."""
 _CONTRAST_MARGIN = 2.0  # the estimate of the contrast is good to some tens of percent
 
 
@@ -38,6 +42,7 @@ def warnings(
         for number, roi in enumerate(work.rois())
         if not counts.labelled_by_region[number].any()
     ]
+    found += _of_area(work, clusters, area_um2)
     found += _of_windows(work, facts, counts, clusters)
     if work.network.trained_on:
         found += _of_training(work, facts, counts, clusters)
@@ -56,6 +61,25 @@ def _of_input(facts: dict[str, Any], counts: Counts) -> Iterator[str]:
         yield (
             f"{counts.duplicates} localizations share their exact coordinates with another: repeated rows, "
             "or one molecule exported twice"
+        )
+
+
+def _of_area(work: Work, clusters: MeasuredClusters, area_um2: float) -> Iterator[str]:
+    """Where the area is that of a hull that is mostly empty, or where the cell mask has no outline."""
+    mask, of_mask = work.cell_mask(), work.settings.cell_mask is not None
+    if mask is None or not area_um2 > 0:
+        return
+    if of_mask and not work.get(CELL_MASK, 0)["outlined"][0].as_py():
+        yield (
+            "no-cell-outline: --cell-mask auto found no outline that holds most localizations; the whole field counts, "
+            f"{area_um2:.4g} um2: give regions with --roi where the sample does not fill it"
+        )
+    if not of_mask and mask.area_um2 < MOSTLY_EMPTY * area_um2:
+        inside = int((region_of([mask], clusters.centroids_nm[:, :2]) != NO_REGION).sum())
+        yield (
+            f"hull-mostly-empty: localizations occupy {mask.area_um2:.4g} um2 of their convex hull of {area_um2:.4g} "
+            f"um2: {len(clusters) / area_um2:.3g} clusters per um2 of the hull are {inside / mask.area_um2:.3g} per "
+            "um2 of what is occupied: count there with --cell-mask auto, or in regions of your own with --roi"
         )
 
 

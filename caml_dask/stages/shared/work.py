@@ -20,7 +20,7 @@ from caml_dask.spatial.partition import Partition
 from caml_dask.stages.drift.tables import READ_FACTS
 from caml_dask.stages.field.tables import REGION_BOXES, REGION_CUTS
 from caml_dask.stages.merging.tables import DETECTION_BOXES, DETECTION_CUTS, DETECTION_FACTS
-from caml_dask.stages.tables import BOXES, CUTS, FACTS, ROIS, Table
+from caml_dask.stages.tables import BOXES, CELL_MASK, CUTS, FACTS, ROIS, Table
 
 CHUNK_ROWS = 1_000_000  # input rows handled at a time while reading and while writing points
 
@@ -155,10 +155,17 @@ class Work:
         return len(self.facts()["coordinates"])
 
     def rois(self) -> list[Roi]:
-        """The regions of interest of the image; none where the settings name none."""
-        table = self.get(ROIS, 0)
+        """The regions of interest of the image, given or found; none where the settings name none."""
+        table, mask = self.get(ROIS, 0), self.cell_mask()
+        if self.settings.cell_mask is not None and mask is not None:
+            return [mask]
         shapes = shapely.from_wkb(table["shape"].to_numpy(zero_copy_only=False))
         return [Roi(name, shape) for name, shape in zip(table["name"].to_pylist(), shapes, strict=True)]
+
+    def cell_mask(self) -> Roi | None:
+        """The part of the plane that localizations occupy; None where it was not looked for."""
+        shapes = shapely.from_wkb(self.get(CELL_MASK, 0)["shape"].to_numpy(zero_copy_only=False))
+        return Roi("cell mask", shapes[0]) if len(shapes) else None
 
     def partition(self) -> Partition:
         """The tiles of the image."""

@@ -1,0 +1,159 @@
+"""How well detections are merged to molecules, and what merging does to clusters.
+
+The first on fields whose molecules are known: FOLDER holds a folder for each structure, with tables of x, y, frame and
+molecule. The second on simulated fields of known clusters, whose molecules blink as those of FOLDER do: the number of
+detections and the dark times of each are those of a molecule of FOLDER, drawn at random.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from caml_dask import CAML, merge_detections
+from caml_dask.errors import CamlError
+from caml_dask.metrics import cluster_scores
+from caml_dask.simulate import Scenario, simulate
+
+PUBLISHED = "50nm,25frames"
+RADII_NM = (10, 15, 20, 25, 30, 40, 50, 60, 80)
+GAPS_FRAMES = (1, 3, 10, 25, 50, 100, 250, 1_000)
+NETWORKS = ("XPILJZ", "87B144", "field-2d")
+PRECISION_NM = 12.0
+SCENARIOS = (
+    Scenario(points_per_cluster=20, r_max_nm=75.0, percent_clustered=50.0, density_per_um2=100.0),
+    Scenario(points_per_cluster=50, r_max_nm=75.0, percent_clustered=30.0, density_per_um2=200.0),
+    Scenario(points_per_cluster=1, r_max_nm=75.0, percent_clustered=0.0, density_per_um2=100.0),
+)
+
+
+def read_field(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Coordinates in nm, frames, and the molecule of each detection."""
+    table = pd.read_csv(path)
+    return table[["x [nm]", "y [nm]"]].to_numpy(), table["frame"].to_numpy(), table["molecule"].to_numpy()
+
+
+def merged_to_known(folder: Path, pairs: list[tuple[int, int]]) -> list[dict[str, object]]:
+    """A row for each field and rule."""
+    rows = []
+    for path in sorted(folder.glob("*/*.csv")):
+        points, frame, molecule = read_field(path)
+        fixed = [f"{radius}nm,{gap}frames" for radius, gap in pairs]
+        for rule in dict.fromkeys(("auto", PUBLISHED, *fixed)):
+            start = time.perf_counter()
+            found = merge_detections(points, frame, rule=rule).molecule
+            scores = cluster_scores(molecule, found)
+            rows.append(
+                {
+                    "structure": path.parent.name,
+                    "field": path.stem,
+                    "rule": rule,
+                    "ari": scores.ari,
+                    "counted": scores.n_found / scores.n_true,
+                    "seconds": time.perf_counter() - start,
+                }
+            )
+    return rows
+
+
+def by_structure(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Means over the fields of a structure: by auto, by the published rule, by the pair that is best on the truth."""
+    means = pd.DataFrame(rows).groupby(["structure", "rule"])[["ari", "counted", "seconds"]].mean()
+    found = []
+    for structure, of in means.groupby(level="structure"):
+        rules = of.droplevel("structure")
+        best = rules.drop(index="auto")["ari"].idxmax()
+        for name, rule in (("auto", "auto"), ("published", PUBLISHED), ("best", best)):
+            found.append({"structure": structure, "choice": name, "rule": rule, **rules.loc[rule].round(3).to_dict()})
+    return found
+
+
+def blinks_of(folder: Path) -> list[np.ndarray]:
+    """Frames of the detections of each molecule, from its first."""
+    blinks = []
+    for path in sorted(folder.glob("*/*.csv")):
+        _, frame, molecule = read_field(path)
+        blinks += [np.sort(of.to_numpy()) - of.min() for _, of in pd.Series(frame).groupby(molecule)]
+    return blinks
+
+
+def detections(
+    molecules_nm: np.ndarray, blinks: list[np.ndarray], frames: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Coordinates, frames and molecules of what is detected of molecules that blink as others did."""
+    of = [blinks[i] for i in rng.integers(len(blinks), size=len(molecules_nm))]
+    first = rng.integers(frames, size=len(of))
+    molecule = np.repeat(np.arange(len(of)), [len(each) for each in of])
+    points = molecules_nm[molecule] + rng.normal(0, PRECISION_NM, (len(molecule), 2))
+    return points, np.concatenate([start + each for start, each in zip(first, of, strict=True)]), molecule
+
+
+def clusters_by_rule(folder: Path, fields: int, scenarios: tuple[Scenario, ...]) -> Iterator[dict[str, object]]:
+    """A row for each simulated field, network and rule."""
+    blinks = blinks_of(folder)
+    frames = max(int(each[-1]) for each in blinks) * 2
+    for number, scenario in enumerate(scenarios):
+        for seed in range(fields):
+            rng = np.random.default_rng([number, seed])
+            field = simulate(scenario, rng)
+            points, frame, molecule = detections(field.points_nm, blinks, frames, rng)
+            truth = field.truth[molecule]
+            merged = {rule: merge_detections(points, frame, rule=rule).molecule for rule in (PUBLISHED, "auto")}
+            groups = {"detections": np.arange(len(points)), **merged, "true molecules": molecule}
+            for name, network in product(groups, NETWORKS):
+                yield {
+                    "scenario": number,
+                    "seed": seed,
+                    "network": network,
+                    "of": name,
+                    **_clusters(points, groups[name], truth, network),
+                }
+
+
+def _clusters(points: np.ndarray, group: np.ndarray, truth: np.ndarray, network: str) -> dict[str, object]:
+    """Clusters of the centers of groups of detections, held against the truth of each detection."""
+    members = np.bincount(group)
+    at, row = np.flatnonzero(members), np.cumsum(members > 0) - 1
+    center = np.stack([np.bincount(group, axis)[at] for axis in points.T], axis=1) / members[at, None]
+    try:
+        labels = CAML(network=network).fit(center).labels_[row[group]]
+    except CamlError:
+        return {"ari": None, "counted": None, "percent_clustered": None}  # too few molecules for the network
+    scores = cluster_scores(truth, labels)
+    return {
+        "ari": scores.ari if scores.n_true else None,
+        "counted": scores.n_found / scores.n_true if scores.n_true else None,
+        "percent_clustered": 100 * float((labels >= 0).mean()),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--known", type=Path, required=True, metavar="FOLDER", help="fields whose molecules are known")
+    parser.add_argument("--fields", type=int, default=3, help="simulated fields of each scenario")
+    parser.add_argument("--results", type=Path, required=True, help="JSON to write")
+    parser.add_argument("--smoke", action="store_true", help="few pairs, one scenario")
+    asked = parser.parse_args()
+    pairs = list(product(RADII_NM, GAPS_FRAMES))
+    rows = merged_to_known(asked.known, pairs[:: len(pairs) // 3] if asked.smoke else pairs)
+    scenarios = SCENARIOS[:1] if asked.smoke else SCENARIOS
+    simulated = pd.DataFrame(clusters_by_rule(asked.known, asked.fields, scenarios))
+    means = simulated.groupby(["scenario", "network", "of"], sort=False)[["ari", "counted", "percent_clustered"]].mean()
+    found = {
+        "molecules": by_structure(rows),
+        "clusters": json.loads(means.round(3).reset_index().to_json(orient="records")),
+        "fields": [row for row in rows if row["rule"] in ("auto", PUBLISHED)],
+    }
+    asked.results.write_text(json.dumps(found, indent=1) + "\n")
+    print(pd.DataFrame(found["molecules"]).to_string(), means.round(3).to_string(), sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()

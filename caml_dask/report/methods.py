@@ -1,0 +1,116 @@
+"""The methods paragraph: how the results were made, in sentences that a paper can take as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from caml_dask.io.csv_text import writable
+from caml_dask.report.results import Results
+
+_CITED = (
+    "Williamson, D. J. et al. Machine learning for cluster analysis of localization microscopy data. Nat. Commun. 11, "
+    "1493 (2020), doi:10.1038/s41467-020-15293-x"
+)
+
+
+def methods_paragraph(results: Results) -> str:
+    """One paragraph of plain text: version, network, settings that matter, counts and citations.
+
+    Parameters
+    ----------
+    results : Results
+        What a run or a screening left.
+
+    Returns
+    -------
+    str
+        Sentences in the order of the steps: read, where, drift, merge, analysis, region.
+    """
+    settings, network = (_mapping(results.facts.get(name)) for name in ("settings", "network"))
+    summaries = [image.summary for image in results.images]
+    sentences = [
+        f"Localizations of {_images(len(summaries))} were analyzed with caml_dask "
+        f"{results.facts.get('caml_dask', '')}, an implementation of cluster analysis by machine learning (CAML; "
+        "Williamson et al., 2020).",
+        *_taken(settings, summaries),
+        *_corrected(settings),
+        *_merged(settings, summaries),
+        f"The network {network.get('name', '')} (SHA-256 of its weights: {network.get('weights_sha256', '')}) labeled "
+        "each localization as clustered or not from the localizations around it. Localizations were then joined to "
+        f"clusters, of which those with fewer than {settings.get('min_points', 3)} localizations were discarded.",
+        *_counted(settings, summaries),
+    ]
+    return writable(" ".join(" ".join(sentences).split()) + f" Reference: {_CITED}.")
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _images(n: int) -> str:
+    return f"{n:,} image{'' if n == 1 else 's'}"
+
+
+def _sum(summaries: Sequence[Mapping[str, Any]], name: str) -> int:
+    return sum(int(summary.get(name) or 0) for summary in summaries)
+
+
+def _taken(settings: Mapping[str, Any], summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was read, and what of it was left out."""
+    found = [f"{_sum(summaries, 'rows'):,} localizations were read"]
+    if invalid := _sum(summaries, "dropped_nonfinite"):
+        found.append(f"{invalid:,} without finite coordinates were left out")
+    if settings.get("where") is not None:
+        found.append(
+            f"{_sum(summaries, 'dropped_where'):,} were left out by the filter that keeps rows with {settings['where']}"
+        )
+    return [f"{_listed(found)}."]
+
+
+def _corrected(settings: Mapping[str, Any]) -> list[str]:
+    """How drift was corrected."""
+    named = {
+        "aim": "adaptive intersection maximization (Ma et al., 2024)",
+        "rcc": "redundant cross-correlation (Wang et al., 2014)",
+    }.get(str(settings.get("drift")))
+    return [] if named is None else [f"Drift was estimated from the localizations by {named} and corrected."]
+
+
+def _merged(settings: Mapping[str, Any], summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How repeated detections were merged."""
+    merged = [_mapping(summary.get("merge")) for summary in summaries]
+    if settings.get("merge") is None:
+        return []
+    if settings["merge"] == "auto":
+        rule = "by re-blinking that was estimated from each image (rule auto)"
+    else:
+        radius, _, frames = str(settings["merge"]).partition(",")
+        rule = f"if they were within {radius} and {frames.removesuffix('frames')} frames of each other"
+    return [
+        f"Repeated detections of a molecule were merged {rule}: {_sum(merged, 'detections'):,} detections became "
+        f"{_sum(merged, 'molecules'):,} molecules, which are the localizations of what follows."
+    ]
+
+
+def _counted(settings: Mapping[str, Any], summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was counted, and on which area."""
+    counts = f"{_sum(summaries, 'localizations'):,} localizations and {_sum(summaries, 'clusters'):,} clusters"
+    total = sum(float(summary.get("area_um2") or 0.0) for summary in summaries)
+    area = f"{total:,.4g} um2" + (" in all" if len(summaries) > 1 else "")
+    outside = f"{_sum(summaries, 'outside_regions'):,} localizations outside served as neighbors only"
+    if settings.get("cell_mask") is not None:
+        where = (
+            "within the part of each image that localizations occupy, found as the half-maximum contour of the blurred "
+            f"density of localizations (cell mask {settings['cell_mask']})"
+        )
+    elif settings.get("roi") is not None:
+        where = "within regions of interest"
+    else:
+        of = "the stated area" if settings.get("area_um2") is not None else "the convex hull of the localizations"
+        return [f"Densities refer to {of} of each image ({area}), with {counts}."]
+    return [f"Only what lies {where} was counted ({area}), with {counts}; {outside}."]
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
