@@ -23,6 +23,11 @@ KINDS = {"mixed": 0.68, "random": 0.08, "only clusters": 0.06, "one cluster": 0.
 """Kinds of field with their shares: clusters among others; CSR; nothing else; one large; Williamson et al. 2020."""
 LEAST_MEMBERS = 3
 """Molecules below which a cluster is none."""
+LEAST_MEAN = {True: 4.0, False: 8.0}
+"""Least mean of the members of a family's clusters, by whether molecules re-blink.
+
+Only a prior tells clusters of a few molecules, each seen once, from the re-blinks of one molecule. Microscopes record
+detections, so such clusters are taken for re-blinks."""
 MOST_COVERED = 0.6
 """Share of the region that clusters cover at most, were they not to overlap."""
 
@@ -65,7 +70,7 @@ def draw_field(
     rng: np.random.Generator,
     *,
     axes: int = 2,
-    blinking: float = 0.6,
+    blinking: float = 0.75,
     least: int = 30,
     most: int = 6_000,
 ) -> Sample:
@@ -111,7 +116,8 @@ def _draw(rng: np.random.Generator, axes: int, blinking: bool, least: int, most:
     if kind == "published":
         molecules, numbers, fibers = (_published if axes == 2 else _published_slab)(wanted, rng)
     else:
-        molecules, numbers, fibers = _clusters_and_others(kind, wanted, per_nm, axes, rng)
+        least_mean = LEAST_MEAN[blinking]
+        molecules, numbers, fibers = _clusters_and_others(kind, wanted, least_mean, per_nm, axes, rng)
     if rng.random() < 0.2 and len(molecules) > 2 * least:
         kept = _cut_out(molecules, rng)
         molecules, numbers = molecules[kept], numbers[kept]
@@ -178,7 +184,9 @@ def _published_slab(wanted: int, rng: np.random.Generator) -> _Molecules:
         return field.points_nm[kept], field.truth[kept], []
 
 
-def _clusters_and_others(kind: str, wanted: int, per_nm: float, axes: int, rng: np.random.Generator) -> _Molecules:
+def _clusters_and_others(
+    kind: str, wanted: int, least_mean: float, per_nm: float, axes: int, rng: np.random.Generator
+) -> _Molecules:
     """Families of clusters, each with a law of its own, among molecules that belong to none."""
     density = per_nm**axes
     region = draw_region(wanted / density, axes, rng)
@@ -191,7 +199,7 @@ def _clusters_and_others(kind: str, wanted: int, per_nm: float, axes: int, rng: 
     if clustered >= LEAST_MEMBERS:
         families = 1 if kind == "one cluster" else int(rng.choice([1, 2, 3], p=[0.6, 0.27, 0.13]))
         for quota in clustered * rng.dirichlet(np.full(families, 2.0)):
-            members, number, is_fiber = _family(int(quota), kind, wanted, share, density, region, rng)
+            members, number, is_fiber = _family(int(quota), kind, wanted, least_mean, share, density, region, rng)
             if is_fiber:
                 fibers.extend(range(first, first + int(number.max(initial=-1)) + 1))
             parts.append(members)
@@ -204,14 +212,22 @@ def _clusters_and_others(kind: str, wanted: int, per_nm: float, axes: int, rng: 
 
 
 def _family(
-    quota: int, kind: str, wanted: int, share: float, density: float, region: Region, rng: np.random.Generator
+    quota: int,
+    kind: str,
+    wanted: int,
+    least_mean: float,
+    share: float,
+    density: float,
+    region: Region,
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], bool]:
     """Clusters of one law that hold about `quota` molecules: members, the cluster of each from 0, whether fibers."""
     axes = len(region.size_nm)
     empty = np.empty((0, axes)), np.empty(0, np.int64), False
     if quota < LEAST_MEMBERS:
         return empty
-    mean = float(quota) if kind == "one cluster" else min(math.exp(rng.uniform(math.log(4.0), math.log(500.0))), quota)
+    drawn = math.exp(rng.uniform(math.log(least_mean), math.log(500.0)))
+    mean = float(quota) if kind == "one cluster" else min(drawn, quota)
     clusters = max(round(quota / mean), 1)
     sizes = _sizes(clusters, mean, rng)
     contrast = math.exp(rng.uniform(math.log(2.0), math.log(150.0)))
