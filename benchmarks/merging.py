@@ -20,13 +20,14 @@ import pandas as pd
 from caml_dask import CAML, merge_detections
 from caml_dask.errors import CamlError
 from caml_dask.metrics import cluster_scores
-from caml_dask.simulate import Scenario, simulate
+from caml_dask.simulate import Scenario, draw_cell, simulate
 
 PUBLISHED = "50nm,25frames"
 RADII_NM = (10, 15, 20, 25, 30, 40, 50, 60, 80)
 GAPS_FRAMES = (1, 3, 10, 25, 50, 100, 250, 1_000)
 NETWORKS = ("XPILJZ", "87B144", "field-2d")
 PRECISION_NM = 12.0
+RADIUS_NM = 1_800.0  # of a cell
 SCENARIOS = (
     Scenario(points_per_cluster=20, r_max_nm=75.0, percent_clustered=50.0, density_per_um2=100.0),
     Scenario(points_per_cluster=50, r_max_nm=75.0, percent_clustered=30.0, density_per_um2=200.0),
@@ -102,7 +103,8 @@ def clusters_by_rule(folder: Path, fields: int, scenarios: tuple[Scenario, ...])
     for number, scenario in enumerate(scenarios):
         for seed in range(fields):
             rng = np.random.default_rng([number, seed])
-            field = simulate(scenario, rng)
+            cell = draw_cell(rng, base_radius_nm=RADIUS_NM, roughness_nm=0.4 * RADIUS_NM, field_nm=3 * RADIUS_NM)
+            field = simulate(scenario, rng, cell=cell)
             points, frame, molecule = detections(field.points_nm, blinks, frames, rng)
             truth = field.truth[molecule]
             merged = {rule: merge_detections(points, frame, rule=rule).molecule for rule in (PUBLISHED, "auto")}

@@ -192,6 +192,7 @@ OTHER = {
     "roi_pixel_nm": 100.0,
     "merge": "auto",
     "drift": "aim",
+    "cell_mask": "auto",
 }
 
 

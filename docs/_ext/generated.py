@@ -63,6 +63,8 @@ def write_pages(folder: Path) -> None:
         "scale": scale(),
         "comparison": comparison(),
         "labelled": labelled(),
+        "merging": merging(),
+        "merged_clusters": merged_clusters(),
     }
     for name, text in pages.items():
         (folder / f"{name}.md").write_text(text + "\n", encoding="utf-8")
@@ -235,6 +237,34 @@ def scale() -> str:
         rows.append((what, network, workers, len(runs), f"{wall:,.1f} s", f"{rate:,.0f}", f"{memory:.2f} GiB"))
     header = ("input", "network", "workers", "runs", "wall time, median", "localizations/s", "peak memory")
     return table(header, rows)
+
+
+def merging() -> str:
+    """Rules of merging on fields whose molecules are known: Rand index, and molecules counted over those there are."""
+    found: dict[str, dict[str, str]] = {}
+    for row in json.loads((RESULTS / "merging.json").read_text())["molecules"]:
+        figures = f"{_short(row['ari'])}, {_short(row['counted'])}"
+        said = f"{figures} ({row['rule']})" if row["choice"] == "best" else figures
+        found.setdefault(row["structure"], {})[row["choice"]] = said
+    header = ("structure", "`auto`", "50 nm, 25 frames", "best radius and gap on the truth")
+    return table(header, ((name, of["auto"], of["published"], of["best"]) for name, of in found.items()))
+
+
+def merged_clusters() -> str:
+    """Rand index of clusters on simulated fields before and after merging; percent clustered where there are none."""
+    found: dict[tuple[int, str], dict[str, str]] = {}
+    for row in json.loads((RESULTS / "merging.json").read_text())["clusters"]:
+        if row["percent_clustered"] is None:
+            figure = "too few"
+        elif row["ari"] is None:
+            figure = f"{row['percent_clustered']:.0f} % clustered"
+        else:
+            figure = _short(row["ari"])
+        found.setdefault((row["scenario"], row["network"]), {})[row["of"]] = figure
+    fields = ("clusters of 20, half of all", "clusters of 50, 30 % of all", "no clusters")
+    groups = ("detections", "50nm,25frames", "auto", "true molecules")
+    rows = ((fields[number], name, *(of[group] for group in groups)) for (number, name), of in found.items())
+    return table(("field", "network", "detections", "50 nm, 25 frames", "`auto`", "true molecules"), rows)
 
 
 def comparison() -> str:

@@ -351,7 +351,7 @@ def test_a_report_is_written_elsewhere_and_the_results_stay_as_they_are(screened
     assert len(links) == 9
     assert all((folder / unquote(link)).read_bytes().startswith(b"\x89PNG") for link in links)
     here = sorted(path.name for path in folder.rglob("*") if path.is_file())
-    assert here == ["per_condition.csv", "per_image.csv", "report.html", "tests.csv"]
+    assert here == ["methods.txt", "per_condition.csv", "per_image.csv", "report.html", "tests.csv"]
 
 
 def test_results_that_cannot_be_written_to_ask_for_another_folder(screened, tmp_path, monkeypatch):
