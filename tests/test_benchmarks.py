@@ -138,6 +138,14 @@ def test_merging_smoke(tmp_path):
     assert clusters["true molecules"] > clusters["detections"]
 
 
+def test_drift_smoke(tmp_path):
+    command = [sys.executable, str(BENCHMARKS / "drift_correction.py"), "--sizes", "2e4", "--results"]
+    subprocess.run([*command, str(tmp_path / "drift.json")], check=True, capture_output=True)
+    rows = json.loads((tmp_path / "drift.json").read_text())
+    assert [(row["structure"], row["method"]) for row in rows[:2]] == [("rings", "aim"), ("rings", "rcc")]
+    assert len(rows) == 8 and max(rows[0]["rmse_nm"]) < 3
+
+
 def test_tcell_smoke(tmp_path):
     """The cohort is simulated, analysed, compared and told of; a second call takes what stands."""
     where = ["--work", str(tmp_path / "work"), "--results", str(tmp_path / "tcell.json")]

@@ -16,7 +16,7 @@ from caml_dask.executors.job_array import JobArrayShare, not_done
 from caml_dask.executors.pending import barriers, withdraw_altered
 from caml_dask.executors.units import in_words
 from caml_dask.io.run_directory import Run, locked
-from caml_dask.pipeline import STAGE_NAMED, stages_of
+from caml_dask.pipeline import stages_of
 from caml_dask.runs.progress import Lines, observer
 from caml_dask.runs.session import Outcome, begun, write_summary
 from caml_dask.settings import Settings
@@ -34,6 +34,10 @@ def plan(inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, ov
             run.forget_failures()
             withdraw_altered(run)
         _log.info("%d images planned in %s", len(run.images), run.root)
+    return _stages(settings)
+
+
+def _stages(settings: Settings) -> list[str]:
     return [stage.name for stage in stages_of(settings.network, settings.merge, settings.drift)]
 
 
@@ -53,11 +57,12 @@ def run_share(out: Path, stage: str, index: int, of: int) -> int:
     UsageError : no such stage or task.
     OutputError : a directory that holds no run, or is in use by `caml-dask run`.
     """
-    if stage not in STAGE_NAMED:
-        raise UsageError(f"no stage is called {stage!r}: use one of {', '.join(STAGE_NAMED)}")
     if not 0 <= index < of:
         raise UsageError(f"task {index} of {of}: tasks are numbered from 0 to {of - 1}")
     run = Run.open(out)
+    stages = _stages(run.settings)
+    if stage not in stages:
+        raise UsageError(f"no stage is called {stage!r}: use one of {', '.join(stages)}")
     if run.manifest["version"] != __version__:
         raise UsageError(f"{out} is a run of caml_dask {run.manifest['version']}; this is {__version__}")
     with locked(out, shared=True), Lines(run) as watch:

@@ -63,6 +63,7 @@ def write_pages(folder: Path) -> None:
         "scale": scale(),
         "comparison": comparison(),
         "labelled": labelled(),
+        "drift_correction": drift_correction(),
         "merging": merging(),
         "merged_clusters": merged_clusters(),
     }
@@ -237,6 +238,16 @@ def scale() -> str:
         rows.append((what, network, workers, len(runs), f"{wall:,.1f} s", f"{rate:,.0f}", f"{memory:.2f} GiB"))
     header = ("input", "network", "workers", "runs", "wall time, median", "localizations/s", "peak memory")
     return table(header, rows)
+
+
+def drift_correction() -> str:
+    """Root mean square error of estimated drift by structure, method and number of localizations."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in json.loads((RESULTS / "drift_correction.json").read_text()):
+        errors = ", ".join(f"{error:.2f}" for error in row["rmse_nm"])
+        found.setdefault((row["structure"], row["method"]), []).append(f"{errors} nm; {row['seconds']:.1f} s")
+    header = ("structure", "method", "100,000 localizations: x, y; time", "1,000,000 localizations")
+    return table(header, ((structure, f"`{method}`", *of) for (structure, method), of in found.items()))
 
 
 def merging() -> str:

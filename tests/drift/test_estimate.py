@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from drift_correction import FRAMES, drifting, rmse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layouts import layouts, layouts_3d
@@ -18,49 +19,6 @@ from caml_dask.drift.matches import STEPS_AN_NM, matches
 from caml_dask.drift.rcc import rcc
 from caml_dask.drift.resolution import nena_nm, ring_correlation_nm
 from caml_dask.errors import InputError, UsageError
-
-FRAMES = 10_000
-
-
-def true_drift(frame):
-    """150 nm of smooth drift on each axis, (n, 3) nm."""
-    t = frame / FRAMES
-    x = 0.7 * t + 0.25 * np.sin(2.6 * np.pi * t) + 0.05 * np.sin(10 * np.pi * t)
-    y = -0.6 * t**2 + 0.3 * np.sin(1.6 * np.pi * t + 1) + 0.04 * np.sin(14 * np.pi * t)
-    return 150 * np.column_stack([x, y, 0.5 * t - 0.3 * np.sin(2.2 * np.pi * t)])
-
-
-def drifting(structure, n, axes=2, side_nm=20_000.0, seed=0):
-    """Localizations of a structure with a precision of 10 nm (z: 20 nm), drifting: points, frames and the truth."""
-    rng = np.random.default_rng(seed)
-    if structure == "rings":
-        centers = rng.uniform(0, side_nm, (n // 800, 1, 2))
-        angle = rng.uniform(0, 2 * np.pi, (len(centers), 1)) + np.arange(8) * np.pi / 4
-        sites = (centers + 55 * np.stack([np.cos(angle), np.sin(angle)], -1)).reshape(-1, 2)
-        points = sites[rng.integers(0, len(sites), n)]
-    elif structure == "filaments":
-        which, along = rng.integers(0, 6, n), rng.uniform(-side_nm / 2, side_nm / 2, n)
-        way, begin = rng.uniform(0, np.pi, 6)[which], rng.uniform(0, side_nm, (6, 2))[which]
-        across = 300 * np.sin(along / 2000 + which) + rng.normal(0, 8, n)
-        points = begin + np.column_stack(
-            [along * np.cos(way) - across * np.sin(way), along * np.sin(way) + across * np.cos(way)]
-        )
-    else:  # clusters of 30 nm, and others anywhere
-        centers = rng.uniform(0, side_nm, (n // 200, 2))
-        points = centers[rng.integers(0, len(centers), n)] + rng.normal(0, 30, (n, 2))
-        loose = rng.random(n) < 0.3
-        points[loose] = rng.uniform(0, side_nm, (loose.sum(), 2))
-    frame = rng.integers(0, FRAMES, n)
-    if axes == 3:
-        points = np.column_stack([points, 300 * np.sin(points[:, 0] / 700) + 200 * np.cos(points[:, 1] / 900)])
-    drift = true_drift(frame)[:, :axes]
-    return points + drift + rng.normal(size=points.shape) * np.array([10, 10, 20])[:axes], frame, drift
-
-
-def rmse(found, truth):
-    """On each axis, in nm; where drift is counted from does not matter."""
-    off = found - truth
-    return np.sqrt(np.mean((off - off.mean(axis=0)) ** 2, axis=0))
 
 
 def in_steps(points, frame):
