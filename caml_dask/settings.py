@@ -39,7 +39,7 @@ DEFAULT_NETWORK = FIELD_NETWORKS[0]
 DRIFT_METHODS = ("aim", "rcc")
 
 
-STEPS = ("read", "where", "merge", "region", "analysis")
+STEPS = ("read", "where", "drift", "merge", "region", "analysis")
 """The steps of an analysis, in their order."""
 
 
@@ -362,9 +362,14 @@ class Settings:
         Returns
         -------
         list of str
-            Some of "read", "where", "merge", "region" and "analysis".
+            Some of STEPS.
         """
-        asked = {"where": self.where is not None, "merge": self.merge is not None, "region": self.has_regions}
+        asked = {
+            "where": self.where is not None,
+            "drift": self.drift is not None,
+            "merge": self.merge is not None,
+            "region": self.has_regions,
+        }
         return [step for step in STEPS if asked.get(step, True)]
 
     def as_dict(self) -> dict[str, Any]:

@@ -9,15 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from support import Threshold, analyse_in_memory, result_tables, same
 
 from caml_dask import analyze
 from caml_dask.atomic import read_json
 from caml_dask.cli import main
 from caml_dask.errors import InputError, UsageError
+from caml_dask.runs.session import execute
 from caml_dask.settings import STEPS, Settings
 from caml_dask.stages.publish import summarise
 from caml_dask.stages.shared.measured import MeasuredClusters
-from tests.support import Threshold, analyse_in_memory, same
 
 COUNTED = ("localizations", "in_clusters", "clusters", "clusters_per_um2", "area_um2", "outside_regions", "medians")
 
@@ -53,6 +54,23 @@ def test_the_order_of_rows_does_not_change_it(masked):
     again = analyse_in_memory(cells()[order], Threshold(), 300, cell_mask="auto")
     assert again.work.rois() == masked.work.rois()
     assert again.points["region_id"].equals(masked.points["region_id"].take(order))
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_it_is_that_of_the_molecules_where_detections_are_merged_whatever_the_tiles(axes, tmp_path):
+    xy = np.repeat(cells(), 2, axis=0)
+    table = pd.DataFrame({"x [nm]": xy[:, 0], "y [nm]": xy[:, 1], "frame": np.tile([1, 3], len(xy) // 2)})
+    if axes == 3:
+        table["z [nm]"] = np.repeat(np.random.default_rng(5).uniform(0, 400, len(xy) // 2), 2)
+    network = "XPILJZ" if axes == 2 else "GAXJPR"
+    table.to_csv(tmp_path / "cells.csv", index=False)
+    for tile in (400, 10_000):
+        asked = Settings(network, merge="1nm,5frames", cell_mask="auto", max_localizations=tile)
+        assert execute([tmp_path / "cells.csv"], tmp_path / str(tile), asked, workers=0).exit_code == 0
+    assert same(result_tables(tmp_path / "400"), result_tables(tmp_path / "10000"))
+    found = [read_json(tmp_path / tile / "summary.json")["images"][0] for tile in ("400", "10000")]
+    assert found[0]["regions"] == found[1]["regions"] and found[0]["outside_regions"] > 0
+    assert found[0]["area_um2"] == pytest.approx(2 * np.pi, rel=0.15)
 
 
 def test_it_is_one_region_and_leaves_labels_as_they_are(masked):
@@ -117,6 +135,6 @@ def test_too_few_localizations_for_an_outline_are_told():
 
 
 def test_steps_are_in_their_order():
-    asked = Settings(where="frame > 3", merge="auto", cell_mask="auto")
-    assert tuple(asked.steps()) == STEPS == ("read", "where", "merge", "region", "analysis")
+    asked = Settings(where="frame > 3", drift="aim", merge="auto", cell_mask="auto")
+    assert tuple(asked.steps()) == STEPS == ("read", "where", "drift", "merge", "region", "analysis")
     assert Settings().steps() == ["read", "analysis"]
