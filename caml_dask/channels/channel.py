@@ -95,9 +95,7 @@ class Channel:
         coordinates, of = shapely.get_coordinates(self.outlines, return_index=True)
         outlines = shapely.set_coordinates(self.outlines.copy(), coordinates + by_nm[of, :2])
         heights = self.heights_nm + by_nm[:, 2:] if self.axes == 3 else self.heights_nm
-        return replace(
-            self, points_nm=points_nm, centroids_nm=centroids_nm, outlines=outlines, heights_nm=heights
-        )
+        return replace(self, points_nm=points_nm, centroids_nm=centroids_nm, outlines=outlines, heights_nm=heights)
 
     def shifted(self, by_nm: FloatArray) -> Channel:
         """All of it moved by (d,) nm."""

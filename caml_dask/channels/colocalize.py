@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import shapely
 
 from caml_dask.channels.channel import Channel, read_channel
 from caml_dask.channels.chromatic import Shift, shift_of_data, shift_of_fiducials
 from caml_dask.channels.domain import Domain, Torus, largest_rectangle
 from caml_dask.channels.figures import A, B, Found, Measures, measure
 from caml_dask.channels.pairs import LEAST_SHARED, pairs_of, shared_extent
-from caml_dask.channels.randomized import PLACEMENT, SHIFT, Randomized, Tested, randomize
+from caml_dask.channels.randomized import PLACEMENT, SHIFT, Aligned, Randomized, Tested, randomize
 from caml_dask.channels.region import region_of
 from caml_dask.errors import UsageError
 from caml_dask.results.image import ImageResult
@@ -63,12 +63,12 @@ class Colocalization:
 
     def __repr__(self) -> str:
         lines = [f"Colocalization of {self.a.name} (A) and {self.b.name} (B) on {self.domain.area_nm2 / 1e6:.4g} um2"]
-        for test in self.tests:
-            if test.figure in HEADLINES and np.isfinite(test.p_value):
-                lines.append(
-                    f"  {test.figure} {test.value:.3g}, by {test.test} {test.expected:.3g} "
-                    f"({test.low:.3g} to {test.high:.3g}), p {test.p_value:.2g}"
-                )
+        lines += [
+            f"  {test.figure} {test.value:.3g}, by {test.test} {test.expected:.3g} "
+            f"({test.low:.3g} to {test.high:.3g}), p {test.p_value:.2g}"
+            for test in self.tests
+            if test.figure in HEADLINES and np.isfinite(test.p_value)
+        ]
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join([*lines, "  .figures, .tests, .curves, .localizations(), .clusters(), .shift"])
 
@@ -254,9 +254,7 @@ def each_pair(
         raise UsageError(f"--largest-shift-nm {largest_shift_nm:g}: it is at least 10 nm")
     beads = None if fiducials is None else shift_of_fiducials(Path(fiducials))
     for a, b in pairs_of(run, pairs, table):
-        yield compare(
-            a, b, measures or Measures(), randomizations, seed, correct_shift, beads, largest_shift_nm
-        )
+        yield compare(a, b, measures or Measures(), randomizations, seed, correct_shift, beads, largest_shift_nm)
 
 
 def compare(
@@ -289,7 +287,7 @@ def compare(
     shift, align = beads or of_data(first, second, domain), None
     if correct_shift and shift.certain:
         second = domain.of(channels[1].shifted(_padded(-shift.vector_nm, second.axes)))
-        shift, align = _applied(shift), (aligned if shift.source == "data" else None)
+        shift, align = replace(shift, applied=True), (aligned if shift.source == "data" else None)
         if not len(second.points_nm):
             raise UsageError(
                 f"{b.image_id} leaves the region by the shift of {shift.dx_nm:.0f}, {shift.dy_nm:.0f} nm: check the "
@@ -299,7 +297,9 @@ def compare(
         notes.append("the shift is not certain, so it was not taken from B: give beads with --fiducials")
     for image, channel in ((a, first), (b, second)):
         if len(channel.cluster_id) < _FEW_CLUSTERS:
-            notes.append(f"{image.image_id} has {len(channel.cluster_id)} clusters in the region: figures are uncertain")
+            notes.append(
+                f"{image.image_id} has {len(channel.cluster_id)} clusters in the region: figures are uncertain"
+            )
     everything = max(len(first.lot), len(second.lot))
     found = measure(first, second, domain, measures, everything, everything)
     randomized: dict[str, Randomized] = {}
@@ -309,42 +309,48 @@ def compare(
     return Colocalization(first, second, domain, region, measures, shift, found, randomized, tuple(notes))
 
 
-def _randomized(first, second, domain, measures, randomizations, seed, align):  # type: ignore[no-untyped-def]
+def _randomized(
+    first: Channel,
+    second: Channel,
+    domain: Domain,
+    measures: Measures,
+    randomizations: int,
+    seed: int,
+    align: Aligned | None,
+) -> tuple[dict[str, Randomized], list[str]]:
     """Both ways of randomization, and notes on one that is left out."""
-    found, notes = {}, []
-    options = {
-        "number": randomizations,
-        "seed": seed,
-        "most": TESTED_LOCALIZATIONS,
-        "degrees_of": TESTED_DEGREES,
-        "aligned": align,
-    }
+    found, notes = dict[str, Randomized](), list[str]()
+    compared = partial(
+        randomize,
+        measures=measures,
+        number=randomizations,
+        seed=seed,
+        most=TESTED_LOCALIZATIONS,
+        degrees_of=TESTED_DEGREES,
+        aligned=align,
+    )
     rectangle = largest_rectangle(domain.shape)
     torus = None if rectangle is None else Torus(rectangle)
     if torus is None or torus.sides_nm.min() < 2 * measures.last_nm:
         sides = "none" if torus is None else " x ".join(f"{side:,.0f}" for side in torus.sides_nm)
         notes.append(
-            f"the largest rectangle in the region ({sides} nm) is narrower than twice the radius, so B was not shifted: "
-            "give a smaller --radius-nm"
+            f"the largest rectangle in the region ({sides} nm) is narrower than twice the radius, so B was not "
+            "shifted: give a smaller --radius-nm"
         )
     else:
         inside = torus.of(first), torus.of(second)
         if all(len(channel.points_nm) for channel in inside):
-            found[SHIFT] = randomize(SHIFT, *inside, torus, measures, **options)
+            found[SHIFT] = compared(SHIFT, *inside, torus)
             share = torus.area_nm2 / domain.area_nm2
             if share < 0.5:
                 notes.append(f"the shift of B is tested in a rectangle that has {share:.0%} of the region's area")
         else:
             notes.append("the largest rectangle in the region lacks a channel, so B was not shifted")
     if len(second.cluster_id):
-        found[PLACEMENT] = randomize(PLACEMENT, first, second, domain, measures, **options)
+        found[PLACEMENT] = compared(PLACEMENT, first, second, domain)
     else:
         notes.append(f"{second.name} has no clusters in the region, so none were put elsewhere")
     return found, notes
-
-
-def _applied(shift: Shift) -> Shift:
-    return Shift(shift.source, shift.dx_nm, shift.dy_nm, shift.error_nm, shift.p_value, True)
 
 
 def _padded(vector: np.ndarray, axes: int) -> np.ndarray:

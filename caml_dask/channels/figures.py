@@ -77,7 +77,7 @@ class Measures:
     @property
     def radii_nm(self) -> FloatArray:
         """(rings,) float64 radii, in nm."""
-        return np.arange(1, self.rings + 1) * self.step_nm
+        return np.arange(1, self.rings + 1, dtype=np.float64) * np.float64(self.step_nm)
 
     @property
     def last_nm(self) -> float:

@@ -82,7 +82,8 @@ def tested(figure: str, test: str, value: float, random: npt.ArrayLike) -> Teste
     found = found[np.isfinite(found)]
     n = len(found)
     if n == 0 or not np.isfinite(value):
-        return Tested(figure, test, value, *[np.nan] * 7, n)
+        nothing = np.nan
+        return Tested(figure, test, value, nothing, nothing, nothing, nothing, nothing, nothing, nothing, n)
     expected, spread = float(found.mean()), float(found.std())
     low, high = np.percentile(found, [2.5, 97.5]).tolist()
     # what differs by rounding alone counts as equal

@@ -17,7 +17,9 @@ GIVEN, MASKS, FOUND = "regions of interest of both", "cell masks of either", "oc
 _AT_A_TIME = 1 << 20
 
 
-def region_of(images: tuple[ImageResult, ImageResult], channels: tuple[Channel, Channel]) -> tuple[shapely.Geometry, str]:
+def region_of(
+    images: tuple[ImageResult, ImageResult], channels: tuple[Channel, Channel]
+) -> tuple[shapely.Geometry, str]:
     """The region of a pair.
 
     Parameters
