@@ -61,7 +61,7 @@ class Tested:
     randomizations: int
 
 
-def tested(figure: str, test: str, value: float, random: npt.ArrayLike) -> Tested:
+def beside(figure: str, test: str, value: float, random: npt.ArrayLike) -> Tested:
     """Compare a value with those of randomizations.
 
     Parameters
@@ -158,7 +158,7 @@ def randomize(
             random = aligned(a, random, domain)
         found.append(measure(a, random, domain, measures, most, degrees_of))
     tests = tuple(
-        tested(name, test, value, [one.figures[name] for one in found]) for name, value in observed.figures.items()
+        beside(name, test, value, [one.figures[name] for one in found]) for name, value in observed.figures.items()
     )
     curves = {name: np.array([one.curves[name] for one in found]) for name in observed.curves}
     return Randomized(tests, observed.curves, curves)

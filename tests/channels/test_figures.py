@@ -99,7 +99,7 @@ def test_overlap_of_two_discs():
     """Discs drawn by hand: that of B covers the right half of A's square and as much besides."""
     square = np.array([[x, y] for x in range(0, 101, 10) for y in range(0, 101, 10)], float)
     a = made_channel("a", square, np.zeros(len(square)))
-    b = made_channel("b", square + (50, 0), np.zeros(len(square)))
+    b = made_channel("b", square + np.array([50.0, 0.0]), np.zeros(len(square)))
     domain = Domain(shapely.box(-1000, -1000, 1000, 1000))
     found = measure(a, b, domain, SMALL, ALL, ALL)
     area = 100 * 100 + 4 * 100 * 5 + np.pi * 25
@@ -115,7 +115,7 @@ def test_in_3d_clusters_above_each_other_do_not_overlap():
     a = made_channel("a", cube, np.zeros(len(cube)))
     domain = Domain(shapely.box(-1000, -1000, 1000, 1000))
     for up, wanted in ((0.0, 1.0), (55.0, 0.5), (300.0, 0.0)):
-        b = made_channel("b", cube + (0, 0, up), np.zeros(len(cube)))
+        b = made_channel("b", cube + np.array([0.0, 0.0, up]), np.zeros(len(cube)))
         figures = measure(a, b, domain, SMALL, ALL, ALL).figures
         assert figures["area_share_a"] == pytest.approx(wanted, abs=1e-9)
         assert figures["localizations_share_a"] == pytest.approx({0.0: 1.0, 55.0: 0.6, 300.0: 0.0}[up])
