@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +16,7 @@ from caml_dask.channels.figures import Measures
 from caml_dask.channels.pairs import pairs_of
 from caml_dask.cli import main
 from caml_dask.errors import UsageError
+from caml_dask.results.run import Images
 from caml_dask.runs.session import execute
 from caml_dask.settings import ColumnMap, Settings
 
@@ -135,14 +138,24 @@ def test_what_cannot_be_compared_is_refused(run, tmp_path, arguments, words):
     assert not (tmp_path / "out" / "colocalization.csv").exists()
 
 
-def test_images_of_other_fields_units_and_dimensions_are_refused(tmp_path):
+def test_images_of_other_fields_or_units_are_refused(tmp_path):
     rng = np.random.default_rng(0)
     xy = clustered(rng, 2000.0, rng.uniform(100, 1900, (10, 2)), each=20, loners=100)[0]
-    paths = [tmp_path / f"{name}.csv" for name in ("near", "far", "deep")]
+    paths = [tmp_path / f"{name}.csv" for name in ("near", "far")]
     pd.DataFrame(xy, columns=["x [nm]", "y [nm]"]).to_csv(paths[0], index=False)
     pd.DataFrame(xy * 3 + 90_000, columns=["x [nm]", "y [nm]"]).to_csv(paths[1], index=False)
-    execute(paths[:2], tmp_path / "out", Settings(), workers=0)
+    execute(paths, tmp_path / "out", Settings(), workers=0)
     with pytest.raises(UsageError, match="do not overlap: pair channels of one field, in one unit"):
         colocalize(tmp_path / "out", [("near", "far")])
     with pytest.raises(UsageError, match="no file of .* has two channels: name images with --pair"):
         colocalize(tmp_path / "out")
+
+
+def test_one_image_in_2d_and_one_in_3d_are_refused(run):
+    opened = open_run(run)
+    first, second = opened.images.values()
+    summary = {**second.summary, "medians": {**second.summary["medians"], "volume_nm3": None}}
+    deep = replace(second, summary=summary)
+    mixed = replace(opened, images=Images({one.image_id: one for one in (first, deep)}, {}))
+    with pytest.raises(UsageError, match="0001_cell_chA is 2D and 0002_cell_chB is 3D"):
+        pairs_of(mixed)
