@@ -110,6 +110,14 @@ CARRIED = (
 )
 """Columns that stages may ask for beside the coordinates, under these names and in these units whatever the file's."""
 
+_Q_VALUE = Column(
+    "q_value",
+    pa.float64(),
+    "smallest false discovery rate at which it is kept: expected share of clusters of a random field among those as "
+    "large and dense; only with the test",
+    optional=True,
+)
+
 _REGION = Column(
     "region_id",
     pa.int32(),
@@ -137,6 +145,7 @@ CLUSTERS = (
     ),
     Column("b_nm", pa.float64(), "radius that drew its outline: discs of 2b on the members, united, then eroded by b"),
     Column("touches_border", pa.bool_(), "the outline comes within 2b of the image's bounding box"),
+    _Q_VALUE,
     _REGION,
 )
 
@@ -156,8 +165,9 @@ CLUSTERS_3D = (
     Column("centroid_x_nm", pa.float64(), "mean x of the members"),
     Column("centroid_y_nm", pa.float64(), "mean y of the members"),
     Column("centroid_z_nm", pa.float64(), "mean z of the members"),
-    *CLUSTERS[-4:-2],
+    *CLUSTERS[-5:-3],
     Column("touches_border", pa.bool_(), "the outline comes within 2b of the image's bounding box in x and y"),
+    _Q_VALUE,
     _REGION,
 )
 """Columns of clusters of 3D localizations."""
@@ -190,9 +200,10 @@ def descriptors(columns: tuple[Column, ...]) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Names of the floating-point columns, centroids left out.
+        Names of the floating-point columns, centroids and q values left out.
     """
-    return tuple(c.name for c in columns if pa.types.is_floating(c.type) and not c.name.startswith("centroid"))
+    measures = (c.name for c in columns if pa.types.is_floating(c.type) and c is not _Q_VALUE)
+    return tuple(name for name in measures if not name.startswith("centroid"))
 
 
 def arrow_schema(columns: tuple[Column, ...], *, leave_out: tuple[str, ...] = ()) -> pa.Schema:

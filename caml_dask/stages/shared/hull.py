@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pyarrow as pa
 import shapely
@@ -16,6 +18,12 @@ def put_hull(work: Work, unit: int, points_nm: np.ndarray) -> None:
     line = shapely.linestrings(np.vstack([points_nm, points_nm[:1]]))
     x, y = shapely.get_coordinates(shapely.convex_hull(line)).T
     work.put(HULL, unit, pa.table({"x_nm": x, "y_nm": y}))
+
+
+def hull_of(stream: Iterable[np.ndarray]) -> shapely.Geometry:
+    """The convex hull of localizations that come as (m, 2) float64 in nm; it does not depend on their order."""
+    corners = [shapely.get_coordinates(shapely.MultiPoint(xy_nm).convex_hull) for xy_nm in stream]
+    return shapely.normalize(shapely.MultiPoint(np.vstack(corners)).convex_hull)
 
 
 def hull_area_um2(work: Work) -> float:
