@@ -197,7 +197,7 @@ def analyze(
         Threads, as scikit-learn counts them: -1 for one a core. Never changes a result.
     **settings
         Other fields of :class:`caml_dask.settings.Settings`, such as ``where=``, ``area_um2=`` or
-        ``min_points=``. Unlike there, ``test`` is True by default, as of the command.
+        ``test=False``.
 
     Returns
     -------
@@ -216,7 +216,6 @@ def analyze(
     unknown = sorted(set(settings) - set(Settings.__dataclass_fields__))
     if unknown:
         raise UsageError(f"unknown setting {unknown[0]!r}: use one of {', '.join(Settings.__dataclass_fields__)}")
-    settings.setdefault("test", True)
     chosen = Settings(network=network_named(network), columns=named, **settings)
     refuse_missing(chosen.roi)
     table = as_localizations(localizations, named)

@@ -300,7 +300,7 @@ class Settings:
     cell_mask: str | None = None
     merge: str | None = None
     drift: str | None = None
-    test: bool = False
+    test: bool = True
     fdr: float | None = None
 
     def __post_init__(self) -> None:

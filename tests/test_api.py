@@ -294,7 +294,7 @@ def test_localizations_in_3d(network_of):
     network_of(Threshold(n_neighbors=19, rank=5, below=0.6, dimensions=3))
     xyz = blobs(3)
     analysis, fitted = analyze(xyz, network="3D"), CAML(network="3D", max_localizations=20).fit(xyz)
-    assert list(analysis.clusters) == [c.name for c in CLUSTERS_3D if not c.optional]
+    assert list(analysis.clusters) == [c.name for c in CLUSTERS_3D if not c.optional or c.name == "q_value"]
     assert list(analysis.points)[:5] == ["loc_id", "x_nm", "y_nm", "z_nm", "p_clustered"]
     assert fitted.n_features_in_ == 3 and fitted.labels_.max() + 1 == len(analysis.clusters) > 0
     # Twenty localizations within a few tens of nm, in a field of some four per um3.
@@ -318,7 +318,7 @@ def test_three_classes(network_of):
     analysis, fitted = analyze(xy, network="three"), CAML(network="three").fit(xy)
     points, summary = analysis.points, analysis.summary
     assert list(points)[3:7] == ["p_non", "p_round", "p_fiber", "label"]
-    assert list(analysis.clusters) == [c.name for c in CLUSTERS if not c.optional]
+    assert list(analysis.clusters) == [c.name for c in CLUSTERS if not c.optional or c.name == "q_value"]
     assert fitted.class_labels_.dtype == np.int8 and np.array_equal(fitted.class_labels_, points["label"])
     assert np.array_equal(fitted.p_clustered_, 1 - points["p_non"].to_numpy())
     assert list(summary["by_class"]) == ["round", "fiber"]

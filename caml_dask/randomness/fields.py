@@ -18,7 +18,7 @@ FloatArray = NDArray[np.float64]
 
 _BOXES = 8  # along each side of the grid on which the trend is fitted
 _IN_BOX = 10  # localizations in a box of it, or the boxes are fewer
-_SHRINK = 0.01  # L2 penalty of the trend's coefficients
+_SHRINK = 1e-3  # L2 penalty of the trend's coefficients
 _LATTICE = 33  # places a side at which the highest density is looked for
 
 

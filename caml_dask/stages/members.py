@@ -38,10 +38,10 @@ def members(work: Work, unit: int) -> dict[str, Any]:
     Clusters that the test against randomness dropped are none.
     """
     cluster, _ = clusters_of(work, unit)
-    if work.settings.fdr is not None:
+    if work.settings.test:
         verdicts = work.get(VERDICTS, 0)
-        kept = verdicts["cluster_id"].to_numpy()[verdicts["kept"].to_numpy(zero_copy_only=False)]
-        cluster = np.where(np.isin(cluster, kept), cluster, NO_CLUSTER)
+        dropped = verdicts["cluster_id"].to_numpy()[~verdicts["kept"].to_numpy(zero_copy_only=False)]
+        cluster = np.where(np.isin(cluster, dropped), NO_CLUSTER, cluster) if len(dropped) else cluster
     rois = work.rois()
     region = region_of(rois, xy(work.get(TILE, unit)))
     _put_membership(work, unit, cluster, region if rois else None)

@@ -70,7 +70,7 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
     read, merged = facts, dict[str, Any]()
     if work.settings.merge is not None:
         read, merged = work.detection_facts(), {"merge": summary_of_merging(work)}
-    tested = _tested(work, whole, clusters)
+    tested, radii_nm = _tested(work, whole, clusters), clusters.column("radius_of_gyration_nm")
     drifted = {} if work.settings.drift is None else {"drift": summary_of_drift(work)}
     return {
         "image_id": work.image.image_id,
@@ -97,7 +97,7 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
         **drifted,
         **merged,
         "warnings": warnings(work, facts | {"nonfinite": read["nonfinite"]}, counts, clusters, whole.area_um2)
-        + (warnings_of_test(tested, int(whole.clusters.sum())) if tested else [])
+        + (warnings_of_test(work, tested, radii_nm[whole.clusters]) if tested else [])
         + (warnings_of_drift(drifted["drift"]) if drifted else [])
         + (warnings_of_merging(merged["merge"]) if merged else []),
     }

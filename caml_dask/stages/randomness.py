@@ -7,66 +7,32 @@ have to do with each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import shapely
 from scipy import stats
 
-from caml_dask.blinking.merge import merge_detections
-from caml_dask.io.readers.carried import find_carried
 from caml_dask.io.run_directory import Image
 from caml_dask.io.store import MemoryStore
 from caml_dask.randomness.fields import Localizations, Randomness
 from caml_dask.randomness.verdicts import p_value, q_values, scan_statistic
 from caml_dask.schema import COORDINATES, NO_CLUSTER, arrow_schema
 from caml_dask.settings import ColumnMap
-from caml_dask.spatial.partition import Partition, partition
 from caml_dask.stages.read import ingest
 from caml_dask.stages.shared.clusters import clusters_of
-from caml_dask.stages.shared.hull import hull_of
-from caml_dask.stages.shared.selection import selected, selected_xy
-from caml_dask.stages.shared.warnings import MOSTLY_EMPTY
-from caml_dask.stages.shared.work import Work, coordinates
+from caml_dask.stages.shared.sub_fields import Part, parts_of
+from caml_dask.stages.shared.work import Work
 from caml_dask.stages.stage import UNCOMPARED, Stage
 from caml_dask.stages.tables import BOXES, CELL_MASK, CSR_TEST, CUTS, FACTS, INPUT, LABELS, MEASURED, ROIS, VERDICTS
 
-SUB_FIELD = 1_000
-"""Most localizations of a sub-field, or four times what the network needs."""
-FEWEST, MOST = 20, 60
-"""Sub-fields of an image that is larger than one: one for each 25,000 localizations, within these."""
-_LOCALIZATIONS_EACH = 25_000
 RANDOM_FIELDS = 20, 40
 """Random fields for an image that is one sub-field, and at least for others."""
 _SEED = 0xCA31
 _CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class _Part:
-    """What is tested: all that is counted, or a region of interest.
-
-    region : its number, -1 for all
-    n : localizations in it
-    fields : its sub-fields with their outlines; none where it has too few localizations, or spans no area
-    reblinking : whether molecules have several detections
-    """
-
-    region: int
-    n: int
-    fields: list[tuple[Localizations, shapely.Geometry]]
-    reblinking: bool
-
-    @property
-    def density(self) -> float:
-        """Localizations of the sub-fields per nm2, or nm3."""
-        points = np.concatenate([field.points_nm for field, _ in self.fields])
-        area = float(sum(outline.area for _, outline in self.fields))
-        return len(points) / (area * (1.0 if points.shape[1] == 2 else float(np.ptp(points[:, 2])) or 1.0))
 
 
 @dataclass(frozen=True)
@@ -88,7 +54,7 @@ class _Scored:
 class _Compared:
     """A part of the image, with what the network found of its sub-fields and of random fields like them."""
 
-    part: _Part
+    part: Part
     seen: list[_Scored]
     random: list[_Scored]
 
@@ -112,7 +78,7 @@ def compare(work: Work, unit: int, finding: Sequence[Stage] = ()) -> dict[str, A
 
     finding : the stages that find the clusters of an image
     """
-    parts = list(_parts(work))
+    parts = list(parts_of(work))
     compared = [_compared(work, part, finding) for part in parts if part.fields]
     judged = _judged(work, parts[0], compared)
     work.put(VERDICTS, 0, judged.verdicts)
@@ -121,94 +87,7 @@ def compare(work: Work, unit: int, finding: Sequence[Stage] = ()) -> dict[str, A
     return {"rows": work.facts()["finite"]}
 
 
-def _parts(work: Work) -> Iterator[_Part]:
-    """All that is counted, then each region of interest where there are several."""
-    rois = work.rois()
-    if not rois:
-        yield _part(work, -1, None)
-        return
-    yield _part(work, -1, shapely.union_all([roi.shape for roi in rois]))
-    if len(rois) > 1:
-        for number, roi in enumerate(rois):
-            yield _part(work, number, roi.shape)
-
-
-def _part(work: Work, region: int, outline: shapely.Geometry | None) -> _Part:
-    """The sub-fields of a part of the image; without an outline, of all of it."""
-    if outline is None:
-        hull, mask = hull_of(selected_xy(work)), work.cell_mask()
-        outline = mask.shape if mask is not None and mask.shape.area < MOSTLY_EMPTY * hull.area else hull
-    shapely.prepare(outline)
-    n, low, high = 0, np.full(2, np.inf), np.full(2, -np.inf)
-    for xy_nm in _inside(work, outline):
-        n += len(xy_nm)
-        if len(xy_nm):
-            low, high = np.minimum(low, xy_nm.min(axis=0)), np.maximum(high, xy_nm.max(axis=0))
-    if not n or not outline.area > 0:
-        return _Part(region, n, [], False)
-    most = max(SUB_FIELD, 4 * work.network.least_localizations)
-    boxes = partition(lambda: _inside(work, outline), n, [*low, *high], most)
-    wanted = np.clip(n // _LOCALIZATIONS_EACH, FEWEST, MOST)
-    chosen = np.linspace(0, boxes.n_tiles - 1, min(int(wanted), boxes.n_tiles)).round().astype(np.int64)
-    return _Part(region, n, *_sub_fields(work, outline, boxes, chosen))
-
-
-def _inside(work: Work, outline: shapely.Geometry) -> Iterator[np.ndarray]:
-    for xy_nm in selected_xy(work):
-        yield xy_nm[shapely.intersects_xy(outline, xy_nm)]
-
-
-def _sub_fields(
-    work: Work, outline: shapely.Geometry, boxes: Partition, chosen: np.ndarray
-) -> tuple[list[tuple[Localizations, shapely.Geometry]], bool]:
-    """The localizations of the chosen boxes inside of an outline, and whether they re-blink."""
-    facts, found = work.facts(), list[np.ndarray]()
-    frames = work.settings.merge is None and len(facts["coordinates"]) == 2
-    for chunk in range(facts["chunks"]):
-        table = work.get(INPUT, chunk)
-        rows = np.flatnonzero(selected(work, table, facts))
-        points = coordinates(table)[rows]
-        tile = boxes.tile_of(points[:, :2])
-        mine = np.isin(tile, chosen)
-        mine[mine] = shapely.intersects_xy(outline, points[mine][:, :2])
-        own = find_carried([c for c in table.column_names if c != "loc_id"], ["uncertainty_nm", "frame"])
-        columns = {c.name: c.factor * _numbers(table[c.column])[rows[mine]] for c in own}
-        nothing = np.full(int(mine.sum()), np.nan)
-        uncertainty, frame = (columns.get(name, nothing) for name in ("uncertainty_nm", "frame"))
-        found.append(np.column_stack([tile[mine], points[mine], uncertainty, frame]))
-    everything = np.concatenate(found)
-    everything = everything[np.lexsort(everything.T[::-1])]  # in an order that is not that of the rows
-    tile, points, uncertainty, frame = everything[:, 0], everything[:, 1:-2], everything[:, -2], everything[:, -1]
-    molecule = np.arange(len(points))
-    if frames and len(points) and np.array_equal(frame, np.rint(frame)):
-        molecule = merge_detections(points, frame, uncertainty_nm=uncertainty).molecule
-    known = bool((uncertainty > 0).all()) if len(uncertainty) else False
-    fields = []
-    for number in chosen:
-        mine = tile == number
-        if mine.sum() < work.network.least_localizations:
-            continue
-        place = shapely.intersection(outline, _box(boxes, int(number), shapely.bounds(outline)))
-        if not place.area > 0:
-            continue
-        _, numbered = np.unique(molecule[mine], return_inverse=True)
-        seen = Localizations(points[mine], uncertainty[mine] if known else None, numbered)
-        fields.append((seen, place))
-    return fields, len(np.unique(molecule)) < len(molecule)
-
-
-def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    return column.cast(pa.float64()).to_numpy()
-
-
-def _box(boxes: Partition, number: int, bounds_nm: np.ndarray) -> shapely.Geometry:
-    """A box of a partition, cut off at the bounds of the outline."""
-    x0, y0 = np.maximum(boxes.lower_nm[number], bounds_nm[:2]).tolist()
-    x1, y1 = np.minimum(boxes.upper_nm[number], bounds_nm[2:]).tolist()
-    return shapely.box(x0, y0, x1, y1)
-
-
-def _compared(work: Work, part: _Part, finding: Sequence[Stage]) -> _Compared:
+def _compared(work: Work, part: Part, finding: Sequence[Stage]) -> _Compared:
     """Score the sub-fields of a part, and random fields like each of them in turn."""
     score = partial(_scored, work, finding)
     like = [Randomness.of(field, outline) for field, outline in part.fields]
@@ -239,7 +118,9 @@ def _row(compared: _Compared, judged: _Judged, dimensions: int) -> dict[str, Any
         "sub_fields": len(compared.seen),
         "random_fields": len(random),
         "localizations": sum(field.n for field in random),
-        "reblinking": part.reblinking,
+        "detections_per_molecule": part.detections_per_molecule,
+        "precision_nm": part.precision_nm,
+        "precision_missing": part.precision_missing,
     }
 
 
@@ -279,7 +160,7 @@ def _sizes(points_nm: np.ndarray, cluster: np.ndarray) -> tuple[np.ndarray, np.n
     return members, np.sqrt(squared)
 
 
-def _judged(work: Work, whole: _Part, compared: Sequence[_Compared]) -> _Judged:
+def _judged(work: Work, whole: Part, compared: Sequence[_Compared]) -> _Judged:
     """The q value of each cluster, and whether the settings keep it; all are kept of what cannot be tested."""
     names = ["cluster_id", "n_localizations", "radius_of_gyration_nm"]
     tables = [work.get(MEASURED, tile, names) for tile in range(work.partition().n_tiles)]

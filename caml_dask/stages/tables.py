@@ -253,7 +253,11 @@ CSR_TEST = Table(
         Column("sub_fields", INT, "parts of the image that were compared"),
         Column("random_fields", INT, "random fields they were compared with"),
         Column("localizations", INT, "localizations of the random fields"),
-        Column("reblinking", pa.bool_(), "whether random fields re-blink as the image does"),
+        Column("detections_per_molecule", FLOAT, "1 where frames are not known, or detections are merged"),
+        Column("precision_nm", FLOAT, "median lateral precision; null where none is known", optional=True),
+        Column(
+            "precision_missing", FLOAT, "share of localizations whose precision is no positive number; likewise", True
+        ),
     ),
 )
 OUTLINES = Table(

@@ -69,7 +69,7 @@ def blinking_table(molecules=300, side_nm=2500.0, seed=1):
 
 def merged(table, tile, merge, chunks=1, network=None, **others):
     """Points, molecules, clusters and the summary of merging, over tiles and chunks."""
-    chosen = Settings("XPILJZ", max_localizations=tile, any_extent=True, merge=merge, **others)
+    chosen = Settings("XPILJZ", max_localizations=tile, any_extent=True, merge=merge, test=False, **others)
     work = Work(Image("blinking"), chosen, network or Threshold(), MemoryStore(), carried_by(chosen))
     rows = as_localizations(table, ColumnMap())
     cuts = np.linspace(0, len(rows), chunks + 1).astype(int)
@@ -274,7 +274,7 @@ def test_stopped_anywhere_and_resumed(file, undisturbed, place, after_write, tmp
     after = done_records(tmp_path / "out")
     assert {path: after[path] for path in before} == before
     assert same(tables_of(tmp_path / "out"), undisturbed)
-    stages = {stage.name for stage in stages_by("XPILJZ", "auto", None, False)}
+    stages = {stage.name for stage in stages_by("XPILJZ", "auto", None, True)}
     assert {path.parts[-3] for path in after} == stages
     with pytest.raises(OutputError, match="merge"):
         execute([file], tmp_path / "out", Settings("XPILJZ", merge="40nm,60frames"), workers=0, resume=True)

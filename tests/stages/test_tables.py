@@ -77,7 +77,7 @@ def with_frames():
 
 
 def work_on(store, network=None, carried=(), tile=150, of="XPILJZ", **settings):
-    chosen = Settings(of, max_localizations=tile, **settings)
+    chosen = Settings(of, max_localizations=tile, **{"test": False, **settings})
     return Work(Image("drawn"), chosen, network or Threshold(), store, carried)
 
 

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
+from caml_dask.stages.shared.work import Work
+from caml_dask.stages.tables import CSR_TEST
+
+_OF_TABLE = ("detections_per_molecule", "precision_nm")
 _USUAL = 0.05  # p value from which on an image cannot be told from randomness
+_MANY_DETECTIONS = 1.5  # of a molecule
+_MANY_NARROW = 0.25  # share of the clusters
+_PRECISIONS_NM = 0.5, 200.0
 
 
 def summary_of_test(
@@ -32,12 +42,15 @@ def summary_of_test(
         excess = figures["clusters_per_um2"] - random
         found["clusters_per_um2_random"], found["clusters_per_um2_excess"] = random, excess
         found["clusters_per_um2_excess_interval"] = [excess - error, excess + error]
-    return found | {name: row[name] for name in ("sub_fields", "random_fields", "localizations", "reblinking")}
+    return found | {name: row[name] for name in ("sub_fields", "random_fields", "localizations", *_OF_TABLE)}
 
 
-def warnings_of_test(tested: Mapping[str, Any], clusters: int) -> list[str]:
-    """What a user should know of the test, a sentence each."""
-    test = tested["csr_test"]
+def warnings_of_test(work: Work, tested: Mapping[str, Any], radius_of_gyration_nm: np.ndarray) -> list[str]:
+    """What a user should know of the test, and of the columns that it looked at, a sentence each.
+
+    radius_of_gyration_nm : (c,) float64 of the clusters that are counted
+    """
+    test, clusters = tested["csr_test"], len(radius_of_gyration_nm)
     if test is None:
         return [
             "not-tested: the image, or what is counted of it, has too few localizations or no area to compare with "
@@ -54,4 +67,34 @@ def warnings_of_test(tested: Mapping[str, Any], clusters: int) -> list[str]:
             f"clusters-dropped: {tested['clusters_dropped']} clusters were dropped by --fdr; their localizations count "
             "as in no cluster"
         )
-    return found
+    return found + list(_of_columns(work, test["detections_per_molecule"], radius_of_gyration_nm))
+
+
+def _of_columns(work: Work, detections_per_molecule: float, radius_of_gyration_nm: np.ndarray) -> Iterator[str]:
+    """What frames and precisions tell of the clusters."""
+    row = work.get(CSR_TEST, 0).to_pylist()[0]
+    precision_nm, missing = row["precision_nm"], row["precision_missing"]
+    if detections_per_molecule > _MANY_DETECTIONS:
+        yield (
+            f"repeated-detections: by their frames, molecules are detected {detections_per_molecule:.1f} times in the "
+            "mean: clusters count detections, not molecules: merge them with --merge auto"
+        )
+    if precision_nm is None:
+        return
+    if missing > 0:
+        yield (
+            f"precision-missing: {100 * missing:.2g} % of the localizations have a precision of 0, below 0 or none: "
+            "it was not used: mend the column uncertainty, or leave these rows out with --where"
+        )
+    if not _PRECISIONS_NM[0] <= precision_nm <= _PRECISIONS_NM[1]:
+        yield (
+            f"precision-unlikely: the median precision is {precision_nm:.3g} nm; microscopes reach "
+            f"{_PRECISIONS_NM[0]:g} to {_PRECISIONS_NM[1]:g} nm: check the unit of the column"
+        )
+    narrow = int(np.count_nonzero(radius_of_gyration_nm <= precision_nm * math.sqrt(work.dimensions())))
+    if narrow > _MANY_NARROW * len(radius_of_gyration_nm):
+        yield (
+            f"narrower-than-precision: {narrow} of {len(radius_of_gyration_nm)} clusters are no wider than the detections "
+            f"of one molecule at the median precision of {precision_nm:.3g} nm: their size is that of the precision, "
+            "and they may be single molecules that were detected repeatedly"
+        )
