@@ -94,7 +94,7 @@ def _of_columns(work: Work, detections_per_molecule: float, radius_of_gyration_n
     narrow = int(np.count_nonzero(radius_of_gyration_nm <= precision_nm * math.sqrt(work.dimensions())))
     if narrow > _MANY_NARROW * len(radius_of_gyration_nm):
         yield (
-            f"narrower-than-precision: {narrow} of {len(radius_of_gyration_nm)} clusters are no wider than the detections "
-            f"of one molecule at the median precision of {precision_nm:.3g} nm: their size is that of the precision, "
+            f"narrower-than-precision: {narrow} of {len(radius_of_gyration_nm)} clusters are no wider than the "
+            f"detections of one molecule at the median precision of {precision_nm:.3g} nm: their size is that of the precision, "
             "and they may be single molecules that were detected repeatedly"
         )
