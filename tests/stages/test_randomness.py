@@ -119,7 +119,7 @@ def test_what_cannot_be_tested_is_told():
 
 
 def test_what_frames_and_precisions_tell_of_the_clusters_is_told():
-    """Molecules that are detected five times within a precision of 6 nm; then the same with good and with bad columns."""
+    """Molecules that are detected five times with a precision of 6 nm, with good and with bad columns."""
     rng = np.random.default_rng(8)
     molecule = np.repeat(np.arange(200), 5)
     xy = rng.uniform(0, 6000, (200, 2))[molecule] + rng.normal(0, 6, (1000, 2))

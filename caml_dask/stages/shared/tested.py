@@ -95,6 +95,6 @@ def _of_columns(work: Work, detections_per_molecule: float, radius_of_gyration_n
     if narrow > _MANY_NARROW * len(radius_of_gyration_nm):
         yield (
             f"narrower-than-precision: {narrow} of {len(radius_of_gyration_nm)} clusters are no wider than the "
-            f"detections of one molecule at the median precision of {precision_nm:.3g} nm: their size is that of the precision, "
-            "and they may be single molecules that were detected repeatedly"
+            f"detections of one molecule at the median precision of {precision_nm:.3g} nm: their size is that of the "
+            "precision, and they may be single molecules that were detected repeatedly"
         )
