@@ -118,6 +118,22 @@ _Q_VALUE = Column(
     optional=True,
 )
 
+_OF_PRECISION = (
+    Column(
+        "radius_of_gyration_corrected_nm",
+        pa.float64(),
+        "radius of gyration of its molecules, the precision of its localizations taken out in squares; 0 where that "
+        "explains all; only with precisions",
+        optional=True,
+    ),
+    Column(
+        "centroid_uncertainty_nm",
+        pa.float64(),
+        "standard error of the centroid along x and y from the precision of its localizations; only with precisions",
+        optional=True,
+    ),
+)
+
 _REGION = Column(
     "region_id",
     pa.int32(),
@@ -136,6 +152,7 @@ CLUSTERS = (
     Column("elongation", pa.float64(), "1 - minor / major axis of the members' covariance ellipse (0 round, 1 a line)"),
     Column("orientation_deg", pa.float64(), "direction of the major axis, counter-clockwise from x, 0 to 180"),
     Column("radius_of_gyration_nm", pa.float64(), "root mean squared distance of the members from their centroid"),
+    *_OF_PRECISION,
     Column("mean_nn_nm", pa.float64(), "mean distance of the members to their nearest localization"),
     Column("density_per_um2", pa.float64(), "localizations of the cluster per area of its outline; null where 0"),
     Column("centroid_x_nm", pa.float64(), "mean x of the members"),
@@ -200,9 +217,9 @@ def descriptors(columns: tuple[Column, ...]) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Names of the floating-point columns, centroids and q values left out.
+        Names of the floating-point columns, centroids and optional ones left out.
     """
-    measures = (c.name for c in columns if pa.types.is_floating(c.type) and c is not _Q_VALUE)
+    measures = (c.name for c in columns if pa.types.is_floating(c.type) and not c.optional)
     return tuple(name for name in measures if not name.startswith("centroid"))
 
 

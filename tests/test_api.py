@@ -231,7 +231,8 @@ def test_images_csv_has_the_key_figures(several):
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
         *("image_id", "path", "status", "reason", "localizations", "percent_clustered", "clusters"),
-        *("clusters_per_um2", "area_um2", "median_points_per_cluster", "median_area_nm2", "dropped_where", "warnings"),
+        *("clusters_per_um2", "area_um2", "median_points_per_cluster", "median_area_nm2", "dropped_where"),
+        *("p_value", "warnings"),
     ]
     assert [row["image_id"] for row in rows if row["localizations"] == ""] == ["0002_bad"]
     for row in rows:
@@ -344,11 +345,16 @@ def test_two_classes_have_no_summary_by_class(xy):
 
 def test_key_figures_of_volumes_of_nothing_and_beside_a_factor_of_the_same_name():
     figures = {"localizations": 9, "percent_clustered": 0.0, "clusters": 0, "clusters_per_um2": None, "area_um2": 0.0}
-    figures["dropped_where"] = 2
+    figures |= {"dropped_where": 2, "csr_test": {"p_value": 0.25}}
     done = {**figures, "status": "done", "medians": {"n_localizations": None, "volume_nm3": None}, "warnings": ["few"]}
     names, rows = key_figures([done, {"status": "failed"}], taken=["clusters"])
-    assert names[2] == "measured_clusters" and names[-3:] == ["median_volume_nm3", "dropped_where", "warnings"]
-    assert rows == [[9, 0.0, 0, "", 0.0, "", "", 2, 1], [""] * 9]
+    assert names[2] == "measured_clusters" and names[-4:] == [
+        "median_volume_nm3",
+        "dropped_where",
+        "p_value",
+        "warnings",
+    ]
+    assert rows == [[9, 0.0, 0, "", 0.0, "", "", 2, 0.25, 1], [""] * 10]
 
 
 @pytest.mark.parametrize(

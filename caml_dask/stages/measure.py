@@ -11,6 +11,8 @@ from caml_dask.geometry.measure import measure_clusters, measure_clusters_3d, to
 from caml_dask.io.rois.roi import region_of
 from caml_dask.schema import NO_CLUSTER, arrow_schema, cluster_columns
 from caml_dask.stages.shared.clusters import clusters_of
+from caml_dask.stages.shared.measured import FOUND_LATER, absent_columns
+from caml_dask.stages.shared.precision import PRECISION, has_precision, of_precision
 from caml_dask.stages.shared.work import Work, coordinates
 from caml_dask.stages.stage import OWNED_ROWS, Stage
 from caml_dask.stages.tables import (
@@ -37,7 +39,9 @@ def measure(work: Work, unit: int) -> dict[str, Any]:
     visitors = work.get(VISITORS, unit)["tile"].to_pylist()
     members = [_members(work, unit, cluster, b_nm, home)]
     members += [_members(work, visitor, *clusters_of(work, visitor), home) for visitor in visitors]
-    ids, points, nearest_nm, labels, b = (np.concatenate(column) for column in zip(*members, strict=True))
+    ids, points, nearest_nm, labels, b, uncertainty_nm = (
+        np.concatenate(column) for column in zip(*members, strict=True)
+    )
     order = np.argsort(ids, kind="stable")
     starts = np.append(np.flatnonzero(np.diff(ids[order], prepend=-1)), len(ids))
     first = order[starts[:-1]]
@@ -50,13 +54,11 @@ def measure(work: Work, unit: int) -> dict[str, Any]:
         "b_nm": b[first],
         "touches_border": touches_border(shapes.bounds_nm, work.facts()["bounds_nm"], b[first]),
     }
+    if has_precision(work):
+        columns |= of_precision(ids[order], uncertainty_nm[order], shapes.radius_of_gyration_nm)
     if rois:  # a cluster belongs to the region that holds its centroid
         columns["region_id"] = region_of(rois, np.column_stack([columns[f"centroid_{axis}_nm"] for axis in "xy"]))
-    # the nearest other cluster, and how rare it is, are found once all are measured
-    schema = arrow_schema(
-        cluster_columns(work.dimensions()),
-        leave_out=("nearest_cluster_nm", "q_value", *(() if rois else ("region_id",))),
-    )
+    schema = arrow_schema(cluster_columns(work.dimensions()), leave_out=(*FOUND_LATER, *absent_columns(work)))
     table = pa.Table.from_arrays([_column(columns[f.name], f.type) for f in schema], schema=schema)
     work.put(MEASURED, unit, table)
     outlines = {"cluster_id": table["cluster_id"], "outline": _column(shapes.outline_wkb(), pa.binary())}
@@ -69,14 +71,14 @@ def _column(values: Any, kind: pa.DataType) -> pa.Array:
     return pa.array(values, type=kind, from_pandas=True)
 
 
-def _members(
-    work: Work, unit: int, cluster: np.ndarray, b_nm: np.ndarray, home: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """cluster_id, coordinates, nearest distance, label and b of a tile's localizations in the `home` clusters."""
+def _members(work: Work, unit: int, cluster: np.ndarray, b_nm: np.ndarray, home: np.ndarray) -> tuple[np.ndarray, ...]:
+    """cluster_id, coordinates, nearest distance, label, b, precision of a tile's localizations in `home` clusters."""
     mine = np.isin(cluster, home) & (cluster != NO_CLUSTER)
     labels = work.get(LABELS, unit)
     nearest_nm, label = (labels[name].to_numpy()[mine] for name in ("nearest_nm", "label"))
-    return cluster[mine], coordinates(work.get(TILE, unit))[mine], nearest_nm, label, b_nm[mine]
+    tile = work.get(TILE, unit)
+    known = tile[PRECISION].to_numpy() if has_precision(work) else np.full(len(tile), np.nan)
+    return cluster[mine], coordinates(tile)[mine], nearest_nm, label, b_nm[mine], known[mine]
 
 
 STAGE = Stage(
@@ -88,4 +90,5 @@ STAGE = Stage(
     conserves=OWNED_ROWS,
     reads=(FACTS, ROIS, CELL_MASK, TILE, LABELS, PIECES, NUMBERS, VISITORS),
     writes=(MEASURED, OUTLINES),
+    carries=(PRECISION,),
 )

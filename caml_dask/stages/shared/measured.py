@@ -15,13 +15,26 @@ import pyarrow.parquet as pq
 
 from caml_dask.geometry.measure import nearest_centroid_nm
 from caml_dask.schema import arrow_schema, cluster_columns, descriptors
+from caml_dask.stages.shared.precision import has_precision
 from caml_dask.stages.shared.work import Work, parquet_options
 from caml_dask.stages.tables import MEASURED, OUTLINES, VERDICTS, Table
 
 AT_A_TIME = 10_000  # clusters held at a time with their outlines: some 50 MB
 WITHOUT_OUTLINES = 10  # times as many without
 _RAW = {"compression": "none", "use_dictionary": False}  # zstd shrinks outlines by 5 %
-_NEAREST, _Q = "nearest_cluster_nm", "q_value"
+_NEAREST, _Q = FOUND_LATER = ("nearest_cluster_nm", "q_value")
+"""Columns that are found once all clusters are measured."""
+
+
+def absent_columns(work: Work) -> tuple[str, ...]:
+    """Optional columns that the clusters of an image lack."""
+    without = {
+        "region_id": not work.settings.has_regions,
+        _Q: not work.settings.test,
+        "radius_of_gyration_corrected_nm": not has_precision(work),
+        "centroid_uncertainty_nm": not has_precision(work),
+    }
+    return tuple(name for name, absent in without.items() if absent)
 
 
 class MeasuredClusters:
@@ -30,8 +43,7 @@ class MeasuredClusters:
     def __init__(self, work: Work):
         self._work = work
         columns = cluster_columns(work.dimensions())
-        absent = () if work.settings.has_regions else ("region_id",)
-        self.schema = arrow_schema(columns, leave_out=absent if work.settings.test else (*absent, _Q))
+        self.schema = arrow_schema(columns, leave_out=absent_columns(work))
         self.descriptors = descriptors(columns)
         self._tiles = range(work.partition().n_tiles)
         of_tile = [self._work.get(MEASURED, t, ["cluster_id"])["cluster_id"].to_numpy() for t in self._tiles]
@@ -55,7 +67,8 @@ class MeasuredClusters:
     @cached_property
     def centroids_nm(self) -> np.ndarray:
         """(c, 2) float64, or (c, 3) for clusters in 3D."""
-        return np.column_stack([self.column(name) for name in self.schema.names if name.startswith("centroid")])
+        axes = (f"centroid_{axis}_nm" for axis in "xyz")
+        return np.column_stack([self.column(name) for name in axes if name in self.schema.names])
 
     @cached_property
     def nearest_nm(self) -> np.ndarray:
