@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from caml_dask.api import CAML, Analysis, analyze
     from caml_dask.blinking.merge import merge_detections
+    from caml_dask.channels.colocalize import Colocalization, colocalize
     from caml_dask.io.readers.sources import read_localizations
     from caml_dask.results.image import ImageResult
     from caml_dask.results.run import RunResult, open_run
@@ -18,10 +19,12 @@ __version__ = "0.2.0"
 __all__ = [
     "CAML",
     "Analysis",
+    "Colocalization",
     "ImageResult",
     "RunResult",
     "__version__",
     "analyze",
+    "colocalize",
     "merge_detections",
     "open_run",
     "read_localizations",
@@ -30,9 +33,11 @@ __all__ = [
 _HOME = {
     "CAML": "caml_dask.api",
     "Analysis": "caml_dask.api",
+    "Colocalization": "caml_dask.channels.colocalize",
     "ImageResult": "caml_dask.results.image",
     "RunResult": "caml_dask.results.run",
     "analyze": "caml_dask.api",
+    "colocalize": "caml_dask.channels.colocalize",
     "merge_detections": "caml_dask.blinking.merge",
     "open_run": "caml_dask.results.run",
     "read_localizations": "caml_dask.io.readers.sources",

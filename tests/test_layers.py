@@ -33,7 +33,7 @@ LAYERS = [
     {"stages", "pipeline"},
     {"executors"},
     {"api", "results", "runs"},
-    {"screening", "report", "evaluation"},
+    {"screening", "report", "evaluation", "channels"},
     {"cli", "__main__"},
 ]
 LAYER_OF = {package: layer for layer, packages in enumerate(LAYERS) for package in packages}

@@ -5,7 +5,17 @@ from __future__ import annotations
 import click
 
 from caml_dask import __version__
-from caml_dask.cli import analysis, cluster, completion, exporting, formats, laboratory, reporting, screening
+from caml_dask.cli import (
+    analysis,
+    cluster,
+    colocalizing,
+    completion,
+    exporting,
+    formats,
+    laboratory,
+    reporting,
+    screening,
+)
 from caml_dask.cli.examples import with_examples
 
 
@@ -43,6 +53,7 @@ for command in (
     laboratory.evaluate,
     reporting.report,
     exporting.export,
+    colocalizing.colocalize,
     completion.completion,
 ):
     main.add_command(with_examples(command))

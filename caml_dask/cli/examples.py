@@ -77,6 +77,11 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("regions and a picture that fit on each other", "caml-dask export results --to imagej --to ome-tiff"),
         ("clusters of one image", "caml-dask export results --to xlsx --images 0001_cell_a -o tables"),
     ),
+    "colocalize": (
+        ("channels of the same files", "caml-dask colocalize results"),
+        ("two images", "caml-dask colocalize results --pair cell_1_csk cell_1_pag"),
+        ("with the shift of beads taken from B", "caml-dask colocalize results --fiducials beads.csv --correct-shift"),
+    ),
     "completion": (("of bash", "caml-dask completion bash >> ~/.bashrc"),),
 }
 

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from caml_dask import schema
+from caml_dask.channels.write import figures_in_order, meaning_of
 from caml_dask.cli import main
 from caml_dask.cli.options import EXIT_CODES
 from caml_dask.io.exporters.formats import EXPORTERS
@@ -51,6 +52,7 @@ def write_pages(folder: Path) -> None:
         "clusters": columns(schema.CLUSTERS),
         "clusters_3d": columns(schema.CLUSTERS_3D),
         "carried": columns(schema.CARRIED),
+        "figures_of_pairs": table(("figure", "meaning"), ((f"`{f}`", meaning_of(f)) for f in figures_in_order())),
         "formats": formats(),
         "exports": exports(),
         "stages": stages(WINDOW_STAGES),
