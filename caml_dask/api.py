@@ -38,9 +38,9 @@ from caml_dask.results.words import figures_in_words, warning_lines
 from caml_dask.schema import NO_CLUSTER, POINTS
 from caml_dask.settings import DEFAULT_NETWORK, ColumnMap, Settings, network_named
 from caml_dask.stages.drift.tables import DRIFT_OF_FRAMES
-from caml_dask.stages.measure import clusters_of
 from caml_dask.stages.merging.tables import MOLECULE_RESULT
 from caml_dask.stages.publish import summarise
+from caml_dask.stages.shared.clusters import clusters_of
 from caml_dask.stages.shared.measured import MeasuredClusters
 from caml_dask.stages.shared.work import Work, tile_size
 from caml_dask.stages.tables import LABELS, RESULT
@@ -75,6 +75,8 @@ class AnalysisSettings(TypedDict, total=False):
     cell_mask: str | None
     merge: str | None
     drift: str | None
+    test: bool
+    fdr: float | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -194,7 +196,8 @@ def analyze(
     n_jobs : int, optional
         Threads, as scikit-learn counts them: -1 for one a core. Never changes a result.
     **settings
-        Other fields of :class:`caml_dask.settings.Settings`, such as ``where=``, ``area_um2=`` or ``min_points=``.
+        Other fields of :class:`caml_dask.settings.Settings`, such as ``where=``, ``area_um2=`` or
+        ``test=False``.
 
     Returns
     -------
@@ -233,7 +236,7 @@ def analyze(
 
 
 def _work(settings: Settings) -> Work:
-    carried = carried_by(settings.network, settings.merge, settings.drift)
+    carried = carried_by(settings)
     return Work(Image("in_memory"), settings, load_for(settings), MemoryStore(), carried)
 
 

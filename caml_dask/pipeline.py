@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from caml_dask.networks.field.trained import is_field_network
+from caml_dask.settings import Settings
 from caml_dask.stages import (
     classify,
     cut,
     gather,
     link,
     measure,
+    members,
     number,
     occupied,
     plan,
     points,
     publish,
+    randomness,
     read,
     scatter,
     stitch,
@@ -25,8 +28,10 @@ from caml_dask.stages.merging import collect, estimate, prepare, results
 from caml_dask.stages.merging import link as merging_link
 from caml_dask.stages.merging.tables import LAW
 from caml_dask.stages.stage import Stage, reading
+from caml_dask.stages.tables import CSR_TEST, VERDICTS
 
-_RESULTS = (measure.STAGE, points.STAGE, publish.STAGE)
+_MEASURES = (occupied.STAGE, measure.STAGE)
+_RESULTS = (members.STAGE, points.STAGE, publish.STAGE)
 WINDOW_STAGES = (
     read.STAGE,
     plan.STAGE,
@@ -37,7 +42,7 @@ WINDOW_STAGES = (
     stitch.STAGE,
     cut.STAGE,
     number.STAGE,
-    occupied.STAGE,
+    *_MEASURES,
     *_RESULTS,
 )
 FIELD_STAGES = (
@@ -52,7 +57,7 @@ FIELD_STAGES = (
     vote.STAGE,
     link_votes.STAGE,
     number_votes.STAGE,
-    occupied.STAGE,
+    *_MEASURES,
     *_RESULTS,
 )
 FIRST, LAST = read.STAGE, publish.STAGE
@@ -79,33 +84,48 @@ AUTO_MERGING = (
     *FIXED_MERGING[7:],
 )
 """The same by what is estimated of the image."""
-MERGED_RESULTS = (measure.STAGE, results.MOLECULES_STAGE, results.DETECTIONS_STAGE, publish.MERGING_STAGE)
+MERGED_RESULTS = (members.STAGE, results.MOLECULES_STAGE, results.DETECTIONS_STAGE, publish.MERGING_STAGE)
 DRIFT_STAGES = (read.DRIFT_STAGE, *correct.STAGES)
 """Stages that correct drift: their rows are the input of the stages behind `read`."""
+TEST_STAGES = (randomness.STAGE, members.JUDGED_STAGE)
+"""Stages of an analysis that is tested against randomness: the test, and `members` that heeds what it found."""
 STAGE_NAMED = {
-    stage.name: stage for stage in (*correct.STAGES, *AUTO_MERGING, *MERGED_RESULTS, *WINDOW_STAGES, *FIELD_STAGES)
+    stage.name: stage
+    for stage in (*correct.STAGES, *AUTO_MERGING, *MERGED_RESULTS, randomness.STAGE, *WINDOW_STAGES, *FIELD_STAGES)
 }
 
 
-def stages_of(network: str, merge: str | None = None, drift: str | None = None) -> tuple[Stage, ...]:
-    """The stages of an analysis by a network, a rule of merging and a method for drift, which settings name."""
+def stages_of(settings: Settings) -> tuple[Stage, ...]:
+    """The stages of an analysis by some settings."""
+    return stages_by(settings.network, settings.merge, settings.drift, settings.test)
+
+
+def stages_by(network: str, merge: str | None, drift: str | None, tested: bool) -> tuple[Stage, ...]:
+    """The stages of an analysis by a network, a rule of merging and a method for drift, with its test or without."""
     stages = FIELD_STAGES if is_field_network(network) else WINDOW_STAGES
+    finding, results, last = stages[1 : -len(_RESULTS)], stages[-len(_RESULTS) : -1], stages[-1]
+    first: tuple[Stage, ...] = (stages[0],)
     if merge is not None:
-        fixed = merge != "auto"
-        last = MERGED_RESULTS[-1] if fixed else reading(MERGED_RESULTS[-1], (LAW,))
-        before = FIXED_MERGING if fixed else AUTO_MERGING
-        stages = (*before, *stages[1 : -len(_RESULTS)], *MERGED_RESULTS[:-1], last)
-    if drift is None:
-        return stages
-    first = DRIFT_STAGES if merge is None else (read.DRIFT_MERGING_STAGE, *correct.MERGING_STAGES)
-    return (*first, *stages[1:-1], reading(stages[-1], (DRIFT_FOUND, DRIFT_OF_FRAMES)))
+        results, last = MERGED_RESULTS[:-1], MERGED_RESULTS[-1]
+        if merge == "auto":
+            first, last = AUTO_MERGING, reading(last, (LAW,))
+        else:
+            first = FIXED_MERGING
+    if drift is not None:
+        corrected = DRIFT_STAGES if merge is None else (read.DRIFT_MERGING_STAGE, *correct.MERGING_STAGES)
+        first = (*corrected, *first[1:])
+        last = reading(last, (DRIFT_FOUND, DRIFT_OF_FRAMES))
+    if tested:
+        test = randomness.stage_after(stages[: -len(_MEASURES) - len(_RESULTS)])
+        results, last = (test, members.JUDGED_STAGE, *results[1:]), reading(last, (VERDICTS, CSR_TEST))
+    return (*first, *finding, *results, last)
 
 
-def carried_by(network: str, merge: str | None = None, drift: str | None = None) -> tuple[str, ...]:
+def carried_by(settings: Settings) -> tuple[str, ...]:
     """Columns of the input that flow through the tiles beside the coordinates, where it has them."""
-    return tuple(dict.fromkeys(name for stage in stages_of(network, merge, drift) for name in stage.carries))
+    return tuple(dict.fromkeys(name for stage in stages_of(settings) for name in stage.carries))
 
 
-def stage_of(network: str, merge: str | None, drift: str | None, name: str) -> Stage:
+def stage_of(settings: Settings, name: str) -> Stage:
     """The stage of a name in such an analysis."""
-    return next(stage for stage in stages_of(network, merge, drift) if stage.name == name)
+    return next(stage for stage in stages_of(settings) if stage.name == name)

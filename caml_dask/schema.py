@@ -110,6 +110,30 @@ CARRIED = (
 )
 """Columns that stages may ask for beside the coordinates, under these names and in these units whatever the file's."""
 
+_Q_VALUE = Column(
+    "q_value",
+    pa.float64(),
+    "smallest false discovery rate at which it is kept: expected share of clusters of a random field among those as "
+    "large and dense; only with the test",
+    optional=True,
+)
+
+_OF_PRECISION = (
+    Column(
+        "radius_of_gyration_corrected_nm",
+        pa.float64(),
+        "radius of gyration of its molecules, the precision of its localizations taken out in squares; 0 where that "
+        "explains all; only with precisions",
+        optional=True,
+    ),
+    Column(
+        "centroid_uncertainty_nm",
+        pa.float64(),
+        "standard error of the centroid along x and y from the precision of its localizations; only with precisions",
+        optional=True,
+    ),
+)
+
 _REGION = Column(
     "region_id",
     pa.int32(),
@@ -128,6 +152,7 @@ CLUSTERS = (
     Column("elongation", pa.float64(), "1 - minor / major axis of the members' covariance ellipse (0 round, 1 a line)"),
     Column("orientation_deg", pa.float64(), "direction of the major axis, counter-clockwise from x, 0 to 180"),
     Column("radius_of_gyration_nm", pa.float64(), "root mean squared distance of the members from their centroid"),
+    *_OF_PRECISION,
     Column("mean_nn_nm", pa.float64(), "mean distance of the members to their nearest localization"),
     Column("density_per_um2", pa.float64(), "localizations of the cluster per area of its outline; null where 0"),
     Column("centroid_x_nm", pa.float64(), "mean x of the members"),
@@ -137,6 +162,7 @@ CLUSTERS = (
     ),
     Column("b_nm", pa.float64(), "radius that drew its outline: discs of 2b on the members, united, then eroded by b"),
     Column("touches_border", pa.bool_(), "the outline comes within 2b of the image's bounding box"),
+    _Q_VALUE,
     _REGION,
 )
 
@@ -156,8 +182,9 @@ CLUSTERS_3D = (
     Column("centroid_x_nm", pa.float64(), "mean x of the members"),
     Column("centroid_y_nm", pa.float64(), "mean y of the members"),
     Column("centroid_z_nm", pa.float64(), "mean z of the members"),
-    *CLUSTERS[-4:-2],
+    *CLUSTERS[-5:-3],
     Column("touches_border", pa.bool_(), "the outline comes within 2b of the image's bounding box in x and y"),
+    _Q_VALUE,
     _REGION,
 )
 """Columns of clusters of 3D localizations."""
@@ -190,9 +217,10 @@ def descriptors(columns: tuple[Column, ...]) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Names of the floating-point columns, centroids left out.
+        Names of the floating-point columns, centroids and optional ones left out.
     """
-    return tuple(c.name for c in columns if pa.types.is_floating(c.type) and not c.name.startswith("centroid"))
+    measures = (c.name for c in columns if pa.types.is_floating(c.type) and not c.optional)
+    return tuple(name for name in measures if not name.startswith("centroid"))
 
 
 def arrow_schema(columns: tuple[Column, ...], *, leave_out: tuple[str, ...] = ()) -> pa.Schema:

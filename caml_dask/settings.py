@@ -271,6 +271,11 @@ class Settings:
     merge : str or None
         How detections of one molecule are merged before the analysis: "auto", or a radius and a gap in frames such as
         "50nm,25frames"; None leaves them as they are.
+    test : bool
+        Compare the image with random fields (:mod:`caml_dask.stages.randomness`): a p value for the image, a q value
+        for each cluster.
+    fdr : float or None
+        False discovery rate above which clusters are dropped, between 0 and 1; needs the test. None keeps all.
     drift : str or None
         How drift is corrected before all else but the filter: "aim", adaptive intersection maximization, or "rcc",
         redundant cross-correlation; None leaves coordinates as they are.
@@ -295,6 +300,8 @@ class Settings:
     cell_mask: str | None = None
     merge: str | None = None
     drift: str | None = None
+    test: bool = True
+    fdr: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "network", network_named(self.network))
@@ -328,6 +335,14 @@ class Settings:
             from caml_dask.where import parse_filter  # it loads Arrow, which the help of commands needs not
 
             parse_filter(self.where)
+        if not isinstance(self.test, bool):
+            raise UsageError(f"test={self.test!r}: give True or False")
+        if self.fdr is not None:
+            _check_type("fdr", self.fdr, Real, "a rate such as 0.05, or None")
+            if not 0 < self.fdr < 1:
+                raise UsageError(f"--fdr {self.fdr}: give a rate between 0 and 1, such as 0.05")
+            if not self.test:
+                raise UsageError("--fdr drops clusters by the test against randomness: leave out --no-test")
         if self.min_points < 1:
             raise UsageError(f"min_points {self.min_points}: a cluster has at least 1 localization")
 

@@ -101,7 +101,9 @@ class Result:
 def analyse_in_memory(xy_nm: np.ndarray, network: object, tile: int, **settings: object) -> Result:
     """All stages over tiles of at most `tile` localizations."""
     table = as_localizations(xy_nm, ColumnMap())
-    chosen = Settings("XPILJZ", tile, any_extent=True, **settings)  # the stages of windows, whatever the network
+    chosen = Settings(
+        "XPILJZ", tile, any_extent=True, **{"test": False, **settings}
+    )  # the stages of windows, whatever the network
     work = Work(Image("test"), chosen, network, MemoryStore())
     analyse(work, [table], {})
     clusters = pa.concat_tables(MeasuredClusters(work).tables()).combine_chunks()

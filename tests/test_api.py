@@ -231,7 +231,8 @@ def test_images_csv_has_the_key_figures(several):
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
         *("image_id", "path", "status", "reason", "localizations", "percent_clustered", "clusters"),
-        *("clusters_per_um2", "area_um2", "median_points_per_cluster", "median_area_nm2", "dropped_where", "warnings"),
+        *("clusters_per_um2", "area_um2", "median_points_per_cluster", "median_area_nm2", "dropped_where"),
+        *("p_value", "warnings"),
     ]
     assert [row["image_id"] for row in rows if row["localizations"] == ""] == ["0002_bad"]
     for row in rows:
@@ -294,7 +295,7 @@ def test_localizations_in_3d(network_of):
     network_of(Threshold(n_neighbors=19, rank=5, below=0.6, dimensions=3))
     xyz = blobs(3)
     analysis, fitted = analyze(xyz, network="3D"), CAML(network="3D", max_localizations=20).fit(xyz)
-    assert list(analysis.clusters) == [c.name for c in CLUSTERS_3D if not c.optional]
+    assert list(analysis.clusters) == [c.name for c in CLUSTERS_3D if not c.optional or c.name == "q_value"]
     assert list(analysis.points)[:5] == ["loc_id", "x_nm", "y_nm", "z_nm", "p_clustered"]
     assert fitted.n_features_in_ == 3 and fitted.labels_.max() + 1 == len(analysis.clusters) > 0
     # Twenty localizations within a few tens of nm, in a field of some four per um3.
@@ -318,7 +319,7 @@ def test_three_classes(network_of):
     analysis, fitted = analyze(xy, network="three"), CAML(network="three").fit(xy)
     points, summary = analysis.points, analysis.summary
     assert list(points)[3:7] == ["p_non", "p_round", "p_fiber", "label"]
-    assert list(analysis.clusters) == [c.name for c in CLUSTERS if not c.optional]
+    assert list(analysis.clusters) == [c.name for c in CLUSTERS if not c.optional or c.name == "q_value"]
     assert fitted.class_labels_.dtype == np.int8 and np.array_equal(fitted.class_labels_, points["label"])
     assert np.array_equal(fitted.p_clustered_, 1 - points["p_non"].to_numpy())
     assert list(summary["by_class"]) == ["round", "fiber"]
@@ -344,11 +345,16 @@ def test_two_classes_have_no_summary_by_class(xy):
 
 def test_key_figures_of_volumes_of_nothing_and_beside_a_factor_of_the_same_name():
     figures = {"localizations": 9, "percent_clustered": 0.0, "clusters": 0, "clusters_per_um2": None, "area_um2": 0.0}
-    figures["dropped_where"] = 2
+    figures |= {"dropped_where": 2, "csr_test": {"p_value": 0.25}}
     done = {**figures, "status": "done", "medians": {"n_localizations": None, "volume_nm3": None}, "warnings": ["few"]}
     names, rows = key_figures([done, {"status": "failed"}], taken=["clusters"])
-    assert names[2] == "measured_clusters" and names[-3:] == ["median_volume_nm3", "dropped_where", "warnings"]
-    assert rows == [[9, 0.0, 0, "", 0.0, "", "", 2, 1], [""] * 9]
+    assert names[2] == "measured_clusters" and names[-4:] == [
+        "median_volume_nm3",
+        "dropped_where",
+        "p_value",
+        "warnings",
+    ]
+    assert rows == [[9, 0.0, 0, "", 0.0, "", "", 2, 0.25, 1], [""] * 10]
 
 
 @pytest.mark.parametrize(

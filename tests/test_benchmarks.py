@@ -138,6 +138,16 @@ def test_merging_smoke(tmp_path):
     assert clusters["true molecules"] > clusters["detections"]
 
 
+def test_randomness_smoke(tmp_path):
+    """Noise is not beyond randomness, and clusters among it are."""
+    few = ["--fields", "1", "--largest", "400", "--results", str(tmp_path / "randomness.json")]
+    subprocess.run([sys.executable, str(BENCHMARKS / "randomness.py"), *few], check=True, capture_output=True)
+    found = json.loads((tmp_path / "randomness.json").read_text())
+    assert len(found["noise"]) == 8 and {row["localizations"] for row in found["noise"]} == {400}
+    assert found["power"][-1] == {"network": "field-2d", "contrast": 20.0, "found": 1.0}
+    assert [row["stated"] for row in found["rates"][:2]] == [0.01, 0.05]
+
+
 def test_drift_smoke(tmp_path):
     command = [sys.executable, str(BENCHMARKS / "drift_correction.py"), "--sizes", "2e4", "--results"]
     subprocess.run([*command, str(tmp_path / "drift.json")], check=True, capture_output=True)

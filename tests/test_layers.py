@@ -16,7 +16,19 @@ PACKAGE = Path(caml_dask.__file__).parent
 # names.
 LAYERS = [
     {"schema", "settings", "errors", "extras", "compiled", "sorting", "where", "rectangles"},
-    {"atomic", "locks", "spatial", "geometry", "stats", "metrics", "simulate", "baselines", "blinking", "drift"},
+    {
+        "atomic",
+        "locks",
+        "spatial",
+        "geometry",
+        "stats",
+        "metrics",
+        "simulate",
+        "baselines",
+        "blinking",
+        "drift",
+        "randomness",
+    },
     {"io", "networks", "overview"},
     {"stages", "pipeline"},
     {"executors"},

@@ -193,6 +193,8 @@ OTHER = {
     "merge": "auto",
     "drift": "aim",
     "cell_mask": "auto",
+    "test": False,
+    "fdr": 0.05,
 }
 
 

@@ -112,6 +112,16 @@ DRIFT = click.option(
     help="Correct the drift of the stage, before all else but --where, by the frames of localizations: aim, adaptive "
     "intersection maximization, or rcc, redundant cross-correlation.  [default: coordinates are left as they are]",
 )
+TEST = click.option(
+    "--test/--no-test",
+    "test",
+    default=True,
+    show_default=True,
+    help="Compare each image with random fields: a p value, and a q value for each cluster.",
+)
+FDR = click.option(
+    "--fdr", type=float, help="Drop clusters whose q value is above this false discovery rate, such as 0.05."
+)
 EXTENT = click.option(
     "--any-extent", is_flag=True, help="Take coordinates that span less than 500 nm or more than 3 mm."
 )
@@ -136,6 +146,8 @@ def ANALYSIS(command: Callable[..., Any]) -> Callable[..., Any]:
         WHERE,
         COLUMNS,
         TILE,
+        FDR,
+        TEST,
         MERGE,
         DRIFT,
         MIN_POINTS,

@@ -32,7 +32,7 @@ def analyse(
     start = time.perf_counter()
     record = read.ingest(work, tables)
     seconds[FIRST.name] = time.perf_counter() - start
-    stages, owned = stages_of(work.settings.network, work.settings.merge, work.settings.drift), list[int]()
+    stages, owned = stages_of(work.settings), list[int]()
     names = [stage.name for stage in stages]
     stop = len(stages) - (not work.store.has_outputs) if before is None else names.index(before)
     with ThreadPoolExecutor(threads) as pool:

@@ -9,7 +9,7 @@ from typing import Any
 from caml_dask.executors.units import Key, work_of
 from caml_dask.io.run_directory import Run
 from caml_dask.io.store import DirectoryStore
-from caml_dask.pipeline import FIRST, LAST, stages_of
+from caml_dask.pipeline import FIRST, LAST, stages_by, stages_of
 from caml_dask.stages.stage import Stage
 
 _log = logging.getLogger("caml_dask")
@@ -33,7 +33,7 @@ def barriers(run: Run, index: int, resumed: bool = False, alone: bool = True) ->
     if resumed:
         store.sweep()
     owned: list[int] = []
-    for stage in stages_of(run.settings.network, run.settings.merge, run.settings.drift):
+    for stage in stages_of(run.settings):
         if _complete(store, resumed):
             break
         if stage.name == LAST.name and alone:
@@ -59,7 +59,7 @@ def units_by_stage(record: dict[str, Any]) -> Iterator[tuple[str, int]]:
     method = (summary.get("drift") or {}).get("method")
     count = {"image": 1, "chunk": summary["chunks"], "tile": summary["tiles"]}
     count |= {"detection chunk": summary["chunks"], "detection tile": merge["tiles"], "read chunk": summary["chunks"]}
-    for stage in stages_of(summary["network"], merge["rule"], method):
+    for stage in stages_by(summary["network"], merge["rule"], method, "csr_test" in summary):
         for unit in range(count[stage.per]):
             yield stage.name, unit
 
@@ -88,7 +88,7 @@ def withdraw_altered(run: Run) -> None:
         store = run.store(image)
         store.sweep()
         if not _complete(store, check_files=True):
-            for stage in stages_of(run.settings.network, run.settings.merge, run.settings.drift):
+            for stage in stages_of(run.settings):
                 for unit in store.recorded(stage.name):
                     _intact(store, stage.name, unit, check_files=True)
 

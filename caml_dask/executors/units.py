@@ -40,9 +40,7 @@ def work_of(run: Run, image: Image, store: DirectoryStore) -> Work:
             f"{run.settings.network} on {socket.gethostname()} is not the network that the run began with; it differs "
             f"in {'; '.join(found)}: put that one back and continue with --resume, or start over with --overwrite"
         )
-    return Work(
-        image, run.settings, network, store, carried_by(run.settings.network, run.settings.merge, run.settings.drift)
-    )
+    return Work(image, run.settings, network, store, carried_by(run.settings))
 
 
 def run_unit(run: Run, key: Key) -> dict[str, Any]:
@@ -55,7 +53,7 @@ def run_unit(run: Run, key: Key) -> dict[str, Any]:
     CamlError : what the unit found wrong.
     """
     index, name, unit = key
-    stage = stage_of(run.settings.network, run.settings.merge, run.settings.drift, name)
+    stage = stage_of(run.settings, name)
     store = run.store(run.images[index])
     with store.claimed(name, unit):
         if (standing := _standing(store, stage, unit)) is not None:

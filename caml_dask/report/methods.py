@@ -39,6 +39,7 @@ def methods_paragraph(results: Results) -> str:
         f"The network {network.get('name', '')} (SHA-256 of its weights: {network.get('weights_sha256', '')}) labeled "
         "each localization as clustered or not from the localizations around it. Localizations were then joined to "
         f"clusters, of which those with fewer than {settings.get('min_points', 3)} localizations were discarded.",
+        *_tested(settings, summaries),
         *_counted(settings, summaries),
     ]
     return writable(" ".join(" ".join(sentences).split()) + f" Reference: {_CITED}.")
@@ -91,6 +92,24 @@ def _merged(settings: Mapping[str, Any], summaries: Sequence[Mapping[str, Any]])
         f"Repeated detections of a molecule were merged {rule}: {_sum(merged, 'detections'):,} detections became "
         f"{_sum(merged, 'molecules'):,} molecules, which are the localizations of what follows."
     ]
+
+
+def _tested(settings: Mapping[str, Any], summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How the images were compared with random fields."""
+    found = [_mapping(summary.get("csr_test")) for summary in summaries if summary.get("csr_test")]
+    if not found:
+        return []
+    below = f"{sum(test['p_value'] < 0.05 for test in found)} of {_images(len(found))}"
+    sentences = [
+        "Each image was compared with simulated fields of molecules placed at random, with its outline, number of "
+        f"localizations and density trend, labeled by the same network; p was below 0.05 in {below}."
+    ]
+    if settings.get("fdr") is not None:
+        sentences.append(
+            f"Clusters above a false discovery rate of {settings['fdr']:g} (target-decoy competition by Kulldorff's "
+            f"scan statistic) were discarded ({_sum(summaries, 'clusters_dropped'):,})."
+        )
+    return sentences
 
 
 def _counted(settings: Mapping[str, Any], summaries: Sequence[Mapping[str, Any]]) -> list[str]:

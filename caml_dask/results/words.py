@@ -23,12 +23,13 @@ def figures_in_words(summary: Summary) -> str:
     Returns
     -------
     str
-        Localizations, percent clustered, clusters, and clusters per um2.
+        Localizations, percent clustered, clusters, clusters per um2, and the p value of the test against randomness.
     """
     rate = "-" if summary["clusters_per_um2"] is None else f"{summary['clusters_per_um2']:.2f}"
+    test = summary.get("csr_test")
     return (
         f"{summary['localizations']:,} localizations, {summary['percent_clustered']:.1f} % clustered, "
-        f"{summary['clusters']:,} clusters, {rate} per um2"
+        f"{summary['clusters']:,} clusters, {rate} per um2" + (f", p {test['p_value']:.2g}" if test else "")
     )
 
 

@@ -38,7 +38,7 @@ def plan(inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, ov
 
 
 def _stages(settings: Settings) -> list[str]:
-    return [stage.name for stage in stages_of(settings.network, settings.merge, settings.drift)]
+    return [stage.name for stage in stages_of(settings)]
 
 
 def run_share(out: Path, stage: str, index: int, of: int) -> int:

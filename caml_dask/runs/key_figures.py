@@ -27,11 +27,12 @@ def key_figures(
     names, rows
         localizations, percent_clustered, clusters, clusters_per_um2, area_um2 (of the image), the medians over its
         clusters median_points_per_cluster and median_area_nm2 (median_volume_nm3 in 3D), dropped_where, the rows that
-        did not pass the filter, and warnings, how many; "" for what is not known.
+        did not pass the filter, p_value of the test against randomness, and warnings, how many; "" for what is not
+        known.
     """
     done = [image for image in images if image["status"] == "done"]
     size = _SIZES[1] if any(_SIZES[1] in image["medians"] for image in done) else _SIZES[0]
-    names = [*_PLAIN, "median_points_per_cluster", f"median_{size}", "dropped_where", "warnings"]
+    names = [*_PLAIN, "median_points_per_cluster", f"median_{size}", "dropped_where", "p_value", "warnings"]
     nothing: list[float | int | str] = [""] * len(names)
     rows = [_values(image, size) if image["status"] == "done" else nothing for image in images]
     return [f"measured_{name}" if name in taken else name for name in names], rows
@@ -39,8 +40,19 @@ def key_figures(
 
 def _values(image: Mapping[str, Any], size: str) -> list[float | int | str]:
     medians = [(image["medians"].get(name) or {}).get("median") for name in ("n_localizations", size)]
-    found = [*(image[name] for name in _PLAIN), *medians, image.get("dropped_where"), len(image["warnings"])]
+    found = [
+        *(image[name] for name in _PLAIN),
+        *medians,
+        image.get("dropped_where"),
+        _p_value(image),
+        len(image["warnings"]),
+    ]
     return ["" if value is None else value for value in found]
+
+
+def _p_value(of: Mapping[str, Any]) -> float | None:
+    """That of the test against randomness, of an image or a region."""
+    return (of.get("csr_test") or {}).get("p_value")
 
 
 def region_figures(images: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
@@ -59,11 +71,16 @@ def region_figures(images: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
     done = [image for image in images if image["status"] == "done"]
     size = _SIZES[1] if any(_SIZES[1] in image["medians"] for image in done) else _SIZES[0]
     rows: list[list[Any]] = [
-        ["image_id", "region_id", "name", *_PLAIN, "median_points_per_cluster", f"median_{size}"],
+        ["image_id", "region_id", "name", *_PLAIN, "median_points_per_cluster", f"median_{size}", "p_value"],
     ]
     for image in done:
         for region in image.get("regions", ()):
             about = [image["image_id"], region["region_id"], region["name"]]
             medians = [(region["medians"].get(name) or {}).get("median") for name in ("n_localizations", size)]
-            rows.append([*about, *("" if v is None else v for v in (*(region[name] for name in _PLAIN), *medians))])
+            rows.append(
+                [
+                    *about,
+                    *("" if v is None else v for v in (*(region[name] for name in _PLAIN), *medians, _p_value(region))),
+                ]
+            )
     return rows

@@ -41,7 +41,7 @@ class Watch:
         self.failed: dict[str, BaseException] = {}
         self.ended = 0
         self._share = _shares(run)
-        self._stages = stages_of(run.settings.network, run.settings.merge, run.settings.drift)
+        self._stages = stages_of(run.settings)
         self._effort = sum(stage.effort for stage in self._stages)
         self._done: dict[str, float] = {}  # of each image under way or ended, the share of its own work
         self._units: dict[tuple[str, str], int] = {}

@@ -165,9 +165,7 @@ def summary_of(run: Run, image: Image) -> dict[str, Any]:
     summary: dict[str, Any] = record["summary"]
     if record.get("fused"):
         return {**summary, "seconds": record["seconds_by_stage"]}
-    seconds = dict.fromkeys(
-        (stage.name for stage in stages_of(run.settings.network, run.settings.merge, run.settings.drift)), 0.0
-    )
+    seconds = dict.fromkeys((stage.name for stage in stages_of(run.settings)), 0.0)
     for stage, unit in units_by_stage(record):
         seconds[stage] += (store.done(stage, unit) or {}).get("seconds", 0.0)
     return {**summary, "seconds": seconds}

@@ -42,9 +42,7 @@ def progress_of_run(root: Path) -> dict[str, Any]:
             ends += ended
         elif (reason := _failure(run, image)) is not None:
             failures[image.image_id] = reason
-        elif (
-            progress := _progress(store, stages_of(run.settings.network, run.settings.merge, run.settings.drift))
-        ) is not None:
+        elif (progress := _progress(store, stages_of(run.settings))) is not None:
             latest.append(progress.pop("last_s"))
             under_way.append({"image_id": image.image_id, **progress})
     left = len(run.images) - len(ends) - len(failures)

@@ -20,12 +20,14 @@ from caml_dask.stages.shared.hull import hull_area_um2
 from caml_dask.stages.shared.measured import MeasuredClusters, write_clusters
 from caml_dask.stages.shared.picture import draw
 from caml_dask.stages.shared.tally import Counts, tally
+from caml_dask.stages.shared.tested import summary_of_test, warnings_of_test
 from caml_dask.stages.shared.warnings import warnings
 from caml_dask.stages.shared.work import Work
 from caml_dask.stages.stage import UNCOMPARED, Stage, reading
 from caml_dask.stages.tables import (
     BOXES,
     CELL_MASK,
+    CSR_TEST,
     CUTS,
     FACTS,
     HULL,
@@ -36,6 +38,7 @@ from caml_dask.stages.tables import (
     ROIS,
     TALLY,
     TILE,
+    VERDICTS,
 )
 from caml_dask.stats import median_iqr
 
@@ -67,6 +70,7 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
     read, merged = facts, dict[str, Any]()
     if work.settings.merge is not None:
         read, merged = work.detection_facts(), {"merge": summary_of_merging(work)}
+    tested, radii_nm = _tested(work, whole, clusters), clusters.column("radius_of_gyration_nm")
     drifted = {} if work.settings.drift is None else {"drift": summary_of_drift(work)}
     return {
         "image_id": work.image.image_id,
@@ -88,10 +92,12 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
         "contrast": counts.contrast,
         "medians": _medians(clusters, whole.clusters),
         **_by_class(work, clusters, whole),
-        **_by_region(counts, clusters, rois),
+        **_by_region(work, counts, clusters, rois),
+        **tested,
         **drifted,
         **merged,
         "warnings": warnings(work, facts | {"nonfinite": read["nonfinite"]}, counts, clusters, whole.area_um2)
+        + (warnings_of_test(work, tested, radii_nm[whole.clusters]) if tested else [])
         + (warnings_of_drift(drifted["drift"]) if drifted else [])
         + (warnings_of_merging(merged["merge"]) if merged else []),
     }
@@ -158,11 +164,26 @@ def _by_class(work: Work, clusters: MeasuredClusters, whole: _Counted) -> dict[s
     return {"by_class": found}
 
 
-def _by_region(counts: Counts, clusters: MeasuredClusters, rois: Sequence[Roi]) -> dict[str, Any]:
+def _tested(work: Work, whole: _Counted, clusters: MeasuredClusters) -> dict[str, Any]:
+    """The summary's part on the test against randomness."""
+    if not work.settings.test:
+        return {}
+    dropped = {} if work.settings.fdr is None else {"clusters_dropped": len(work.get(VERDICTS, 0)) - len(clusters)}
+    return {"csr_test": _test_of(work, NO_REGION, whole), **dropped}
+
+
+def _test_of(work: Work, region: int, counted: _Counted) -> dict[str, Any] | None:
+    """What the test found of a region, or of all that is counted; None where it could not be tested."""
+    found = [row for row in work.get(CSR_TEST, 0).to_pylist() if row["region_id"] == region]
+    figures = _figures(counted, slice(None))
+    return summary_of_test(found[0], figures, counted.localizations, counted.area_um2) if found else None
+
+
+def _by_region(work: Work, counts: Counts, clusters: MeasuredClusters, rois: Sequence[Roi]) -> dict[str, Any]:
     """The summary's part on each region of interest."""
     if not rois:
         return {}
-    of, found = clusters.column("region_id"), []
+    of, found, tested = clusters.column("region_id"), [], work.settings.test
     for number, roi in enumerate(rois):
         labelled, in_clusters = counts.labelled_by_region[number], counts.in_clusters_by_region[number]
         counted = _Counted(labelled, in_clusters, of == number, roi.area_um2)
@@ -172,6 +193,7 @@ def _by_region(counts: Counts, clusters: MeasuredClusters, rois: Sequence[Roi]) 
             | {"localizations": counted.localizations}
             | _figures(counted, slice(None))
             | {"medians": _medians(clusters, counted.clusters)}
+            | ({"csr_test": _test_of(work, number if len(rois) > 1 else NO_REGION, counted)} if tested else {})
         )
     return {"regions": found}
 

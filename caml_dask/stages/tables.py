@@ -225,9 +225,40 @@ MEASURED = Table(
     tuple(
         Column(c.name, c.type, c.meaning, optional=c.optional or c not in CLUSTERS or c not in CLUSTERS_3D)
         for c in dict.fromkeys((*CLUSTERS, *CLUSTERS_3D))
-        if c.name != "nearest_cluster_nm"
+        if c.name not in ("nearest_cluster_nm", "q_value")
     ),
     ranged=True,
+)
+VERDICTS = Table(
+    "verdicts",
+    "image",
+    "What the test against randomness found of each cluster, by cluster_id.",
+    (
+        Column("cluster_id", INT, "as in measured"),
+        Column("q_value", FLOAT, "as in clusters"),
+        Column("kept", pa.bool_(), "whether it stays a cluster under the settings"),
+    ),
+)
+CSR_TEST = Table(
+    "csr_test",
+    "image",
+    "What the test against randomness found of the image, and of each region of interest where there are several.",
+    (
+        Column("region_id", INT, "the region; -1 for all that is counted"),
+        Column("p_value", FLOAT, "share of random fields whose localizations are as likely to be clustered"),
+        Column("percent", FLOAT, "mean percentage of the localizations of random fields that are in clusters"),
+        Column("percent_error", FLOAT, "its standard error, with that of one image"),
+        Column("clusters", FLOAT, "mean number of clusters of random fields, for each of their localizations"),
+        Column("clusters_error", FLOAT, "likewise"),
+        Column("sub_fields", INT, "parts of the image that were compared"),
+        Column("random_fields", INT, "random fields they were compared with"),
+        Column("localizations", INT, "localizations of the random fields"),
+        Column("detections_per_molecule", FLOAT, "1 where frames are not known, or detections are merged"),
+        Column("precision_nm", FLOAT, "median lateral precision; null where none is known", optional=True),
+        Column(
+            "precision_missing", FLOAT, "share of localizations whose precision is no positive number; likewise", True
+        ),
+    ),
 )
 OUTLINES = Table(
     "outlines",

@@ -67,6 +67,9 @@ def write_pages(folder: Path) -> None:
         "labelled": labelled(),
         "drift_correction": drift_correction(),
         "merging": merging(),
+        "randomness_noise": randomness_noise(),
+        "randomness_rates": randomness_rates(),
+        "randomness_power": randomness_power(),
         "merged_clusters": merged_clusters(),
     }
     for name, text in pages.items():
@@ -278,6 +281,40 @@ def merged_clusters() -> str:
     groups = ("detections", "50nm,25frames", "auto", "true molecules")
     rows = ((fields[number], name, *(of[group] for group in groups)) for (number, name), of in found.items())
     return table(("field", "network", "detections", "50 nm, 25 frames", "`auto`", "true molecules"), rows)
+
+
+def randomness_noise() -> str:
+    """The test against randomness on noise: p values below .05, clusters found, fields with a cluster left."""
+    rows = []
+    for row in json.loads((RESULTS / "randomness.json").read_text())["noise"]:
+        kind = f"re-blinking, {row['per_um2']:.0f} per um2" if row["reblinks"] else "molecules"
+        figures = (f"{100 * row['below .05']:.0f} %", f"{row['clusters']:.1f}", f"{100 * row['any left']:.0f} %")
+        rows.append((row["network"], kind, f"{row['localizations']:,}", row["fields"], *figures))
+    return table(
+        ("network", "noise", "localizations", "fields", "p below 0.05", "clusters a field", "any left at 0.05"), rows
+    )
+
+
+def randomness_rates() -> str:
+    """Realised false discovery rates beside the stated ones."""
+    found: dict[float, dict[str, str]] = {}
+    for row in json.loads((RESULTS / "randomness.json").read_text())["rates"]:
+        said = f"{row['realised']:.3f} of {row['kept']:,} clusters"
+        found.setdefault(row["stated"], {})[row["network"]] = said
+    networks = list(next(iter(found.values())))
+    return table(("stated rate", *networks), ((rate, *(of[n] for n in networks)) for rate, of in found.items()))
+
+
+def randomness_power() -> str:
+    """Share of fields with clusters of some contrast that the test finds."""
+    found: dict[str, dict[float, str]] = {}
+    for row in json.loads((RESULTS / "randomness.json").read_text())["power"]:
+        found.setdefault(row["network"], {})[row["contrast"]] = f"{100 * row['found']:.0f} %"
+    contrasts = list(next(iter(found.values())))
+    return table(
+        ("network", *(f"{contrast:g}" for contrast in contrasts)),
+        ((name, *of.values()) for name, of in found.items()),
+    )
 
 
 def comparison() -> str:

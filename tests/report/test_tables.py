@@ -130,8 +130,13 @@ def test_known_differences_are_found_and_the_page_says_so(screened):
 
 
 def test_medians_of_replicates_are_compared_beside(screened):
-    """Replicates r0 and r1 are loose, r2, r3 and r4 tight: two are too few for a test, which is said."""
-    (family,) = write_report(screened).families
+    """Replicates r0 and r1 are loose, r2, r3 and r4 tight: two are too few for a test, which the headline says."""
+    written = write_report(screened)
+    (family,) = written.families
+    found = written.page.read_text().partition('<ul class="findings">')[2].partition("</li>")[0]
+    headline, _, aside = found.partition('<span class="aside">')
+    assert "not tested. loose: 2 replicates" in headline and "difference found" not in headline
+    assert family.images.comparisons["percent_clustered"].test and "With images as units" in aside
     assert family.replicates.comparisons["area_nm2"].test is None
     assert "loose: 2 replicates, not tested" in family.replicates.comparisons["area_nm2"].notes[0]
     images = [i.values["area_nm2"] for i in family.groups["loose"]]

@@ -12,7 +12,7 @@ from support import done_records, result_tables, same
 from caml_dask.cli import main
 from caml_dask.errors import OutputError, UsageError
 from caml_dask.io.run_directory import Run, locked
-from caml_dask.pipeline import FIELD_STAGES
+from caml_dask.pipeline import stages_of
 from caml_dask.runs.job_array import finish, plan, run_share
 from caml_dask.screening.status import status_of
 from caml_dask.settings import Settings
@@ -27,7 +27,7 @@ def arrays(out, stages, tasks=3):
 def test_arrays_give_the_tables_of_the_serial_executor(table, serial, tmp_path):
     out = tmp_path / "out"
     stages = plan([table], out, SETTINGS, resume=False, overwrite=False)
-    assert stages == [stage.name for stage in FIELD_STAGES]
+    assert stages == [stage.name for stage in stages_of(Settings())]
     assert arrays(out, stages) == 0
     before = done_records(out)
     assert finish(out).exit_code == 0
@@ -137,7 +137,7 @@ def test_the_commands_and_their_exit_codes(table, tmp_path):
 
     out = tmp_path / "out"
     planned = call("plan", table, "--out", out)
-    assert planned.exit_code == 0 and planned.stdout.split() == [stage.name for stage in FIELD_STAGES]
+    assert planned.exit_code == 0 and planned.stdout.split() == [stage.name for stage in stages_of(Settings())]
     assert call("plan", table, "--out", out).exit_code == 2
     assert call("finish", "--out", out).exit_code == 4
     for stage in planned.stdout.split():

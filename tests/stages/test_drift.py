@@ -23,7 +23,7 @@ from caml_dask.executors.in_memory import analyse
 from caml_dask.io.readers.in_memory import as_localizations
 from caml_dask.io.run_directory import Image
 from caml_dask.io.store import MemoryStore
-from caml_dask.pipeline import carried_by, stages_of
+from caml_dask.pipeline import carried_by, stages_by
 from caml_dask.runs.session import execute
 from caml_dask.settings import ColumnMap, Settings
 from caml_dask.stages.drift.tables import AS_READ, DRIFT_OF_FRAMES
@@ -50,8 +50,8 @@ def drifting_table(n=3000, seed=1):
 
 def corrected(table, tile, drift="aim", chunks=1, network=None, **others):
     """Points, clusters, drift and what the summary says of it, over tiles and chunks."""
-    chosen = Settings("XPILJZ", max_localizations=tile, any_extent=True, drift=drift, **others)
-    carried = carried_by("XPILJZ", chosen.merge, drift)
+    chosen = Settings("XPILJZ", max_localizations=tile, any_extent=True, drift=drift, test=False, **others)
+    carried = carried_by(chosen)
     work = Work(Image("drifting"), chosen, network or Threshold(), MemoryStore(), carried)
     rows = as_localizations(table, ColumnMap())
     cuts = np.linspace(0, len(rows), chunks + 1).astype(int)
@@ -191,7 +191,7 @@ def test_stopped_anywhere_and_resumed(file, undisturbed, place, after_write, tmp
     after = done_records(tmp_path / "out")
     assert {path: after[path] for path in before} == before
     assert same(tables_of(tmp_path / "out"), undisturbed)
-    assert {path.parts[-3] for path in after} == {stage.name for stage in stages_of("XPILJZ", None, "aim")}
+    assert {path.parts[-3] for path in after} == {stage.name for stage in stages_by("XPILJZ", None, "aim", True)}
     with pytest.raises(OutputError, match=r"settings\.drift: aim -> rcc"):
         execute([file], tmp_path / "out", Settings("XPILJZ", drift="rcc"), workers=0, resume=True)
 

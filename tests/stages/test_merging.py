@@ -26,7 +26,7 @@ from caml_dask.executors.in_memory import analyse
 from caml_dask.io.readers.in_memory import as_localizations
 from caml_dask.io.run_directory import Image
 from caml_dask.io.store import MemoryStore
-from caml_dask.pipeline import carried_by, stages_of
+from caml_dask.pipeline import carried_by, stages_by
 from caml_dask.runs.session import execute
 from caml_dask.schema import MOLECULES
 from caml_dask.settings import ColumnMap, Settings
@@ -69,8 +69,8 @@ def blinking_table(molecules=300, side_nm=2500.0, seed=1):
 
 def merged(table, tile, merge, chunks=1, network=None, **others):
     """Points, molecules, clusters and the summary of merging, over tiles and chunks."""
-    chosen = Settings("XPILJZ", max_localizations=tile, any_extent=True, merge=merge, **others)
-    work = Work(Image("blinking"), chosen, network or Threshold(), MemoryStore(), carried_by("XPILJZ", merge))
+    chosen = Settings("XPILJZ", max_localizations=tile, any_extent=True, merge=merge, test=False, **others)
+    work = Work(Image("blinking"), chosen, network or Threshold(), MemoryStore(), carried_by(chosen))
     rows = as_localizations(table, ColumnMap())
     cuts = np.linspace(0, len(rows), chunks + 1).astype(int)
     analyse(work, [rows.slice(a, b - a) for a, b in zip(cuts, cuts[1:], strict=False)], {})
@@ -274,7 +274,7 @@ def test_stopped_anywhere_and_resumed(file, undisturbed, place, after_write, tmp
     after = done_records(tmp_path / "out")
     assert {path: after[path] for path in before} == before
     assert same(tables_of(tmp_path / "out"), undisturbed)
-    stages = {stage.name for stage in stages_of("XPILJZ", "auto")}
+    stages = {stage.name for stage in stages_by("XPILJZ", "auto", None, True)}
     assert {path.parts[-3] for path in after} == stages
     with pytest.raises(OutputError, match="merge"):
         execute([file], tmp_path / "out", Settings("XPILJZ", merge="40nm,60frames"), workers=0, resume=True)

@@ -16,7 +16,7 @@ from caml_dask.io.readers.in_memory import as_localizations
 from caml_dask.io.run_directory import Image
 from caml_dask.io.store import MemoryStore
 from caml_dask.networks import load
-from caml_dask.pipeline import FIELD_STAGES, STAGE_NAMED, WINDOW_STAGES, stages_of
+from caml_dask.pipeline import FIELD_STAGES, STAGE_NAMED, WINDOW_STAGES, stages_by
 from caml_dask.schema import NON_CLUSTERED
 from caml_dask.settings import ColumnMap, Settings
 from caml_dask.stages import gather, read
@@ -76,32 +76,39 @@ def with_frames():
     return as_localizations(pa.table(columns), ColumnMap())
 
 
-def work_on(store, network=None, carried=(), tile=150, of="XPILJZ", merge=None, drift=None):
-    chosen = Settings(of, max_localizations=tile, merge=merge, drift=drift)
+def work_on(store, network=None, carried=(), tile=150, of="XPILJZ", **settings):
+    chosen = Settings(of, max_localizations=tile, **{"test": False, **settings})
     return Work(Image("drawn"), chosen, network or Threshold(), store, carried)
 
 
+def route(stages, network, **settings):
+    return stages, network, settings
+
+
 ROUTES = pytest.mark.parametrize(
-    ("stages", "network", "merge", "drift"),
+    ("stages", "network", "settings"),
     [
-        (WINDOW_STAGES, TwoThresholds(below=0.8), None, None),
-        (FIELD_STAGES, load("field-2d"), None, None),
-        (stages_of("XPILJZ", "auto"), TwoThresholds(below=0.8), "auto", None),
-        (stages_of("XPILJZ", "auto", "aim"), TwoThresholds(below=0.8), "auto", "aim"),
-        (stages_of("XPILJZ", None, "rcc"), TwoThresholds(below=0.8), None, "rcc"),
-        (stages_of("field-2d", "5nm,3frames"), load("field-2d"), "5nm,3frames", None),
+        route(WINDOW_STAGES, TwoThresholds(below=0.8)),
+        route(FIELD_STAGES, load("field-2d")),
+        route(stages_by("XPILJZ", "auto", None, False), TwoThresholds(below=0.8), merge="auto"),
+        route(stages_by("XPILJZ", "auto", "aim", False), TwoThresholds(below=0.8), merge="auto", drift="aim"),
+        route(stages_by("XPILJZ", None, "rcc", True), TwoThresholds(below=0.8), drift="rcc", test=True),
+        route(stages_by("XPILJZ", None, None, True), TwoThresholds(below=0.8), test=True, fdr=0.5),
+        route(
+            stages_by("field-2d", "5nm,3frames", None, True), load("field-2d"), merge="5nm,3frames", test=True, fdr=0.1
+        ),
     ],
 )
 
 
 @ROUTES
 @pytest.mark.parametrize("outputs", [False, True])
-def test_a_stage_touches_just_what_it_declares(tmp_path, monkeypatch, outputs, stages, network, merge, drift):
+def test_a_stage_touches_just_what_it_declares(tmp_path, monkeypatch, outputs, stages, network, settings):
     monkeypatch.setattr(regions, "REGION_LOCALIZATIONS", 200)
     store = Recording(tmp_path if outputs else None)
     monkeypatch.setattr("caml_dask.blinking.choose.WINDOW", 300)
     monkeypatch.setattr("caml_dask.stages.merging.estimate.estimates", lambda *_, **__: (LAW, LAW))
-    work = work_on(store, network, ("frame",), tile=60, merge=merge, drift=drift)
+    work = work_on(store, network, ("frame",), tile=60, **settings)
     first = {"read": work.store.read, "wrote": work.store.wrote}
     read.ingest(replace(work, reads=stages[0].reads, writes=stages[0].writes), [with_frames()])
     assert first == {"read": names(stages[0].reads), "wrote": names(stages[0].writes)}
@@ -128,7 +135,7 @@ def test_memory_lets_large_tables_go_once_no_stage_reads_them():
 
 
 @ROUTES
-def test_every_table_is_written_by_one_stage_before_others_read_it(stages, network, merge, drift):
+def test_every_table_is_written_by_one_stage_before_others_read_it(stages, network, settings):
     written: list[Table] = []
     for stage in stages:
         assert set(stage.reads) <= set(written), stage.name

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from caml_dask.networks.field.graph import CHANNELS, EDGE_RANKS, USED_RANKS, edges_of, inputs
-from caml_dask.stages.field.neighborhoods import PRECISION, precision_of
+from caml_dask.stages.field.neighborhoods import precision_of
 from caml_dask.stages.field.surroundings import View
 from caml_dask.stages.field.tables import (
     CONTEXTS,
@@ -22,6 +22,7 @@ from caml_dask.stages.field.tables import (
     SURVEY,
 )
 from caml_dask.stages.shared.matrices import lists, matrix
+from caml_dask.stages.shared.precision import PRECISION
 from caml_dask.stages.shared.work import Work
 from caml_dask.stages.stage import OWNED_ROWS, Stage
 from caml_dask.stages.tables import BOXES, CUTS, FACTS, TILE

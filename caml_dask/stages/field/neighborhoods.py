@@ -25,11 +25,10 @@ from caml_dask.spatial.ranked import ranked_neighbors
 from caml_dask.stages.field.tables import HALO, NEIGHBORHOODS, REGION_BOXES, REGION_CUTS, SCALES, SURVEY
 from caml_dask.stages.shared.certified import certified
 from caml_dask.stages.shared.matrices import lists
+from caml_dask.stages.shared.precision import PRECISION
 from caml_dask.stages.shared.work import Work, coordinates, lookup, xy
 from caml_dask.stages.stage import OWNED_ROWS, Stage
 from caml_dask.stages.tables import BOXES, CUTS, FACTS, TILE
-
-PRECISION = "uncertainty_nm"
 
 
 @dataclass(frozen=True)

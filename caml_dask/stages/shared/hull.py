@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pyarrow as pa
 import shapely
@@ -12,10 +14,21 @@ from caml_dask.stages.tables import HULL
 
 def put_hull(work: Work, unit: int, points_nm: np.ndarray) -> None:
     """Keep the corners of the convex hull of a tile's localizations, (n, 2) in nm."""
+    x, y = _corners(points_nm).T
+    work.put(HULL, unit, pa.table({"x_nm": x, "y_nm": y}))
+
+
+def hull_of(stream: Iterable[np.ndarray]) -> shapely.Geometry:
+    """The convex hull of localizations that come as (m, 2) float64 in nm; it does not depend on their order."""
+    corners = [_corners(xy_nm) for xy_nm in stream if len(xy_nm)]
+    return shapely.normalize(shapely.MultiPoint(np.vstack(corners)).convex_hull)
+
+
+def _corners(points_nm: np.ndarray) -> np.ndarray:
     # a closed line takes the coordinates as they are, where a multipoint makes an object of each
     line = shapely.linestrings(np.vstack([points_nm, points_nm[:1]]))
-    x, y = shapely.get_coordinates(shapely.convex_hull(line)).T
-    work.put(HULL, unit, pa.table({"x_nm": x, "y_nm": y}))
+    found: np.ndarray = shapely.get_coordinates(shapely.convex_hull(line))
+    return found
 
 
 def hull_area_um2(work: Work) -> float:

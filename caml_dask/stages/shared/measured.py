@@ -15,13 +15,26 @@ import pyarrow.parquet as pq
 
 from caml_dask.geometry.measure import nearest_centroid_nm
 from caml_dask.schema import arrow_schema, cluster_columns, descriptors
+from caml_dask.stages.shared.precision import has_precision
 from caml_dask.stages.shared.work import Work, parquet_options
-from caml_dask.stages.tables import MEASURED, OUTLINES, Table
+from caml_dask.stages.tables import MEASURED, OUTLINES, VERDICTS, Table
 
 AT_A_TIME = 10_000  # clusters held at a time with their outlines: some 50 MB
 WITHOUT_OUTLINES = 10  # times as many without
 _RAW = {"compression": "none", "use_dictionary": False}  # zstd shrinks outlines by 5 %
-_NEAREST = "nearest_cluster_nm"
+_NEAREST, _Q = FOUND_LATER = ("nearest_cluster_nm", "q_value")
+"""Columns that are found once all clusters are measured."""
+
+
+def absent_columns(work: Work) -> tuple[str, ...]:
+    """Optional columns that the clusters of an image lack."""
+    without = {
+        "region_id": not work.settings.has_regions,
+        _Q: not work.settings.test,
+        "radius_of_gyration_corrected_nm": not has_precision(work),
+        "centroid_uncertainty_nm": not has_precision(work),
+    }
+    return tuple(name for name, absent in without.items() if absent)
 
 
 class MeasuredClusters:
@@ -30,10 +43,14 @@ class MeasuredClusters:
     def __init__(self, work: Work):
         self._work = work
         columns = cluster_columns(work.dimensions())
-        self.schema = arrow_schema(columns, leave_out=() if work.settings.has_regions else ("region_id",))
+        self.schema = arrow_schema(columns, leave_out=absent_columns(work))
         self.descriptors = descriptors(columns)
         self._tiles = range(work.partition().n_tiles)
-        self._ids_of_tile = [self._work.get(MEASURED, t, ["cluster_id"])["cluster_id"].to_numpy() for t in self._tiles]
+        of_tile = [self._work.get(MEASURED, t, ["cluster_id"])["cluster_id"].to_numpy() for t in self._tiles]
+        self._rows_of_tile = [np.arange(len(ids)) for ids in of_tile]
+        if work.settings.fdr is not None:
+            self._rows_of_tile = [np.flatnonzero(np.isin(ids, self._verdicts[0])) for ids in of_tile]
+        self._ids_of_tile = [ids[rows] for ids, rows in zip(of_tile, self._rows_of_tile, strict=True)]
         ids = np.concatenate(self._ids_of_tile)
         self._order = np.argsort(ids)
         self.ids = ids[self._order]
@@ -43,34 +60,52 @@ class MeasuredClusters:
 
     def column(self, name: str) -> np.ndarray:
         """One column of numbers, (c,); null is NaN."""
-        return self.nearest_nm if name == _NEAREST else self._in_tile_order(name)[self._order]
+        if name in (_NEAREST, _Q):
+            return self.nearest_nm if name == _NEAREST else self.q_values
+        return self._in_tile_order(name)[self._order]
 
     @cached_property
     def centroids_nm(self) -> np.ndarray:
         """(c, 2) float64, or (c, 3) for clusters in 3D."""
-        return np.column_stack([self.column(name) for name in self.schema.names if name.startswith("centroid")])
+        axes = (f"centroid_{axis}_nm" for axis in "xyz")
+        return np.column_stack([self.column(name) for name in axes if name in self.schema.names])
 
     @cached_property
     def nearest_nm(self) -> np.ndarray:
         """(c,) float64, distance from each centroid to the nearest other one; NaN for a cluster alone."""
         return nearest_centroid_nm(self.centroids_nm)
 
+    @cached_property
+    def q_values(self) -> np.ndarray:
+        """(c,) float64, as the test against randomness found them."""
+        return self._verdicts[1]
+
+    @cached_property
+    def _verdicts(self) -> tuple[np.ndarray, np.ndarray]:
+        """cluster_id and q_value of the clusters that are kept."""
+        found = self._work.get(VERDICTS, 0)
+        kept = found["kept"].to_numpy(zero_copy_only=False)
+        return found["cluster_id"].to_numpy()[kept], found["q_value"].to_numpy()[kept]
+
     def tables(self) -> Iterator[pa.Table]:
         """The clusters as users see them, outlines left out; at least one table."""
         stop = 0
-        names = [name for name in self.schema.names if name != _NEAREST]
+        later = [name for name in self.schema.names if name in (_NEAREST, _Q)]
+        names = [name for name in self.schema.names if name not in later]
         for table in self._ranges(MEASURED, names, WITHOUT_OUTLINES * AT_A_TIME):
             start, stop = stop, stop + len(table)
-            nearest = pa.array(self.nearest_nm[start:stop], from_pandas=True)
-            at = self.schema.get_field_index(_NEAREST)
-            yield table.add_column(at, _NEAREST, nearest).cast(self.schema)
+            for name in later:
+                values = pa.array(self.column(name)[start:stop], from_pandas=True)
+                table = table.add_column(self.schema.get_field_index(name), name, values)
+            yield table.cast(self.schema)
 
     def outlines(self) -> Iterator[pa.Table]:
         """cluster_id and outline (WKB); at least one table."""
         return self._ranges(OUTLINES, ["cluster_id", "outline"], AT_A_TIME)
 
     def _in_tile_order(self, name: str) -> np.ndarray:
-        return np.concatenate([self._work.get(MEASURED, tile, [name])[name].to_numpy() for tile in self._tiles])
+        columns = (self._work.get(MEASURED, tile, [name])[name].to_numpy() for tile in self._tiles)
+        return np.concatenate([column[rows] for column, rows in zip(columns, self._rows_of_tile, strict=True)])
 
     def _ranges(self, table: Table, columns: Sequence[str], at_a_time: int) -> Iterator[pa.Table]:
         edges = [*(self.ids[::at_a_time].tolist() or [0]), np.iinfo(np.int64).max]
@@ -79,9 +114,10 @@ class MeasuredClusters:
             parts = []
             for tile, of_tile in enumerate(rows_of_tile):
                 if of_tile[step] < of_tile[step + 1] or not len(self.ids):
-                    parts.append(self._work.get_rows(table, tile, slice(of_tile[step], of_tile[step + 1]), columns))
-            rows = pa.concat_tables(parts).combine_chunks()
-            yield rows.take(pa.array(np.argsort(rows["cluster_id"].to_numpy())))
+                    rows = self._rows_of_tile[tile][of_tile[step] : of_tile[step + 1]]
+                    parts.append(self._work.get_rows(table, tile, rows, columns))
+            found = pa.concat_tables(parts).combine_chunks()
+            yield found.take(pa.array(np.argsort(found["cluster_id"].to_numpy())))
 
 
 def write_clusters(work: Work, clusters: MeasuredClusters) -> None:

@@ -38,7 +38,7 @@ def analysis(xy: np.ndarray, tile: int, uncertainty: np.ndarray | None = None) -
         table = pa.table({"x_nm": xy[:, 0], "y_nm": xy[:, 1]})
     else:
         table = pa.table({"x_nm": xy[:, 0], "y_nm": xy[:, 1], "uncertainty_nm": uncertainty})
-    chosen = Settings(network="field-2d", max_localizations=tile, any_extent=True)
+    chosen = Settings(network="field-2d", max_localizations=tile, any_extent=True, test=False)
     work = Work(Image("test"), chosen, FIELD, MemoryStore(), ("uncertainty_nm",))
     analyse(work, [as_localizations(table, ColumnMap())], {})
     clusters = pa.concat_tables(MeasuredClusters(work).tables()).combine_chunks()

@@ -1,0 +1,172 @@
+"""Random fields like a given one: its outline, its density trend, its number of localizations, its re-blinks.
+
+Molecules are placed anew, independently of each other; the detections of a molecule move with it. What such a field
+lacks of the given one is any relation between molecules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from sklearn.linear_model import PoissonRegressor
+from sklearn.preprocessing import PolynomialFeatures
+
+FloatArray = NDArray[np.float64]
+
+_BOXES = 8  # along each side of the grid on which the trend is fitted
+_IN_BOX = 10  # localizations in a box of it, or the boxes are fewer
+_SHRINK = 1e-3  # L2 penalty of the trend's coefficients
+_LATTICE = 33  # places a side at which the highest density is looked for
+
+
+@dataclass(frozen=True, eq=False)
+class Localizations:
+    """Localizations of a field.
+
+    Attributes
+    ----------
+    points_nm : (n, d) float64
+        Coordinates in nm.
+    uncertainty_nm : (n,) float64 or None
+        Lateral precisions, where they are known.
+    molecule : (n,) int64
+        Number of the molecule, from 0; localizations that share it are its detections.
+    """
+
+    points_nm: FloatArray
+    uncertainty_nm: FloatArray | None
+    molecule: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.points_nm)
+
+
+class Trend:
+    """Density of a field as a log-linear function of second degree, which is too smooth to follow clusters.
+
+    Parameters
+    ----------
+    xy_nm : (n, 2) float64
+        Places of its molecules in nm.
+    outline : shapely geometry
+        The field's outline, in nm.
+    """
+
+    def __init__(self, xy_nm: FloatArray, outline: shapely.Geometry):
+        x0, y0, x1, y1 = shapely.bounds(outline)
+        self._low, self._size = np.array([x0, y0]), np.maximum([x1 - x0, y1 - y0], np.finfo(float).tiny)
+        self._terms = PolynomialFeatures(degree=2, include_bias=False)
+        side = int(np.clip(np.sqrt(len(xy_nm) / _IN_BOX), 1, _BOXES))
+        edges = np.linspace(0.0, 1.0, side + 1)
+        counts, _ = np.histogramdd(self._within(xy_nm), bins=[edges, edges])
+        low, high = np.meshgrid(edges[:-1], edges[:-1], indexing="ij"), np.meshgrid(edges[1:], edges[1:], indexing="ij")
+        corners = [(self._low[a % 2] + b.ravel() * self._size[a % 2]) for a, b in enumerate((*low, *high))]
+        area = shapely.area(shapely.intersection(shapely.box(*corners), outline))
+        seen = area > 0
+        middles = np.column_stack([(a + b).ravel() / 2 for a, b in zip(low, high, strict=True)])
+        density = counts.ravel()[seen] / area[seen]
+        self._model: PoissonRegressor | None = None
+        if seen.sum() > 1 and density.mean() > 0:
+            self._model = PoissonRegressor(alpha=_SHRINK).fit(
+                self._terms.fit_transform(middles[seen] - 0.5), density / density.mean(), area[seen]
+            )
+        lattice = np.linspace(0.0, 1.0, _LATTICE)
+        everywhere = np.column_stack([axis.ravel() for axis in np.meshgrid(lattice, lattice)])
+        self._highest = float(self._at(everywhere).max())
+
+    def share_of_highest(self, xy_nm: FloatArray) -> FloatArray:
+        """Density as a share of the highest.
+
+        Parameters
+        ----------
+        xy_nm : (n, 2) float64
+            Places in nm.
+
+        Returns
+        -------
+        (n,) float64
+            From 0 to 1.
+        """
+        return np.minimum(self._at(self._within(xy_nm)) / self._highest, 1.0)
+
+    def _within(self, xy_nm: FloatArray) -> FloatArray:
+        return (xy_nm - self._low) / self._size
+
+    def _at(self, places: FloatArray) -> FloatArray:
+        if self._model is None:
+            return np.ones(len(places))
+        found: FloatArray = self._model.predict(self._terms.fit_transform(places - 0.5))
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Randomness:
+    """Random fields like a given one.
+
+    Attributes
+    ----------
+    seen : Localizations
+        The given field.
+    outline : shapely geometry
+        Where molecules may lie, in nm.
+    trend : Trend
+        How dense they lie there.
+    """
+
+    seen: Localizations
+    outline: shapely.Geometry
+    trend: Trend
+
+    @classmethod
+    def of(cls, seen: Localizations, outline: shapely.Geometry) -> Randomness:
+        """Random fields like the given one.
+
+        Parameters
+        ----------
+        seen : Localizations
+            The given field.
+        outline : shapely geometry
+            Its outline, an area in nm.
+        """
+        shapely.prepare(outline)
+        return cls(seen, outline, Trend(_centers(seen)[:, :2], outline))
+
+    def draw(self, rng: np.random.Generator) -> Localizations:
+        """A field of as many localizations, of molecules placed at random.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Source of chance.
+
+        Returns
+        -------
+        Localizations
+            In the order of the given ones. In 3D, molecules take the heights of the given ones in random order.
+        """
+        centers = _centers(self.seen)
+        placed = centers[rng.permutation(len(centers))]
+        placed[:, :2] = self._places(len(centers), rng)
+        moved = self.seen.points_nm + (placed - centers)[self.seen.molecule]
+        return Localizations(moved, self.seen.uncertainty_nm, self.seen.molecule)
+
+    def _places(self, n: int, rng: np.random.Generator) -> FloatArray:
+        x0, y0, x1, y1 = shapely.bounds(self.outline)
+        found, there = [np.empty((0, 2))], 0
+        while there < n:
+            tried = rng.uniform((x0, y0), (x1, y1), (2 * n, 2))
+            taken = rng.uniform(size=len(tried)) < self.trend.share_of_highest(tried)
+            tried = tried[taken]
+            tried = tried[shapely.contains_xy(self.outline, tried)]
+            found.append(tried)
+            there += len(tried)
+        return np.concatenate(found)[:n]
+
+
+def _centers(seen: Localizations) -> FloatArray:
+    """Mean place of the detections of each molecule, (m, d)."""
+    number = np.bincount(seen.molecule)
+    return np.column_stack([np.bincount(seen.molecule, weights=axis) / number for axis in seen.points_nm.T])
