@@ -156,6 +156,16 @@ def test_drift_smoke(tmp_path):
     assert len(rows) == 8 and max(rows[0]["rmse_nm"]) < 3
 
 
+def test_channels_smoke(tmp_path):
+    """Shifts are found, and what lies together is found together."""
+    command = [sys.executable, str(BENCHMARKS / "channels.py"), "--smoke", "--results", str(tmp_path / "channels.json")]
+    subprocess.run(command, check=True, capture_output=True)
+    found = json.loads((tmp_path / "channels.json").read_text())
+    assert len(found["independent"]) == 2 * 17 and len(found["truth"]) == 6 * 3
+    apart, together = found["truth"][0], found["truth"][-1]
+    assert together["shift_error_nm"] < 10 and together["clusters_share_b"] > 0.9 > 0.2 > apart["clusters_share_b"]
+
+
 def test_tcell_smoke(tmp_path):
     """The cohort is simulated, analysed, compared and told of; a second call takes what stands."""
     where = ["--work", str(tmp_path / "work"), "--results", str(tmp_path / "tcell.json")]

@@ -1,4 +1,4 @@
-"""Pairs of channels with known figures, for tests and benchmarks of channels."""
+"""Pairs of channels with known clusters, for the benchmark and the tests of channels."""
 
 from __future__ import annotations
 
