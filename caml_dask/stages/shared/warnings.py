@@ -107,18 +107,17 @@ def _of_training(work: Work, facts: dict[str, Any], counts: Counts, clusters: Me
     if facts["finite"] < _FEW_WINDOWS * window:
         narrower = _without_window(work) or _alike(work, facts, lambda n: n < window)
         yield (
-            f"window-too-wide: a window of {window} neighbors takes in {100 * window / facts['finite']:.0f} % of the localizations; of "
-            f"the fields that {name} was trained on, at most {100 / _FEW_WINDOWS:.0f} %"
+            f"window-too-wide: a window of {window} neighbors takes in {100 * window / facts['finite']:.0f} % of the "
+            f"localizations; of the fields that {name} was trained on, at most {100 / _FEW_WINDOWS:.0f} %"
             + (f": --network {narrower} would fit" if narrower else "")
         )
     contrast, percent = counts.contrast, 100.0 * counts.labelled_clustered / max(1, facts["finite"])
     chance = max(work.network.csr_percent, default=0.0)
     if contrast is not None and contrast < _CHANCE_CONTRAST and percent <= chance:
         yield (
-            f"like-randomness: {percent:.1f} % of the localizations are labelled clustered, {contrast:.1f} times denser "
-            "than the rest: "
-            f"in fields without clusters {name} labels {min(work.network.csr_percent):.1f} to {chance:.1f} % so; "
-            "there may be no clusters here"
+            f"like-randomness: {percent:.1f} % of the localizations are labelled clustered, {contrast:.1f} times "
+            f"denser than the rest: in fields without clusters {name} labels "
+            f"{min(work.network.csr_percent):.1f} to {chance:.1f} % so; there may be no clusters here"
         )
     elif counts.labelled_clustered and percent < trained["percent_clustered"][0]:
         low, high = trained["percent_clustered"]
@@ -128,15 +127,15 @@ def _of_training(work: Work, facts: dict[str, Any], counts: Counts, clusters: Me
         )
     if counts.spread is not None and counts.spread > _UNEVEN:
         yield (
-            f"uneven-background: localizations labelled non-clustered lie up to {counts.spread:.0f} times denser in some places than in "
-            f"others: from inside, structures of more than the {window} localizations of a window look non-clustered: "
-            + _wider(work, facts)
+            f"uneven-background: localizations labelled non-clustered lie up to {counts.spread:.0f} times denser in some "
+            f"places than in others: from inside, structures of more than the {window} localizations of a window look "
+            "non-clustered: " + _wider(work, facts)
         )
     if contrast is not None and contrast > _CONTRAST_MARGIN * trained["contrast"][1]:
         low, high = trained["contrast"]
         yield (
-            f"contrast-untrained: clustered localizations lie {contrast:.0f} times denser than the others; {name} was trained on contrasts"
-            f" of {low:g} to {high:g}: repeated detections of single molecules look like this; merge them first, with "
+            f"contrast-untrained: clustered localizations lie {contrast:.0f} times denser than the others; {name} was trained "
+            f"on contrasts of {low:g} to {high:g}: repeated detections of single molecules look like this; merge them first, with "
             "--merge auto"
             + (f", or use --network {_without_window(work)}, which has seen such" if _without_window(work) else "")
         )
@@ -146,14 +145,14 @@ def _of_training(work: Work, facts: dict[str, Any], counts: Counts, clusters: Me
     beyond, below = members[members > high].sum() / inside, members[members < low].sum() / inside
     if beyond > _MANY_BEYOND:
         yield (
-            f"larger-than-trained: {100 * beyond:.0f} % of the localizations in clusters lie in clusters of more than {high:g}, the largest "
-            f"that {name} was trained on"
+            f"larger-than-trained: {100 * beyond:.0f} % of the localizations in clusters lie in clusters of more than "
+            f"{high:g}, the largest that {name} was trained on"
             + (f": {_wider(work, facts)}" if members.max() > work.network.n_neighbors else "")
         )
     if below > _MANY_BELOW:
         yield (
-            f"smaller-than-trained: {100 * below:.0f} % of the localizations in clusters lie in clusters of fewer than {low:g}, the smallest "
-            f"that {name} was trained on"
+            f"smaller-than-trained: {100 * below:.0f} % of the localizations in clusters lie in clusters of fewer than "
+            f"{low:g}, the smallest that {name} was trained on"
         )
 
 
