@@ -127,16 +127,16 @@ def _of_training(work: Work, facts: dict[str, Any], counts: Counts, clusters: Me
         )
     if counts.spread is not None and counts.spread > _UNEVEN:
         yield (
-            f"uneven-background: localizations labelled non-clustered lie up to {counts.spread:.0f} times denser in some "
-            f"places than in others: from inside, structures of more than the {window} localizations of a window look "
-            "non-clustered: " + _wider(work, facts)
+            f"uneven-background: localizations labelled non-clustered lie up to {counts.spread:.0f} times denser in "
+            f"some places than in others: from inside, structures of more than the {window} localizations of a window "
+            "look non-clustered: " + _wider(work, facts)
         )
     if contrast is not None and contrast > _CONTRAST_MARGIN * trained["contrast"][1]:
         low, high = trained["contrast"]
         yield (
-            f"contrast-untrained: clustered localizations lie {contrast:.0f} times denser than the others; {name} was trained "
-            f"on contrasts of {low:g} to {high:g}: repeated detections of single molecules look like this; merge them first, with "
-            "--merge auto"
+            f"contrast-untrained: clustered localizations lie {contrast:.0f} times denser than the others; {name} was "
+            f"trained on contrasts of {low:g} to {high:g}: repeated detections of single molecules look like this; "
+            "merge them first, with --merge auto"
             + (f", or use --network {_without_window(work)}, which has seen such" if _without_window(work) else "")
         )
     members = clusters.column("n_localizations")[clusters.column("label") == CLUSTERED]
