@@ -70,7 +70,7 @@ class Trend:
         density = counts.ravel()[seen] / area[seen]
         self._model: PoissonRegressor | None = None
         if seen.sum() > 1 and density.mean() > 0:
-            self._model = PoissonRegressor(alpha=_SHRINK).fit(
+            self._model = PoissonRegressor(alpha=_SHRINK, solver="newton-cholesky").fit(
                 self._terms.fit_transform(middles[seen] - 0.5), density / density.mean(), area[seen]
             )
         lattice = np.linspace(0.0, 1.0, _LATTICE)
