@@ -55,7 +55,8 @@ def screen(
     earlier call found with the same pattern and that are now missing, and folders that it cannot list.
 
     Exit codes: 0 all images are done, or their failures acknowledged; 2 usage error; 3 some images failed, are
-    missing or could not be exported, or a folder cannot be listed; 4 all images failed, no workers, or no disk space; 130 interrupted.
+    missing or could not be exported, or a folder cannot be listed; 4 all images failed, no workers, or no disk space;
+    130 interrupted.
     """
     from caml_dask.executors.deployment.settings import chosen_deployment
     from caml_dask.screening.screen import screen as analyse_what_is_new

@@ -1,5 +1,4 @@
-"""`--export`: a run, a plan and a screening write finished images for other programs, and a resumed one does not forget.
-"""
+"""`--export`: a run, a plan and a screening write finished images for other programs, and a resumed one does not forget."""
 
 from __future__ import annotations
 
@@ -138,7 +137,9 @@ def test_a_format_that_is_not_known_or_lacks_its_extra_is_refused_before_anythin
 
 def test_a_planned_run_exports_when_it_is_finished(made, tmp_path):
     out = tmp_path / "out"
-    planned = command("plan", made / "one.csv", made / "two.csv", "--export", "csv,clusters-csv", out=out, workers=False)
+    planned = command(
+        "plan", made / "one.csv", made / "two.csv", "--export", "csv,clusters-csv", out=out, workers=False
+    )
     assert planned.exit_code == 0, planned.output
     for stage in planned.stdout.split():
         assert command("unit", stage, 0, "--of", 1, out=out, workers=False).exit_code == 0
