@@ -1,4 +1,4 @@
-"""`--export`: a run, a plan and a screening write finished images for other programs, and a resumed one does not forget."""
+"""`--export`: a run, a plan and a screening write finished images for other programs; a resumed one does so too."""
 
 from __future__ import annotations
 
