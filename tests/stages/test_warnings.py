@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,13 +76,15 @@ def test_what_was_not_trained_on_is_said(scenario: Scenario, said: str):
     assert any(said in warning for warning in warned(scenario))
 
 
-def test_each_warning_begins_with_its_identifier():
+def test_each_warning_begins_with_an_identifier_that_the_documentation_lists():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "warnings.md").read_text()
     source = inspect.getsource(warnings) + inspect.getsource(tested)
     source += inspect.getsource(drift_summary) + inspect.getsource(merging_summary)
     said = re.findall(r'(?:yield \(?|append\(|return \[)\s*\(?\s*f?"([^"{]*)', source)
     assert len(said) > 18
     for text in said:
-        assert re.match(r"[a-z]+(-[a-z]+)+: ", text), text
+        assert (identifier := re.match(r"[a-z]+(-[a-z]+)+(?=: )", text)), text
+        assert f"`{identifier[0]}`" in page, "docs/reference/warnings.md lists it"
     assert len(set(said)) == len(said)
 
 
