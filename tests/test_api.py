@@ -232,7 +232,7 @@ def test_images_csv_has_the_key_figures(several):
     assert list(rows[0]) == [
         *("image_id", "path", "status", "reason", "localizations", "percent_clustered", "clusters"),
         *("clusters_per_um2", "area_um2", "median_points_per_cluster", "median_area_nm2", "dropped_where"),
-        *("p_value", "warnings"),
+        *("p_value", "warnings", "warned_of"),
     ]
     assert [row["image_id"] for row in rows if row["localizations"] == ""] == ["0002_bad"]
     for row in rows:
@@ -348,13 +348,8 @@ def test_key_figures_of_volumes_of_nothing_and_beside_a_factor_of_the_same_name(
     figures |= {"dropped_where": 2, "csr_test": {"p_value": 0.25}}
     done = {**figures, "status": "done", "medians": {"n_localizations": None, "volume_nm3": None}, "warnings": ["few"]}
     names, rows = key_figures([done, {"status": "failed"}], taken=["clusters"])
-    assert names[2] == "measured_clusters" and names[-4:] == [
-        "median_volume_nm3",
-        "dropped_where",
-        "p_value",
-        "warnings",
-    ]
-    assert rows == [[9, 0.0, 0, "", 0.0, "", "", 2, 0.25, 1], [""] * 10]
+    assert names[2] == "measured_clusters" and names[-4:] == ["dropped_where", "p_value", "warnings", "warned_of"]
+    assert rows == [[9, 0.0, 0, "", 0.0, "", "", 2, 0.25, 1, "few"], [""] * 11]
 
 
 @pytest.mark.parametrize(

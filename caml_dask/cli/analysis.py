@@ -12,6 +12,7 @@ from caml_dask.cli.options import (
     DEBUG,
     DEPLOY,
     DONE,
+    EXPORT,
     FEATURES,
     OUT,
     OVERWRITE,
@@ -30,6 +31,7 @@ from caml_dask.cli.options import (
 @RUN_WORKERS
 @DEPLOY
 @FEATURES
+@EXPORT
 @RESUME
 @OVERWRITE
 @DEBUG
@@ -40,6 +42,7 @@ def run(
     workers: int | None,
     deploy: Path | None,
     columns: str | None,
+    export: tuple[str, ...],
     resume: bool,
     overwrite: bool,
     **settings: Any,
@@ -53,7 +56,7 @@ def run(
     Images are numbered by the order of their paths, however INPUTS are listed. If a name does not exist, the
     command stops before it writes anything; a file that cannot be read fails, and the others are analyzed.
 
-    Exit codes: 0 done, 2 usage, 3 some images failed, 4 all failed, no workers or no room,
+    Exit codes: 0 done, 2 usage, 3 some images failed or could not be exported, 4 all failed, no workers or no room,
     130 interrupted.
     """
     from caml_dask.executors.deployment.settings import chosen_deployment
@@ -64,7 +67,9 @@ def run(
     chosen = settings_of(columns, settings)
     where = chosen_deployment(deploy, workers)
     files = inputs_of(inputs)
-    outcome = execute(files, out, chosen, workers=workers, deployment=where, resume=resume, overwrite=overwrite)
+    outcome = execute(
+        files, out, chosen, workers=workers, deployment=where, resume=resume, overwrite=overwrite, export=export
+    )
     click.echo(tell(outcome))
     return outcome.exit_code
 

@@ -11,6 +11,7 @@ from caml_dask.cli.options import (
     ANALYSIS,
     DEBUG,
     DONE,
+    EXPORT,
     FEATURES,
     OUT,
     OVERWRITE,
@@ -82,25 +83,32 @@ def doctor(inputs: tuple[Path, ...], deploy: Path | None, out: Path, max_localiz
 @OUT
 @ANALYSIS
 @FEATURES
+@EXPORT
 @RESUME
 @OVERWRITE
 @DEBUG
 @guarded
 def plan(
-    inputs: tuple[Path, ...], out: Path, columns: str | None, resume: bool, overwrite: bool, **settings: Any
+    inputs: tuple[Path, ...],
+    out: Path,
+    columns: str | None,
+    export: tuple[str, ...],
+    resume: bool,
+    overwrite: bool,
+    **settings: Any,
 ) -> int:
     """Prepare a run of INPUTS for job arrays, and print the names of its stages, one a line.
 
     INPUTS are files, folders or patterns, as of `run`.
 
     Each stage is then an array: `caml-dask unit STAGE INDEX --of N --out DIR` for INDEX 0 to N-1, begun when the one
-    before it has ended; `caml-dask finish --out DIR` comes last. deploy/slurm_array.sh submits them all.
+    before it has ended; `caml-dask finish --out DIR` comes last, and exports. deploy/slurm_array.sh submits them all.
     """
     from caml_dask.runs.inputs import inputs_of
     from caml_dask.runs.job_array import plan as plan_arrays
 
     chosen = settings_of(columns, settings)
-    click.echo("\n".join(plan_arrays(inputs_of(inputs), out, chosen, resume, overwrite)))
+    click.echo("\n".join(plan_arrays(inputs_of(inputs), out, chosen, resume, overwrite, export)))
     return DONE
 
 
@@ -128,7 +136,7 @@ def unit(stage: str, index: int, of: int, out: Path) -> int:
 def finish(out: Path) -> int:
     """Write the summary of a run whose arrays have ended, naming what is not done.
 
-    Exit codes: 0 done, 2 usage, 3 some images failed, 4 all failed.
+    Exit codes: 0 done, 2 usage, 3 some images failed or could not be exported, 4 all failed.
     """
     from caml_dask.runs.account import tell
     from caml_dask.runs.job_array import finish as finish_arrays

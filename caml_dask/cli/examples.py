@@ -13,6 +13,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("only precise localizations", "caml-dask run cell_a.csv -o results --where 'uncertainty_nm < 20'"),
         ("inside cells outlined in ImageJ", "caml-dask run data -o results --roi outlines --roi-pixel-nm 100"),
         ("inside the cell, found by itself", "caml-dask run cell_a.csv -o results --cell-mask auto"),
+        ("and for other programs", "caml-dask run cell_a.csv -o results --export csv,picasso"),
         ("columns that say no unit", "caml-dask run 'data/**/*.csv' -o results --columns x=X,y=Y,unit=um"),
     ),
     "demo": (

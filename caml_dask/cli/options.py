@@ -128,6 +128,20 @@ EXTENT = click.option(
 FEATURES = click.option(
     "--save-features", is_flag=True, help="Also store the neighbor distances that a network of windows sees, as Zarr."
 )
+
+
+def _formats(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name.strip() for part in given for name in part.split(","))
+
+
+EXPORT = click.option(
+    "--export",
+    multiple=True,
+    metavar="FORMATS",
+    callback=_formats,
+    help="Also write the results for other programs, into the folder export, such as csv,picasso: the formats of "
+    "`caml-dask export`. Can be given several times.",
+)
 RESUME = click.option("--resume", is_flag=True, help="Continue a run that was stopped; finished units are kept.")
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Remove the run that is in the directory, and start over.")
 SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all chance.")

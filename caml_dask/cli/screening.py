@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from caml_dask.cli.options import ANALYSIS, DEBUG, DEPLOY, DONE, OUT, RUN_WORKERS, guarded, settings_of
+from caml_dask.cli.options import ANALYSIS, DEBUG, DEPLOY, DONE, EXPORT, OUT, RUN_WORKERS, guarded, settings_of
 
 
 @click.command()
@@ -16,6 +16,7 @@ from caml_dask.cli.options import ANALYSIS, DEBUG, DEPLOY, DONE, OUT, RUN_WORKER
 @ANALYSIS
 @RUN_WORKERS
 @DEPLOY
+@EXPORT
 @click.option(
     "--retry", is_flag=True, help="Retry all failed images; by default, only those that the machine caused to fail."
 )
@@ -40,6 +41,7 @@ def screen(
     workers: int | None,
     deploy: Path | None,
     columns: str | None,
+    export: tuple[str, ...],
     retry: bool,
     verify: bool,
     acknowledge: tuple[str, ...],
@@ -52,8 +54,9 @@ def screen(
     or a pattern of paths in quotes, such as 'FOLDER/{condition}/{replicate}/*.csv'. The command reports images that an
     earlier call found with the same pattern and that are now missing, and folders that it cannot list.
 
-    Exit codes: 0 all images are done, or their failures acknowledged; 2 usage error; 3 some images failed or are
-    missing, or a folder cannot be listed; 4 all images failed, no workers, or no disk space; 130 interrupted.
+    Exit codes: 0 all images are done, or their failures acknowledged; 2 usage error; 3 some images failed, are
+    missing or could not be exported, or a folder cannot be listed; 4 all images failed, no workers, or no disk space;
+    130 interrupted.
     """
     from caml_dask.executors.deployment.settings import chosen_deployment
     from caml_dask.screening.screen import screen as analyse_what_is_new
@@ -71,6 +74,7 @@ def screen(
         verify=verify,
         acknowledge=acknowledge,
         forget_gone=forget_gone,
+        export=export,
     )
     click.echo(in_words(screened))
     return screened.exit_code

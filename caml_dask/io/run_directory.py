@@ -27,6 +27,7 @@ from caml_dask.settings import ColumnMap, Settings
 HIDDEN = ".run"
 REPORT_PAGE, REPORT_TABLES, REPORT_METHODS = "report.html", "report", "methods.txt"  # what `caml-dask report` adds
 EXPORTS = "export"  # where `caml-dask export` writes
+_ASKED = "export.json"  # formats that a run was asked for
 OUTPUT_MARKS = (HIDDEN, ".screen")
 """Folders by which the directory of a run, or of a screening, is known."""
 FORMAT = 2
@@ -108,6 +109,22 @@ class Run:
 
     def _failure(self, image: Image) -> Path:
         return self.root / HIDDEN / image.image_id / "failed.json"
+
+    def ask_exports(self, formats: Sequence[str]) -> None:
+        """Note formats that finished images are exported to, beside those noted before: a resumed run knows them."""
+        if formats:
+            publish_json(self.root / HIDDEN / _ASKED, {"formats": [*dict.fromkeys([*self.exports_asked(), *formats])]})
+
+    def exports_asked(self) -> list[str]:
+        """The formats that :meth:`ask_exports` noted; none where the note is damaged, with a warning."""
+        path = self.root / HIDDEN / _ASKED
+        try:
+            return [str(name) for name in read_json(path)["formats"]]
+        except FileNotFoundError:
+            return []
+        except (ValueError, KeyError, TypeError) as error:
+            _log.warning("%s is damaged (%s): name the formats again with --export", path, error)
+            return []
 
     @classmethod
     def open(cls, root: Path) -> Run:
@@ -372,7 +389,8 @@ def _remove_run(root: Path) -> None:
             file.unlink()
     if (root / REPORT_PAGE).exists() and (root / REPORT_TABLES).is_dir():
         shutil.rmtree(root / REPORT_TABLES)
-    for name in (REPORT_PAGE, REPORT_METHODS, "summary.json", "images.csv", "regions.csv", f"{HIDDEN}/manifest.json"):
+    tables = ("summary.json", "images.csv", "regions.csv")
+    for name in (REPORT_PAGE, REPORT_METHODS, *tables, f"{HIDDEN}/{_ASKED}", f"{HIDDEN}/manifest.json"):
         (root / name).unlink(missing_ok=True)
 
 

@@ -19,7 +19,7 @@ FloatArray = NDArray[np.float64]
 _BOXES = 8  # along each side of the grid on which the trend is fitted
 _IN_BOX = 10  # localizations in a box of it, or the boxes are fewer
 _SHRINK = 1e-3  # L2 penalty of the trend's coefficients
-_LATTICE = 33  # places a side at which the highest density is looked for
+_LOOKED_AT, _HIGHEST = 1_000, 0.99  # places at which the highest density is looked for, and the share of them below it
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +44,61 @@ class Localizations:
         return len(self.points_nm)
 
 
+@dataclass(frozen=True, eq=False)
+class Area:
+    """An area, in which places are drawn.
+
+    Attributes
+    ----------
+    outline : shapely geometry
+        A polygon or several, in nm.
+    corners_nm : (t, 3, 2) float64
+        Triangles that make it up.
+    up_to : (t,) float64
+        Share of the area in the triangles up to each.
+    """
+
+    outline: shapely.Geometry
+    corners_nm: FloatArray
+    up_to: FloatArray
+
+    @classmethod
+    def of(cls, outline: shapely.Geometry) -> Area:
+        """The area within an outline.
+
+        Parameters
+        ----------
+        outline : shapely geometry
+            Of an area above 0, in nm.
+        """
+        triangles = shapely.get_parts(shapely.constrained_delaunay_triangles(outline))
+        corners = shapely.get_coordinates(triangles).reshape(-1, 4, 2)[:, :3]
+        area = shapely.area(triangles)
+        return cls(outline, corners, np.cumsum(area) / area.sum())
+
+    def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
+        """Places in the area, evenly at random.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        rng : numpy.random.Generator
+            Source of chance.
+
+        Returns
+        -------
+        (n, 2) float64
+            In nm.
+        """
+        triangle = np.minimum(np.searchsorted(self.up_to, rng.random(n), side="right"), len(self.up_to) - 1)
+        a, b, c = np.moveaxis(self.corners_nm[triangle], 1, 0)
+        u, v = rng.random((2, n, 1))
+        u, v = np.where(u + v > 1, 1 - u, u), np.where(u + v > 1, 1 - v, v)
+        found: FloatArray = a + u * (b - a) + v * (c - a)
+        return found
+
+
 class Trend:
     """Density of a field as a log-linear function of second degree, which is too smooth to follow clusters.
 
@@ -51,11 +106,12 @@ class Trend:
     ----------
     xy_nm : (n, 2) float64
         Places of its molecules in nm.
-    outline : shapely geometry
-        The field's outline, in nm.
+    area : Area
+        Where they may lie.
     """
 
-    def __init__(self, xy_nm: FloatArray, outline: shapely.Geometry):
+    def __init__(self, xy_nm: FloatArray, area: Area):
+        outline = area.outline
         x0, y0, x1, y1 = shapely.bounds(outline)
         self._low, self._size = np.array([x0, y0]), np.maximum([x1 - x0, y1 - y0], np.finfo(float).tiny)
         self._terms = PolynomialFeatures(degree=2, include_bias=False)
@@ -64,18 +120,17 @@ class Trend:
         counts, _ = np.histogramdd(self._within(xy_nm), bins=[edges, edges])
         low, high = np.meshgrid(edges[:-1], edges[:-1], indexing="ij"), np.meshgrid(edges[1:], edges[1:], indexing="ij")
         corners = [(self._low[a % 2] + b.ravel() * self._size[a % 2]) for a, b in enumerate((*low, *high))]
-        area = shapely.area(shapely.intersection(shapely.box(*corners), outline))
-        seen = area > 0
+        inside = shapely.area(shapely.intersection(shapely.box(*corners), outline))
+        seen = inside > 0
         middles = np.column_stack([(a + b).ravel() / 2 for a, b in zip(low, high, strict=True)])
-        density = counts.ravel()[seen] / area[seen]
+        density = counts.ravel()[seen] / inside[seen]
         self._model: PoissonRegressor | None = None
         if seen.sum() > 1 and density.mean() > 0:
-            self._model = PoissonRegressor(alpha=_SHRINK).fit(
-                self._terms.fit_transform(middles[seen] - 0.5), density / density.mean(), area[seen]
+            self._model = PoissonRegressor(alpha=_SHRINK, solver="newton-cholesky").fit(
+                self._terms.fit_transform(middles[seen] - 0.5), density / density.mean(), inside[seen]
             )
-        lattice = np.linspace(0.0, 1.0, _LATTICE)
-        everywhere = np.column_stack([axis.ravel() for axis in np.meshgrid(lattice, lattice)])
-        self._highest = float(self._at(everywhere).max())
+        places = area.draw(_LOOKED_AT, np.random.default_rng(0))
+        self._highest = float(np.quantile(self._at(self._within(places)), _HIGHEST))
 
     def share_of_highest(self, xy_nm: FloatArray) -> FloatArray:
         """Density as a share of the highest.
@@ -110,14 +165,14 @@ class Randomness:
     ----------
     seen : Localizations
         The given field.
-    outline : shapely geometry
-        Where molecules may lie, in nm.
+    area : Area
+        Where molecules may lie.
     trend : Trend
         How dense they lie there.
     """
 
     seen: Localizations
-    outline: shapely.Geometry
+    area: Area
     trend: Trend
 
     @classmethod
@@ -131,8 +186,8 @@ class Randomness:
         outline : shapely geometry
             Its outline, an area in nm.
         """
-        shapely.prepare(outline)
-        return cls(seen, outline, Trend(_centers(seen)[:, :2], outline))
+        area = Area.of(outline)
+        return cls(seen, area, Trend(_centers(seen)[:, :2], area))
 
     def draw(self, rng: np.random.Generator) -> Localizations:
         """A field of as many localizations, of molecules placed at random.
@@ -154,15 +209,11 @@ class Randomness:
         return Localizations(moved, self.seen.uncertainty_nm, self.seen.molecule)
 
     def _places(self, n: int, rng: np.random.Generator) -> FloatArray:
-        x0, y0, x1, y1 = shapely.bounds(self.outline)
         found, there = [np.empty((0, 2))], 0
         while there < n:
-            tried = rng.uniform((x0, y0), (x1, y1), (2 * n, 2))
-            taken = rng.uniform(size=len(tried)) < self.trend.share_of_highest(tried)
-            tried = tried[taken]
-            tried = tried[shapely.contains_xy(self.outline, tried)]
-            found.append(tried)
-            there += len(tried)
+            tried = self.area.draw(2 * n, rng)
+            found.append(tried[rng.uniform(size=len(tried)) < self.trend.share_of_highest(tried)])
+            there += len(found[-1])
         return np.concatenate(found)[:n]
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, SupportsIndex
 
 from caml_dask.atomic import read_json
-from caml_dask.errors import OutputError, StoreError, UnknownImageError
+from caml_dask.errors import CamlError, OutputError, StoreError, UnknownImageError
 from caml_dask.io.exporters.exporter import Options
-from caml_dask.io.exporters.write import export
+from caml_dask.io.exporters.write import export, missing
 from caml_dask.io.run_directory import EXPORTS, OUTPUT_MARKS, Image, Run, read_manifest
 from caml_dask.results.image import ImageResult
 from caml_dask.results.words import SHOWN, Summary, figures_in_words
@@ -169,6 +169,28 @@ class RunResult:
         chosen = dict.fromkeys(self.images[name].image_id for name in (self.images if images is None else images))
         results = [self.images[name].exportable() for name in chosen]
         return export(results, to, folder or self.directory / EXPORTS, Options(pixel_nm), overwrite)
+
+    def export_missing(self, to: Iterable[str]) -> dict[str, str]:
+        """Write the files that are not yet in the default folder; an image that fails does not stop the others.
+
+        Parameters
+        ----------
+        to : iterable of str
+            Names of formats.
+
+        Returns
+        -------
+        dict of str to str
+            image_id to reason, of the images that could not be exported.
+        """
+        formats, folder, failed = list(to), self.directory / EXPORTS, dict[str, str]()
+        for image in self.images.values():
+            try:
+                if left := missing(image.image_id, formats, folder):
+                    export([image.exportable()], left, folder, Options(), overwrite=True)
+            except CamlError as error:
+                failed[image.image_id] = str(error)
+        return failed
 
 
 def open_run(directory: Path | str) -> RunResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from caml_dask.results.words import figures_in_words
@@ -17,9 +18,18 @@ def tell(outcome: Outcome) -> str:
     lines = [_line(image) for image in summary["images"][:_SHOWN]]
     if len(summary["images"]) > _SHOWN:
         lines.append(f"... and {len(summary['images']) - _SHOWN} more, in images.csv")
+    lines += not_exported_in_words(outcome.not_exported)
     done = len(summary["images"]) - len(outcome.failed)
     lines.append(f"{done} of {len(summary['images'])} images done; results in {outcome.run.root}")
     return "\n".join(lines)
+
+
+def not_exported_in_words(reasons: Mapping[str, str]) -> list[str]:
+    """Lines that say which images could not be exported, and why; reasons by image_id."""
+    lines = [f"{name}: not exported: {reason}" for name, reason in list(reasons.items())[:_SHOWN]]
+    if len(reasons) > _SHOWN:
+        lines.append(f"... and {len(reasons) - _SHOWN} more that were not exported")
+    return lines
 
 
 def _line(image: dict[str, Any]) -> str:

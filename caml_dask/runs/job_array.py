@@ -18,18 +18,20 @@ from caml_dask.executors.units import in_words
 from caml_dask.io.run_directory import Run, locked
 from caml_dask.pipeline import stages_of
 from caml_dask.runs.progress import Lines, observer
-from caml_dask.runs.session import Outcome, begun, write_summary
+from caml_dask.runs.session import Outcome, begun, exported, write_summary
 from caml_dask.settings import Settings
 
 _log = logging.getLogger("caml_dask")
 
 
-def plan(inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, overwrite: bool) -> list[str]:
+def plan(
+    inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, overwrite: bool, export: Sequence[str] = ()
+) -> list[str]:
     """Start a run, or take up the one that stands; the stages to be run, in their order.
 
     Tasks look at done records alone: what is missing or altered of the files behind them is found here.
     """
-    with begun(inputs, out, settings, resume, overwrite) as run:
+    with begun(inputs, out, settings, resume, overwrite, export) as run:
         if resume:
             run.forget_failures()
             withdraw_altered(run)
@@ -85,4 +87,4 @@ def finish(out: Path) -> Outcome:
                 else:
                     watch.image_done(image)
         write_summary(run, watch.failed)
-    return Outcome(run, watch.failed)
+        return exported(Outcome(run, watch.failed))

@@ -27,12 +27,20 @@ def key_figures(
     names, rows
         localizations, percent_clustered, clusters, clusters_per_um2, area_um2 (of the image), the medians over its
         clusters median_points_per_cluster and median_area_nm2 (median_volume_nm3 in 3D), dropped_where, the rows that
-        did not pass the filter, p_value of the test against randomness, and warnings, how many; "" for what is not
-        known.
+        did not pass the filter, p_value of the test against randomness, warnings, how many, and
+        warned_of, their identifiers; "" for what is not known.
     """
     done = [image for image in images if image["status"] == "done"]
     size = _SIZES[1] if any(_SIZES[1] in image["medians"] for image in done) else _SIZES[0]
-    names = [*_PLAIN, "median_points_per_cluster", f"median_{size}", "dropped_where", "p_value", "warnings"]
+    names = [
+        *_PLAIN,
+        "median_points_per_cluster",
+        f"median_{size}",
+        "dropped_where",
+        "p_value",
+        "warnings",
+        "warned_of",
+    ]
     nothing: list[float | int | str] = [""] * len(names)
     rows = [_values(image, size) if image["status"] == "done" else nothing for image in images]
     return [f"measured_{name}" if name in taken else name for name in names], rows
@@ -47,6 +55,7 @@ def _values(image: Mapping[str, Any], size: str) -> list[float | int | str]:
         _p_value(image),
         len(image["warnings"]),
     ]
+    found.append(" ".join(text.partition(":")[0] for text in image["warnings"]))
     return ["" if value is None else value for value in found]
 
 

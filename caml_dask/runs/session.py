@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,12 @@ from caml_dask.executors.kernels import compile_kernels
 from caml_dask.executors.pending import units_by_stage
 from caml_dask.executors.serial import SerialExecutor
 from caml_dask.io.csv_text import csv_text
+from caml_dask.io.exporters.write import usable
 from caml_dask.io.rois.given import refuse_missing
 from caml_dask.io.run_directory import HIDDEN, Image, Run, describe, image_ids, locked, prepare, refuse_standing
 from caml_dask.networks.trained import load_for
 from caml_dask.pipeline import LAST, stages_of
+from caml_dask.results.run import open_run
 from caml_dask.runs.inputs import images_in, in_order, refuse_unfit
 from caml_dask.runs.key_figures import key_figures, region_figures
 from caml_dask.runs.progress import observer
@@ -39,16 +41,18 @@ class Outcome:
 
     run : its directory
     failed : image_id to the reason, of the images that could not be analysed
+    not_exported : image_id to the reason, of images that are done but could not be exported
     """
 
     run: Run
     failed: dict[str, BaseException]
+    not_exported: dict[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
-        """0 all done, 3 some images failed, 4 all failed."""
+        """0 all done, 3 some images failed or could not be exported, 4 all failed."""
         if not self.failed:
-            return 0
+            return 3 if self.not_exported else 0
         return 4 if len(self.failed) == len(self.run.images) else 3
 
 
@@ -61,6 +65,7 @@ def execute(
     deployment: Deployment | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    export: Sequence[str] = (),
 ) -> Outcome:
     """Analyse inputs into a run directory.
 
@@ -72,29 +77,35 @@ def execute(
         a core, or 0 for inputs so small that a cluster takes longer to start than they take.
     deployment : where the units run in place of such a cluster.
     resume, overwrite : what to do with a run that stands in `out` already; by default it is refused.
+    export : formats that finished images are exported to, as `caml-dask export` does; a resumed run knows them.
 
     Raises
     ------
-    UsageError : settings, network, deployment or output directory that cannot be used.
+    UsageError : settings, network, deployment, format or output directory that cannot be used.
     WorkersError : the scheduler, or for too long every worker, is lost; the run can be resumed.
     """
-    with begun(inputs, out, settings, resume, overwrite) as run:
-        return analyse(run, workers=workers, deployment=deployment, resume=resume)
+    with begun(inputs, out, settings, resume, overwrite, export) as run:
+        return exported(analyse(run, workers=workers, deployment=deployment, resume=resume))
 
 
 @contextmanager
-def begun(inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, overwrite: bool) -> Iterator[Run]:
+def begun(
+    inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, overwrite: bool, export: Sequence[str] = ()
+) -> Iterator[Run]:
     """A run started, or the one that stands taken up; its directory is held while the context lasts."""
     if resume and overwrite:
         raise UsageError("--resume continues a run and --overwrite removes it: give one of them")
     inputs = in_order(inputs)
     refuse_unfit(inputs, out.resolve(), overwrite)
     refuse_missing(settings.roi)
+    formats = [exporter.name for exporter in usable(export, "--export")]
     network = load_for(settings)  # refused before anything is written
     with locked(out):
         refuse_standing(out, resume, overwrite)
         found = images_in(inputs, settings.columns)
-        yield prepare(out, describe(settings, image_ids(found), network.identity), resume, overwrite)
+        run = prepare(out, describe(settings, image_ids(found), network.identity), resume, overwrite)
+        run.ask_exports(formats)
+        yield run
 
 
 def analyse(
@@ -111,6 +122,14 @@ def analyse(
         chosen.execute(run, watch, resume)
     write_summary(run, watch.failed)
     return Outcome(run, watch.failed)
+
+
+def exported(outcome: Outcome) -> Outcome:
+    """An outcome after its finished images were exported to the formats that its run was asked for."""
+    formats = outcome.run.exports_asked()
+    if not formats:
+        return outcome
+    return replace(outcome, not_exported=open_run(outcome.run.root).export_missing(formats))
 
 
 @contextmanager

@@ -16,9 +16,11 @@ from caml_dask import locks
 from caml_dask.errors import CamlError, InputError, OutputError, UnreadableError
 from caml_dask.executors.deployment.settings import Deployment
 from caml_dask.io import run_directory as rundir
+from caml_dask.io.exporters.write import usable
 from caml_dask.io.rois.given import refuse_missing
 from caml_dask.io.run_directory import Image, Run, describe, image_ids, prepare
 from caml_dask.networks.trained import load_for
+from caml_dask.results.run import open_run
 from caml_dask.runs.session import Outcome, analyse, write_summary
 from caml_dask.screening.cohort import read_cohort
 from caml_dask.screening.ledger import HIDDEN, Entry, Ledger
@@ -41,6 +43,7 @@ def screen(
     verify: bool = False,
     acknowledge: Sequence[str] = (),
     forget_gone: bool = False,
+    export: Sequence[str] = (),
 ) -> Screened:
     """Analyze the new images of a cohort, and summarize the whole cohort.
 
@@ -54,13 +57,15 @@ def screen(
     acknowledge : paths, or patterns of paths, of known failed images: they stay listed and do not count for the exit
         code, until their content or the settings change.
     forget_gone : stop reporting images that earlier calls found with the same pattern and that are now missing.
+    export : formats in which the folder export gets the images of the whole cohort that it does not hold yet.
 
     Raises
     ------
-    UsageError : a cohort, settings, network, deployment or directory that cannot be used.
+    UsageError : a cohort, settings, network, deployment, format or directory that cannot be used.
     WorkersError : the scheduler, or for too long every worker, is lost; the next call resumes the night.
     """
     refuse_missing(settings.roi)
+    formats = [exporter.name for exporter in usable(export, "--export")]
     network = load_for(settings).identity
     found = read_cohort(cohort, leave_out=out)  # refused before anything is written
     with locks.locked(out, HIDDEN, "screening"):
@@ -73,7 +78,7 @@ def screen(
         tonight.analyse(images)
         screened = conclude(out, found, [*images, *missing], tonight.ledger, manifest, tonight.analyzed, acknowledge)
         tonight.ledger.write(out)
-        return screened
+        return replace(screened, not_exported=open_run(out).export_missing(formats)) if formats else screened
 
 
 class _Screening:

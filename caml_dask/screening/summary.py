@@ -6,13 +6,14 @@ import fnmatch
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from caml_dask.atomic import publish_if_new, sealed
 from caml_dask.io.csv_text import csv_text
 from caml_dask.io.run_directory import Image
+from caml_dask.runs.account import not_exported_in_words
 from caml_dask.runs.key_figures import key_figures
 from caml_dask.runs.session import made_with, summary_of
 from caml_dask.screening.cohort import CHANNEL, FACTORS, Cohort
@@ -50,6 +51,7 @@ class Screened:
     analyzed : number of images run in this call, whatever the outcome
     notes : folders that could not be listed, and patterns to acknowledge that match no failure, a line each
     unreadable : how many folders those are
+    not_exported : image_id to reason, of images that are done but could not be exported
     """
 
     root: Path
@@ -59,6 +61,7 @@ class Screened:
     analyzed: int
     notes: Sequence[str] = ()
     unreadable: int = 0
+    not_exported: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def failed(self) -> list[Mapping[str, Any]]:
@@ -67,9 +70,10 @@ class Screened:
 
     @property
     def exit_code(self) -> int:
-        """0 all done, 3 some images failed or a folder cannot be listed, 4 all failed; known failures do not count."""
+        """0 all done, 3 some images failed or were not exported or a folder cannot be listed, 4 all failed; known
+        failures do not count."""
         failed = [image for image in self.failed if not image["acknowledged"]]
-        if not failed and not self.unreadable:
+        if not failed and not self.unreadable and not self.not_exported:
             return 0
         return 4 if failed and len(self.failed) == len(self.images) else 3
 
@@ -234,6 +238,7 @@ def in_words(screened: Screened) -> str:
     ]
     if len(screened.failed) > _SHOWN:
         lines.append(f"... and {len(screened.failed) - _SHOWN} more, in images.csv")
+    lines += not_exported_in_words(screened.not_exported)
     lines += [*screened.notes, *(f"unusual: {line}" for line in screened.unusual)]
     done = len(screened.images) - len(screened.failed)
     new = f"{screened.analyzed} image{'s'[: screened.analyzed != 1]} analyzed in this call"

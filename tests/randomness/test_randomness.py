@@ -7,7 +7,7 @@ import pytest
 import shapely
 from scipy import stats
 
-from caml_dask.randomness.fields import Localizations, Randomness
+from caml_dask.randomness.fields import Area, Localizations, Randomness
 from caml_dask.randomness.verdicts import LEAST_P, p_value, q_values, scan_statistic
 
 
@@ -26,6 +26,13 @@ def test_a_random_field_fills_the_outline_evenly():
     assert not np.isin(drawn, given).any()
     for axis in (0, 1):
         assert stats.ks_2samp(drawn[:, axis], given[:, axis]).pvalue > 0.01
+
+
+def test_thin_areas_in_several_parts_are_filled_by_their_size():
+    outline = shapely.union_all([shapely.LineString([(0, 0), (1e5, 1e5)]).buffer(1), shapely.box(5e5, 0, 5.01e5, 1e3)])
+    drawn = Area.of(outline).draw(20_000, np.random.default_rng(6))
+    assert shapely.dwithin(outline, shapely.points(drawn), 1e-6).all()
+    assert (drawn[:, 0] > 4e5).mean() == pytest.approx(1e6 / outline.area, rel=0.03)
 
 
 def test_a_random_field_keeps_the_trend_and_not_the_clusters():

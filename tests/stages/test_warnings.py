@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +14,10 @@ from support import Threshold, analyse_in_memory
 from caml_dask import analyze
 from caml_dask.schema import CLUSTERED
 from caml_dask.simulate import Scenario, draw_cell, simulate
+from caml_dask.stages.drift import summary as drift_summary
+from caml_dask.stages.merging import summary as merging_summary
 from caml_dask.stages.publish import summarise
+from caml_dask.stages.shared import tested, warnings
 from caml_dask.stages.shared.measured import MeasuredClusters
 from caml_dask.stages.shared.tally import tally
 
@@ -68,6 +74,18 @@ def test_a_field_like_those_trained_on_earns_no_warning():
 )
 def test_what_was_not_trained_on_is_said(scenario: Scenario, said: str):
     assert any(said in warning for warning in warned(scenario))
+
+
+def test_each_warning_begins_with_an_identifier_that_the_documentation_lists():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "warnings.md").read_text()
+    source = inspect.getsource(warnings) + inspect.getsource(tested)
+    source += inspect.getsource(drift_summary) + inspect.getsource(merging_summary)
+    said = re.findall(r'(?:yield \(?|append\(|return \[)\s*\(?\s*f?"([^"{]*)', source)
+    assert len(said) > 18
+    for text in said:
+        assert (identifier := re.match(r"[a-z]+(-[a-z]+)+(?=: )", text)), text
+        assert f"`{identifier[0]}`" in page, "docs/reference/warnings.md lists it"
+    assert len(set(said)) == len(said)
 
 
 def test_a_field_that_looks_like_one_without_clusters():

@@ -42,16 +42,13 @@ def export(
     OutputError
         A file is there already, and is not to be replaced; nothing is written. Or the folder cannot be made.
     """
-    exporters = [exporter_named(name) for name in dict.fromkeys([to] if isinstance(to, str) else to)]
+    exporters = usable(to, "--to")
     if not exporters:
         raise UsageError("no format is named: give one or more, such as --to csv")
-    for exporter in exporters:
-        if exporter.extra is not None:
-            require(exporter.extra, f"--to {exporter.name}")
     if options.pixel_nm is not None and not any(exporter.pixels for exporter in exporters):
         raise UsageError(f"{', '.join(e.name for e in exporters)} has no pixels: leave the size of pixels out")
     root = Path(folder)
-    wanted = [(image, exporter, _paths(image, exporter, root)) for image in images for exporter in exporters]
+    wanted = [(image, exporter, _paths(image.image_id, exporter, root)) for image in images for exporter in exporters]
     there = [path for *_, paths in wanted for path in paths.values() if path.exists()]
     if there and not overwrite:
         raise OutputError(
@@ -69,5 +66,51 @@ def export(
     return [path for *_, paths in wanted for path in paths.values()]
 
 
-def _paths(image: Exportable, exporter: Exporter, folder: Path) -> dict[str, Path]:
-    return {ending: folder / f"{image.image_id}{ending}" for ending in exporter.endings}
+def usable(to: str | Iterable[str], option: str) -> list[Exporter]:
+    """Formats by their names, each once.
+
+    Parameters
+    ----------
+    to : str or iterable of str
+        Names of formats.
+    option : str
+        What they were given to, as messages name it.
+
+    Raises
+    ------
+    UsageError
+        A format that is not known, or that needs an extra.
+    """
+    exporters = [exporter_named(name) for name in dict.fromkeys([to] if isinstance(to, str) else to)]
+    for exporter in exporters:
+        if exporter.extra is not None:
+            require(exporter.extra, f"{option} {exporter.name}")
+    return exporters
+
+
+def missing(image_id: str, to: Iterable[str], folder: Path) -> list[str]:
+    """The formats of which a folder does not hold all files of an image.
+
+    Parameters
+    ----------
+    image_id : str
+        The image.
+    to : iterable of str
+        Names of formats.
+    folder : Path
+        Where the files would be.
+
+    Returns
+    -------
+    list of str
+        Names of formats.
+    """
+    return [
+        name
+        for name in to
+        if not all(path.exists() for path in _paths(image_id, exporter_named(name), folder).values())
+    ]
+
+
+def _paths(image_id: str, exporter: Exporter, folder: Path) -> dict[str, Path]:
+    return {ending: folder / f"{image_id}{ending}" for ending in exporter.endings}

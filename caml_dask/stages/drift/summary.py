@@ -31,13 +31,13 @@ def warnings_of_drift(found: dict[str, Any]) -> list[str]:
     """What a user should know of the correction before trusting it, a sentence each."""
     if found["intervals"] < 2:
         return [
-            f"--drift {found['method']} corrected nothing: {found['localizations']} localizations in frames "
-            f"{found['frames'][0]} to {found['frames'][1]} are too few to estimate drift"
+            f"drift-uncorrected: --drift {found['method']} corrected nothing: {found['localizations']} localizations "
+            f"in frames {found['frames'][0]} to {found['frames'][1]} are too few to estimate drift"
         ]
     known = [error for error in found["standard_error"].values() if error is not None]
     if known and max(known) > _UNSURE_NM:
         return [
-            f"--drift {found['method']} is uncertain by {max(known):.0f} nm: localizations are too few, or lie too "
-            "evenly, to estimate drift well; look at drift.parquet, or leave --drift out"
+            f"drift-uncertain: --drift {found['method']} is uncertain by {max(known):.0f} nm: localizations are too "
+            "few, or lie too evenly, to estimate drift well; look at drift.parquet, or leave --drift out"
         ]
     return []

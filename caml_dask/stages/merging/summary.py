@@ -59,14 +59,14 @@ def warnings_of_merging(found: dict[str, Any]) -> list[str]:
         return []
     if found["precision_nm"] is None:
         return [
-            "--merge auto found no more pairs of detections close in time than far apart: nothing was merged; if "
-            "molecules re-blink, give a radius and a gap such as --merge 50nm,25frames"
+            "nothing-merged: --merge auto found no more pairs of detections close in time than far apart: nothing was "
+            "merged; if molecules re-blink, give a radius and a gap such as --merge 50nm,25frames"
         ]
     joinings = found["detections"] - found["molecules"]
     if found["doubtful_joinings"] > _UNSURE * max(1, joinings):
         share = 100.0 * found["doubtful_joinings"] / joinings
         return [
-            f"--merge auto joined {joinings} detections to others, {share:.0f} % of them with a chance below 90 % to "
-            "be right: molecules lie too densely to be told apart well"
+            f"merging-uncertain: --merge auto joined {joinings} detections to others, {share:.0f} % of them with a "
+            "chance below 90 % to be right: molecules lie too densely to be told apart well"
         ]
     return []

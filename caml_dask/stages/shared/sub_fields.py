@@ -24,6 +24,8 @@ SUB_FIELD = 1_000
 """Most localizations of a sub-field, or four times what the network needs."""
 FEWEST, MOST = 20, 60
 """Sub-fields of an image that is larger than one: one for each 25,000 localizations, within these."""
+FEWEST_WITH_FRAMES, MOST_WITH_FRAMES = 8, 20
+"""The same where frames are known: to find molecules takes longer than to score them."""
 _LOCALIZATIONS_EACH = 25_000
 
 
@@ -85,9 +87,16 @@ def _part(work: Work, region: int, outline: shapely.Geometry | None) -> Part:
         return Part(region, n, [])
     most = max(SUB_FIELD, 4 * work.network.least_localizations)
     boxes = partition(lambda: inside(work), n, bounds_nm, most)
-    wanted = np.clip(n // _LOCALIZATIONS_EACH, FEWEST, MOST)
+    within = (FEWEST_WITH_FRAMES, MOST_WITH_FRAMES) if _looks_for_molecules(work) else (FEWEST, MOST)
+    wanted = np.clip(n // _LOCALIZATIONS_EACH, *within)
     chosen = np.linspace(0, boxes.n_tiles - 1, min(int(wanted), boxes.n_tiles)).round().astype(np.int64)
     return _with_fields(Part(region, n, []), work, outline, boxes, chosen)
+
+
+def _looks_for_molecules(work: Work) -> bool:
+    """Whether detections have frames, and are not merged to molecules already."""
+    names = [name for name in work.get(INPUT, 0).column_names if name != "loc_id"]
+    return work.settings.merge is None and work.dimensions() == 2 and bool(find_carried(names, ["frame"]))
 
 
 def _inside(outline: shapely.Geometry, work: Work) -> Iterator[np.ndarray]:
@@ -111,7 +120,7 @@ def _with_fields(part: Part, work: Work, outline: shapely.Geometry, boxes: Parti
     """A part with the localizations of the chosen boxes as its sub-fields."""
     tile, points, uncertainty, frame = _collected(work, outline, boxes, chosen)
     molecule = np.arange(len(points))
-    if work.settings.merge is None and points.shape[1] == 2 and len(points) and np.array_equal(frame, np.rint(frame)):
+    if _looks_for_molecules(work) and len(points) and np.array_equal(frame, np.rint(frame)):
         molecule = merge_detections(points, frame, uncertainty_nm=uncertainty).molecule
     has = uncertainty > 0
     known = len(has) > 0 and bool(has.all())

@@ -35,10 +35,10 @@ _CONTRAST_MARGIN = 2.0  # the estimate of the contrast is good to some tens of p
 def warnings(
     work: Work, facts: dict[str, Any], counts: Counts, clusters: MeasuredClusters, area_um2: float
 ) -> list[str]:
-    """What a user should know of an image before trusting its figures, a sentence each."""
+    """What a user should know of an image before trusting its figures: an identifier, a colon and a sentence each."""
     found = list(_of_input(facts, counts))
     found += [
-        f"no localization lies in region {number}, {roi.name!r}"
+        f"empty-region: no localization lies in region {number}, {roi.name!r}"
         for number, roi in enumerate(work.rois())
         if not counts.labelled_by_region[number].any()
     ]
@@ -47,20 +47,20 @@ def warnings(
     if work.network.trained_on:
         found += _of_training(work, facts, counts, clusters)
     if not area_um2 > 0:
-        found.append("the localizations span no area: clusters per um2 is null; give the area with --area-um2")
+        found.append("no-area: the localizations span no area: clusters per um2 is null; give the area with --area-um2")
     return found
 
 
 def _of_input(facts: dict[str, Any], counts: Counts) -> Iterator[str]:
     if facts["nonfinite"]:
         yield (
-            f"{facts['nonfinite']} rows have NaN or infinite coordinates and were left out; "
+            f"rows-left-out: {facts['nonfinite']} rows have NaN or infinite coordinates and were left out; "
             "they stand in the points with null results"
         )
     if counts.duplicates:
         yield (
-            f"{counts.duplicates} localizations share their exact coordinates with another: repeated rows, "
-            "or one molecule exported twice"
+            f"repeated-coordinates: {counts.duplicates} localizations share their exact coordinates with another: "
+            "repeated rows, or one molecule exported twice"
         )
 
 
@@ -90,7 +90,7 @@ def _of_windows(work: Work, facts: dict[str, Any], counts: Counts, clusters: Mea
     two = len(work.network.classes) == 2
     large = int(np.count_nonzero(clusters.column("n_localizations") >= window))
     yield (
-        f"the {window}-neighbor window of {counts.window_saturated} clustered localizations holds no "
+        f"window-saturated: the {window}-neighbor window of {counts.window_saturated} clustered localizations holds no "
         f"{'non-clustered one' if two else 'localization of another class'}; "
         + (
             f"{large} clusters have {window} localizations or more and may be in fragments: {_wider(work, facts)}"
@@ -107,33 +107,36 @@ def _of_training(work: Work, facts: dict[str, Any], counts: Counts, clusters: Me
     if facts["finite"] < _FEW_WINDOWS * window:
         narrower = _without_window(work) or _alike(work, facts, lambda n: n < window)
         yield (
-            f"a window of {window} neighbors takes in {100 * window / facts['finite']:.0f} % of the localizations; of "
-            f"the fields that {name} was trained on, at most {100 / _FEW_WINDOWS:.0f} %"
+            f"window-too-wide: a window of {window} neighbors takes in {100 * window / facts['finite']:.0f} % of the "
+            f"localizations; of the fields that {name} was trained on, at most {100 / _FEW_WINDOWS:.0f} %"
             + (f": --network {narrower} would fit" if narrower else "")
         )
     contrast, percent = counts.contrast, 100.0 * counts.labelled_clustered / max(1, facts["finite"])
     chance = max(work.network.csr_percent, default=0.0)
     if contrast is not None and contrast < _CHANCE_CONTRAST and percent <= chance:
         yield (
-            f"{percent:.1f} % of the localizations are labelled clustered, {contrast:.1f} times denser than the rest: "
-            f"in fields without clusters {name} labels {min(work.network.csr_percent):.1f} to {chance:.1f} % so; "
-            "there may be no clusters here"
+            f"like-randomness: {percent:.1f} % of the localizations are labelled clustered, {contrast:.1f} times "
+            f"denser than the rest: in fields without clusters {name} labels "
+            f"{min(work.network.csr_percent):.1f} to {chance:.1f} % so; there may be no clusters here"
         )
     elif counts.labelled_clustered and percent < trained["percent_clustered"][0]:
         low, high = trained["percent_clustered"]
-        yield f"{percent:.1f} % of the localizations are labelled clustered; {name} was trained on {low:g} to {high:g}"
+        yield (
+            f"few-clustered: {percent:.1f} % of the localizations are labelled clustered; {name} was trained on "
+            f"{low:g} to {high:g}"
+        )
     if counts.spread is not None and counts.spread > _UNEVEN:
         yield (
-            f"localizations labelled non-clustered lie up to {counts.spread:.0f} times denser in some places than in "
-            f"others: from inside, structures of more than the {window} localizations of a window look non-clustered: "
-            + _wider(work, facts)
+            f"uneven-background: localizations labelled non-clustered lie up to {counts.spread:.0f} times denser in "
+            f"some places than in others: from inside, structures of more than the {window} localizations of a window "
+            "look non-clustered: " + _wider(work, facts)
         )
     if contrast is not None and contrast > _CONTRAST_MARGIN * trained["contrast"][1]:
         low, high = trained["contrast"]
         yield (
-            f"clustered localizations lie {contrast:.0f} times denser than the others; {name} was trained on contrasts"
-            f" of {low:g} to {high:g}: repeated detections of single molecules look like this; merge them first, with "
-            "--merge auto"
+            f"contrast-untrained: clustered localizations lie {contrast:.0f} times denser than the others; {name} was "
+            f"trained on contrasts of {low:g} to {high:g}: repeated detections of single molecules look like this; "
+            "merge them first, with --merge auto"
             + (f", or use --network {_without_window(work)}, which has seen such" if _without_window(work) else "")
         )
     members = clusters.column("n_localizations")[clusters.column("label") == CLUSTERED]
@@ -142,14 +145,14 @@ def _of_training(work: Work, facts: dict[str, Any], counts: Counts, clusters: Me
     beyond, below = members[members > high].sum() / inside, members[members < low].sum() / inside
     if beyond > _MANY_BEYOND:
         yield (
-            f"{100 * beyond:.0f} % of the localizations in clusters lie in clusters of more than {high:g}, the largest "
-            f"that {name} was trained on"
+            f"larger-than-trained: {100 * beyond:.0f} % of the localizations in clusters lie in clusters of more than "
+            f"{high:g}, the largest that {name} was trained on"
             + (f": {_wider(work, facts)}" if members.max() > work.network.n_neighbors else "")
         )
     if below > _MANY_BELOW:
         yield (
-            f"{100 * below:.0f} % of the localizations in clusters lie in clusters of fewer than {low:g}, the smallest "
-            f"that {name} was trained on"
+            f"smaller-than-trained: {100 * below:.0f} % of the localizations in clusters lie in clusters of fewer than "
+            f"{low:g}, the smallest that {name} was trained on"
         )
 
 
