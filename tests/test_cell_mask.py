@@ -115,6 +115,38 @@ def test_the_run_keeps_the_outline_which_is_a_region_to_give(tmp_path):
     assert read_json(tmp_path / "out" / ".run" / "manifest.json")["steps"] == ["read", "region", "analysis"]
 
 
+def test_a_screening_finds_the_cells_of_each_image(tmp_path):
+    """The figures of a run; with the option left out, the images are analyzed anew."""
+    xy = cells()
+    for name, part in (("both", xy), ("lower", xy[xy[:, 1] < 4000])):
+        pd.DataFrame({"x [nm]": part[:, 0], "y [nm]": part[:, 1]}).to_csv(tmp_path / f"{name}.csv", index=False)
+    (tmp_path / "cohort.csv").write_text("path,condition,replicate\nboth.csv,a,1\nlower.csv,b,1\n")
+
+    def night(*options):
+        command = ["screen", str(tmp_path / "cohort.csv"), "-o", str(tmp_path / "out"), "-n", "XPILJZ", "-j", "0"]
+        done = CliRunner().invoke(main, [*command, *options], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.stdout, read_json(tmp_path / "out" / "summary.json")["images"]
+
+    images = night("--cell-mask", "auto")[1]
+    execute(
+        [tmp_path / "both.csv", tmp_path / "lower.csv"],
+        tmp_path / "run",
+        Settings("XPILJZ", cell_mask="auto"),
+        workers=0,
+    )
+    of_run = read_json(tmp_path / "run" / "summary.json")["images"]
+    for found, expected, area in zip(images, of_run, (2 * np.pi, np.pi), strict=True):
+        assert {name: found[name] for name in (*COUNTED, "regions")} == {
+            name: expected[name] for name in (*COUNTED, "regions")
+        }
+        assert found["area_um2"] == pytest.approx(area, rel=0.15) and found["area_defined_by"] == "cell mask"
+        assert (tmp_path / "out" / found["folder"] / "regions.geojson").exists()
+    assert "nothing was new" in night("--cell-mask", "auto")[0]
+    said, images = night()
+    assert "2 images analyzed in this call" in said and all(image["area_um2"] > 8 for image in images)
+
+
 def test_what_cannot_be_used_is_refused():
     with pytest.raises(UsageError, match="leave one of them out"):
         Settings(cell_mask="auto", roi="x=0..1,y=0..1")
