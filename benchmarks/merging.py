@@ -2,7 +2,8 @@
 
 The first on fields whose molecules are known: FOLDER holds a folder for each structure, with tables of x, y, frame and
 molecule. The second on simulated fields of known clusters, whose molecules blink as those of FOLDER do: the number of
-detections and the dark times of each are those of a molecule of FOLDER, drawn at random.
+detections and the dark times of each are those of a molecule of FOLDER, drawn at random. Tables given with --real, of
+x, y, frame and precision in nm, are analyzed before and after merging; with --only-real the other figures stay.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from caml_dask import CAML, merge_detections
+from caml_dask import CAML, analyze, merge_detections
 from caml_dask.errors import CamlError
 from caml_dask.metrics import cluster_scores
 from caml_dask.simulate import Scenario, draw_cell, simulate
@@ -136,13 +137,51 @@ def _clusters(points: np.ndarray, group: np.ndarray, truth: np.ndarray, network:
     }
 
 
+def before_and_after(path: Path) -> Iterator[dict[str, object]]:
+    """A row for a real table as it is and one for it merged by auto, by the default network.
+
+    Of clusters smaller than the precision, many are one molecule.
+    """
+    table = pd.read_csv(path)
+    names = {"x": "x_nm", "y": "y_nm", "uncertainty": "uncertainty_nm"}
+    table.columns = [names.get(name.split(" ")[0].removesuffix("_xy"), name) for name in table.columns]
+    table = table[["x_nm", "y_nm", "frame", "uncertainty_nm"]]
+    precision = float(table["uncertainty_nm"].median())
+    for rule in (None, "auto"):
+        found = analyze(table, merge=rule)
+        radius = found.clusters["radius_of_gyration_nm"]
+        merge = found.summary.get("merge") or {}
+        yield {
+            "table": f"{path.parent.name}/{path.stem}",
+            "merge": rule,
+            "detections": len(table),
+            "localizations": found.summary["localizations"],
+            "clusters": len(radius),
+            "below_precision": float((radius < precision).mean()) if len(radius) else None,
+            "detections_per_molecule": merge.get("detections_per_molecule"),
+            "median_precision_nm": precision,
+            "precision_times_stated": merge.get("precision_times_stated"),
+            "percent_clustered": found.summary["percent_clustered"],
+        }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--known", type=Path, required=True, metavar="FOLDER", help="fields whose molecules are known")
+    parser.add_argument("--known", type=Path, metavar="FOLDER", help="fields whose molecules are known")
     parser.add_argument("--fields", type=int, default=3, help="simulated fields of each scenario")
     parser.add_argument("--results", type=Path, required=True, help="JSON to write")
+    parser.add_argument("--real", type=Path, nargs="*", default=[], metavar="TABLE", help="tables without a truth")
+    parser.add_argument("--only-real", action="store_true", help="leave the other figures of the results as they are")
     parser.add_argument("--smoke", action="store_true", help="few pairs, one scenario")
     asked = parser.parse_args()
+    if asked.known is None and not asked.only_real:
+        parser.error("give the fields whose molecules are known with --known, or --only-real")
+    real = [row for path in asked.real for row in before_and_after(path)]
+    if asked.only_real:
+        found = json.loads(asked.results.read_text()) | {"real": real}
+        asked.results.write_text(json.dumps(found, indent=1) + "\n")
+        print(pd.DataFrame(real).to_string())
+        return
     pairs = list(product(RADII_NM, GAPS_FRAMES))
     rows = merged_to_known(asked.known, pairs[:: len(pairs) // 3] if asked.smoke else pairs)
     scenarios = SCENARIOS[:1] if asked.smoke else SCENARIOS
@@ -151,6 +190,7 @@ def main() -> None:
     found = {
         "molecules": by_structure(rows),
         "clusters": json.loads(means.round(3).reset_index().to_json(orient="records")),
+        "real": real,
         "fields": [row for row in rows if row["rule"] in ("auto", PUBLISHED)],
     }
     asked.results.write_text(json.dumps(found, indent=1) + "\n")

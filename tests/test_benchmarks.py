@@ -128,7 +128,9 @@ def test_merging_smoke(tmp_path):
     xy = rng.uniform(0, 4_000, (150, 2))[molecule] + rng.normal(0, 8, (600, 2))
     table = pd.DataFrame({"x [nm]": xy[:, 0], "y [nm]": xy[:, 1], "frame": frame, "molecule": molecule})
     table.to_csv(folder / "1.csv", index=False)
+    table.assign(uncertainty=8.0).drop(columns="molecule").to_csv(tmp_path / "real.csv", index=False)
     where = ["--known", str(folder.parent), "--fields", "1", "--results", str(tmp_path / "merging.json")]
+    where += ["--real", str(tmp_path / "real.csv")]
     subprocess.run([sys.executable, str(BENCHMARKS / "merging.py"), "--smoke", *where], check=True, capture_output=True)
     found = json.loads((tmp_path / "merging.json").read_text())
     rules = {row["choice"]: row for row in found["molecules"]}
@@ -136,6 +138,11 @@ def test_merging_smoke(tmp_path):
     assert rules["auto"]["ari"] > 0.9 and rules["auto"]["counted"] == pytest.approx(1, abs=0.1)
     clusters = {row["of"]: row["ari"] for row in found["clusters"] if row["network"] == "XPILJZ"}
     assert clusters["true molecules"] > clusters["detections"]
+    before, after = found["real"]
+    assert (before["merge"], before["localizations"], after["merge"]) == (None, 600, "auto")
+    assert after["localizations"] == pytest.approx(150, rel=0.1)
+    assert after["detections_per_molecule"] == pytest.approx(4, rel=0.1)
+    assert after["precision_times_stated"] == pytest.approx(1, rel=0.2)
 
 
 def test_randomness_smoke(tmp_path):

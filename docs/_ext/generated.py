@@ -67,6 +67,7 @@ def write_pages(folder: Path) -> None:
         "labelled": labelled(),
         "drift_correction": drift_correction(),
         "merging": merging(),
+        "merged_tables": merged_tables(),
         "randomness_noise": randomness_noise(),
         "randomness_rates": randomness_rates(),
         "randomness_power": randomness_power(),
@@ -281,6 +282,39 @@ def merged_clusters() -> str:
     groups = ("detections", "50nm,25frames", "auto", "true molecules")
     rows = ((fields[number], name, *(of[group] for group in groups)) for (number, name), of in found.items())
     return table(("field", "network", "detections", "50 nm, 25 frames", "`auto`", "true molecules"), rows)
+
+
+def merged_tables() -> str:
+    """Real tables before and after merging: clusters, and the share of them that is smaller than the precision."""
+    found: dict[str, list[dict[str, object]]] = {}
+    for row in json.loads((RESULTS / "merging.json").read_text())["real"]:
+        found.setdefault(row["table"], []).append(row)
+    rows = []
+    for name, (before, after) in found.items():
+        shares = (
+            "none" if of["below_precision"] is None else f"{100 * of['below_precision']:.0f} %"
+            for of in (before, after)
+        )
+        times = after["precision_times_stated"]
+        rows.append(
+            (
+                f"`{name}`",
+                f"{before['detections']:,}",
+                f"{after['detections_per_molecule']:.1f}",
+                "nothing merged" if times is None else f"{times:.1f}",
+                f"{before['clusters']:,}, {after['clusters']:,}",
+                ", ".join(shares),
+            )
+        )
+    header = (
+        "table",
+        "detections",
+        "detections a molecule",
+        "precision found / stated",
+        "clusters before, after",
+        "smaller than the median precision before, after",
+    )
+    return table(header, rows)
 
 
 def randomness_noise() -> str:
