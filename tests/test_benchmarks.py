@@ -145,6 +145,29 @@ def test_merging_smoke(tmp_path):
     assert after["precision_times_stated"] == pytest.approx(1, rel=0.2)
 
 
+def test_reading_smoke(tmp_path):
+    """Two tables that an independent reader reads alike, and one whose name it does not know."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "roi").mkdir()
+    (tmp_path / "real" / "dstorm_membrane_1.csv").write_text(
+        '"id","frame","x [nm]","y [nm]"\n1,1,7.5,8\n2,3,0.25,900.1\n'
+    )
+    header = '<field identifier="{}" unit="{}" />'
+    fields = header.format("Position-0-0", "nanometer") + header.format("Position-1-0", "nanometer")
+    fields += header.format("ImageNumber-0-0", "frame")
+    text = f"# <localizations>{fields}</localizations>\n1.5 2.5 0\n700 4.25 9\n3 3 9\n"
+    (tmp_path / "roi" / "rapidSTORM_1.txt").write_text(text)
+    command = [sys.executable, str(BENCHMARKS / "reading.py"), "--samples", str(tmp_path), "--results"]
+    subprocess.run([*command, str(tmp_path / "reading.csv")], check=True, capture_output=True)
+    with (tmp_path / "reading.csv").open(newline="") as file:
+        one, other = csv.DictReader(file)
+    assert (one["rows"], one["equal"], one["x_low_nm"], one["y_high_nm"]) == ("2", "True", "0.25", "900.1")
+    assert (other["format"], other["rows"], other["x_high_nm"]) == ("rapidSTORM", "3", "700.0")
+    (tmp_path / "roi" / "unknown.txt").write_text(text)
+    done = subprocess.run([*command, str(tmp_path / "again.csv")], capture_output=True, text=True)
+    assert done.returncode == 1 and "add one to INDEPENDENT" in done.stderr
+
+
 def test_randomness_smoke(tmp_path):
     """Noise is not beyond randomness, and clusters among it are."""
     few = ["--fields", "1", "--largest", "400", "--results", str(tmp_path / "randomness.json")]

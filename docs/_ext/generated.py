@@ -67,6 +67,7 @@ def write_pages(folder: Path) -> None:
         "labelled": labelled(),
         "drift_correction": drift_correction(),
         "merging": merging(),
+        "reading": reading(),
         "merged_tables": merged_tables(),
         "randomness_noise": randomness_noise(),
         "randomness_rates": randomness_rates(),
@@ -315,6 +316,16 @@ def merged_tables() -> str:
         "smaller than the median precision before, after",
     )
     return table(header, rows)
+
+
+def reading() -> str:
+    """Sample files of other programs as read here and by an independent reader."""
+    with (RESULTS / "reading.csv").open(newline="", encoding="utf-8") as file:
+        rows = [
+            (f"`{row['file']}`", row["format"], row["by"], row["rows"], row["independent_rows"], row["equal"].lower())
+            for row in csv.DictReader(file)
+        ]
+    return table(("file", "format", "independent reader", "rows", "rows it reads", "rows and extents equal"), rows)
 
 
 def randomness_noise() -> str:
