@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from caml_dask.channels.cells import FloatArray, IntArray
 from caml_dask.channels.channel import Channel
-from caml_dask.channels.domain import Domain
+from caml_dask.channels.domain import Domain, Torus
 from caml_dask.errors import UsageError
 
 BIN_NM = 5.0
@@ -90,11 +90,12 @@ def shift_of_data(a: Channel, b: Channel, domain: Domain, *, largest_nm: float, 
     own = int(np.ceil(largest_nm / BIN_NM))
     half = own * windows
     cells = domain.cells(b.points_nm, half * BIN_NM)
-    counts = cells.displacements(a.points_nm[rows], _parts(a.points_nm[rows]), BIN_NM, half)
+    pairs = cells.displacements(a.points_nm[rows], _parts(a.points_nm[rows]), BIN_NM, half)
+    counts = pairs / _shared(domain, half)
     total = counts.sum(axis=0)
     if not total.any():
         return Shift("none")
-    smooth = gaussian_filter(total.astype(np.float64), SMOOTH_NM / BIN_NM, mode="reflect")
+    smooth = gaussian_filter(total, SMOOTH_NM / BIN_NM, mode="reflect")
     squares = smooth.reshape(windows, 2 * own, windows, 2 * own).transpose(0, 2, 1, 3).reshape(windows**2, -1)
     middle = windows**2 // 2
     peaks = squares.max(axis=1)
@@ -158,7 +159,16 @@ def _parts(points_nm: FloatArray) -> IntArray:
     return np.asarray((square[:, 0] * 3 + square[:, 1] * 5) % _PARTS)
 
 
-def _share(total: IntArray, part: IntArray) -> float:
+def _shared(domain: Domain, half: int) -> FloatArray:
+    """(2 * half, 2 * half) share of the field that is left to pairs by their way: long ways often lead out of it."""
+    ways = np.abs((np.arange(2 * half) + 0.5 - half) * BIN_NM)
+    if isinstance(domain, Torus):
+        return np.ones((2 * half, 2 * half))
+    x0, y0, x1, y1 = domain.shape.bounds
+    return np.outer(*(np.maximum(1 - ways / side, 0.1) for side in (x1 - x0, y1 - y0)))
+
+
+def _share(total: FloatArray, part: FloatArray) -> float:
     return 1.0 - float(part.sum()) / float(total.sum())
 
 
@@ -168,7 +178,7 @@ def _reach(smooth: FloatArray, level: float) -> float:
     return float(max(2 * SMOOTH_NM, 2 * BIN_NM * np.sqrt(above.sum() / np.pi)))
 
 
-def _center(counts: IntArray, start: FloatArray, level: float, reach_nm: float) -> FloatArray:
+def _center(counts: FloatArray, start: FloatArray, level: float, reach_nm: float) -> FloatArray:
     """Mean way of the pairs above a level, within a reach of that mean."""
     half = len(counts) // 2
     at = (np.arange(2 * half) + 0.5 - half) * BIN_NM

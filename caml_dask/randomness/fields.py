@@ -11,14 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from sklearn.linear_model import PoissonRegressor
-from sklearn.preprocessing import PolynomialFeatures
 
 FloatArray = NDArray[np.float64]
 
 _BOXES = 8  # along each side of the grid on which the trend is fitted
 _IN_BOX = 10  # localizations in a box of it, or the boxes are fewer
-_SHRINK = 1e-3  # L2 penalty of the trend's coefficients
+_SHRINK, _STEPS = 1e-3, 30  # L2 penalty of the trend's coefficients; steps of their fit, each at most 1
 _LOOKED_AT, _HIGHEST = 1_000, 0.99  # places at which the highest density is looked for, and the share of them below it
 
 
@@ -114,7 +112,6 @@ class Trend:
         outline = area.outline
         x0, y0, x1, y1 = shapely.bounds(outline)
         self._low, self._size = np.array([x0, y0]), np.maximum([x1 - x0, y1 - y0], np.finfo(float).tiny)
-        self._terms = PolynomialFeatures(degree=2, include_bias=False)
         side = int(np.clip(np.sqrt(len(xy_nm) / _IN_BOX), 1, _BOXES))
         edges = np.linspace(0.0, 1.0, side + 1)
         counts, _ = np.histogramdd(self._within(xy_nm), bins=[edges, edges])
@@ -124,11 +121,9 @@ class Trend:
         seen = inside > 0
         middles = np.column_stack([(a + b).ravel() / 2 for a, b in zip(low, high, strict=True)])
         density = counts.ravel()[seen] / inside[seen]
-        self._model: PoissonRegressor | None = None
+        self._coefficients = np.zeros(6)
         if seen.sum() > 1 and density.mean() > 0:
-            self._model = PoissonRegressor(alpha=_SHRINK, solver="newton-cholesky").fit(
-                self._terms.fit_transform(middles[seen] - 0.5), density / density.mean(), inside[seen]
-            )
+            self._coefficients = _poisson_fit(_terms(middles[seen]), density / density.mean(), inside[seen])
         places = area.draw(_LOOKED_AT, np.random.default_rng(0))
         self._highest = float(np.quantile(self._at(self._within(places)), _HIGHEST))
 
@@ -151,10 +146,30 @@ class Trend:
         return (xy_nm - self._low) / self._size
 
     def _at(self, places: FloatArray) -> FloatArray:
-        if self._model is None:
-            return np.ones(len(places))
-        found: FloatArray = self._model.predict(self._terms.fit_transform(places - 0.5))
+        found: FloatArray = np.exp(_terms(places) @ self._coefficients)
         return found
+
+
+def _terms(places: FloatArray) -> FloatArray:
+    """One, both coordinates from the middle, and their squares and product, (n, 6)."""
+    x, y = places.T - 0.5
+    return np.column_stack([np.ones(len(places)), x, y, x * x, x * y, y * y])
+
+
+def _poisson_fit(terms: FloatArray, rate: FloatArray, weight: FloatArray) -> FloatArray:
+    """Coefficients of a log-linear Poisson rate, with a small penalty, by Newton's method.
+
+    Own code in place of scikit-learn's: that waits for ever in a process that was forked after OpenMP had started.
+    """
+    share, found = weight / weight.sum(), np.zeros(terms.shape[1])
+    penalty = _SHRINK * np.append(0.0, np.ones(terms.shape[1] - 1))
+    for _ in range(_STEPS):
+        fitted = np.exp(terms @ found)
+        slope = terms.T @ (share * (fitted - rate)) + penalty * found
+        curvature = (terms.T * (share * fitted)) @ terms + np.diag(penalty)
+        step = np.linalg.solve(curvature, slope)
+        found -= step / max(1.0, float(np.abs(step).max()))
+    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ import pytest
 import shapely
 from pairs_made import made_pair
 
-from caml_dask.channels.chromatic import shift_of_data, shift_of_fiducials
+from caml_dask.channels.chromatic import BIN_NM, _shared, shift_of_data, shift_of_fiducials
 from caml_dask.channels.domain import Domain
 from caml_dask.errors import UsageError
 
@@ -34,6 +34,15 @@ def test_independent_channels_are_rarely_certain_to_be_shifted():
         for seed in range(12)
     ]
     assert sum(shift.certain for shift in found) <= 3
+
+
+def test_long_ways_lead_out_of_the_field_and_are_weighted_for_it():
+    rng = np.random.default_rng(0)
+    a, b = rng.uniform(0, 3000, (2, 4000, 2))
+    domain, half = Domain(shapely.box(0, 0, 3000, 3000)), 200
+    pairs = domain.cells(b, half * BIN_NM).displacements(a, np.zeros(len(a), np.int64), BIN_NM, half)[0]
+    even = (pairs / _shared(domain, half)).reshape(4, 100, 4, 100).mean(axis=(1, 3))
+    assert even == pytest.approx(np.full((4, 4), 4000**2 / 3000**2 * BIN_NM**2), rel=0.06)
 
 
 def test_a_field_too_small_to_compare_with_is_never_certain():

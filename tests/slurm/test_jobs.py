@@ -24,7 +24,7 @@ from caml_dask.settings import Settings
 DEPLOY = Path(__file__).parents[2] / "deploy"
 TILE = 300
 FEW_STAGES = "XPILJZ"
-"""A network of 12 stages: each of them is an array of jobs that begin with the packages' import."""
+"""A network of few stages: each of them is an array of jobs that begin with the packages' import."""
 
 
 def shell(*command):
