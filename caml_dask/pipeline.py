@@ -87,8 +87,6 @@ AUTO_MERGING = (
 MERGED_RESULTS = (members.STAGE, results.MOLECULES_STAGE, results.DETECTIONS_STAGE, publish.MERGING_STAGE)
 DRIFT_STAGES = (read.DRIFT_STAGE, *correct.STAGES)
 """Stages that correct drift: their rows are the input of the stages behind `read`."""
-TEST_STAGES = (randomness.STAGE, members.JUDGED_STAGE)
-"""Stages of an analysis that is tested against randomness: the test, and `members` that heeds what it found."""
 STAGE_NAMED = {
     stage.name: stage
     for stage in (*correct.STAGES, *AUTO_MERGING, *MERGED_RESULTS, randomness.STAGE, *WINDOW_STAGES, *FIELD_STAGES)
