@@ -289,7 +289,7 @@ def test_regions_that_miss_all_localizations_say_where_both_are():
     ):
         analyze(table(), "XPILJZ", roi="x=9000..9500,y=0..2000")
     found = analyze(table(), "XPILJZ", roi="x=0..2000,y=0..2000;x=9000..9500,y=0..2000")
-    assert "no localization lies in region 1, 'rectangle 1'" in found.summary["warnings"]
+    assert "empty-region: no localization lies in region 1, 'rectangle 1'" in found.summary["warnings"]
     assert found.summary["regions"][1]["clusters"] == 0
 
 

@@ -105,9 +105,17 @@ def test_every_measure_has_its_column() -> None:
     names = {c.name for c in cluster_columns(3)}
     assert cluster_columns(3) is CLUSTERS_3D
     assert {f.name for f in fields(Shapes3D)} - {"bounds_nm", "outline"} <= names
-    assert names - set(measure().columns()) == {
-        "b_nm", "cluster_id", "image_id", "label", "nearest_cluster_nm", "touches_border", "region_id"
-    }  # fmt: skip
+    of_the_image = {
+        "image_id",
+        "cluster_id",
+        "region_id",
+        "label",
+        "b_nm",
+        "nearest_cluster_nm",
+        "touches_border",
+        "q_value",
+    }
+    assert names - set(measure().columns()) == of_the_image
     assert "volume_nm3" in descriptors(CLUSTERS_3D) and "centroid_z_nm" not in descriptors(CLUSTERS_3D)
 
 

@@ -101,7 +101,7 @@ def watch(tables, tmp_path, monkeypatch):
     """An observer of a run that is never begun, by a clock of the test's own."""
     clock = itertools.count(0.0, 1.0)
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    with begun(tables, tmp_path / "run", Settings("XPILJZ"), resume=False, overwrite=False) as run:
+    with begun(tables, tmp_path / "run", Settings("XPILJZ", test=False), resume=False, overwrite=False) as run:
         return progress.Watch(run)
 
 

@@ -35,7 +35,7 @@ from caml_dask.settings import Settings
 
 KEY_FIGURES = (
     *("localizations", "percent_clustered", "clusters", "clusters_per_um2", "area_um2"),
-    *("median_points_per_cluster", "median_area_nm2", "dropped_where", "warnings"),
+    *("median_points_per_cluster", "median_area_nm2", "dropped_where", "p_value", "warnings", "warned_of"),
 )
 IMAGES, BROKEN = 12, {"0011_bad", "0012_absent"}
 REASONS = ("bad.csv: no x and y column recognized", "absent.csv: there is no such file")

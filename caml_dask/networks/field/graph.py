@@ -186,7 +186,8 @@ def inputs(
     nodes = np.zeros((len(neighbors), NODE_INPUTS), np.float32)
     edges = np.zeros((*neighbors.shape, EDGE_INPUTS), np.float32)
     seen = (distances_nm, scales_nm, uncertainty_nm, neighbors, present, unit_nm)
-    _fill(*(np.ascontiguousarray(array) for array in seen), _RANKS_AT, EDGES_AT, nodes, edges)
+    # writable, though nothing is written: kernels are compiled anew for arrays that are not
+    _fill(*(np.require(array, requirements="CW") for array in seen), _RANKS_AT, EDGES_AT, nodes, edges)
     return nodes, edges
 
 
