@@ -187,7 +187,7 @@ def inputs(
     edges = np.zeros((*neighbors.shape, EDGE_INPUTS), np.float32)
     seen = (distances_nm, scales_nm, uncertainty_nm, neighbors, present, unit_nm)
     # writable, though nothing is written: kernels are compiled anew for arrays that are not
-    _fill(*(np.require(array, requirements="CW") for array in seen), _RANKS_AT, EDGES_AT, nodes, edges)
+    _fill(*(np.require(array, requirements=("C", "W")) for array in seen), _RANKS_AT, EDGES_AT, nodes, edges)
     return nodes, edges
 
 
