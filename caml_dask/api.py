@@ -77,6 +77,7 @@ class AnalysisSettings(TypedDict, total=False):
     drift: str | None
     test: bool
     fdr: float | None
+    bootstrap: int | None
 
 
 @dataclass(frozen=True, repr=False)

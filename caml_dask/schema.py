@@ -127,11 +127,28 @@ _OF_PRECISION = (
         optional=True,
     ),
     Column(
+        "area_corrected_nm2",
+        pa.float64(),
+        "area of its molecules: that of the outline, shrunk as the members' ellipse is once the precision is taken out "
+        "along both axes; 0 where that explains its width; only with precisions",
+        optional=True,
+    ),
+    Column(
         "centroid_uncertainty_nm",
         pa.float64(),
         "standard error of the centroid along x and y from the precision of its localizations; only with precisions",
         optional=True,
     ),
+)
+
+_INTERVAL = (
+    Column(
+        "area_low_nm2",
+        pa.float64(),
+        "lower end of the area's 95 % interval over resamples of the members; only with a bootstrap",
+        optional=True,
+    ),
+    Column("area_high_nm2", pa.float64(), "its upper end; only with a bootstrap", optional=True),
 )
 
 _REGION = Column(
@@ -147,6 +164,7 @@ CLUSTERS = (
     Column("label", pa.int8(), "class of its members: 1 clustered, 2 fiber"),
     Column("n_localizations", pa.int64(), "localizations in the cluster"),
     Column("area_nm2", pa.float64(), "area inside the outline, holes excluded"),
+    *_INTERVAL,
     Column("perimeter_nm", pa.float64(), "length of the outline, holes included"),
     Column("circularity", pa.float64(), "4 pi area / perimeter^2 (1 for a disc); null where the area is 0"),
     Column("elongation", pa.float64(), "1 - minor / major axis of the members' covariance ellipse (0 round, 1 a line)"),

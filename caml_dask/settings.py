@@ -276,6 +276,9 @@ class Settings:
         for each cluster.
     fdr : float or None
         False discovery rate above which clusters are dropped, between 0 and 1; needs the test. None keeps all.
+    bootstrap : int or None
+        Resamples of the members of each cluster in 2D, 2 or more, for an interval of its area
+        (:mod:`caml_dask.geometry.bootstrap`). None gives no interval.
     drift : str or None
         How drift is corrected before all else but the filter: "aim", adaptive intersection maximization, or "rcc",
         redundant cross-correlation; None leaves coordinates as they are.
@@ -302,6 +305,7 @@ class Settings:
     drift: str | None = None
     test: bool = True
     fdr: float | None = None
+    bootstrap: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "network", network_named(self.network))
@@ -343,6 +347,10 @@ class Settings:
                 raise UsageError(f"--fdr {self.fdr}: give a rate between 0 and 1, such as 0.05")
             if not self.test:
                 raise UsageError("--fdr drops clusters by the test against randomness: leave out --no-test")
+        if self.bootstrap is not None:
+            _check_type("bootstrap", self.bootstrap, Integral, "a whole number of resamples, or None")
+            if self.bootstrap < 2:
+                raise UsageError(f"--bootstrap {self.bootstrap}: give 2 resamples or more, such as 100")
         if self.min_points < 1:
             raise UsageError(f"min_points {self.min_points}: a cluster has at least 1 localization")
 

@@ -59,9 +59,7 @@ def closing_outlines(xy: FloatArray, starts: IntArray, b: FloatArray) -> Outline
     ------
     ArithmeticError : an outline could not be closed, even with its members moved by 1e-3 b.
     """
-    # Read-only or strided arrays would each be compiled for anew.
-    xy, b = np.require(xy, np.float64, ["C", "W"]), np.require(b, np.float64, ["C", "W"])
-    starts = np.require(starts, np.int64, ["C", "W"])
+    xy, starts, b = _as_compiled(xy, starts, b)
     arcs, ring_starts, owner = _trace(xy, starts, b)
     ring_area, ring_length = _ring_integrals(arcs, ring_starts)
     totals = np.zeros((2, len(b)))
@@ -74,6 +72,20 @@ def closing_outlines(xy: FloatArray, starts: IntArray, b: FloatArray) -> Outline
         perimeter=totals[1] * b,
         polygons=_polygons(coords, point_starts, owner, ring_area > 0, len(b)),
     )
+
+
+def closing_areas(xy: FloatArray, starts: IntArray, b: FloatArray) -> FloatArray:
+    """Areas of c clusters, (c,) float64: those of :func:`closing_outlines`, whose arguments and errors it shares."""
+    xy, starts, b = _as_compiled(xy, starts, b)
+    arcs, ring_starts, owner = _trace(xy, starts, b)
+    areas: FloatArray = np.bincount(owner, _ring_integrals(arcs, ring_starts)[0], len(b)) * b * b
+    return areas
+
+
+def _as_compiled(xy: FloatArray, starts: IntArray, b: FloatArray) -> tuple[FloatArray, IntArray, FloatArray]:
+    """The same arrays; read-only or strided ones would each be compiled for anew."""
+    xy, b = np.require(xy, np.float64, ["C", "W"]), np.require(b, np.float64, ["C", "W"])
+    return xy, np.require(starts, np.int64, ["C", "W"]), b
 
 
 def _polygons(

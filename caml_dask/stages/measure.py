@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from caml_dask.geometry.measure import measure_clusters, measure_clusters_3d, touches_border
+from caml_dask.geometry.bootstrap import area_intervals
+from caml_dask.geometry.measure import Shapes, measure_clusters, measure_clusters_3d, touches_border
 from caml_dask.io.rois.roi import region_of
 from caml_dask.schema import NO_CLUSTER, arrow_schema, cluster_columns
 from caml_dask.stages.shared.clusters import clusters_of
@@ -54,8 +55,11 @@ def measure(work: Work, unit: int) -> dict[str, Any]:
         "b_nm": b[first],
         "touches_border": touches_border(shapes.bounds_nm, work.facts()["bounds_nm"], b[first]),
     }
-    if has_precision(work):
-        columns |= of_precision(ids[order], uncertainty_nm[order], shapes.radius_of_gyration_nm)
+    if isinstance(shapes, Shapes):
+        if has_precision(work):
+            columns |= of_precision(ids[order], uncertainty_nm[order], shapes)
+        if (resamples := work.settings.bootstrap) is not None:
+            columns |= area_intervals(points[order], starts, b[first], shapes.area_nm2, ids[first], resamples)
     if rois:  # a cluster belongs to the region that holds its centroid
         columns["region_id"] = region_of(rois, np.column_stack([columns[f"centroid_{axis}_nm"] for axis in "xy"]))
     schema = arrow_schema(cluster_columns(work.dimensions()), leave_out=(*FOUND_LATER, *absent_columns(work)))

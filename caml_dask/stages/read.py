@@ -184,7 +184,7 @@ def check_fits(work: Work, n: int, dimensions: int, of: int) -> None:
     Raises
     ------
     TooFewLocalizations : fewer localizations to analyze than its window needs.
-    InputError : 3D localizations for a 2D network, or the reverse.
+    InputError : 3D localizations for a 2D network, or the reverse, or for a bootstrap.
     """
     name, least = work.network.name, work.network.least_localizations
     fitting = [x for x in NETWORKS.values() if x.dimensions == dimensions]
@@ -196,6 +196,11 @@ def check_fits(work: Work, n: int, dimensions: int, of: int) -> None:
         raise InputError(
             f"has {dimensions} coordinates a localization; {name} takes {work.network.dimensions}: "
             + ", or ".join(ways),
+            work.image.path,
+        )
+    if work.settings.bootstrap is not None and dimensions == 3:
+        raise InputError(
+            "has 3 coordinates a localization; --bootstrap gives intervals of areas in 2D: leave it out, or z",
             work.image.path,
         )
     if n < least:

@@ -138,26 +138,6 @@ def test_what_frames_and_precisions_tell_of_the_clusters_is_told():
     assert "precision-unlikely" in warned(uncertainty_nm=6_000.0)
 
 
-def test_precision_is_taken_out_of_the_size_of_clusters():
-    """Clusters of molecules 15 nm wide along each axis, detected with 5 to 20 nm."""
-    rng = np.random.default_rng(9)
-    centers = rng.uniform(0, 8000, (30, 1, 2))
-    true = (centers + rng.normal(0, 15, (30, 60, 2))).reshape(-1, 2)
-    sigma = rng.uniform(5, 20, len(true))
-    table = pd.DataFrame(true + rng.normal(size=true.shape) * sigma[:, None], columns=["x_nm", "y_nm"])
-    loose = pd.DataFrame(rng.uniform(0, 8000, (1200, 2)), columns=["x_nm", "y_nm"])
-    found = analyze(pd.concat([table.assign(uncertainty_nm=sigma), loose.assign(uncertainty_nm=10.0)]), test=False)
-    of = found.clusters[found.clusters["n_localizations"] > 40]
-    assert len(of) > 20
-    assert of["radius_of_gyration_corrected_nm"].median() == pytest.approx(15 * np.sqrt(2), rel=0.1)
-    assert of["radius_of_gyration_nm"].median() > 1.2 * of["radius_of_gyration_corrected_nm"].median()
-    number = of["cluster_id"].iloc[0]
-    mine = found.points.loc[found.points["cluster_id"] == number, "uncertainty_nm"].to_numpy()
-    assert of["centroid_uncertainty_nm"].iloc[0] == pytest.approx(np.sqrt((mine**2).sum()) / len(mine))
-    bare = analyze(pd.concat([table, loose]), test=False).clusters
-    assert not {"radius_of_gyration_corrected_nm", "centroid_uncertainty_nm"} & set(bare)
-
-
 def test_settings_that_contradict_each_other_are_refused():
     with pytest.raises(UsageError, match="leave out --no-test"):
         Settings(test=False, fdr=0.05)

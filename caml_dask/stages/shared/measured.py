@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from caml_dask.geometry.measure import nearest_centroid_nm
 from caml_dask.schema import arrow_schema, cluster_columns, descriptors
-from caml_dask.stages.shared.precision import has_precision
+from caml_dask.stages.shared.precision import OF_PRECISION, has_precision
 from caml_dask.stages.shared.work import Work, parquet_options
 from caml_dask.stages.tables import MEASURED, OUTLINES, VERDICTS, Table
 
@@ -24,6 +24,8 @@ WITHOUT_OUTLINES = 10  # times as many without
 _RAW = {"compression": "none", "use_dictionary": False}  # zstd shrinks outlines by 5 %
 _NEAREST, _Q = FOUND_LATER = ("nearest_cluster_nm", "q_value")
 """Columns that are found once all clusters are measured."""
+INTERVAL = ("area_low_nm2", "area_high_nm2")
+"""Columns that a bootstrap finds."""
 
 
 def absent_columns(work: Work) -> tuple[str, ...]:
@@ -31,8 +33,8 @@ def absent_columns(work: Work) -> tuple[str, ...]:
     without = {
         "region_id": not work.settings.has_regions,
         _Q: not work.settings.test,
-        "radius_of_gyration_corrected_nm": not has_precision(work),
-        "centroid_uncertainty_nm": not has_precision(work),
+        **dict.fromkeys(OF_PRECISION, not has_precision(work)),
+        **dict.fromkeys(INTERVAL, work.settings.bootstrap is None),
     }
     return tuple(name for name, absent in without.items() if absent)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from caml_dask.geometry.measure import Shapes
 from caml_dask.stages.shared.work import Work
 
 PRECISION = "uncertainty_nm"
+OF_PRECISION = ("radius_of_gyration_corrected_nm", "area_corrected_nm2", "centroid_uncertainty_nm")
+"""Columns of clusters that need it."""
 
 
 def has_precision(work: Work) -> bool:
@@ -15,26 +18,33 @@ def has_precision(work: Work) -> bool:
     return len(facts["coordinates"]) == 2 and any(column["name"] == PRECISION for column in facts["carried"])
 
 
-def of_precision(
-    cluster: np.ndarray, uncertainty_nm: np.ndarray, radius_of_gyration_nm: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Corrected radius of gyration, and standard error of the centroid, of clusters in 2D.
+def of_precision(cluster: np.ndarray, uncertainty_nm: np.ndarray, shapes: Shapes) -> dict[str, np.ndarray]:
+    """Corrected radius of gyration and area, and standard error of the centroid, of clusters in 2D.
 
-    Of molecules at r, each detected with an error of variance s^2 along each axis, the mean of squared distances from
-    the centroid grows by the mean of 2 s^2, and the centroid's variance along an axis is the mean of s^2 over n.
+    Of molecules at r, each detected with an error of variance s^2 along each axis, the variance along each axis of the
+    members' ellipse grows by the mean of s^2, and the centroid's variance along an axis is that mean over n. The area
+    is that of the outline, shrunk as the ellipse is.
 
     cluster : (n,) int64, of each member, ascending
     uncertainty_nm : (n,) float64, its precision; what is not positive is unknown
-    radius_of_gyration_nm : (c,) float64
+    shapes : of the c clusters
 
     Returns
     -------
-    the two columns, (c,) float64; NaN for a cluster with a member of unknown precision
+    the three columns, (c,) float64; NaN for a cluster with a member of unknown precision
     """
     squared = np.where(uncertainty_nm > 0, uncertainty_nm, np.nan) ** 2
     order = np.lexsort((squared, cluster))  # sums do not depend on the order of members
     starts = np.flatnonzero(np.diff(cluster, prepend=-1))
     n = np.diff(np.append(starts, len(cluster)))
     mean = np.add.reduceat(squared[order], starts) / n if len(starts) else np.empty(0)
-    corrected = np.sqrt(np.maximum(radius_of_gyration_nm**2 - 2 * mean, 0.0))
-    return {"radius_of_gyration_corrected_nm": corrected, "centroid_uncertainty_nm": np.sqrt(mean / n)}
+    squared_radius = shapes.radius_of_gyration_nm**2
+    major = squared_radius / (1 + (1 - shapes.elongation) ** 2)
+    minor = squared_radius - major
+    left = np.maximum(major - mean, 0.0) * np.maximum(minor - mean, 0.0)
+    both = major * minor
+    return {
+        "radius_of_gyration_corrected_nm": np.sqrt(np.maximum(squared_radius - 2 * mean, 0.0)),
+        "area_corrected_nm2": shapes.area_nm2 * np.sqrt(np.divide(left, both, out=0.0 * left, where=both > 0)),
+        "centroid_uncertainty_nm": np.sqrt(mean / n),
+    }
