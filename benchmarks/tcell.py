@@ -2,7 +2,9 @@
 
 Cells are simulated such that their measured medians meet the published ones, each condition differing in nothing else;
 cells of one condition vary. `caml-dask run` analyses them, `caml-dask report` compares them, and medians and tests are
-held beside what was published.
+held beside what was published. With --raw, the tables hold what a microscope would record of the same molecules:
+detections that re-blink, each with its precision, on a stage that drifts; drift and re-blinks are then seen to as in
+the publication.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +26,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
+from drift_correction import FRAMES, true_drift
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from caml_dask import analyze
+from caml_dask import analyze, open_run
 from caml_dask.report import write_report
 from caml_dask.report.families import FOUND_BELOW, Family
 from caml_dask.simulate.cells import draw_cell
@@ -41,6 +44,8 @@ SIZE_SIGMA = 0.4  # of the logarithm of points per cluster, within an image
 BETWEEN_SIGMA = {"clusters_per_um2": 0.3, "percent_clustered": 0.2, "points": 0.08, "radius_nm": 0.08}
 """How cells of one condition vary: sigma of the logarithm, of the odds for percent. Our choice, the same for all."""
 ROUNDS, SMOKE_ROUNDS = (4, 4), (1, 1)  # of calibration, and cells in each
+DETECTIONS, DARK_FRAMES, PRECISION_NM = 3.0, 5.0, 10.0  # means, of a molecule, between its detections, of a detection
+PREPROCESSING = ("--drift", "aim", "--merge", "50nm,25frames")
 MEASURES = ("clusters_per_um2", "percent_clustered", "n_localizations", "area_nm2")
 
 
@@ -103,6 +108,19 @@ def draw(recipe: Recipe, rng: np.random.Generator) -> NDArray[np.float64]:
     return rng.permutation(np.concatenate([members, others]))
 
 
+def detected(molecules_nm: NDArray[np.float64], rng: np.random.Generator) -> pa.Table:
+    """What is recorded of molecules, by frame: geometric counts, exponential dark times, gamma precisions."""
+    molecule = np.repeat(np.arange(len(molecules_nm)), rng.geometric(1 / DETECTIONS, len(molecules_nm)))
+    dark = np.where(np.diff(molecule, prepend=-1) > 0, 0.0, 1 + rng.exponential(DARK_FRAMES - 1, len(molecule)))
+    elapsed = np.cumsum(dark)
+    since = elapsed - elapsed[np.searchsorted(molecule, molecule)]
+    frame = rng.integers(FRAMES, size=len(molecules_nm))[molecule] + since.astype(np.int64)
+    sigma = np.maximum(rng.gamma(4.0, PRECISION_NM / 4, len(molecule)), 1.0)
+    x, y = (molecules_nm[molecule] + rng.normal(size=(len(molecule), 2)) * sigma[:, None] + true_drift(frame)[:, :2]).T
+    columns = {"frame": frame + 1, "x [nm]": x.round(2), "y [nm]": y.round(2), "uncertainty [nm]": sigma.round(2)}
+    return pa.table(columns).sort_by("frame")
+
+
 def varied(recipe: Recipe, n: int, rng: np.random.Generator) -> list[Recipe]:
     """Recipes of n cells of a condition: of what varies each takes another quantile, in an order of its own.
 
@@ -147,7 +165,7 @@ def measured(cells: list[NDArray[np.float64]]) -> dict[str, float]:
 
     That of points per cluster is one of grouped data, which steps by less than a point.
     """
-    found = [analyze(xy_nm, n_jobs=1) for xy_nm in cells]
+    found = [analyze(xy_nm, n_jobs=1, test=False) for xy_nm in cells]
     clusters = pd.concat([analysis.clusters for analysis in found])
     return {
         **{name: statistics.median(analysis.summary[name] for analysis in found) for name in MEASURES[:2]},
@@ -156,7 +174,7 @@ def measured(cells: list[NDArray[np.float64]]) -> dict[str, float]:
     }
 
 
-def write_cohort(folder: Path, smoke: bool) -> Path:
+def write_cohort(folder: Path, smoke: bool, raw: bool) -> Path:
     """Write the cells as ThunderSTORM CSV, and the table of the cohort, last; what stands is kept."""
     table = folder / "cohort.csv"
     if table.exists():
@@ -167,22 +185,38 @@ def write_cohort(folder: Path, smoke: bool) -> Path:
         recipe = calibrated(condition, SEED + number, *(SMOKE_ROUNDS if smoke else ROUNDS))
         rng = np.random.default_rng([SEED, number])
         for image, cell in enumerate(varied(recipe, SMOKE_IMAGES if smoke else IMAGES, rng)):
-            x, y = draw(cell, rng).round(2).T
+            molecules_nm = draw(cell, rng)
             name = re.sub(r"[^a-z]+", "_", f"{condition.protein} {condition.name}".lower())
             file = folder / f"{name}_{image + 1:02d}.csv"
-            pa_csv.write_csv(pa.table({"x [nm]": x, "y [nm]": y}), file)
+            if raw:
+                recorded = detected(molecules_nm, np.random.default_rng([SEED, number, image]))
+            else:
+                recorded = pa.table(dict(zip(("x [nm]", "y [nm]"), molecules_nm.round(2).T)))
+            pa_csv.write_csv(recorded, file)
             rows.append([file.name, condition.name, f"donor {image % DONORS + 1}", condition.protein])
     with table.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([["path", "condition", "replicate", "protein"], *rows])
     return table
 
 
-def analysed(table: Path, out: Path) -> Path:
+def analysed(table: Path, out: Path, options: Sequence[str]) -> Path:
     """Results of the cohort, by `caml-dask run` in one process; those that stand are kept."""
     if not (out / "summary.json").exists():
         cells = sorted(str(path) for path in table.parent.glob("*.csv") if path != table)
         resume = ["--resume"] if out.exists() else []
-        command = [sys.executable, "-m", "caml_dask", "run", *cells, "--out", str(out), "--workers", "0", *resume]
+        command = [
+            sys.executable,
+            "-m",
+            "caml_dask",
+            "run",
+            *cells,
+            "--out",
+            str(out),
+            "--workers",
+            "0",
+            *options,
+            *resume,
+        ]
         subprocess.run(command, check=True)
     return out
 
@@ -201,6 +235,17 @@ def row_of(condition: Condition, measure: str, families: Mapping[str, Family]) -
         "median_of_images": asdict(images),
         "median_of_clusters": None if clusters is None else asdict(clusters.groups[condition.name]),
     }
+
+
+def corrected_areas(out: Path, table: Path) -> list[dict[str, Any]]:
+    """By condition, the median over images of the median area with the precision taken out."""
+    cohort = {Path(row["path"]).stem: row for row in csv.DictReader(table.open(encoding="utf-8"))}
+    of: dict[tuple[str, str], list[float]] = {}
+    for image in open_run(out).images.values():
+        row = cohort[image.image_id.partition("_")[2]]
+        area = image.clusters["area_corrected_nm2"].median()
+        of.setdefault((row["protein"], row["condition"]), []).append(float(area))
+    return [{"protein": p, "condition": c, "median": statistics.median(areas)} for (p, c), areas in of.items()]
 
 
 def contrast_of(protein: str, pair: tuple[str, str], measure: str, families: Mapping[str, Family]) -> dict[str, Any]:
@@ -240,11 +285,15 @@ def main() -> None:
     parser.add_argument(
         "--analysed", type=Path, help="results of the cells by `caml-dask screen WORK/cells/cohort.csv`"
     )
-    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "tcell.json")
+    parser.add_argument(
+        "--results", type=Path, help="JSON to write; results/tcell.json, or tcell_raw.json, unless given"
+    )
+    parser.add_argument("--raw", action="store_true", help="raw detections, that drift and re-blink")
     parser.add_argument("--smoke", action="store_true", help="three cells of each condition, roughly calibrated")
     options = parser.parse_args()
-    table = write_cohort(options.work / "cells", options.smoke)
-    out = options.analysed or analysed(table, options.work / "results")
+    table = write_cohort(options.work / "cells", options.smoke, options.raw)
+    preprocessing = PREPROCESSING if options.raw else ()
+    out = options.analysed or analysed(table, options.work / "results", preprocessing)
     report = write_report(out, None if options.analysed else table)
     families = {family.within["protein"]: family for family in report.families}
     rows = [row_of(condition, measure, families) for condition in CONDITIONS for measure in MEASURES]
@@ -254,9 +303,22 @@ def main() -> None:
         for pair in CONTRASTS
         for measure in MEASURES
     ]
-    about = {"images": len(report.results.images), "failed": len(report.results.failed), "between_sigma": BETWEEN_SIGMA}
-    whole = {"about": about, "versions": report.results.facts["versions"], "medians": rows, "contrasts": contrasts}
-    options.results.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    about = {
+        "images": len(report.results.images),
+        "failed": len(report.results.failed),
+        "between_sigma": BETWEEN_SIGMA,
+        "preprocessing": " ".join(preprocessing),
+    }
+    whole: dict[str, Any] = {
+        "about": about,
+        "versions": report.results.facts["versions"],
+        "medians": rows,
+        "contrasts": contrasts,
+    }
+    if options.raw:
+        whole["corrected_areas_nm2"] = corrected_areas(out, table)
+    results = options.results or Path(__file__).parent / "results" / f"tcell{'_raw' if options.raw else ''}.json"
+    results.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     print(told(rows, contrasts))
     print(f"the report is {report.page}")
 

@@ -45,6 +45,21 @@ def test_precision_is_taken_out_of_areas_across_long_clusters_too():
         assert raw > 1.4 and 0.85 < corrected < 1.25
     narrow = of_precision(np.repeat(np.arange(50), 80), np.full(4000, 80.0), blurred)["area_corrected_nm2"]
     assert (narrow == 0).all()
+    unknown = np.where(np.arange(4000) == 85, 0.0, 15.0)
+    found = of_precision(np.repeat(np.arange(50), 80), unknown, blurred)
+    assert all(np.flatnonzero(np.isnan(values)).tolist() == [1] for values in found.values())
+
+
+def test_few_members_are_not_corrected_too_much():
+    """Of eight places, the mean over many clusters of the corrected squared radius is that of the places themselves."""
+    rng = np.random.default_rng(11)
+    true = rng.normal(0, 20, (4000, 8, 2))
+    blurred = shapes_of(true + rng.normal(0, 15, true.shape))
+    found = of_precision(np.repeat(np.arange(4000), 8), np.full(32000, 15.0), blurred)
+    squared = found["radius_of_gyration_corrected_nm"] ** 2
+    assert squared.mean() == pytest.approx((shapes_of(true).radius_of_gyration_nm ** 2).mean(), rel=0.03)
+    area = np.median(found["area_corrected_nm2"]) / np.median(shapes_of(true).area_nm2)
+    assert 0.75 < area < 1.05 < 1.3 < np.median(blurred.area_nm2) / np.median(shapes_of(true).area_nm2)
 
 
 def shapes_of(clusters):

@@ -21,9 +21,10 @@ def has_precision(work: Work) -> bool:
 def of_precision(cluster: np.ndarray, uncertainty_nm: np.ndarray, shapes: Shapes) -> dict[str, np.ndarray]:
     """Corrected radius of gyration and area, and standard error of the centroid, of clusters in 2D.
 
-    Of molecules at r, each detected with an error of variance s^2 along each axis, the variance along each axis of the
-    members' ellipse grows by the mean of s^2, and the centroid's variance along an axis is that mean over n. The area
-    is that of the outline, shrunk as the ellipse is.
+    Errors of variance s^2 along each axis add the mean of s^2 to the variance along each axis of the members' ellipse,
+    and give the centroid a variance of that mean over n. The area is that of the outline, shrunk as the ellipse is.
+    Variances and their product are those of a sample: few members look narrower, and longer, than what they are drawn
+    from (E det S = (n - 2) / (n - 1) det Sigma for the sample covariance S of n places in a plane).
 
     cluster : (n,) int64, of each member, ascending
     uncertainty_nm : (n,) float64, its precision; what is not positive is unknown
@@ -38,13 +39,13 @@ def of_precision(cluster: np.ndarray, uncertainty_nm: np.ndarray, shapes: Shapes
     starts = np.flatnonzero(np.diff(cluster, prepend=-1))
     n = np.diff(np.append(starts, len(cluster)))
     mean = np.add.reduceat(squared[order], starts) / n if len(starts) else np.empty(0)
-    squared_radius = shapes.radius_of_gyration_nm**2
-    major = squared_radius / (1 + (1 - shapes.elongation) ** 2)
-    minor = squared_radius - major
-    left = np.maximum(major - mean, 0.0) * np.maximum(minor - mean, 0.0)
-    both = major * minor
+    sample = n / np.maximum(n - 1, 1)  # the variance of members about their own mean is this much too small
+    total = sample * shapes.radius_of_gyration_nm**2
+    major = total / (1 + (1 - shapes.elongation) ** 2)
+    both = major * (total - major) * (n - 1) / np.maximum(n - 2, 1)
+    left = np.where(total <= 2 * mean, 0.0, np.maximum(both - mean * total + mean**2, 0.0))
     return {
-        "radius_of_gyration_corrected_nm": np.sqrt(np.maximum(squared_radius - 2 * mean, 0.0)),
+        "radius_of_gyration_corrected_nm": np.sqrt(np.maximum(total - 2 * mean, 0.0) / sample),
         "area_corrected_nm2": shapes.area_nm2 * np.sqrt(np.divide(left, both, out=0.0 * left, where=both > 0)),
         "centroid_uncertainty_nm": np.sqrt(mean / n),
     }

@@ -1,0 +1,257 @@
+"""Tables of committed results of the benchmarks; figures stand in the result files alone."""
+
+from __future__ import annotations
+
+import csv
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from markdown_table import table
+
+_FIXED = "\N{NO-BREAK SPACE}"
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+
+
+def of_results() -> dict[str, str]:
+    """Every table by the name of its page."""
+    return {
+        "speed": speed(),
+        "scale": scale(),
+        "comparison": comparison(),
+        "labelled": labelled(),
+        "drift_correction": drift_correction(),
+        "merging": merging(),
+        "reading": reading(),
+        "merged_tables": merged_tables(),
+        "randomness_noise": randomness_noise(),
+        "randomness_rates": randomness_rates(),
+        "randomness_power": randomness_power(),
+        "merged_clusters": merged_clusters(),
+    }
+
+
+def speed() -> str:
+    """Pairs of speed.json: ours beside another implementation, medians of both."""
+    rows = []
+    for pair in json.loads((RESULTS / "speed.json").read_text())["measured"]:
+        what, beside = pair["pair"].split(" / ", 1)
+        ours, theirs = pair["median_ours_s"], pair["median_theirs_s"]
+        rows.append((what, f"`{beside}`", f"{ours:.3g} s", f"{theirs:.3g} s", f"{pair['ratio']:.2g}"))
+    return table(("what", "beside", "caml_dask", "the other", "times faster"), rows)
+
+
+def scale() -> str:
+    """Runs of scale.json, each kind once: medians of wall time and memory of `caml-dask run`."""
+    kinds: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for run in json.loads((RESULTS / "scale.json").read_text())["runs"]:
+        key = (run["images"], run["each"], run["hot_spot"], run["model"], run["workers"])
+        kinds.setdefault(key, []).append(run)
+    rows = []
+    for (images, each, hot_spot, network, workers), runs in sorted(kinds.items(), key=lambda kind: kind[0][:2][::-1]):
+        what = f"{images:,} image{'s'[: images != 1]} of {each:,}" + (
+            ", half of it in 1 % of the area" if hot_spot else ""
+        )
+        wall = statistics.median(run["wall_s"] for run in runs)
+        rate = statistics.median(run["localizations_per_s"] for run in runs)
+        memory = max(run["peak_rss_gib"] for run in runs)
+        rows.append((what, network, workers, len(runs), f"{wall:,.1f} s", f"{rate:,.0f}", f"{memory:.2f} GiB"))
+    header = ("input", "network", "workers", "runs", "wall time, median", "localizations/s", "peak memory")
+    return table(header, rows)
+
+
+def drift_correction() -> str:
+    """Root mean square error of estimated drift by structure, method and number of localizations."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in json.loads((RESULTS / "drift_correction.json").read_text()):
+        errors = ", ".join(f"{error:.2f}" for error in row["rmse_nm"])
+        found.setdefault((row["structure"], row["method"]), []).append(f"{errors} nm; {row['seconds']:.1f} s")
+    header = ("structure", "method", "100,000 localizations: x, y; time", "1,000,000 localizations")
+    return table(header, ((structure, f"`{method}`", *of) for (structure, method), of in found.items()))
+
+
+def merging() -> str:
+    """Rules of merging on fields whose molecules are known: Rand index, and molecules counted over those there are."""
+    found: dict[str, dict[str, str]] = {}
+    for row in json.loads((RESULTS / "merging.json").read_text())["molecules"]:
+        figures = f"{_short(row['ari'])}, {_short(row['counted'])}"
+        said = f"{figures} ({row['rule']})" if row["choice"] == "best" else figures
+        found.setdefault(row["structure"], {})[row["choice"]] = said
+    header = ("structure", "`auto`", "50 nm, 25 frames", "best radius and gap on the truth")
+    return table(header, ((name, of["auto"], of["published"], of["best"]) for name, of in found.items()))
+
+
+def merged_clusters() -> str:
+    """Rand index of clusters on simulated fields before and after merging; percent clustered where there are none."""
+    found: dict[tuple[int, str], dict[str, str]] = {}
+    for row in json.loads((RESULTS / "merging.json").read_text())["clusters"]:
+        if row["percent_clustered"] is None:
+            figure = "too few"
+        elif row["ari"] is None:
+            figure = f"{row['percent_clustered']:.0f} % clustered"
+        else:
+            figure = _short(row["ari"])
+        found.setdefault((row["scenario"], row["network"]), {})[row["of"]] = figure
+    fields = ("clusters of 20, half of all", "clusters of 50, 30 % of all", "no clusters")
+    groups = ("detections", "50nm,25frames", "auto", "true molecules")
+    rows = ((fields[number], name, *(of[group] for group in groups)) for (number, name), of in found.items())
+    return table(("field", "network", "detections", "50 nm, 25 frames", "`auto`", "true molecules"), rows)
+
+
+def merged_tables() -> str:
+    """Real tables before and after merging: clusters, and the share of them that is smaller than the precision."""
+    found: dict[str, list[dict[str, object]]] = {}
+    for row in json.loads((RESULTS / "merging.json").read_text())["real"]:
+        found.setdefault(row["table"], []).append(row)
+    rows = []
+    for name, (before, after) in found.items():
+        shares = (
+            "none" if of["below_precision"] is None else f"{100 * of['below_precision']:.0f} %"
+            for of in (before, after)
+        )
+        times = after["precision_times_stated"]
+        rows.append(
+            (
+                f"`{name}`",
+                f"{before['detections']:,}",
+                f"{after['detections_per_molecule']:.1f}",
+                "nothing merged" if times is None else f"{times:.1f}",
+                f"{before['clusters']:,}, {after['clusters']:,}",
+                ", ".join(shares),
+            )
+        )
+    header = (
+        "table",
+        "detections",
+        "detections a molecule",
+        "precision found / stated",
+        "clusters before, after",
+        "smaller than the median precision before, after",
+    )
+    return table(header, rows)
+
+
+def reading() -> str:
+    """Sample files of other programs as read here and by an independent reader."""
+    with (RESULTS / "reading.csv").open(newline="", encoding="utf-8") as file:
+        rows = [
+            (f"`{row['file']}`", row["format"], row["by"], row["rows"], row["independent_rows"], row["equal"].lower())
+            for row in csv.DictReader(file)
+        ]
+    return table(("file", "format", "independent reader", "rows", "rows it reads", "rows and extents equal"), rows)
+
+
+def randomness_noise() -> str:
+    """The test against randomness on noise: p values below .05, clusters found, fields with a cluster left."""
+    rows = []
+    for row in json.loads((RESULTS / "randomness.json").read_text())["noise"]:
+        kind = f"re-blinking, {row['per_um2']:.0f} per um2" if row["reblinks"] else "molecules"
+        figures = (f"{100 * row['below .05']:.0f} %", f"{row['clusters']:.1f}", f"{100 * row['any left']:.0f} %")
+        rows.append((row["network"], kind, f"{row['localizations']:,}", row["fields"], *figures))
+    return table(
+        ("network", "noise", "localizations", "fields", "p below 0.05", "clusters a field", "any left at 0.05"), rows
+    )
+
+
+def randomness_rates() -> str:
+    """Realised false discovery rates beside the stated ones."""
+    found: dict[float, dict[str, str]] = {}
+    for row in json.loads((RESULTS / "randomness.json").read_text())["rates"]:
+        said = f"{row['realised']:.3f} of {row['kept']:,} clusters"
+        found.setdefault(row["stated"], {})[row["network"]] = said
+    networks = list(next(iter(found.values())))
+    return table(("stated rate", *networks), ((rate, *(of[n] for n in networks)) for rate, of in found.items()))
+
+
+def randomness_power() -> str:
+    """Share of fields with clusters of some contrast that the test finds."""
+    found: dict[str, dict[float, str]] = {}
+    for row in json.loads((RESULTS / "randomness.json").read_text())["power"]:
+        found.setdefault(row["network"], {})[row["contrast"]] = f"{100 * row['found']:.0f} %"
+    contrasts = list(next(iter(found.values())))
+    return table(
+        ("network", *(f"{contrast:g}" for contrast in contrasts)),
+        ((name, *of.values()) for name, of in found.items()),
+    )
+
+
+def comparison() -> str:
+    """Adjusted Rand index by method: mean over scenarios, and over the folders that every network can take."""
+    found = rows_of("rivals/accuracy_by_group.csv")
+    wanted = {row["group"] for row in found if row["method"] == "CAML 87B144"}
+    csr = {group for group in wanted if group.startswith("csr")}
+    blinking = {group for group in wanted if "blinking" in group}
+    simulated = {row["group"] for row in found if row["kind"] == "simulated"} - csr
+    times = {
+        (row["method"], row["localizations"]): row
+        for row in rows_of("rivals/times.csv")
+        if "csr" not in row["scenario"]
+    }
+    rows = []
+    for method in dict.fromkeys(row["method"] for row in found):
+        mine = [row for row in found if row["method"] == method]
+        cells = [_by_choice(mine, groups) for groups in (simulated, wanted - simulated - csr - blinking, blinking)]
+        called = [float(r["percent_called_clustered"]) for r in mine if r["group"] in csr and r["choice"] == "default"]
+        seconds = [_seconds(times.get((method, n))) for n in ("100000", "1000000")]
+        rows.append(
+            (method.replace(" ", _FIXED), *cells, f"{statistics.mean(called):.1f} %" if called else "-", *seconds)
+        )
+    header = (
+        "method",
+        f"simulated, {len(simulated)} scenarios",
+        f"labelled by others, {len(wanted - simulated - csr - blinking)} folders",
+        f"the same, re-blinking, {len(blinking)} folders",
+        "in clusters in CSR",
+        "1e5, one core",
+        "1e6, one core",
+    )
+    return table(header, rows)
+
+
+def labelled() -> str:
+    """Adjusted Rand index on simulations that others labelled, by method and by how its setting was chosen."""
+    found = rows_of("rivals/accuracy_by_group.csv")
+    kinds = (
+        ("molecules", "nieves2023/ground_truth"),
+        ("re-blinking detections", "nieves2023/multiple_blinking"),
+        ("DBOpt", "dbopt2025/"),
+    )
+    chosen = {"default": "default", "folder": "best for each folder, on the truth", "kind": "one for all, on the truth"}
+    rows = []
+    for method in dict.fromkeys(row["method"] for row in found):
+        for choice, words in chosen.items():
+            mine = [row for row in found if (row["method"], row["choice"]) == (method, choice)]
+            cells = []
+            for _, start in kinds:
+                folders = {row["group"] for row in found if row["group"].startswith(start)}
+                values = [float(row["ari"]) for row in mine if row["group"] in folders]
+                cells.append(f"{statistics.mean(values):.3f}".lstrip("0") if len(values) == len(folders) else "-")
+            if mine:
+                rows.append((method.replace(" ", _FIXED), "none" if method.startswith("CAML") else words, *cells))
+    return table(("method", "setting", *(what for what, _ in kinds)), rows)
+
+
+def _by_choice(rows: Sequence[dict[str, str]], groups: set[str]) -> str:
+    """Means over groups by way of choosing parameters: default / one for the kind / best for the group."""
+    means = []
+    for choice in ("default", "kind", "folder"):
+        values = [float(row["ari"]) for row in rows if row["choice"] == choice and row["group"] in groups]
+        means += [f"{statistics.mean(values):.2f}".lstrip("0")] if values else []
+    return f"{_FIXED}/{_FIXED}".join(means) or "-"
+
+
+def _seconds(row: dict[str, str] | None) -> str:
+    done = row and row["status"] == "done" and row["seconds"]
+    return f"{_short(float(row['seconds']))}{_FIXED}s" if row and done else f">{_FIXED}300{_FIXED}s"
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.2g}"
+
+
+def rows_of(name: str) -> list[dict[str, str]]:
+    """Rows of a committed CSV."""
+    with (RESULTS / name).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
