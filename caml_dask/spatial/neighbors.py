@@ -12,7 +12,7 @@ distance 0.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ import numpy as np
 from caml_dask.errors import TooFewLocalizations
 from caml_dask.spatial.blocks import BlockIndex
 from caml_dask.spatial.candidates import collect, fill, guess_radius
+from caml_dask.spatial.copies import copy_numbers
 
 _ROW_BUFFER = 1 << 17  # distances held at a time while a batch is sorted: 1.5 MiB, so that they stay in the cache
 
@@ -130,6 +131,36 @@ def nearest_in_batches(
         asked[:] = False
         asked[rows] = True
     positions = np.flatnonzero(asked[index.order])
+    surplus = _surplus_copies(index, k)
+    if surplus is None:
+        yield from _in_batches(index, k, positions, batch)
+        return
+    kept = np.flatnonzero(~surplus)
+    thinned = BlockIndex.of_sorted(index.points_nm[:, kept].T)
+    for part in _in_batches(thinned, k, np.flatnonzero(np.isin(kept, positions)), batch):
+        yield replace(part, rows=index.order[kept[part.rows]])
+    others = positions[surplus[positions]]
+    for some in np.split(others, np.arange(batch, len(others), batch)):
+        m = len(some)
+        yield Neighbors(index.order[some], np.zeros((m, k), np.float32), np.zeros(m), np.zeros(m))
+
+
+def _surplus_copies(index: BlockIndex, k: int) -> np.ndarray | None:
+    """Which positions, (n,) bool, have k + 1 at the same place before them; None where hardly any can have.
+
+    Copies fill leaves of their own where they are many.
+    """
+    leaves = slice((1 << index.depth) - 1, None)
+    if index.n <= k + 1 or not (index.lower_nm[leaves] == index.upper_nm[leaves]).all(axis=1).any():
+        return None
+    by_place = np.lexsort(index.points_nm[::-1])
+    surplus = np.empty(index.n, bool)
+    surplus[by_place] = copy_numbers(index.points_nm.T, by_place) > k
+    return surplus
+
+
+def _in_batches(index: BlockIndex, k: int, positions: np.ndarray, batch: int) -> Iterator[Neighbors]:
+    """Neighbors of some positions, in batches."""
     leaves = 1 << index.depth
     first = (index.n * np.arange(leaves + 1)) >> index.depth
     starts = np.searchsorted(positions, first)

@@ -11,6 +11,7 @@ from caml_dask.compiled import njit
 from caml_dask.errors import TooFewLocalizations
 from caml_dask.spatial.blocks import BlockIndex
 from caml_dask.spatial.candidates import gather, guess_radius
+from caml_dask.spatial.copies import copy_numbers
 
 _NOTHING = np.uint64(0xFFFFFFFFFFFFFFFF)
 _SHORTER = 1 - 1e-6  # than a radius by more than float32 rounds: what ties with a distance below this lies within it
@@ -52,20 +53,47 @@ def ranked_neighbors(
     TooFewLocalizations
         There are fewer than k + 1 localizations.
     """
-    index = BlockIndex.build(points_nm)
-    if index.n <= k:
-        raise TooFewLocalizations(f"{k} neighbors need {k + 1} localizations; there are {index.n}")
+    n = len(points_nm)
+    if n <= k:
+        raise TooFewLocalizations(f"{k} neighbors need {k + 1} localizations; there are {n}")
     by_standing = np.lexsort(([] if also is None else [also]) + list(points_nm.T[::-1]))
+    wanted = np.arange(n) if rows is None else np.asarray(rows, dtype=np.int64)
+    columns = np.arange(k) if ranks is None else np.asarray(ranks, dtype=np.int64) - 1
+    number = copy_numbers(points_nm, by_standing)
+    if number.max() <= k:
+        return _ranked(points_nm, k, wanted, columns, by_standing)
+    first, copy = np.empty((2, n), np.int64)
+    first[by_standing], copy[by_standing] = np.arange(n) - number, number
+    kept = np.flatnonzero(copy <= k)
+    row_kept = np.cumsum(copy <= k) - 1
+    usual = copy[wanted] <= k
+    shape = len(wanted), len(columns)
+    neighbors, distances = np.empty(shape, np.int32), np.zeros(shape, np.float32)
+    some, distances[usual] = _ranked(
+        points_nm[kept], k, row_kept[wanted[usual]], columns, row_kept[by_standing[number <= k]]
+    )
+    neighbors[usual] = kept[some]
+    neighbors[~usual] = by_standing[first[wanted[~usual], None] + columns]
+    return neighbors, distances
+
+
+def _ranked(
+    points_nm: np.ndarray, k: int, wanted: np.ndarray, columns: np.ndarray, by_standing: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbors and distances where few localizations share a place.
+
+    columns : (r,) int64, which of the k, from 0
+    by_standing : (n,) int64, rows in the order that decides between equal distances
+    """
+    index = BlockIndex.build(points_nm)
     standing = np.empty(index.n, np.int32)
     standing[by_standing] = np.arange(index.n, dtype=np.int32)
-    wanted = np.arange(index.n) if rows is None else np.asarray(rows, dtype=np.int64)
     place = np.full(index.n, -1)
     place[wanted] = np.arange(len(wanted))
     place = place[index.order]  # where the answer on a position of the tree goes
     leaves = 1 << index.depth
     radius = np.empty(leaves)
     guess_radius(index.points_nm, index.lower_nm, index.upper_nm, index.depth, k, radius)
-    columns = np.arange(k) if ranks is None else np.asarray(ranks, dtype=np.int64) - 1
     shape = len(wanted), len(columns)
     neighbors, distances = np.empty(shape, np.int32), np.empty(shape, np.float32)
     found = np.empty(index.n, np.int64)
