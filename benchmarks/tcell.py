@@ -293,7 +293,8 @@ def main() -> None:
     options = parser.parse_args()
     table = write_cohort(options.work / "cells", options.smoke, options.raw)
     preprocessing = PREPROCESSING if options.raw else ()
-    out = options.analysed or analysed(table, options.work / "results", preprocessing)
+    untested = ("--no-test",) if options.smoke else ()
+    out = options.analysed or analysed(table, options.work / "results", (*preprocessing, *untested))
     report = write_report(out, None if options.analysed else table)
     families = {family.within["protein"]: family for family in report.families}
     rows = [row_of(condition, measure, families) for condition in CONDITIONS for measure in MEASURES]

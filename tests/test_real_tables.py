@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(not TABLES, reason="the real tables of ../shared
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     out = tmp_path_factory.mktemp("real") / "out"
-    assert execute(TABLES, out, Settings(max_localizations=1_000_000), workers=0).exit_code == 0
+    assert execute(TABLES, out, Settings(max_localizations=1_000_000, test=False), workers=0).exit_code == 0
     return result_tables(out)
 
 
@@ -39,7 +39,7 @@ def test_points_are_the_rows_in_order(whole):
 
 @pytest.mark.parametrize(("tile", "workers"), [(5000, 0), (1000, 2), (5000, 1), (1_000_000, 2)])
 def test_tiles_workers_and_executors_change_nothing(whole, tile, workers, tmp_path):
-    outcome = execute(TABLES, tmp_path / "out", Settings(max_localizations=tile), workers=workers)
+    outcome = execute(TABLES, tmp_path / "out", Settings(max_localizations=tile, test=False), workers=workers)
     assert outcome.exit_code == 0
     found = result_tables(tmp_path / "out")
     assert found.keys() == whole.keys()
@@ -52,7 +52,7 @@ def test_shuffled_rows_change_nothing_but_the_ids(whole, tmp_path):
     table = pa_csv.read_csv(path)
     order = np.random.default_rng(0).permutation(len(table))
     pq.write_table(table.take(pa.array(order)), tmp_path / "shuffled.parquet")
-    execute([tmp_path / "shuffled.parquet"], tmp_path / "out", Settings(max_localizations=3000), workers=0)
+    execute([tmp_path / "shuffled.parquet"], tmp_path / "out", Settings(max_localizations=3000, test=False), workers=0)
     shuffled, one = result_tables(tmp_path / "out"), {k.split("/")[1]: v for k, v in whole.items() if path.stem in k}
     points = shuffled["0001_shuffled/points"]
     for name in ("p_clustered", "label", "window_saturated"):

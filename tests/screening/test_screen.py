@@ -74,7 +74,8 @@ def read(table):
 
 def call(folder, *options):
     """The command, in this process."""
-    arguments = ["screen", str(folder / "cohort.csv"), "--out", str(folder / "out"), "--workers", "0", *options]
+    arguments = ["screen", str(folder / "cohort.csv"), "--out", str(folder / "out"), "--workers", "0", "--no-test"]
+    arguments += options
     return CliRunner().invoke(main, arguments)
 
 
@@ -435,7 +436,7 @@ def test_unusual_figures_are_reported(tmp_path):
                 np.savetxt(path, rng.uniform(0, 4000, (n, 2)), header="x [nm],y [nm]", comments="", delimiter=",")
                 rows.append((path.name, condition, str(night)))
         write(tmp_path / "cohort.csv", rows)
-        screened = screen(str(tmp_path / "cohort.csv"), tmp_path / "out", Settings(), workers=0)
+        screened = screen(str(tmp_path / "cohort.csv"), tmp_path / "out", Settings(test=False), workers=0)
         flagged = [line for line in screened.unusual if "localizations per image" in line]
         assert len(flagged) == (night == 8)
     assert flagged[0].startswith("b, night 2") and "(median of the 8 earlier nights: 15" in flagged[0]
@@ -447,7 +448,7 @@ def test_unusual_figures_are_reported(tmp_path):
 
 def start(folder, *options):
     command = [sys.executable, "-m", "caml_dask", "screen", str(folder / "cohort.csv"), "--out", str(folder / "out")]
-    command += ["--max-localizations", "200", "--workers", "0", *options]
+    command += ["--max-localizations", "200", "--workers", "0", "--no-test", *options]
     # Where the tests run in the background of a shell, children would inherit that interrupts are ignored.
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     return subprocess.Popen(
