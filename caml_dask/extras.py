@@ -12,7 +12,7 @@ EXTRAS = {
     "plot": ("matplotlib",),
     "export": ("openpyxl", "tifffile"),
     "geopackage": ("pyogrio",),
-    "hpc": ("cryptography", "dask_jobqueue"),
+    "hpc": ("dask_jobqueue",),
 }
 """What each extra of pyproject.toml installs, by the names under which it is imported."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -34,7 +35,7 @@ def held(path: Path, wait_s: float) -> Iterator[None]:
     """
     with room_for(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = path.open("a")
+        handle = _appending(path)
     with handle:
         until = time.monotonic() + wait_s
         while not _taken(handle):
@@ -50,11 +51,21 @@ def held(path: Path, wait_s: float) -> Iterator[None]:
 def is_held(path: Path) -> bool:
     """Whether another process has a file by :func:`held`."""
     try:
-        handle = path.open("a")
+        handle = _appending(path)
     except FileNotFoundError:
         return False
     with handle:
         return not _taken(handle)
+
+
+def _appending(path: Path) -> IO[str]:
+    """A file opened as it is, made where there is none; what a link leads to is not touched."""
+    try:
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644), "a")
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise StoreError(f"{path} is a link, where a file is wanted: look who made it, and remove it") from None
+        raise
 
 
 def _taken(handle: IO[str] | int, shared: bool = False) -> bool:
@@ -124,9 +135,12 @@ def locked(root: Path, hidden: str, what: str, shared: bool = False) -> Iterator
     OutputError : another process holds it, named; or the directory cannot be made, or holds something else.
     """
     refuse_strange(root, hidden, what)
+    for place in (root / hidden, root / hidden / "lock"):
+        if place.is_symlink():
+            raise OutputError(f"{place} is a link, which {what}s never have there: look who made it, and remove it")
     try:
         (root / hidden).mkdir(parents=True, exist_ok=True)
-        handle = os.open(root / hidden / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        handle = os.open(root / hidden / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except OSError as error:
         raise OutputError(f"{root} cannot be written to ({error.strerror}): name another directory") from None
     try:
@@ -151,7 +165,7 @@ def locked(root: Path, hidden: str, what: str, shared: bool = False) -> Iterator
 def holder(root: Path, hidden: str) -> Holder | None:
     """Who holds a directory, from its lock's text alone; None for nobody, or for one who is known to have ended."""
     try:
-        handle = os.open(root / hidden / "lock", os.O_RDONLY)
+        handle = os.open(root / hidden / "lock", os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:
         return None
     try:

@@ -13,10 +13,32 @@ import threading
 
 import pytest
 
-from caml_dask.errors import OutputError
-from caml_dask.locks import holder, locked
+from caml_dask.errors import OutputError, StoreError
+from caml_dask.locks import held, holder, locked
 
 RACES, RACERS = 50, 4
+
+
+def test_what_a_link_leads_to_is_neither_truncated_nor_locked(tmp_path):
+    """As another user could leave it in a folder that both may write to."""
+    precious = tmp_path / "precious"
+    precious.write_text("of someone")
+    (tmp_path / "out" / ".here").mkdir(parents=True)
+    (tmp_path / "out" / ".here" / "lock").symlink_to(precious)
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / ".here").symlink_to(tmp_path / "out" / ".here")
+    for root, name in (("out", "lock"), ("linked", ".here")):
+        with (
+            pytest.raises(OutputError, match=f"{name} is a link, which things never have"),
+            locked(tmp_path / root, ".here", "thing"),
+        ):
+            pass
+    with pytest.raises(StoreError, match="lock is a link"), held(tmp_path / "out" / ".here" / "lock", 1.0):
+        pass
+    assert holder(tmp_path / "out", ".here") is None
+    assert precious.read_text() == "of someone"
+    with precious.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def race(folder, barrier, seen):

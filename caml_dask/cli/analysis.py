@@ -20,6 +20,7 @@ from caml_dask.cli.options import (
     RUN_WORKERS,
     WORKERS,
     guarded,
+    say,
     settings_of,
 )
 
@@ -70,7 +71,7 @@ def run(
     outcome = execute(
         files, out, chosen, workers=workers, deployment=where, resume=resume, overwrite=overwrite, export=export
     )
-    click.echo(tell(outcome))
+    say(tell(outcome))
     return outcome.exit_code
 
 
@@ -84,5 +85,5 @@ def demo(out: Path, workers: int | None) -> int:
     from caml_dask.executors.deployment.clusters import cores
     from caml_dask.runs.demo import demonstrate
 
-    click.echo(demonstrate(out, cores() if workers is None else workers))
+    say(demonstrate(out, cores() if workers is None else workers))
     return DONE

@@ -20,6 +20,7 @@ from caml_dask.cli.options import (
     TILE,
     USAGE,
     guarded,
+    say,
     settings_of,
 )
 from caml_dask.errors import UsageError
@@ -72,9 +73,9 @@ def doctor(inputs: tuple[Path, ...], deploy: Path | None, out: Path, max_localiz
         found += examine_machine(files, out, settings)
     else:
         found += examine(deployment, files, out, settings, ask)
-    click.echo("\n".join(map(str, found)))
+    say("\n".join(map(str, found)))
     if isinstance(deployment, Batch):
-        click.echo(f"\nWhat would be submitted:\n\n{job_script(deployment, out)}")
+        say(f"\nWhat would be submitted:\n\n{job_script(deployment, out)}")
     return USAGE if any(finding.grade == PROBLEM for finding in found) else DONE
 
 
@@ -108,7 +109,7 @@ def plan(
     from caml_dask.runs.job_array import plan as plan_arrays
 
     chosen = settings_of(columns, settings)
-    click.echo("\n".join(plan_arrays(inputs_of(inputs), out, chosen, resume, overwrite, export)))
+    say("\n".join(plan_arrays(inputs_of(inputs), out, chosen, resume, overwrite, export)))
     return DONE
 
 
@@ -142,5 +143,5 @@ def finish(out: Path) -> int:
     from caml_dask.runs.job_array import finish as finish_arrays
 
     outcome = finish_arrays(out)
-    click.echo(tell(outcome))
+    say(tell(outcome))
     return outcome.exit_code

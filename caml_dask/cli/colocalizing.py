@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from caml_dask.cli.options import DEBUG, DONE, SEED, guarded
+from caml_dask.cli.options import DEBUG, DONE, SEED, guarded, say
 
 
 @click.command()
@@ -103,10 +103,10 @@ def colocalize(
     )
     folder = out or directory / FOLDER
     for row in write_pairs(folder, found, run.images, f"caml_dask {__version__} (seed {seed})", overwrite):
-        click.echo(f"{row['a']} and {row['b']}: " + ", ".join(_words(row)))
+        say(f"{row['a']} and {row['b']}: " + ", ".join(_words(row)))
         if row["notes"]:
-            click.echo(f"note: {row['notes']}", err=True)
-    click.echo(f"tables and pictures in {folder}")
+            say(f"note: {row['notes']}", err=True)
+    say(f"tables and pictures in {folder}")
     return DONE
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from caml_dask.cli.options import DEBUG, DONE, guarded
+from caml_dask.cli.options import DEBUG, DONE, guarded, say
 from caml_dask.errors import UnknownImageError, UsageError
 
 _SHOWN = 20  # files listed
@@ -63,7 +63,7 @@ def export(
     except UnknownImageError as error:
         raise UsageError(str(error)) from None
     for path in written[:_SHOWN]:
-        click.echo(path)
+        say(str(path))
     if len(written) > _SHOWN:
-        click.echo(f"... and {len(written) - _SHOWN} more in {written[0].parent}")
+        say(f"... and {len(written) - _SHOWN} more in {written[0].parent}")
     return DONE

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from caml_dask.atomic import FULL
-from caml_dask.errors import CamlError, UsageError
+from caml_dask.errors import CamlError, UsageError, printable
 from caml_dask.settings import DEFAULT_NETWORK, DRIFT_METHODS, NETWORK_ALIASES
 
 if TYPE_CHECKING:
@@ -190,10 +190,20 @@ def settings_of(columns: str | None, chosen: Mapping[str, Any]) -> Settings:
     return Settings(columns=ColumnMap.parse(columns) if columns else ColumnMap(), **chosen)
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line, on stderr if asked, that changes nothing of the terminal but where the next one stands."""
+    click.echo(printable(text), err=err)
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 def _log_to_stderr(debug: bool) -> None:
     """Our own lines, plain; what other packages log, only when debugging."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    handler.setFormatter(_Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     log = logging.getLogger() if debug else _log
     log.handlers[:] = [handler]
     log.setLevel(logging.INFO)
@@ -214,19 +224,19 @@ def guarded(command: Callable[..., int]) -> Callable[..., None]:
             code = command(**options)
         except KeyboardInterrupt:
             hint = "continue with --resume" if "resume" in options else "call again to go on"
-            click.echo(f"interrupted; what is done is kept: {hint}", err=True)
+            say(f"interrupted; what is done is kept: {hint}", err=True)
             code = INTERRUPTED
         except (CamlError, OSError) as error:
             if debug:
                 traceback.print_exc()
             full = isinstance(error, OSError) and error.errno in FULL
             hint = ": no room is left on the disk; make room and call again" if full else ""
-            click.echo(f"caml-dask: {error}{hint}", err=True)
+            say(f"caml-dask: {error}{hint}", err=True)
             code = USAGE if isinstance(error, UsageError) else FAILED
         except Exception as error:
             if debug:
                 traceback.print_exc()
-            click.echo(
+            say(
                 f"caml-dask: a defect in the program ({type(error).__name__}: {error}); run with --debug and report it",
                 err=True,
             )

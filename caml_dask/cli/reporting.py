@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from caml_dask.cli.options import DEBUG, DONE, guarded
+from caml_dask.cli.options import DEBUG, DONE, guarded, say
 
 
 @click.command()
@@ -32,8 +32,8 @@ def report(directory: Path, by: str, within: tuple[str, ...], cohort: Path | Non
 
     written = write_report(directory, cohort, by, within, out)
     for note in written.notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     images, failed = len(written.results.images), len(written.results.failed)
     compared = sum(len(group) for family in written.families for group in family.groups.values())
-    click.echo(f"{compared} of {images} images compared by {by}, {failed} failed; report written to {written.page}")
+    say(f"{compared} of {images} images compared by {by}, {failed} failed; report written to {written.page}")
     return DONE

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from caml_dask.cli.options import ANALYSIS, DEBUG, DEPLOY, DONE, EXPORT, OUT, RUN_WORKERS, guarded, settings_of
+from caml_dask.cli.options import ANALYSIS, DEBUG, DEPLOY, DONE, EXPORT, OUT, RUN_WORKERS, guarded, say, settings_of
 
 
 @click.command()
@@ -76,7 +76,7 @@ def screen(
         forget_gone=forget_gone,
         export=export,
     )
-    click.echo(in_words(screened))
+    say(in_words(screened))
     return screened.exit_code
 
 
@@ -95,7 +95,7 @@ def status(directory: Path, as_json: bool) -> int:
     from caml_dask.screening.status import in_words, status_of
 
     found = status_of(directory)
-    click.echo(json.dumps(found, indent=1, allow_nan=False) if as_json else in_words(found))
+    say(json.dumps(found, indent=1, allow_nan=False) if as_json else in_words(found))
     return DONE
 
 
@@ -114,8 +114,8 @@ def prune(directory: Path, yes: bool) -> int:
 
     found = prune_nights(directory, remove=yes)
     for night in found:
-        click.echo(f"{night.name}: {night.images} image{'s'[: night.images != 1]}, {night.size / 2**20:,.1f} MiB")
+        say(f"{night.name}: {night.images} image{'s'[: night.images != 1]}, {night.size / 2**20:,.1f} MiB")
     total = sum(night.size for night in found) / 2**20
     what = f"{len(found)} superseded night{'s'[: len(found) != 1]}, {total:,.1f} MiB"
-    click.echo(f"removed {what}" if yes else f"{what}" + ("; remove them with --yes" if found else ""))
+    say(f"removed {what}" if yes else f"{what}" + ("; remove them with --yes" if found else ""))
     return DONE

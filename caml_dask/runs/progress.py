@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from caml_dask.errors import printable
 from caml_dask.io.run_directory import Image, Run
 from caml_dask.pipeline import FIRST, STAGE_NAMED, stages_of
 
@@ -208,7 +209,7 @@ class Bar(Watch):
 
     def image_failed(self, image: Image, error: BaseException) -> None:
         super().image_failed(image, error)
-        tqdm.write(f"{image.image_id}: failed: {error}", file=self._stream)
+        tqdm.write(printable(f"{image.image_id}: failed: {error}"), file=self._stream)
 
     def show(self) -> None:
         left = self.left_s() if self.ended < self.images else None

@@ -191,6 +191,17 @@ def test_names_of_files_cannot_leave_the_output_directory(command, tmp_path):
     assert made == ["0001_rm_-rf_x_cmd"]
 
 
+def test_names_of_files_cannot_command_the_terminal(table, tmp_path):
+    """In a process of its own, whose lines of the log are seen too."""
+    named = tmp_path / "a\x1b]0;title\x07b.csv"
+    named.write_text("nonsense")
+    call = [sys.executable, "-m", "caml_dask", "run", str(named), str(table), "-o", str(tmp_path / "out"), "-j", "0"]
+    for command in (call, [*call, "--resume"], [sys.executable, "-m", "caml_dask", "run", str(named) + "x", "-o", "x"]):
+        done = subprocess.run([*command, "--no-test"], capture_output=True, text=True, check=False)
+        assert done.returncode in (2, 3) and "\\x1b]0;title\\x07b.csv" in done.stdout + done.stderr
+        assert "\x1b" not in done.stdout + done.stderr and "\x07" not in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("channel", ["../../up", "/etc/passwd", "a" * 4000, "", "..", "=cmd"])
 def test_names_of_channels_cannot_either(command, tmp_path, channel):
     lines = rows(150).splitlines()[1:]

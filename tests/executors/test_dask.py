@@ -12,6 +12,8 @@ from functools import partial
 
 import psutil
 import pytest
+from distributed import Client, Security
+from doors import refuses_strangers, serves_pages
 from support import done_records, result_tables, same, simulated_table
 
 from caml_dask.executors.deployment.clusters import local_cluster
@@ -56,11 +58,20 @@ def test_images_that_fail_do_not_stop_the_others(table, tmp_path):
     assert listed[0].startswith("image_id,path,status,reason,") and "0001_field" in listed[1] and ",done," in listed[1]
 
 
-def test_a_local_cluster_listens_on_loopback_alone():
-    with local_cluster(1):
+def test_a_local_cluster_listens_on_loopback_alone_and_to_those_with_its_key():
+    with local_cluster(1) as client:
         family = [psutil.Process(), *psutil.Process().children(recursive=True)]
-        listening = [c.laddr.ip for p in family for c in p.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
-    assert listening and set(listening) == {"127.0.0.1"}
+        connections = [c for p in family for c in p.net_connections("tcp")]
+        doors = {c.laddr[:2] for c in connections if c.status == psutil.CONN_LISTEN}
+        assert {ip for ip, _ in doors} == {"127.0.0.1"} and not any(map(serves_pages, doors))
+        known = client.scheduler_info()
+        (worker,) = known["workers"].items()
+        for address in (known["address"], worker[0], worker[1]["nanny"]):
+            assert address.startswith("tls://127.0.0.1:")
+            assert refuses_strangers(("127.0.0.1", int(address.rpartition(":")[2])))
+        assert client.submit(sum, [1, 2]).result() == 3
+        with pytest.raises(OSError, match=r"(?i)timed out|tls|handshake"):
+            Client(client.scheduler.address, security=Security.temporary(), timeout="5s")
 
 
 def test_a_failed_image_shows_no_traceback(tmp_path):

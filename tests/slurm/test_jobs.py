@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import socket
-import ssl
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from doors import refuses_strangers, serves_pages
 from support import done_records, result_tables, same
 
 from caml_dask.locks import held
@@ -102,34 +102,12 @@ def test_jobs_give_the_tables_of_a_local_run_and_open_no_doors(table, serial, tm
     certificates = next((out / ".run").glob(".tls-*"))
     assert certificates.stat().st_mode & 0o077 == 0
     for door in comms if address != "127.0.0.1" else ():
-        assert refuses(door, certificates / "ca.pem")
-        assert not answers_plainly(door)
+        assert refuses_strangers(door)
+        assert not serves_pages(door)
     finished(process)
     assert workers
     assert same(result_tables(out), serial)
     assert not list((out / ".run").glob(".tls-*"))
-
-
-def refuses(door, ca):
-    """Whether a connection that knows the run's certificate but does not hold its key is closed by the other side."""
-    context = ssl.create_default_context(cafile=ca)
-    context.check_hostname = False
-    try:
-        with socket.create_connection(door, timeout=20) as plain, context.wrap_socket(plain) as encrypted:
-            return encrypted.recv(1) == b""
-    except (ssl.SSLError, ConnectionResetError):
-        return True
-
-
-def answers_plainly(door):
-    """Whether anything is served without encryption: a dashboard would."""
-    with socket.create_connection(door, timeout=20) as plain:
-        plain.settimeout(20)
-        plain.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        try:
-            return b"HTTP/" in plain.recv(100)
-        except ConnectionResetError:
-            return False
 
 
 def test_a_job_cancelled_in_the_middle_changes_nothing(table, serial, tmp_path):

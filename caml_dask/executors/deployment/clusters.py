@@ -36,6 +36,7 @@ _CONFIG = {
     "distributed.nanny.pre-spawn-environ": ONE_THREAD,
     "distributed.comm.timeouts.connect": f"{_CONNECT_S}s",
 }
+_NOTHING_SERVED: dict[str, list[str]] = {f"distributed.{of}.http.routes": [] for of in ("scheduler", "worker", "nanny")}
 
 
 _log = logging.getLogger("caml_dask")
@@ -94,7 +95,10 @@ def _replacing(cluster: LocalCluster, workers: int) -> Iterator[None]:
 
 @contextmanager
 def local_cluster(workers: int, memory: str | None = None) -> Iterator[Client]:
-    """An embedded cluster of single-threaded worker processes, listening on loopback alone.
+    """An embedded cluster of single-threaded worker processes, on loopback alone, under mutual TLS.
+
+    A scheduler runs what it is sent: other users of the machine reach its port, and have not its key, which no file
+    holds. Pages on a run's tasks and memory are not served.
 
     What goes wrong in a unit is returned by it, and lost workers are told of: what else Dask logs, such as the
     connections that end with an interrupted run, is shown only when debugging.
@@ -103,19 +107,22 @@ def local_cluster(workers: int, memory: str | None = None) -> Iterator[Client]:
     memory : what each may use, such as "4GiB"; None shares the machine's memory evenly
     """
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client, LocalCluster, Security
 
     from caml_dask.executors.deployment.lost_workers import LostWorkers
 
     lost = LostWorkers()
-    with dask.config.set(_CONFIG), interrupts.kept():
+    with dask.config.set(_CONFIG | _NOTHING_SERVED), interrupts.kept():
         with interrupts.workers_spared():
             cluster = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
                 processes=True,
+                protocol="tls://",
+                security=Security.temporary(),
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",  # any free port: several runs share a machine
+                scheduler_kwargs={"dashboard": False},
                 silence_logs=logging.ERROR if _log.isEnabledFor(logging.DEBUG) else logging.CRITICAL,
                 memory_limit=memory or "auto",
             )

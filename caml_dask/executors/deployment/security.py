@@ -11,19 +11,12 @@ from pathlib import Path
 
 from distributed import Security
 
-from caml_dask.extras import require
-
 
 def identity(folder: Path) -> Security:
     """A fresh self-signed certificate for mutual TLS, written to `folder` as PEM files for this user alone.
 
     folder : removed by the caller when the run ends; workers read the files there
-
-    Raises
-    ------
-    UsageError : the package that makes keys is not installed.
     """
-    require("hpc", "the key of a run")
     made = Security.temporary()
     for name, pem in (("ca", made.tls_ca_file), ("cert", made.tls_worker_cert), ("key", made.tls_worker_key)):
         path = folder / f"{name}.pem"
