@@ -14,6 +14,7 @@ from caml_dask.cli.options import (
     DONE,
     EXPORT,
     FEATURES,
+    LOCAL,
     OUT,
     OVERWRITE,
     RESUME,
@@ -26,7 +27,7 @@ from caml_dask.cli.options import (
 
 
 @click.command()
-@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("inputs", nargs=-1, required=True, type=LOCAL)
 @OUT
 @ANALYSIS
 @RUN_WORKERS
@@ -76,7 +77,7 @@ def run(
 
 
 @click.command()
-@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("caml_dask_demo"), show_default=True)
+@click.option("-o", "--out", type=LOCAL, default=Path("caml_dask_demo"), show_default=True)
 @WORKERS
 @DEBUG
 @guarded

@@ -13,6 +13,7 @@ from caml_dask.cli.options import (
     DONE,
     EXPORT,
     FEATURES,
+    LOCAL,
     OUT,
     OVERWRITE,
     RESUME,
@@ -27,16 +28,16 @@ from caml_dask.errors import UsageError
 
 
 @click.command()
-@click.argument("inputs", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("inputs", nargs=-1, type=LOCAL)
 @click.option(
     "--deploy",
-    type=click.Path(path_type=Path),
+    type=LOCAL,
     help="TOML file of the deployment to be looked at.  [default: this machine]",
 )
 @click.option(
     "-o",
     "--out",
-    type=click.Path(path_type=Path),
+    type=LOCAL,
     default=Path(),
     help="Directory meant for the results.  [default: here]",
 )
@@ -80,7 +81,7 @@ def doctor(inputs: tuple[Path, ...], deploy: Path | None, out: Path, max_localiz
 
 
 @click.command()
-@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("inputs", nargs=-1, required=True, type=LOCAL)
 @OUT
 @ANALYSIS
 @FEATURES

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 import numpy as np
 
-from caml_dask.cli.options import DEBUG, DONE, SEED, guarded, say
+from caml_dask.cli.options import DEBUG, DONE, LOCAL, SEED, guarded, say
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=LOCAL)
 @click.option(
     "--pair",
     "pairs",
@@ -21,8 +21,8 @@ from caml_dask.cli.options import DEBUG, DONE, SEED, guarded, say
     help="Two images, by image_id or stem of the input; can be given several times.  [default: all channels of each "
     "file with one another]",
 )
-@click.option("--pairs", "table", type=click.Path(path_type=Path), help="CSV table of pairs, with columns a and b.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder.  [default: DIRECTORY/colocalization]")
+@click.option("--pairs", "table", type=LOCAL, help="CSV table of pairs, with columns a and b.")
+@click.option("-o", "--out", type=LOCAL, help="Folder.  [default: DIRECTORY/colocalization]")
 @click.option("--radius-nm", type=float, default=500.0, show_default=True, help="Largest radius of DoC and CBC.")
 @click.option("--step-nm", type=float, default=10.0, show_default=True, help="Step to that radius.")
 @click.option(
@@ -46,7 +46,7 @@ from caml_dask.cli.options import DEBUG, DONE, SEED, guarded, say
 @click.option("--correct-shift", is_flag=True, help="Take the shift between the channels from B.")
 @click.option(
     "--fiducials",
-    type=click.Path(path_type=Path),
+    type=LOCAL,
     help="CSV table of beads, with x_a, y_a, x_b, y_b in nm.  [default: the shift is estimated from the data]",
 )
 @click.option(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from caml_dask.cli.options import DEBUG, DONE, guarded, say
+from caml_dask.cli.options import DEBUG, DONE, LOCAL, guarded, say
 from caml_dask.errors import UnknownImageError, UsageError
 
 _SHOWN = 20  # files listed
@@ -29,9 +29,9 @@ class _Exports(click.Command):
 
 
 @click.command(cls=_Exports)
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=LOCAL)
 @click.option("--to", multiple=True, required=True, metavar="FORMAT", help="Format; can be given several times.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for the files.  [default: DIRECTORY/export]")
+@click.option("-o", "--out", type=LOCAL, help="Folder for the files.  [default: DIRECTORY/export]")
 @click.option(
     "--images",
     multiple=True,

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from caml_dask.cli.options import DEBUG, DONE, OUT, SEED, WORKERS, guarded
+from caml_dask.cli.options import DEBUG, DONE, LOCAL, OUT, SEED, WORKERS, guarded
 from caml_dask.errors import UsageError
 
 
@@ -26,7 +26,7 @@ def networks(network: str | None) -> int:
 
 @click.command(name="simulate")
 @click.argument("names", nargs=-1)
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Directory for the tables.")
+@click.option("-o", "--out", type=LOCAL, help="Directory for the tables.")
 @SEED
 @click.option("--replicates", type=click.IntRange(min=1), default=1, show_default=True, help="Fields a scenario.")
 @click.option(
@@ -66,12 +66,8 @@ def simulate_tables(
 
 @click.command()
 @click.argument("network")
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for the weights and the card."
-)
-@click.option(
-    "--work", type=click.Path(path_type=Path), required=True, help="Directory for training sets and checkpoints."
-)
+@click.option("-o", "--out", type=LOCAL, required=True, help="Folder for the weights and the card.")
+@click.option("--work", type=LOCAL, required=True, help="Directory for training sets and checkpoints.")
 @click.option("--epochs", type=int, help="Passes over the training set.  [default: the network's]")
 @click.option("--batch", type=int, help="Samples an update.  [default: the network's]")
 @click.option("--learning-rate", type=float, help="Of Adam, at the first update.  [default: the network's]")
@@ -154,10 +150,8 @@ def train(
 
 
 @click.command(name="train-field")
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for the weights and the card."
-)
-@click.option("--work", type=click.Path(path_type=Path), required=True, help="Directory for the training's states.")
+@click.option("-o", "--out", type=LOCAL, required=True, help="Folder for the weights and the card.")
+@click.option("--work", type=LOCAL, required=True, help="Directory for the training's states.")
 @click.option("--axes", type=click.IntRange(2, 3), default=2, show_default=True, help="Coordinates of a localization.")
 @click.option("--steady", type=click.IntRange(min=0), required=True, help="Steps before the step size is annealed.")
 @click.option("--annealed", type=click.IntRange(min=1), required=True, help="Steps over which it then falls to zero.")
@@ -219,7 +213,7 @@ def train_field(
 @click.argument("networks", nargs=-1)
 @OUT
 @click.option("--grids", help="Grids of simulated scenarios, such as densities,csr.  [default: all]")
-@click.option("--labelled", type=click.Path(path_type=Path), help="Folder of folders of labelled CSV tables, in nm.")
+@click.option("--labelled", type=LOCAL, help="Folder of folders of labelled CSV tables, in nm.")
 @click.option("--samples", default=2_000, show_default=True, help="Localizations compared in each field.")
 @click.option("--replicates", default=2, show_default=True, help="Fields of each scenario.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the fields and samples.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -28,7 +30,21 @@ EXIT_CODES = {
     FAILED: "all images failed, or no workers came, or the disk is full",
     INTERRUPTED: "interrupted; continue with `--resume`",
 }
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
+
+class _LocalPath(click.Path):
+    """A path on this machine; a URL, which would be taken for a folder named `s3:`, is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if _URL.match(os.fspath(value)):
+            self.fail(
+                f"{value} is a URL: mount the store, or copy to and from this machine", param, ctx
+            )
+        return super().convert(value, param, ctx)
+
+
+LOCAL = _LocalPath(path_type=Path)
 NETWORK = click.option(
     "-n",
     "--network",
@@ -54,10 +70,10 @@ RUN_WORKERS = click.option(
 )
 DEPLOY = click.option(
     "--deploy",
-    type=click.Path(path_type=Path),
+    type=LOCAL,
     help="TOML file that says where the workers come from: this machine, a scheduler, a batch system.",
 )
-OUT = click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Directory for the results.")
+OUT = click.option("-o", "--out", type=LOCAL, required=True, help="Directory for the results.")
 TILE = click.option(
     "--max-localizations", type=int, help="Localizations a tile may hold: bounds memory, never changes a result."
 )

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import click
 
-from caml_dask.cli.options import DEBUG, DONE, guarded, say
+from caml_dask.cli.options import DEBUG, DONE, LOCAL, guarded, say
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=LOCAL)
 @click.option("--by", default="condition", show_default=True, help="Factor to compare.")
 @click.option("--within", multiple=True, help="Compare within each value of this factor; can be given several times.")
 @click.option(
     "--cohort",
-    type=click.Path(path_type=Path),
+    type=LOCAL,
     help="CSV table of each image's path, condition, replicate and other factors.  [default: the factors that `screen` "
     "recorded]",
 )
-@click.option("--out", "-o", type=click.Path(path_type=Path), help="Folder of the report.  [default: DIRECTORY]")
+@click.option("--out", "-o", type=LOCAL, help="Folder of the report.  [default: DIRECTORY]")
 @DEBUG
 @guarded
 def report(directory: Path, by: str, within: tuple[str, ...], cohort: Path | None, out: Path | None) -> int:

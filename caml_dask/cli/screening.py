@@ -7,7 +7,19 @@ from typing import Any
 
 import click
 
-from caml_dask.cli.options import ANALYSIS, DEBUG, DEPLOY, DONE, EXPORT, OUT, RUN_WORKERS, guarded, say, settings_of
+from caml_dask.cli.options import (
+    ANALYSIS,
+    DEBUG,
+    DEPLOY,
+    DONE,
+    EXPORT,
+    LOCAL,
+    OUT,
+    RUN_WORKERS,
+    guarded,
+    say,
+    settings_of,
+)
 
 
 @click.command()
@@ -81,7 +93,7 @@ def screen(
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=LOCAL)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @DEBUG
 @guarded
@@ -100,7 +112,7 @@ def status(directory: Path, as_json: bool) -> int:
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=LOCAL)
 @click.option("--yes", is_flag=True, help="Remove the nights; by default they are only listed.")
 @DEBUG
 @guarded

@@ -107,6 +107,7 @@ class _Execution:
 
     def __init__(self, run: Run, client: Client, observer: Observer, resumed: bool, wait_s: float):
         self._run, self._client, self._observer, self._resumed = run, client, observer, resumed
+        self._root = str(run.root.absolute())  # workers run elsewhere
         self._wait_s = wait_s
         self._ended = Ended()
         self._in_flight: dict[Future, _Attempt] = {}
@@ -172,7 +173,7 @@ class _Execution:
         if self._client.status != "running":
             raise _scheduler_lost()
         label = f"{key[1]}-{self._run.images[image.index].image_id}-{key[2]}-{next(self._numbers)}"
-        future = self._client.submit(unit_task, str(self._run.root), key, key=label, pure=False)
+        future = self._client.submit(unit_task, self._root, key, key=label, pure=False)
         image.units.add(key)
         self._in_flight[future] = attempt
         self._ended.add(future)

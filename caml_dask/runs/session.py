@@ -138,7 +138,7 @@ def executor(run: Run, deployment: Deployment | None) -> Iterator[Executor]:
     if deployment is None:
         yield SerialExecutor()
     else:
-        with deployed(deployment, run.root / HIDDEN) as client:
+        with deployed(deployment, run.root.absolute() / HIDDEN) as client:
             yield DaskExecutor(client, deployment.wait_s)
 
 

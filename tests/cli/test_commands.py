@@ -191,6 +191,14 @@ def test_names_of_files_cannot_leave_the_output_directory(command, tmp_path):
     assert made == ["0001_rm_-rf_x_cmd"]
 
 
+@pytest.mark.parametrize("given", [("s3://bucket/a.csv", "out"), ("cell.csv", "gs://bucket/out")])
+def test_urls_are_no_folders(given, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = CliRunner().invoke(main, ["run", given[0], "--out", given[1]])
+    assert found.exit_code == 2 and "is a URL: mount the store" in found.output
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_names_of_files_cannot_command_the_terminal(table, tmp_path):
     """In a process of its own, whose lines of the log are seen too."""
     named = tmp_path / "a\x1b]0;title\x07b.csv"

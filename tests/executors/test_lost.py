@@ -55,10 +55,10 @@ def outside(tmp_path):
         process.wait()
 
 
-def start(table, out, *options):
+def start(table, out, *options, folder=None):
     command = [sys.executable, "-m", "caml_dask", "run", str(table), "--out", str(out)]
     command += ["--max-localizations", str(TILE), *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 def wait_for_records(process, out, count):
@@ -117,9 +117,9 @@ def test_a_scheduler_that_hangs_ends_the_run_too(outside, table, tmp_path, monke
 
 
 def test_a_worker_that_retires_in_mid_run_changes_nothing(outside, table, serial, tmp_path):
-    """As a worker does at the end of its --lifetime."""
+    """As a worker does at the end of its --lifetime; the path of the run is one that workers elsewhere do not know."""
     out = tmp_path / "out"
-    process = start(table, out, "--deploy", str(outside.deploy))
+    process = start(table, "out", "--deploy", str(outside.deploy), folder=tmp_path)
     wait_for_records(process, out, 6)
     with Client(scheduler_file=tmp_path / "scheduler.json") as client:
         first = list(client.scheduler_info()["workers"])
