@@ -11,7 +11,7 @@ import numpy.typing as npt
 from caml_dask.errors import UsageError
 from caml_dask.report.measures import Measure
 from caml_dask.report.results import Measured, Results
-from caml_dask.stats.comparison import LEAST_VALUES, Comparison, benjamini_hochberg, compare, smallest_p
+from caml_dask.stats.comparison import LEAST_VALUES, Comparison, Pair, benjamini_hochberg, compare, smallest_p
 
 FOUND_BELOW = 0.05
 ALWAYS_WITHIN = ("channel", "protein")
@@ -40,6 +40,11 @@ class Level:
         """Whether a difference was found between any of the conditions."""
         return bool(self.p_adjusted[measure] < FOUND_BELOW)
 
+    def pairs_found(self, measure: str) -> list[Pair]:
+        """The pairs of conditions in which a difference was found: in all of them together, and in the pair."""
+        pairs = self.comparisons[measure].pairs
+        return [pair for pair in pairs if self.differs(measure) and pair.p_holm < FOUND_BELOW]
+
 
 @dataclass(frozen=True)
 class Family:
@@ -49,6 +54,7 @@ class Family:
     groups : condition to its images
     images : the comparison with the image as the unit
     replicates : the same with the medians of replicates as units; None if no replicate has several images
+    replicate_medians : measure to condition to replicate to the median of its images; NaN where none has a value
     clusters : the same with clusters as units, as published
     notes : what readers should know about the design
     """
@@ -57,6 +63,7 @@ class Family:
     groups: Mapping[str, tuple[Measured, ...]]
     images: Level
     replicates: Level | None
+    replicate_medians: Mapping[str, Mapping[str, Mapping[str, float]]]
     clusters: Level
     notes: tuple[str, ...]
 
@@ -117,13 +124,15 @@ def _family(within: Mapping[str, str], images: Sequence[Measured], by: str, meas
     for image in images:
         groups.setdefault(image.factors[by], []).append(image)
     of_clusters = [m for m in measures if m.of_clusters]
-    replicates, notes = (None, []) if by == "replicate" else _by_replicate(groups, measures)
+    medians = _replicate_medians(groups, measures)
+    replicates, notes = (None, []) if by == "replicate" else _by_replicate(groups, measures, medians)
     notes += _few_images([len(group) for group in groups.values()], len(measures))
     return Family(
         within,
         {name: tuple(group) for name, group in groups.items()},
         _level("images", measures, {m.name: {g: _values(i, m.name) for g, i in groups.items()} for m in measures}),
         replicates,
+        medians,
         _level("clusters", of_clusters, _pooled(groups, of_clusters)),
         tuple(notes),
     )
@@ -159,14 +168,34 @@ def _pooled(
     }
 
 
-def _by_replicate(
+def replicates_of(images: Sequence[Measured]) -> dict[str, list[Measured]]:
+    """Replicate to its images, in the order met; under "" those that have none."""
+    found: dict[str, list[Measured]] = {}
+    for image in images:
+        found.setdefault(image.factors.get("replicate", ""), []).append(image)
+    return found
+
+
+def _replicate_medians(
     groups: Mapping[str, Sequence[Measured]], measures: Sequence[Measure]
+) -> dict[str, dict[str, dict[str, float]]]:
+    parts = {name: replicates_of(images) for name, images in groups.items()}
+    return {
+        m.name: {
+            name: {replicate: _median(_values(images, m.name)) for replicate, images in replicates.items()}
+            for name, replicates in parts.items()
+        }
+        for m in measures
+    }
+
+
+def _by_replicate(
+    groups: Mapping[str, Sequence[Measured]],
+    measures: Sequence[Measure],
+    medians: Mapping[str, Mapping[str, Mapping[str, float]]],
 ) -> tuple[Level | None, list[str]]:
     """The comparison of replicates' medians, and notes on the design."""
-    parts: dict[str, dict[str, list[Measured]]] = {}
-    for name, images in groups.items():
-        for image in images:
-            parts.setdefault(name, {}).setdefault(image.factors.get("replicate", ""), []).append(image)
+    parts = {name: replicates_of(images) for name, images in groups.items()}
     if any("" in replicates for replicates in parts.values()):
         return None, [
             "Some images have no replicate. Images of one donor, dish or day are not independent: give each image its "
@@ -176,11 +205,8 @@ def _by_replicate(
     if most == 1:
         return None, []
     values = {
-        m.name: {
-            name: np.array([_median(_values(images, m.name)) for images in replicates.values()])
-            for name, replicates in parts.items()
-        }
-        for m in measures
+        m: {name: np.array(list(replicates.values())) for name, replicates in found.items()}
+        for m, found in medians.items()
     }
     counts = ", ".join(f"{name}: {len(replicates)}" for name, replicates in parts.items())
     return _level("replicates", measures, values), [
