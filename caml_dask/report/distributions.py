@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import gaussian_kde
 
-from caml_dask.report.families import Family, replicates_of
+from caml_dask.report.families import Family
 from caml_dask.report.measures import Measure
 from caml_dask.report.numbers import tick
 from caml_dask.report.plots import (
@@ -31,6 +31,7 @@ from caml_dask.report.plots import (
     log_axis,
     style,
 )
+from caml_dask.report.results import replicates_of
 from caml_dask.stats import median_iqr
 
 _STEPS, _REPLICATE_STEPS, _VIOLIN_STEPS = 200, 60, 80  # a plot's size does not grow with the clusters

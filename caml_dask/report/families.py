@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from caml_dask.errors import UsageError
 from caml_dask.report.measures import Measure
-from caml_dask.report.results import Measured, Results
+from caml_dask.report.nesting import NestedTest, nested_tests
+from caml_dask.report.results import Measured, Results, replicates_of
 from caml_dask.stats.comparison import LEAST_VALUES, Comparison, Pair, benjamini_hochberg, compare, smallest_p
 
 FOUND_BELOW = 0.05
@@ -55,6 +56,7 @@ class Family:
     images : the comparison with the image as the unit
     replicates : the same with the medians of replicates as units; None if no replicate has several images
     replicate_medians : measure to condition to replicate to the median of its images; NaN where none has a value
+    nested : pairs of conditions compared with images in their replicates, where the design allows it
     clusters : the same with clusters as units, as published
     notes : what readers should know about the design
     """
@@ -64,6 +66,7 @@ class Family:
     images: Level
     replicates: Level | None
     replicate_medians: Mapping[str, Mapping[str, Mapping[str, float]]]
+    nested: tuple[NestedTest, ...]
     clusters: Level
     notes: tuple[str, ...]
 
@@ -133,6 +136,7 @@ def _family(within: Mapping[str, str], images: Sequence[Measured], by: str, meas
         _level("images", measures, {m.name: {g: _values(i, m.name) for g, i in groups.items()} for m in measures}),
         replicates,
         medians,
+        () if by == "replicate" else nested_tests(groups, measures),
         _level("clusters", of_clusters, _pooled(groups, of_clusters)),
         tuple(notes),
     )
@@ -166,14 +170,6 @@ def _pooled(
         m.name: {name: np.concatenate([i.clusters[m.name] for i in images]) for name, images in groups.items()}
         for m in measures
     }
-
-
-def replicates_of(images: Sequence[Measured]) -> dict[str, list[Measured]]:
-    """Replicate to its images, in the order met; under "" those that have none."""
-    found: dict[str, list[Measured]] = {}
-    for image in images:
-        found.setdefault(image.factors.get("replicate", ""), []).append(image)
-    return found
 
 
 def _replicate_medians(

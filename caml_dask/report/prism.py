@@ -9,9 +9,10 @@ from typing import Any
 
 from caml_dask.atomic import publish_text
 from caml_dask.io.csv_text import csv_text
-from caml_dask.report.families import Family, replicates_of
+from caml_dask.report.families import Family
 from caml_dask.report.figures import clear, prefixes
 from caml_dask.report.measures import Measure
+from caml_dask.report.results import replicates_of
 
 
 def write_prism(folder: Path, families: Sequence[Family], measures: Sequence[Measure]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -91,6 +91,14 @@ class Results:
         """Names of the factors that any image has a value of, in the order met."""
         known = (name for image in self.images for name, value in image.factors.items() if value)
         return tuple(dict.fromkeys(known))
+
+
+def replicates_of(images: Sequence[Measured]) -> dict[str, list[Measured]]:
+    """Replicate to its images, in the order met; under "" those that have none."""
+    found: dict[str, list[Measured]] = {}
+    for image in images:
+        found.setdefault(image.factors.get("replicate", ""), []).append(image)
+    return found
 
 
 def read_results(root: Path, table: Path | None = None) -> Results:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from caml_dask.report.families import Family, Level, replicates_of
+from caml_dask.report.families import Family, Level
 from caml_dask.report.measures import Measure
 from caml_dask.report.numbers import number, probability, tick, ticks
 from caml_dask.report.plots import PLOT_PX, Entry, Label, Tick, condition_labels, legend
-from caml_dask.report.results import Measured
+from caml_dask.report.results import Measured, replicates_of
 
 # The bright colors of Paul Tol, told apart with any kind of color vision, and other ones than conditions have.
 COLORS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#777777")
