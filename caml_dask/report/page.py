@@ -21,6 +21,7 @@ from caml_dask.report.measures import Measure
 from caml_dask.report.methods import methods_paragraph
 from caml_dask.report.pictures import embedded, pictured
 from caml_dask.report.plots import DriftPlot, drift_plot
+from caml_dask.report.remarks import preparations, warnings_of
 from caml_dask.report.rendering import TEMPLATES, environment, printable
 from caml_dask.report.results import Measured, Results
 from caml_dask.stats import MedianIqr, median_iqr
@@ -72,6 +73,9 @@ def render(results: Results, sections: Sequence[Section], by: str, notes: Sequen
             acknowledged=sum(item.acknowledged for item in results.failed),
             by=by,
             notes=notes,
+            apart=folder.resolve() != results.root.resolve(),
+            warned=warnings_of(results.images),
+            preparations=preparations(results.images, by),
             unusual=[str(line) for line in results.facts.get("unusual", ())],
             conditions=list(dict.fromkeys(name for section in sections for name in section.family.groups)),
             settings=_settings(results.facts),

@@ -9,13 +9,15 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageEnhance, UnidentifiedImageError
 
+from caml_dask.overview.draw import field_box
 from caml_dask.report.results import Measured
 
 MOST_PICTURES = 240
 """Pictures that a page holds: some 10 MB."""
-WIDTH_PX = 440
+WIDTH_PX, HEIGHT_PX = 440, 560
 _COLORS = 64  # 20 to 40 kB a picture
 _BRIGHTER = 1.6  # dots that are scaled down are dim
 
@@ -36,14 +38,16 @@ def pictured(images: Sequence[Measured], by: str, most: int = MOST_PICTURES) -> 
 
 
 def embedded(path: Path) -> str | None:
-    """A picture scaled down, as a data URI; None where the file is no picture."""
+    """The image in an overview, scaled down, as a data URI; None where the file is no picture."""
     try:
         with Image.open(path, formats=("PNG",)) as opened:
-            width = min(WIDTH_PX, opened.width)
-            size = (width, max(1, round(opened.height * width / opened.width)))
-            small = opened.convert("RGB").resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+            whole = opened.convert("RGB")
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError):
         return None
+    field = whole.crop(field_box(np.asarray(whole)))
+    scale = min(1.0, WIDTH_PX / field.width, HEIGHT_PX / field.height)
+    size = (max(1, round(field.width * scale)), max(1, round(field.height * scale)))
+    small = field.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
     packed = io.BytesIO()
     small = ImageEnhance.Brightness(small).enhance(_BRIGHTER)
     # an octree keeps hues that few pixels have, as those of dots on a dark ground

@@ -20,6 +20,7 @@ from caml_dask.stats.comparison import LEAST_VALUES
 
 Values = npt.NDArray[np.float64]
 SHUFFLES = 9_999
+_NO_FIT = "the fit did not converge, as it can where replicates differ little"
 _SEED = 0  # the same results give the same report
 _MOST_FLIPPED = 14  # differences whose signs are flipped in all ways
 
@@ -185,11 +186,11 @@ def _fit(values: Values, design: Values, block: npt.NDArray[np.int64]) -> tuple[
         try:
             fitted = MixedLM(values, design, groups=block).fit(reml=True)
         except (np.linalg.LinAlgError, ValueError):
-            return "the fit did not converge"
+            return _NO_FIT
         covariance = np.asarray(fitted.cov_params())[: design.shape[1], : design.shape[1]]
     if float(np.asarray(fitted.cov_re)[0, 0]) < 1e-6 * float(fitted.scale):
         return "the spread between replicates is estimated as zero, at the edge of what the model can fit"
     doubtful = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
     if doubtful or not fitted.converged or not np.isfinite(covariance).all():
-        return "the fit did not converge"
+        return _NO_FIT
     return np.asarray(fitted.fe_params), covariance

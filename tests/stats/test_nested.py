@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -93,13 +94,16 @@ def test_a_mixed_model_does_not_depend_on_the_unit_and_gives_every_pair():
         ({"a": {"1": [1], "2": [3], "3": [2]}, "b": {"4": [1], "5": [1], "6": [0]}}, "no replicate has several"),
         ({"a": {"1": [2, 2], "2": [2], "3": [2]}, "b": {"4": [2], "5": [2], "6": [2]}}, "all values are the same"),
         # replicates that differ less than their images let expect: their variance is estimated as zero
-        ({"a": {k: [0.0, 2.0] for k in "123"}, "b": {k: [1.0, 3.1] for k in "456"}}, "estimated as zero"),
+        (
+            {"a": {k: [0.0, 2.0] for k in "123"}, "b": {k: [1.0, 3.1] for k in "456"}},
+            "estimated as zero|did not converge",
+        ),
     ],
 )
 def test_what_gives_no_p_says_why(groups, said):
     found = {n: {b: np.array(v, dtype=float) for b, v in blocks.items()} for n, blocks in groups.items()}
     contrasts, problem = fit_mixed_model(found)
-    assert contrasts == [] and said in problem
+    assert contrasts == [] and re.search(said, problem)
 
 
 def test_a_fit_that_warns_of_its_convergence_gives_no_p(monkeypatch):
@@ -117,4 +121,4 @@ def test_a_fit_that_warns_of_its_convergence_gives_no_p(monkeypatch):
     monkeypatch.setattr(MixedLM, "fit", doubtful)
     rng = np.random.default_rng(4)
     contrasts, problem = fit_mixed_model({"low": drawn(rng, 5, 6, spread=3), "high": drawn(rng, 4, 6, spread=3)})
-    assert contrasts == [] and problem == "the fit did not converge"
+    assert contrasts == [] and problem.startswith("the fit did not converge")
