@@ -35,6 +35,7 @@ from caml_dask.report.results import replicates_of
 from caml_dask.stats import median_iqr
 
 _STEPS, _REPLICATE_STEPS, _VIOLIN_STEPS = 200, 60, 80  # a plot's size does not grow with the clusters
+_LEAST_VALUES = 20  # for the outline of a violin
 _MOST_VALUES = 2_000  # that a violin is drawn from: clusters at even ranks
 
 
@@ -60,7 +61,10 @@ class EcdfPlot:
 
 @dataclass(frozen=True)
 class Violin:
-    """The distribution of one condition, in pixels: its outline; heights of its quartiles and median."""
+    """The distribution of one condition, in pixels: its outline; heights of its quartiles and median.
+
+    few : heights of its clusters where there are too few of them for an outline
+    """
 
     x: float
     color: str
@@ -68,6 +72,7 @@ class Violin:
     q25: float
     median: float
     q75: float
+    few: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ def distributions(family: Family, measure: Measure, prefix: str) -> tuple[EcdfPl
     if len(everything) == 0:
         return None
     axis = log_axis(*(float(v) for v in np.quantile(everything, (0.001, 0.999))))
-    label = f"{measure.label} ({measure.unit}), logarithmic"
+    label = f"{measure.label} ({measure.unit})"
     parts = {name: found if len(found) > 1 else {} for name, found in by_replicate.items()}
     return (
         _ecdf(groups, parts, axis, f"{prefix}ecdf_{measure.name}", measure.label, label),
@@ -190,8 +195,9 @@ def _violin(
     widths = half * _density(np.log10(values), at)
     y = np.asarray(height(10.0**at))
     outline = corners(np.concatenate([x - widths, (x + widths)[::-1]]), np.concatenate([y, y[::-1]]))
-    quartiles = (round(float(height(v)), 1) for v in (found.q25, found.median, found.q75))
-    return Violin(x, color, outline, *quartiles)
+    q25, median, q75 = (round(float(height(v)), 1) for v in (found.q25, found.median, found.q75))
+    few = tuple(round(float(v), 1) for v in np.asarray(height(values))) if len(values) < _LEAST_VALUES else ()
+    return Violin(x, color, outline, q25, median, q75, few)
 
 
 def _density(values: Values, at: Values) -> Values:

@@ -18,8 +18,9 @@ from caml_dask.report.numbers import tick, ticks
 # The colors of Okabe and Ito, told apart with any kind of color vision, without their yellow, faint on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("", "7 3", "2 3", "10 3 2 3")  # from the eighth condition on, lines differ by these
-WIDTH_PX, LEFT_PX, RIGHT_PX, TOP_PX, PLOT_PX, AXIS_PX = 560.0, 74.0, 16.0, 10.0, 270.0, 46.0
+WIDTH_PX, LEFT_PX, RIGHT_PX, TOP_PX, PLOT_PX, AXIS_PX = 560.0, 94.0, 16.0, 10.0, 270.0, 46.0
 LINE_PX = 17.0  # of text
+DRIFT_PX = 150.0
 _NARROWEST_COLUMN_PX = 46.0
 _CHARACTER_PX = 7.0
 _LABEL_CHARACTERS = 26
@@ -162,7 +163,7 @@ def drift_plot(
     drift_nm : axis to (f,) values
     name : of the files that it is saved to
     """
-    left, width, height = LEFT_PX, WIDTH_PX - LEFT_PX - RIGHT_PX, 150.0
+    left, width, height = LEFT_PX, WIDTH_PX - LEFT_PX - RIGHT_PX, DRIFT_PX
     shown = np.unique(np.linspace(0, len(frame) - 1, _STEPS + 1).astype(np.int64))
     everything = np.concatenate(list(drift_nm.values()))
     marks = ticks(float(everything.min()), float(everything.max()))

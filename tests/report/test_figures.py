@@ -13,7 +13,7 @@ from scipy import stats
 from caml_dask.report.distributions import distributions
 from caml_dask.report.figures import sections_of, write_figures
 from caml_dask.report.measures import measures_of
-from caml_dask.report.plots import condition_labels, log_axis
+from caml_dask.report.plots import LEFT_PX, condition_labels, log_axis
 from caml_dask.report.superplots import superplot
 
 MEASURES = measures_of({"n_localizations", "area_nm2", "density_per_um2"})
@@ -41,7 +41,9 @@ def place(mark):
 def values_on(svg, heights):
     """Values of heights in pixels, by the labels of the axis."""
     ticks = [
-        (float(t.get("y")) - 4.5, float(t.text.replace(",", ""))) for t in svg.iter(f"{SVG}text") if t.get("x") == "68"
+        (float(t.get("y")) - 4.5, float(t.text.replace(",", "")))
+        for t in svg.iter(f"{SVG}text")
+        if t.get("x") == f"{LEFT_PX - 6}"
     ]
     (y0, v0), (y1, v1) = ticks[0], ticks[-1]
     return v0 + (np.array(heights) - y0) * (v1 - v0) / (y1 - y0)
@@ -108,7 +110,7 @@ def test_distributions_are_those_of_the_clusters(tmp_path):
     axis = log_axis(*np.quantile(np.concatenate(pooled), (0.001, 0.999)))
     for values, curve, shape in zip(pooled, ecdf.curves, violin.violins):
         x, y = np.array([p.split(",") for p in curve.points.split()], float).T
-        middle = axis.low + (x[100] - 74) / (ecdf.width - 90) * (axis.high - axis.low)
+        middle = axis.low + (x[100] - LEFT_PX) / (ecdf.width - LEFT_PX - 16) * (axis.high - axis.low)
         assert y[100] == 145 and 10**middle == pytest.approx(np.quantile(values, 0.5, method="inverted_cdf"), rel=0.01)
         height = axis.low + (280 - shape.median) / 270 * (axis.high - axis.low)
         assert 10**height == pytest.approx(np.median(values), rel=0.01)
@@ -118,6 +120,11 @@ def test_distributions_are_those_of_the_clusters(tmp_path):
         values_at = axis.low + (280 - right[:, 1]) / 270 * (axis.high - axis.low)
         widths = right[:, 0] - shape.x
         assert widths / widths.max() == pytest.approx(density(values_at) / density(values_at).max(), abs=0.02)
+
+
+def test_few_clusters_are_drawn_one_by_one(tmp_path):
+    images = [made.image(np.random.default_rng(k), k, {"condition": "ab"[k % 2]}, n=(3, 10)[k % 2]) for k in range(6)]
+    assert len(marks(drawn(tmp_path, images)["violin_area_nm2"], "cluster")) == 9, "30 clusters have an outline"
 
 
 def test_figures_do_not_grow_with_the_clusters(tmp_path):

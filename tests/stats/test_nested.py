@@ -37,6 +37,21 @@ def test_three_blocks_that_agree_by_hand():
     assert math.isnan(compare_within_blocks({"a": first["a"], "b": first["b"]}, second).p_blocks)
 
 
+def test_blocks_without_a_difference_say_nothing():
+    """Of the two ways to flip the only difference, both are as far from zero; of those of two alike, two of four."""
+    first = {name: np.array([1.0]) for name in "abcd"}
+    for changed, wanted in (("a", 1.0), ("ab", 0.5), ("abc", 0.25)):
+        second = {name: np.array([3.0 if name in changed else 1.0]) for name in "abcd"}
+        assert compare_within_blocks(first, second).p_blocks == wanted
+
+
+def test_many_blocks_are_compared_as_scipy_does():
+    rng = np.random.default_rng(7)
+    first, second = drawn(rng, 20, 3), drawn(rng, 20, 3, shift=0.5)
+    differences = [np.median(second[name]) - np.median(first[name]) for name in first]
+    assert compare_within_blocks(first, second).p_blocks == pytest.approx(stats.wilcoxon(differences).pvalue)
+
+
 def test_shuffles_within_blocks_come_close_to_all_of_them():
     rng = np.random.default_rng(2)
     first = {"a": rng.normal(0, 1, 3), "b": rng.normal(9, 1, 2)}
