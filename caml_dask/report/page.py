@@ -102,7 +102,7 @@ def _cards(results: Results, by: str, folder: Path) -> Iterator[Card]:
         overview = image.folder / "overview.png"
         yield Card(
             image,
-            embedded(overview) if place in chosen else None,
+            embedded(overview, len(chosen)) if place in chosen else None,
             "./" + quote(os.path.relpath(overview.resolve(), folder.resolve()).encode("utf-8", "surrogateescape")),
             image.factors.get(by, ""),
             {name: value for name, value in image.factors.items() if name != by and value},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from caml_dask.io.csv_text import writable
 from caml_dask.report import numbers
-from caml_dask.report.plots import DRIFT_PX, LEFT_PX, PLOT_PX, RIGHT_PX, TOP_PX
+from caml_dask.report.plots import DRIFT_LEFT_PX, DRIFT_PX, LEFT_PX, PLOT_PX, RIGHT_PX, TOP_PX
 
 if TYPE_CHECKING:
     import jinja2
@@ -31,7 +31,8 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     found.filters |= {name: getattr(numbers, name) for name in ("number", "median", "probability", "effect")}
-    places = {"left": LEFT_PX, "right": RIGHT_PX, "top": TOP_PX, "height": PLOT_PX, "drift_height": DRIFT_PX}
+    places = {"left": LEFT_PX, "right": RIGHT_PX, "top": TOP_PX, "height": PLOT_PX, "drift_left": DRIFT_LEFT_PX}
+    places |= {"drift_height": DRIFT_PX}
     found.globals |= {"ratio": numbers.ratio, "at": places}
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import html
 import http.server
 import io
 import re
@@ -12,6 +13,8 @@ import shutil
 import subprocess
 import threading
 from html.parser import HTMLParser
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import cohorts
 import pytest
@@ -103,6 +106,10 @@ def screened(kept, tmp_path):
 
 
 def test_no_text_becomes_markup(screened):
+    whole = cohorts.read(screened)
+    for entry in whole["images"]:
+        entry["warnings"] = ["few-clustered: plain"]
+    cohorts.write(screened, whole)
     plain = Markup(write_report(screened).page.read_text())
     places = poison(screened, port=9)
     page = write_report(screened).page.read_text()
@@ -219,6 +226,33 @@ def test_a_browser_runs_nothing_of_it_and_asks_for_nothing(screened, server, tmp
         "&", "&amp;"
     ).replace("<", "&lt;").replace(">", "&gt;")
     assert asked == []
+
+
+@needs_chromium
+def test_a_browser_saves_each_figure_as_svg_and_png(screened, tmp_path):
+    """Links that the page's script clicks are kept in the page's text, in place of being saved."""
+    poison(screened, 9)
+    page = write_report(screened).page.read_text()
+    spy = """<script>HTMLAnchorElement.prototype.click = function () {
+      const textContent = this.download + " " + this.href;
+      document.body.append(Object.assign(document.createElement("pre"), {textContent}));
+    }; onload = () => { for (const b of document.querySelectorAll(".save button")) b.click(); }</script>"""
+    harness = tmp_path / "harness.html"
+    harness.write_text(re.sub("<meta http-equiv[^>]+>", "", page).replace("<header>", spy + "<header>"))
+    dom = browse(harness.as_uri(), "--dump-dom", profile=tmp_path / "profile")
+    saved = dict(found.split(" ", 1) for found in re.findall("<pre>([^<]*)</pre>", dom))
+    names = re.findall('data-name="([^"]+)"', page)
+    assert len(names) == 11 and set(saved) == {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
+    for name in names:
+        svg = unquote(saved[f"{name}.svg"].partition(",")[2])
+        root = ElementTree.fromstring(html.unescape(svg))
+        width, height = (float(root.get(side)) for side in ("width", "height"))
+        assert root.tag == "{http://www.w3.org/2000/svg}svg" and "script" not in {
+            e.tag.rpartition("}")[2] for e in root.iter()
+        }
+        picture = Image.open(io.BytesIO(base64.b64decode(saved[f"{name}.png"].partition(",")[2])))
+        assert picture.format == "PNG" and picture.size == (int(3 * width), int(3 * height))
+        assert len(picture.convert("RGB").getcolors(1 << 24)) > 10, "it is drawn"
 
 
 @needs_chromium
