@@ -163,7 +163,7 @@ def drift_plot(
     drift_nm : axis to (f,) values
     name : of the files that it is saved to
     """
-    left, width, height = DRIFT_LEFT_PX, _DRIFT_WIDTH_PX - DRIFT_LEFT_PX - RIGHT_PX, DRIFT_PX
+    left, width, height = DRIFT_LEFT_PX, _DRIFT_WIDTH_PX - DRIFT_LEFT_PX - 2 * RIGHT_PX, DRIFT_PX
     shown = np.unique(np.linspace(0, len(frame) - 1, _STEPS + 1).astype(np.int64))
     everything = np.concatenate(list(drift_nm.values()))
     marks = ticks(float(everything.min()), float(everything.max()))

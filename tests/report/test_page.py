@@ -244,8 +244,8 @@ def test_a_browser_saves_each_figure_as_svg_and_png(screened, tmp_path):
     names = re.findall('data-name="([^"]+)"', page)
     assert len(names) == 11 and set(saved) == {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
     for name in names:
-        svg = unquote(saved[f"{name}.svg"].partition(",")[2])
-        root = ElementTree.fromstring(html.unescape(svg))
+        svg = unquote(html.unescape(saved[f"{name}.svg"].partition(",")[2]))
+        root = ElementTree.fromstring(svg)
         width, height = (float(root.get(side)) for side in ("width", "height"))
         assert root.tag == "{http://www.w3.org/2000/svg}svg" and "script" not in {
             e.tag.rpartition("}")[2] for e in root.iter()
