@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import threading
+import unicodedata
 from html.parser import HTMLParser
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -157,6 +158,22 @@ def test_a_path_that_is_no_utf8_is_spelled_out(screened):
     whole["images"][0]["warnings"] = ["caf\udce9"]
     cohorts.write(screened, whole)
     assert "caf\\udce9" in write_report(screened).page.read_text(encoding="utf-8")
+
+
+def test_control_characters_are_spelled_out_on_the_page_and_in_figures(screened):
+    whole = cohorts.read(screened)
+    for entry in whole["images"]:
+        entry["factors"] = {
+            "condition": "a\x00\x1b[31m" if "loose" in str(entry["factors"]) else "b",
+            "replicate": "r\x9f",
+        }
+    cohorts.write(screened, whole)
+    page = write_report(screened).page.read_text()
+    assert "a\\x00\\x1b[31m" in page
+    figures = list((screened / "report" / "figures").glob("*.svg"))
+    assert len(figures) == 11
+    for text in (page, *(path.read_text() for path in figures)):
+        assert not [c for c in text if unicodedata.category(c) == "Cc" and c != "\n"]
 
 
 def test_formulas_are_no_formulas_in_the_tables(screened):
