@@ -36,7 +36,7 @@ def screened(root: Path, items: Sequence[Mapping[str, str]], nights: int = 1, un
     entries, whole = [], {}
     for night, part in enumerate(np.array_split(np.arange(len(items)), nights)):
         folder = f"nights/2026110{night + 1}T021500"
-        execute([Path(items[k]["path"]) for k in part], root / folder, Settings(), workers=0)
+        execute([Path(items[k]["path"]) for k in part], root / folder, Settings(test=False), workers=0)
         whole = read_json(root / folder / "summary.json")
         entry_of = {entry["path"]: entry for entry in whole.pop("images")}
         for k in part:

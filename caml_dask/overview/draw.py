@@ -23,7 +23,7 @@ from caml_dask.overview.raster import (
     zoom_bounds,
 )
 
-__all__ = ["Raster", "draw_overview", "zoom_bounds"]
+__all__ = ["Raster", "draw_overview", "field_box", "zoom_bounds"]
 
 Outline: TypeAlias = shapely.Geometry | npt.NDArray[np.float64] | None
 Color: TypeAlias = tuple[int, int, int]
@@ -130,6 +130,34 @@ def draw_overview(
     text_px = max(16, max(raster.shape) // 50)
     lines = [*_counts(raster, n_clusters), *caption]
     _compose(panels, title, _legend(panels, classes, bool(regions)), lines, text_px).write(path)
+
+
+def field_box(picture: npt.NDArray[np.uint8]) -> tuple[int, int, int, int] | None:
+    """Where the whole image is in its overview, without title, magnified region and legend.
+
+    Parameters
+    ----------
+    picture : (h, w, 3) pixels of an overview.
+
+    Returns
+    -------
+    Left, top, right and bottom in pixels; None where its frame is not found.
+    """
+    left = _GAP - 1
+    if picture.shape[1] <= left:
+        return None
+    down = np.flatnonzero((picture[:, left] == RIM_COLOR).all(axis=1))
+    if len(down) == 0:
+        return None
+    top, right = int(down[0]), left + _run((picture[down[0], left:] == RIM_COLOR).all(axis=1))
+    bottom = top + _run((picture[top:, left] == RIM_COLOR).all(axis=1))
+    box = (left + 1, top + 1, right - 1, bottom - 1)
+    return box if box[0] < box[2] and box[1] < box[3] else None
+
+
+def _run(same: npt.NDArray[np.bool_]) -> int:
+    """Length of the run that an array begins with."""
+    return int(np.argmin(same)) if not same.all() else len(same)
 
 
 def _batches(outlines: Iterable[Outline]) -> Iterator[npt.NDArray[np.object_]]:

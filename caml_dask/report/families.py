@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from caml_dask.errors import UsageError
 from caml_dask.report.measures import Measure
-from caml_dask.report.results import Measured, Results
-from caml_dask.stats.comparison import LEAST_VALUES, Comparison, benjamini_hochberg, compare, smallest_p
+from caml_dask.report.nesting import NestedTest, nested_tests
+from caml_dask.report.results import Measured, Results, replicates_of
+from caml_dask.stats.comparison import LEAST_VALUES, Comparison, Pair, benjamini_hochberg, compare, smallest_p
 
 FOUND_BELOW = 0.05
 ALWAYS_WITHIN = ("channel", "protein")
@@ -40,6 +41,11 @@ class Level:
         """Whether a difference was found between any of the conditions."""
         return bool(self.p_adjusted[measure] < FOUND_BELOW)
 
+    def pairs_found(self, measure: str) -> list[Pair]:
+        """The pairs of conditions in which a difference was found: in all of them together, and in the pair."""
+        pairs = self.comparisons[measure].pairs
+        return [pair for pair in pairs if self.differs(measure) and pair.p_holm < FOUND_BELOW]
+
 
 @dataclass(frozen=True)
 class Family:
@@ -49,6 +55,8 @@ class Family:
     groups : condition to its images
     images : the comparison with the image as the unit
     replicates : the same with the medians of replicates as units; None if no replicate has several images
+    replicate_medians : measure to condition to replicate to the median of its images; NaN where none has a value
+    nested : pairs of conditions compared with images in their replicates, where the design allows it
     clusters : the same with clusters as units, as published
     notes : what readers should know about the design
     """
@@ -57,6 +65,8 @@ class Family:
     groups: Mapping[str, tuple[Measured, ...]]
     images: Level
     replicates: Level | None
+    replicate_medians: Mapping[str, Mapping[str, Mapping[str, float]]]
+    nested: tuple[NestedTest, ...]
     clusters: Level
     notes: tuple[str, ...]
 
@@ -117,13 +127,16 @@ def _family(within: Mapping[str, str], images: Sequence[Measured], by: str, meas
     for image in images:
         groups.setdefault(image.factors[by], []).append(image)
     of_clusters = [m for m in measures if m.of_clusters]
-    replicates, notes = (None, []) if by == "replicate" else _by_replicate(groups, measures)
+    medians = _replicate_medians(groups, measures)
+    replicates, notes = (None, []) if by == "replicate" else _by_replicate(groups, measures, medians)
     notes += _few_images([len(group) for group in groups.values()], len(measures))
     return Family(
         within,
         {name: tuple(group) for name, group in groups.items()},
         _level("images", measures, {m.name: {g: _values(i, m.name) for g, i in groups.items()} for m in measures}),
         replicates,
+        medians,
+        () if by == "replicate" else nested_tests(groups, measures),
         _level("clusters", of_clusters, _pooled(groups, of_clusters)),
         tuple(notes),
     )
@@ -159,14 +172,26 @@ def _pooled(
     }
 
 
-def _by_replicate(
+def _replicate_medians(
     groups: Mapping[str, Sequence[Measured]], measures: Sequence[Measure]
+) -> dict[str, dict[str, dict[str, float]]]:
+    parts = {name: replicates_of(images) for name, images in groups.items()}
+    return {
+        m.name: {
+            name: {replicate: _median(_values(images, m.name)) for replicate, images in replicates.items()}
+            for name, replicates in parts.items()
+        }
+        for m in measures
+    }
+
+
+def _by_replicate(
+    groups: Mapping[str, Sequence[Measured]],
+    measures: Sequence[Measure],
+    medians: Mapping[str, Mapping[str, Mapping[str, float]]],
 ) -> tuple[Level | None, list[str]]:
     """The comparison of replicates' medians, and notes on the design."""
-    parts: dict[str, dict[str, list[Measured]]] = {}
-    for name, images in groups.items():
-        for image in images:
-            parts.setdefault(name, {}).setdefault(image.factors.get("replicate", ""), []).append(image)
+    parts = {name: replicates_of(images) for name, images in groups.items()}
     if any("" in replicates for replicates in parts.values()):
         return None, [
             "Some images have no replicate. Images of one donor, dish or day are not independent: give each image its "
@@ -176,11 +201,8 @@ def _by_replicate(
     if most == 1:
         return None, []
     values = {
-        m.name: {
-            name: np.array([_median(_values(images, m.name)) for images in replicates.values()])
-            for name, replicates in parts.items()
-        }
-        for m in measures
+        m: {name: np.array(list(replicates.values())) for name, replicates in found.items()}
+        for m, found in medians.items()
     }
     counts = ", ".join(f"{name}: {len(replicates)}" for name, replicates in parts.items())
     return _level("replicates", measures, values), [

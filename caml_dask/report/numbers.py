@@ -8,11 +8,14 @@ from caml_dask.report.families import FOUND_BELOW
 from caml_dask.stats import MedianIqr
 
 _THIN = "\u202f"  # a narrow space at which no line breaks
+_MINUS = "\u2212"
 NONE = "–"
 
 
 def number(value: float | None) -> str:
     """Three significant digits, all of those before the point, thousands parted: 0.0123, 4.85, 9, 2,322."""
+    if value is not None and value < 0:
+        return f"{_MINUS}{number(-value)}"
     if value is None or not math.isfinite(value):
         return NONE
     if value == round(value):
@@ -22,7 +25,10 @@ def number(value: float | None) -> str:
 
 
 def tick(value: float) -> str:
-    """A round number on an axis."""
+    """A round number on an axis; very large and very small ones with a power of ten."""
+    if value != 0 and not 1e-4 <= abs(value) < 1e7:
+        digits, _, power = f"{value:.3e}".partition("e")
+        return f"{float(digits):g}e{int(power)}"
     return f"{value:,.10g}"
 
 
@@ -43,7 +49,7 @@ def probability(p: float) -> str:
 
 def effect(value: float) -> str:
     """An effect size between -1 and 1, with a minus as it is printed."""
-    return NONE if math.isnan(value) else f"{value:.2f}".replace("-", "\u2212")
+    return NONE if math.isnan(value) else f"{value:.2f}".replace("-", _MINUS)
 
 
 def ratio(first: float, second: float) -> str:

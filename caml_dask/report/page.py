@@ -1,4 +1,4 @@
-"""The page: one HTML file that holds its pictures and styles, runs no script and loads nothing else."""
+"""The page: one HTML file that holds its pictures and styles, and loads nothing else; its script saves figures."""
 
 from __future__ import annotations
 
@@ -10,25 +10,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
-import numpy as np
-
 from caml_dask.report import numbers
-from caml_dask.report.families import FOUND_BELOW, Family, Level
+from caml_dask.report.families import FOUND_BELOW
+from caml_dask.report.figures import Section
 from caml_dask.report.images import read_drift
 from caml_dask.report.measures import Measure
 from caml_dask.report.methods import methods_paragraph
 from caml_dask.report.pictures import embedded, pictured
-from caml_dask.report.plots import DriftPlot, EcdfPlot, StripPlot, drift_plot, ecdf_plot, legend, strip_plot
+from caml_dask.report.plots import DriftPlot, drift_plot
+from caml_dask.report.remarks import preparations, warnings_of
+from caml_dask.report.rendering import TEMPLATES, environment, printable
 from caml_dask.report.results import Measured, Results
 from caml_dask.stats import MedianIqr, median_iqr
 
-if TYPE_CHECKING:
-    import jinja2
-
-_TEMPLATES = Path(__file__).parent / "templates"
 _STATISTICS = ("scipy", "scikit-posthocs", "statsmodels")
 
 
@@ -52,96 +49,51 @@ class Card:
     drift: DriftPlot | None
 
 
-@dataclass(frozen=True)
-class Section:
-    """One family with its plots."""
-
-    family: Family
-    strips: tuple[StripPlot, ...]
-    ecdfs: tuple[EcdfPlot, ...]
-    legend: list[tuple[str, str, str]]
-    n_clusters: Mapping[str, int]
-
-
-def render(results: Results, families: Sequence[Family], by: str, notes: Sequence[str], folder: Path) -> str:
+def render(results: Results, sections: Sequence[Section], by: str, notes: Sequence[str], folder: Path) -> str:
     """The page as text.
 
     Parameters
     ----------
-    results, families : what it shows.
+    results, sections : what it shows.
     by : the factor to compare.
     notes : what its readers should know first.
     folder : where the page will be, for its links.
     """
     from markupsafe import Markup
 
-    css = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode("ascii")
-    return (
-        _environment()
+    css, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "save.js"))
+    page = (
+        environment()
         .get_template("report.html")
         .render(
             results=results,
             measures={m.name: m for m in results.measures},
-            sections=[_section(family, results.measures) for family in families],
+            sections=sections,
             cards=_cards(results, by, folder),
             acknowledged=sum(item.acknowledged for item in results.failed),
             by=by,
             notes=notes,
+            apart=folder.resolve() != results.root.resolve(),
+            warned=warnings_of(results.images),
+            preparations=preparations(results.images, by),
             unusual=[str(line) for line in results.facts.get("unusual", ())],
-            conditions=list(dict.fromkeys(name for family in families for name in family.groups)),
+            conditions=list(dict.fromkeys(name for section in sections for name in section.family.groups)),
             settings=_settings(results.facts),
             versions=dict(results.facts.get("versions", {})),
             statistics={name: version(name) for name in _STATISTICS},
             found_below=FOUND_BELOW,
             methods=methods_paragraph(results),
             css=Markup(css),
-            style_source=f"'sha256-{digest}'",
+            script=Markup(script),
+            sources={"style": _digest(css), "script": _digest(script)},
         )
     )
+    return printable(page)
 
 
-def _environment() -> jinja2.Environment:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    names = ("number", "median", "probability", "effect")
-    environment.filters |= {name: getattr(numbers, name) for name in names}
-    environment.globals |= {"ratio": numbers.ratio, "pairs_found": pairs_found}
-    return environment
-
-
-def pairs_found(level: Level, measure: str) -> list[Any]:
-    """The pairs of conditions in which a difference was found: in all of them together, and in the pair."""
-    pairs = level.comparisons[measure].pairs
-    return [p for p in pairs if level.differs(measure) and p.p_holm < FOUND_BELOW]
-
-
-def _section(family: Family, measures: Sequence[Measure]) -> Section:
-    of_images = {
-        m.name: {name: np.array([i.values[m.name] for i in images]) for name, images in family.groups.items()}
-        for m in measures
-    }
-    ecdfs = (
-        ecdf_plot(
-            m.label, m.unit, {n: np.concatenate([i.clusters[m.name] for i in im]) for n, im in family.groups.items()}
-        )
-        for m in measures
-        if m.of_clusters
-    )
-    return Section(
-        family,
-        tuple(strip_plot(m.label, m.unit, of_images[m.name]) for m in measures),
-        tuple(plot for plot in ecdfs if plot is not None),
-        legend(list(family.groups)),
-        {n: sum(len(i.clusters["n_localizations"]) for i in images) for n, images in family.groups.items()},
-    )
+def _digest(text: str) -> str:
+    """What allows a style or script of the page, and no other, to its policy."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
 
 
 def _cards(results: Results, by: str, folder: Path) -> Iterator[Card]:
@@ -150,7 +102,7 @@ def _cards(results: Results, by: str, folder: Path) -> Iterator[Card]:
         overview = image.folder / "overview.png"
         yield Card(
             image,
-            embedded(overview) if place in chosen else None,
+            embedded(overview, len(chosen)) if place in chosen else None,
             "./" + quote(os.path.relpath(overview.resolve(), folder.resolve()).encode("utf-8", "surrogateescape")),
             image.factors.get(by, ""),
             {name: value for name, value in image.factors.items() if name != by and value},
@@ -176,7 +128,7 @@ def _drift(image: Measured) -> DriftPlot | None:
         before, after = (numbers.number(sharp[when]) for when in ("before", "after"))
         text += f"; Fourier ring correlation {before} nm before, {after} nm after"
     columns = {name[1:2]: table[name].to_numpy() for name in table.column_names[1:]}
-    return drift_plot(table["frame"].to_numpy(), columns, text)
+    return drift_plot(table["frame"].to_numpy(), columns, text, f"drift_{image.image_id}")
 
 
 def _figure(image: Measured, measure: Measure) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -93,6 +92,14 @@ class Results:
         return tuple(dict.fromkeys(known))
 
 
+def replicates_of(images: Sequence[Measured]) -> dict[str, list[Measured]]:
+    """Replicate to its images, in the order met; under "" those that have none."""
+    found: dict[str, list[Measured]] = {}
+    for image in images:
+        found.setdefault(image.factors.get("replicate", ""), []).append(image)
+    return found
+
+
 def read_results(root: Path, table: Path | None = None) -> Results:
     """Read what `caml-dask run` or `caml-dask screen` wrote to a directory.
 
@@ -107,29 +114,23 @@ def read_results(root: Path, table: Path | None = None) -> Results:
     """
     facts = _summary(root)
     entries = facts.pop("images")
-    listed = None if table is None else read_cohort(str(table))
+    listed, found = _listed(entries, table)
+    notes = [*(str(line) for line in facts.get("notes", ())), *found]
     runs: dict[Path, Run] = {}
-    items, moved = [], 0
-    notes = [str(line) for line in facts.get("notes", ())]
-    known = {member.path for member in listed.members} if listed else set()
-    paths = {Path(os.path.realpath(entry["path"])) for entry in entries}
-    for entry in entries:
-        factors = _factors(entry)
-        if listed is not None:
-            found = factors_of(entry["path"], factors.get("channel", ""), listed, paths)
-            factors |= found or {}
-            moved += found is not None and Path(os.path.realpath(entry["path"])) not in known
-            if found is None:
-                notes.append(f"{entry['image_id']}: {entry['path']} is not in {table}, so it has no condition.")
-        items.append(_item(root, runs, entry, factors))
-    if moved:
-        notes.append(f"{moved} image{'s'[: moved != 1]} matched by file name, because the paths in {table} differ.")
+    items = [_item(root, runs, entry, {**_factors(entry), **factors}) for entry, factors in zip(entries, listed)]
     settings = {run.manifest["settings_digest"] for run in runs.values()}
     if len(settings) > 1:
         notes.append(f"Images were analyzed with {len(settings)} different settings: compare them with care.")
     images = tuple(item for item in items if isinstance(item, Measured))
     failed = tuple(item for item in items if isinstance(item, Failed))
     return Results(root, images, failed, facts, tuple(notes))
+
+
+def _listed(entries: Sequence[Mapping[str, Any]], table: Path | None) -> tuple[list[Mapping[str, str]], list[str]]:
+    """The factors that a cohort table gives each image, and notes on the two."""
+    if table is None:
+        return [{} for _ in entries], []
+    return factors_of(entries, read_cohort(str(table)), table)
 
 
 def _item(

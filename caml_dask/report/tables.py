@@ -9,10 +9,12 @@ from typing import Any
 from caml_dask.atomic import publish_text
 from caml_dask.io.csv_text import csv_text
 from caml_dask.report.families import Family, Level
+from caml_dask.report.nesting import NestedTest
 from caml_dask.report.results import Results
 from caml_dask.stats import median_iqr
 
 _PAIRS = "Holm over the pairs of one measure"
+_PAIRS_AND_MEASURES = "Benjamini-Hochberg over the pairs and measures of one family and unit"
 _MEASURES = "Benjamini-Hochberg over the measures of one family"
 
 
@@ -71,6 +73,16 @@ def _tests(families: Sequence[Family]) -> Iterable[Sequence[Any]]:
                 for p in c.pairs:
                     pair = [test, p.first, p.second, c.groups[p.first].n, c.groups[p.second].n, "", p.p, p.p_holm]
                     yield [*head, *pair, _PAIRS, "Cliff's delta", p.delta, p.low, p.high, ""]
+        for nested in family.nested:
+            yield [*family.within.values(), *_nested(nested)]
+
+
+def _nested(test: NestedTest) -> list[Any]:
+    """A row of tests.csv, without the values that its family shares."""
+    return [
+        *(test.measure, test.unit, test.test, test.first, test.second, test.n_first, test.n_second, "", test.p),
+        *(test.p_adjusted, _PAIRS_AND_MEASURES, "difference", test.difference, test.low, test.high, test.note),
+    ]
 
 
 def _within(families: Sequence[Family]) -> list[str]:

@@ -10,11 +10,12 @@ from pathlib import Path
 from caml_dask.atomic import publish_text
 from caml_dask.errors import OutputError
 from caml_dask.extras import require
-from caml_dask.io.csv_text import writable
 from caml_dask.io.run_directory import REPORT_METHODS, REPORT_PAGE, REPORT_TABLES
 from caml_dask.report.families import Family, families
+from caml_dask.report.figures import sections_of, write_figures
 from caml_dask.report.methods import methods_paragraph
 from caml_dask.report.page import render
+from caml_dask.report.prism import write_prism
 from caml_dask.report.results import Results, read_results
 from caml_dask.report.tables import write_tables
 
@@ -56,13 +57,16 @@ def write_report(
     results = read_results(root, table)
     found, notes = families(results, by, within)
     notes = [*results.notes, *notes]
+    sections = sections_of(found, results.measures)
     folder = root if out is None else out
     page = folder / REPORT_PAGE
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_tables(folder / REPORT_TABLES, results, found, by)
+        write_figures(folder / REPORT_TABLES / "figures", sections)
+        write_prism(folder / REPORT_TABLES / "prism", found, results.measures)
         publish_text(folder / REPORT_METHODS, methods_paragraph(results) + "\n")
-        publish_text(page, writable(render(results, found, by, notes, folder)))
+        publish_text(page, render(results, sections, by, notes, folder))
     except OSError as error:
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise OutputError(

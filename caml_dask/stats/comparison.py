@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import stats
+from scipy.special import comb
 
 from caml_dask.stats.effects import cliffs_delta, delta_interval, epsilon_squared
 from caml_dask.stats.medians import MedianIqr, median_iqr
@@ -164,7 +165,12 @@ def smallest_p(m: int, n: int) -> float:
     float
         The two-sided p of groups that do not overlap.
     """
-    return 2 / math.comb(m + n, m)
+    return 2 / _deals(m, n)
+
+
+def _deals(m: int, n: int) -> float:
+    """Ways to deal out m and n values; infinity where a float holds no more, since clusters are many."""
+    return float(comb(m + n, m))
 
 
 def _adjusted(p_values: Sequence[float], method: str) -> list[float]:
@@ -208,7 +214,7 @@ def _tested(
 
 def _mann_whitney(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> Any:
     """The test's statistic and p; exact for small groups, where scipy's own choice is so only without ties."""
-    small = math.comb(len(first) + len(second), len(first)) <= _MOST_DEALS
+    small = _deals(len(first), len(second)) <= _MOST_DEALS
     ties = len(np.unique(np.concatenate([first, second]))) < len(first) + len(second)
     method = stats.PermutationMethod(n_resamples=np.inf) if small and ties else "auto"
     return stats.mannwhitneyu(first, second, method=method)

@@ -8,7 +8,7 @@ import pytest
 import shapely
 from PIL import Image
 
-from caml_dask.overview.draw import OUTLINE_COLOR, TEXT_COLOR, draw_overview, zoom_bounds
+from caml_dask.overview.draw import OUTLINE_COLOR, TEXT_COLOR, draw_overview, field_box, zoom_bounds
 from caml_dask.overview.raster import BACKGROUND, CLUSTERED_COLOR, FIBER_COLOR, Raster
 
 FloatArray = npt.NDArray[np.float64]
@@ -170,6 +170,26 @@ def test_long_titles_and_captions_stay_inside(tmp_path: Path) -> None:
     assert (picture[:, -20:] == BACKGROUND).all()
     assert (picture[-10:] == BACKGROUND).all()
     assert (picture[10:50, 30:200] != BACKGROUND).any()
+
+
+@pytest.mark.parametrize(("width_nm", "height_nm"), [(10_000.0, 10_000.0), (10_000.0, 2_000.0), (900.0, 10_000.0)])
+def test_the_field_is_found_in_its_picture(width_nm: float, height_nm: float, tmp_path: Path) -> None:
+    """Beside the magnified region, above it, and without one."""
+    rng = np.random.default_rng(0)
+    xy = rng.uniform(0, (width_nm, height_nm), (500, 2))
+    whole, zoom = Raster((0.0, 0.0, width_nm, height_nm), 400), Raster((0.0, 0.0, 500.0, 500.0), 200)
+    for raster in (whole, zoom):
+        raster.add(xy[:, 0], xy[:, 1], rng.random(500) < 0.5)
+    height, width = whole.shape
+    for part in (zoom, None):
+        draw_overview(whole, [], "title", ["caption"], tmp_path / "a.png", 0, part)
+        picture = np.asarray(Image.open(tmp_path / "a.png").convert("RGB"))
+        assert field_box(picture) == (LEFT, TOP, LEFT + width, TOP + height)
+
+
+def test_no_field_is_found_where_there_is_no_frame() -> None:
+    for shape in ((400, 400, 3), (5, 5, 3), (400, 28, 3), (1, 400, 3)):
+        assert field_box(np.zeros(shape, dtype=np.uint8)) is None
 
 
 def test_zoom_goes_where_most_clusters_are_and_stays_in_the_image() -> None:

@@ -38,11 +38,11 @@ def test_the_report_shows_drift_where_it_was_corrected(tmp_path):
 
 def test_the_curve_lies_on_its_axes():
     frame = np.arange(0, 5000, 7)
-    plot = drift_plot(frame, {"x": frame / 50.0, "y": 0.0 * frame}, "words")
+    plot = drift_plot(frame, {"x": frame / 50.0, "y": 0.0 * frame}, "words", "name")
     assert [curve.name for curve in plot.curves] == ["x", "y"] and plot.ticks[-1].label == f"{frame[-1]:,}"
     rising, flat = (np.array([p.split(",") for p in c.points.split()], float) for c in plot.curves)
     assert np.all(np.diff(rising[:, 0]) > 0) and np.all(np.diff(rising[:, 1]) < 0)
     zero = next(mark.at for mark in plot.heights if mark.label == "0")
     assert np.allclose(flat[:, 1], zero, atol=0.1) and rising[0, 1] == pytest.approx(zero, abs=0.1)
-    alone = drift_plot(np.array([5]), {"x": np.zeros(1)}, "one frame")
+    alone = drift_plot(np.array([5]), {"x": np.zeros(1)}, "one frame", "name")
     assert len(alone.curves[0].points.split()) == 1

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import base64
 import functools
+import hashlib
+import html
 import http.server
 import io
 import re
 import shutil
 import subprocess
 import threading
+import unicodedata
 from html.parser import HTMLParser
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import cohorts
 import pytest
@@ -102,12 +107,17 @@ def screened(kept, tmp_path):
 
 
 def test_no_text_becomes_markup(screened):
+    whole = cohorts.read(screened)
+    for entry in whole["images"]:
+        entry["warnings"] = ["few-clustered: plain"]
+    cohorts.write(screened, whole)
     plain = Markup(write_report(screened).page.read_text())
     places = poison(screened, port=9)
     page = write_report(screened).page.read_text()
     found = Markup(page)
     assert {tag for tag, _ in found.elements} == {tag for tag, _ in plain.elements}
-    assert not {"script", "iframe", "object", "embed", "form", "link", "base"} & {tag for tag, _ in found.elements}
+    assert [tag for tag, _ in found.elements].count("script") == 1
+    assert not {"iframe", "object", "embed", "form", "link", "base"} & {tag for tag, _ in found.elements}
     text = "".join(found.text)
     for place in places:
         assert payload(place) in text or place == "factor", place
@@ -122,7 +132,10 @@ def test_the_policy_forbids_all_but_the_page_itself(screened):
     page = write_report(screened).page.read_text()
     policy = next(a["content"] for tag, a in Markup(page).elements if a.get("http-equiv") == "Content-Security-Policy")
     assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
-    assert "unsafe" not in policy
+    assert "unsafe" not in policy and "http" not in policy and "blob" not in policy
+    script = page.partition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
     assert page.index("Content-Security-Policy") < page.index("<title>")
 
 
@@ -145,6 +158,22 @@ def test_a_path_that_is_no_utf8_is_spelled_out(screened):
     whole["images"][0]["warnings"] = ["caf\udce9"]
     cohorts.write(screened, whole)
     assert "caf\\udce9" in write_report(screened).page.read_text(encoding="utf-8")
+
+
+def test_control_characters_are_spelled_out_on_the_page_and_in_figures(screened):
+    whole = cohorts.read(screened)
+    for entry in whole["images"]:
+        entry["factors"] = {
+            "condition": "a\x00\x1b[31m" if "loose" in str(entry["factors"]) else "b",
+            "replicate": "r\x9f",
+        }
+    cohorts.write(screened, whole)
+    page = write_report(screened).page.read_text()
+    assert "a\\x00\\x1b[31m" in page
+    figures = list((screened / "report" / "figures").glob("*.svg"))
+    assert len(figures) == 11
+    for text in (page, *(path.read_text() for path in figures)):
+        assert not [c for c in text if unicodedata.category(c) == "Cc" and c != "\n"]
 
 
 def test_formulas_are_no_formulas_in_the_tables(screened):
@@ -214,6 +243,33 @@ def test_a_browser_runs_nothing_of_it_and_asks_for_nothing(screened, server, tmp
         "&", "&amp;"
     ).replace("<", "&lt;").replace(">", "&gt;")
     assert asked == []
+
+
+@needs_chromium
+def test_a_browser_saves_each_figure_as_svg_and_png(screened, tmp_path):
+    """Links that the page's script clicks are kept in the page's text, in place of being saved."""
+    poison(screened, 9)
+    page = write_report(screened).page.read_text()
+    spy = """<script>HTMLAnchorElement.prototype.click = function () {
+      const textContent = this.download + " " + this.href;
+      document.body.append(Object.assign(document.createElement("pre"), {textContent}));
+    }; onload = () => { for (const b of document.querySelectorAll(".save button")) b.click(); }</script>"""
+    harness = tmp_path / "harness.html"
+    harness.write_text(re.sub("<meta http-equiv[^>]+>", "", page).replace("<header>", spy + "<header>"))
+    dom = browse(harness.as_uri(), "--dump-dom", profile=tmp_path / "profile")
+    saved = dict(found.split(" ", 1) for found in re.findall("<pre>([^<]*)</pre>", dom))
+    names = re.findall('data-name="([^"]+)"', page)
+    assert len(names) == 11 and set(saved) == {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
+    for name in names:
+        svg = unquote(html.unescape(saved[f"{name}.svg"].partition(",")[2]))
+        root = ElementTree.fromstring(svg)
+        width, height = (float(root.get(side)) for side in ("width", "height"))
+        assert root.tag == "{http://www.w3.org/2000/svg}svg" and "script" not in {
+            e.tag.rpartition("}")[2] for e in root.iter()
+        }
+        picture = Image.open(io.BytesIO(base64.b64decode(saved[f"{name}.png"].partition(",")[2])))
+        assert picture.format == "PNG" and picture.size == (int(3 * width), int(3 * height))
+        assert len(picture.convert("RGB").getcolors(1 << 24)) > 10, "it is drawn"
 
 
 @needs_chromium

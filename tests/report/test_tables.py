@@ -256,6 +256,29 @@ def test_damaged_results_are_named_and_in_no_figure(screened, damage, said):
     assert entry["path"] not in [r["path"] for r in rows_of(screened / "report" / "per_image.csv")]
 
 
+def test_rows_without_images_and_images_without_rows_get_a_line_each(screened, tmp_path):
+    """The table has semicolons and a header in capitals, as spreadsheets write them."""
+    run = next((screened / "nights").iterdir())
+    listed = rows_of(run / "images.csv")
+    table = tmp_path / "cohort.csv"
+    lines = [f"{listed[0]['path']};a;r1;5", f"{listed[1]['path']};b;r1;6", "lost & <gone>.csv;a;r2;5"]
+    table.write_text("PATH;Condition;REPLICATE;Dose\n" + "\n".join(lines) + "\n", encoding="utf-8-sig")
+    result = report(run, "--cohort", table)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"2 of {len(listed)} images compared by condition")
+    notes = result.stderr.splitlines()
+    assert sum("has no condition" in note for note in notes) == len(listed) - 2
+    (gone,) = [note for note in notes if "no image of these results" in note]
+    assert gone == f"note: {table}, line 4: {tmp_path / 'lost & <gone>.csv'} is no image of these results."
+    page = (run / "report.html").read_text()
+    assert "lost &amp; &lt;gone&gt;.csv is no image of these results" in page and "<gone>" not in page
+    images = {row["path"]: row for row in rows_of(run / "report" / "per_image.csv")}
+    assert [(images[row["path"]]["condition"], images[row["path"]]["Dose"]) for row in listed[:2]] == [
+        ("a", "5"),
+        ("b", "6"),
+    ]
+
+
 def test_a_name_tells_which_file_it_is_only_where_one_has_it(tmp_path):
     """Files of one name in two folders, and a cohort table that lists one of them, or one elsewhere."""
     for folder, seed in (("a", 1), ("b", 2)):
@@ -355,7 +378,9 @@ def test_a_report_is_written_elsewhere_and_the_results_stay_as_they_are(screened
     links = re.findall(r'<a href="(\./[^"]+)"><img', (folder / "report.html").read_text())
     assert len(links) == 9
     assert all((folder / unquote(link)).read_bytes().startswith(b"\x89PNG") for link in links)
-    here = sorted(path.name for path in folder.rglob("*") if path.is_file())
+    page = (folder / "report.html").read_text()
+    assert "This page is not in the folder of its results" in page and str(screened.resolve()) in page
+    here = sorted(path.name for path in (*folder.iterdir(), *(folder / "report").iterdir()) if path.is_file())
     assert here == ["methods.txt", "per_condition.csv", "per_image.csv", "report.html", "tests.csv"]
 
 
