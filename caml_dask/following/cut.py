@@ -7,7 +7,7 @@ input is ordered by frames once; a window takes its stretch of each.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from caml_dask.following.windows import TimeWindows, Window
 from caml_dask.io.readers.carried import CarriedColumn, find_carried
 from caml_dask.pipeline import carried_by
 from caml_dask.schema import CARRIED, COORDINATES
-from caml_dask.settings import Settings
+from caml_dask.settings import ColumnMap, Settings
 from caml_dask.stages.read import check_frames
 from caml_dask.stages.shared.selection import selected
 from caml_dask.stages.shared.work import Work
@@ -81,8 +81,7 @@ def settings_of_windows(settings: Settings) -> Settings:
         The same without the columns, the filter, drift and merging, of which the localizations of a window know
         nothing; of any extent, for that of the whole was looked at.
     """
-    left = {"network": settings.network, "max_localizations": settings.max_localizations}
-    return Settings(**left, min_points=settings.min_points, test=settings.test, fdr=settings.fdr, any_extent=True)
+    return replace(settings, columns=ColumnMap(), where=None, drift=None, merge=None, any_extent=True)
 
 
 def carried_for(settings: Settings) -> tuple[str, ...]:
@@ -142,8 +141,8 @@ def cut(work: Work, tables: Iterable[pa.Table], windows: TimeWindows, threads: i
         work.store.put(_BY_FRAME, number, kept, ranged=True)
         frames, starts = np.unique(kept["frame"].to_numpy(), return_index=True)
         chunks.append((frames, np.append(starts, len(kept))))
-    frames = [ends for of, _ in chunks if len(of) for ends in (int(of[0]), int(of[-1]))]
-    found, left_out = windows.over(min(frames), max(frames))
+    ends = [int(frame) for of, _ in chunks for frame in (*of[:1], *of[-1:])]
+    found, left_out = windows.over(min(ends), max(ends))
     return Cut(found, left_out, work, chunks)
 
 

@@ -12,6 +12,7 @@ import shapely
 from PIL import Image, ImageDraw, ImageFont
 
 from caml_dask.following.seen import FloatArray, Seen
+from caml_dask.following.tables import MERGE, SPLIT
 from caml_dask.following.tracks import Tracks
 from caml_dask.overview.raster import BACKGROUND, Bounds, Raster, zoom_bounds
 
@@ -27,6 +28,8 @@ _PAPER: Color = tuple(int(v) for v in BACKGROUND)  # type: ignore[assignment]
 _PANEL, _GAP, _SIZE, _COLUMNS = 380, 14, 18, 4
 _GOLDEN = 0.618033988749895  # turns of the color wheel from a track to the next: neighbors in number differ most
 _FILL = 0.35
+_LARGEST = 0.4  # of the field, that a panel shows
+_NAMED = (MERGE, SPLIT)  # events that are written beside the clusters; others are seen
 
 
 def draw_film(
@@ -61,12 +64,13 @@ def draw_film(
     for place, seen in enumerate(shown):
         left, upper = _GAP + place % columns * step_x, top + place // columns * step_y
         panel, scale = _panel(seen, points_of(seen.window.number), bounds, found.points, colors)
+        _name_events(panel, found.events[found.events["window"] == seen.window.number], bounds, scale)
         sheet.paste(panel, (left, upper + 3 * _SIZE // 2))
         words = f"frames {seen.window.start:,} to {seen.window.stop - 1:,}"
         draw.text((left, upper), words, fill=TEXT, font=font)
         if place == 0:
             _scale_bar(draw, left + _PANEL, upper + 3 * _SIZE // 2 + _PANEL, scale, font)
-    legend = "a color is a track; gray: clusters seen in one window only; dots: localizations"
+    legend = "a color is a track, an outline a cluster; gray: seen in one window only; dots: localizations"
     draw.text((_GAP, top + rows * step_y), legend, fill=DIM, font=font)
     sheet.save(path, format="PNG")
 
@@ -82,8 +86,7 @@ def _busiest(windows: Sequence[Seen], found: Tracks) -> tuple[Bounds, Bounds]:
     lasting = points[points.groupby("track_id")["window"].transform("size") > 1]
     some = lasting if len(lasting) else points
     width = float(np.sqrt(some["area_nm2"].median()))
-    x0, y0, x1, y1 = zoom_bounds(some[["centroid_x_nm", "centroid_y_nm"]].to_numpy(), whole, width)
-    return (x0, y0, x1, y1), whole
+    return zoom_bounds(some[["centroid_x_nm", "centroid_y_nm"]].to_numpy(), whole, width, _LARGEST), whole
 
 
 def _where(bounds: Bounds, whole: Bounds) -> str:
@@ -125,6 +128,14 @@ def _panel(
         if 0 <= x < _PANEL and 0 <= y < _PANEL:
             draw.ellipse((x - 1, y - 1, x + 1, y + 1), fill=TEXT)
     return panel, raster.pixel_nm
+
+
+def _name_events(panel: Image.Image, events: pd.DataFrame, bounds: Bounds, pixel_nm: float) -> None:
+    """What merged or split since the window before."""
+    draw, font = ImageDraw.Draw(panel), ImageFont.load_default(_SIZE * 3 // 4)
+    for event in events[events["kind"].isin(_NAMED)].itertuples():
+        place = ((event.x_nm - bounds[0]) / pixel_nm, (event.y_nm - bounds[1]) / pixel_nm)
+        draw.text(place, event.kind, fill=TEXT, font=font, anchor="mm", stroke_width=2, stroke_fill=_PAPER)
 
 
 def _scale_bar(draw: ImageDraw.ImageDraw, right: int, bottom: int, pixel_nm: float, font: object) -> None:

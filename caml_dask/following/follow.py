@@ -125,8 +125,8 @@ def follow(
     n_jobs : int, optional
         Threads, as scikit-learn counts them: -1 for one a core. Never changes a result.
     **settings
-        Other settings: ``where=``, ``drift=``, ``merge=``, ``min_points=``, ``test=``, ``fdr=``, ``max_localizations=``,
-        ``nonfinite=`` and ``any_extent=`` of :class:`caml_dask.settings.Settings`.
+        Other fields of :class:`caml_dask.settings.Settings`: ``where=``, ``drift=``, ``merge=``, ``min_points=``,
+        ``test=``, ``fdr=``, ``max_localizations=``, ``nonfinite=`` and ``any_extent=``.
 
     Returns
     -------
@@ -145,7 +145,8 @@ def follow(
         raise UsageError(f"unknown setting {unknown[0]!r}: use one of {', '.join(FollowSettings.__annotations__)}")
     windows, named = TimeWindows(time_window, time_step), ColumnMap.of(columns)
     check_overlap(least_overlap)
-    chosen = Settings(network_named(network), columns=named, **{"test": False, **settings})
+    settings.setdefault("test", False)
+    chosen = Settings(network_named(network), columns=named, **settings)
     loaded, threads = load_for(chosen), effective_n_jobs(n_jobs)
     check_network(loaded)
     table = as_localizations(localizations, named)
