@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 APART, TOUCHING, TOGETHER = 5.0, 2.0, 1.2  # distances of two discs, in radii
+WITHIN = {"appear": 1.0, "vanish": 1.0, "merge": 2.0, "split": 2.0}
+"""Windows that an event may be found early or late: discs that come near each other do so over some windows."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,8 @@ class Film:
     table : x [nm], y [nm], frame; in random order of rows
     discs : a row a disc: start and stop (frames, half-open), x_nm and y_nm at its start, dx_nm and dy_nm until its
         stop, single (it neither merges nor splits)
-    events : a row an event: kind, frame, x_nm, y_nm
+    events : a row an event: kind, frame, x_nm, y_nm, inner (it is not in the first or the last window, where clusters
+        cannot be seen to appear or vanish for want of a window beside it)
     """
 
     table: pd.DataFrame
@@ -46,8 +49,8 @@ class _Making:
         row = {"start": start, "stop": stop, "x_nm": at[0], "y_nm": at[1], "dx_nm": dx, "dy_nm": dy, "single": single}
         self.discs.append(row)
 
-    def happen(self, kind: str, frame: int, at: np.ndarray) -> None:
-        self.events.append({"kind": kind, "frame": frame, "x_nm": at[0], "y_nm": at[1]})
+    def happen(self, kind: str, frame: int, at: np.ndarray, inner: bool = True) -> None:
+        self.events.append({"kind": kind, "frame": frame, "x_nm": at[0], "y_nm": at[1], "inner": inner})
 
 
 def made_film(
@@ -63,8 +66,9 @@ def made_film(
     each: float = 30.0,
     loners: float = 300.0,
     move: float = 0.3,
+    apart: float | None = None,
 ) -> Film:
-    """A film of discs, in places that are apart.
+    """A film of discs, each in a square of its own.
 
     windows, width : its frames, in windows of `width`
     singles : discs that appear, move and vanish; the film begins and ends with some of them
@@ -72,26 +76,28 @@ def made_film(
     each : localizations of a disc in a window
     loners : non-clustered localizations in a window
     move : radii that a single disc moves from a window to the next
+    apart : least side of a square in radii; by default so wide that no disc comes near another but its partner
     """
     frames, made = windows * width, _Making(rng, radius_nm, each / width)
-    places = _places(rng, singles + merging + splitting, side_nm, (4 + 2 * move * windows) * radius_nm)
+    apart = max(APART + 4, 5 + move * windows) if apart is None else apart
+    places = _places(rng, singles + merging + splitting, side_nm, apart * radius_nm)
     for at in places[:singles]:
         start = int(rng.integers(-frames // 2, frames - 2 * width))
         stop = max(start, 0) + int(rng.integers(3 * width, frames))
         angle = rng.uniform(0, 2 * np.pi)
         way = move * radius_nm * np.array([np.cos(angle), np.sin(angle)]) * (min(stop, frames) - max(start, 0)) / width
         made.disc(max(start, 0), min(stop, frames), at - way / 2, at + way / 2, single=True)
-        if start >= width:  # in the first and the last window nothing is seen to begin or end
-            made.happen("appear", start, at - way / 2)
-        if stop <= frames - width:
-            made.happen("vanish", stop, at + way / 2)
+        if start > 0:
+            made.happen("appear", start, at - way / 2, inner=start >= width)
+        if stop < frames:
+            made.happen("vanish", stop, at + way / 2, inner=stop <= frames - width)
     for k, at in enumerate(places[singles:]):
         _pair(made, frames, at, kind="merge" if k < merging else "split")
     alone = rng.poisson(loners * windows)
     made.points.append(np.column_stack([rng.uniform(0, side_nm, (alone, 2)), rng.integers(0, frames, alone)]))
     points = rng.permutation(np.vstack(made.points))
     table = pd.DataFrame({"x [nm]": points[:, 0], "y [nm]": points[:, 1], "frame": points[:, 2].astype(np.int64)})
-    events = pd.DataFrame(made.events, columns=["kind", "frame", "x_nm", "y_nm"])
+    events = pd.DataFrame(made.events, columns=["kind", "frame", "x_nm", "y_nm", "inner"])
     return Film(table, pd.DataFrame(made.discs), events)
 
 
@@ -125,28 +131,27 @@ def _places(rng: np.random.Generator, number: int, side_nm: float, apart_nm: flo
     return (np.column_stack(np.divmod(chosen, across)) + 0.5) * side_nm / across
 
 
-def events_found(film: Film, events: pd.DataFrame, width: int, near_nm: float) -> pd.DataFrame:
+def events_found(
+    film: Film, events: pd.DataFrame, width: int, near_nm: float, least_share: float = 0.0
+) -> pd.DataFrame:
     """True events beside found ones, by kind: true, found (of the true ones), false.
 
-    A found event is a true one of its kind at most `near_nm` away whose frame differs by at most a window and a half;
-    each counts once.
+    A found event is a true one of its kind at most `near_nm` away, with a frame that differs by at most `WITHIN`
+    windows; each counts once. Found merges and splits whose smallest part is less than `least_share` are left out.
     """
+    events = events[~(events["smallest_share"] < least_share)]
     rows = []
-    for kind in ("appear", "vanish", "merge", "split"):
-        truth, found = film.events[film.events["kind"] == kind], events[events["kind"] == kind]
-        left = set(found.index)
+    for kind, within in WITHIN.items():
+        truth, left = film.events[film.events["kind"] == kind], events[events["kind"] == kind]
         hits = 0
         for one in truth.itertuples():
-            fitting = [
-                (abs(found.loc[k, "frame"] - one.frame), k)
-                for k in left
-                if abs(found.loc[k, "frame"] - one.frame) <= 1.5 * width
-                and np.hypot(found.loc[k, "x_nm"] - one.x_nm, found.loc[k, "y_nm"] - one.y_nm) <= near_nm
-            ]
-            if fitting:
-                left.remove(min(fitting)[1])
-                hits += 1
-        rows.append({"kind": kind, "true": len(truth), "found": hits, "false": len(left)})
+            late = (left["frame"] - one.frame).abs()
+            near = np.hypot(left["x_nm"] - one.x_nm, left["y_nm"] - one.y_nm) <= near_nm
+            fitting = late[near & (late <= within * width)]
+            if len(fitting):
+                left = left.drop(fitting.idxmin())
+                hits += bool(one.inner)
+        rows.append({"kind": kind, "true": int(truth["inner"].sum()), "found": hits, "false": len(left)})
     return pd.DataFrame(rows).set_index("kind")
 
 

@@ -42,7 +42,7 @@ from caml_dask.cli.options import (
 @click.option(
     "--least-overlap",
     type=float,
-    default=0.5,
+    default=0.3,
     show_default=True,
     help="Share of the smaller of two outlines of successive windows that makes them one cluster.",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,8 @@ from caml_dask.following.tables import MERGE, SPLIT
 from caml_dask.following.tracks import Tracks
 from caml_dask.overview.raster import BACKGROUND, Bounds, Raster, zoom_bounds
 
-Color = tuple[int, int, int]
+Color: TypeAlias = tuple[int, int, int]
+Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 FRAMES = 12
 """Windows that a film strip shows at most."""
@@ -28,6 +30,7 @@ _PAPER: Color = tuple(int(v) for v in BACKGROUND)  # type: ignore[assignment]
 _PANEL, _GAP, _SIZE, _COLUMNS = 380, 14, 18, 4
 _GOLDEN = 0.618033988749895  # turns of the color wheel from a track to the next: neighbors in number differ most
 _FILL = 0.35
+_ASIDE = 22  # pixels from a cluster to the name of its event
 _LARGEST = 0.4  # of the field, that a panel shows
 _NAMED = (MERGE, SPLIT)  # events that are written beside the clusters; others are seen
 
@@ -68,10 +71,10 @@ def draw_film(
         sheet.paste(panel, (left, upper + 3 * _SIZE // 2))
         words = f"frames {seen.window.start:,} to {seen.window.stop - 1:,}"
         draw.text((left, upper), words, fill=TEXT, font=font)
-        if place == 0:
-            _scale_bar(draw, left + _PANEL, upper + 3 * _SIZE // 2 + _PANEL, scale, font)
-    legend = "a color is a track, an outline a cluster; gray: seen in one window only; dots: localizations"
-    draw.text((_GAP, top + rows * step_y), legend, fill=DIM, font=font)
+    legend = "a color is a track; gray: seen in one window only; dots: localizations"
+    under = top + rows * step_y
+    draw.text((_GAP, under), legend, fill=DIM, font=font)
+    _scale_bar(draw, sheet.width - _GAP, under, scale, font)
     sheet.save(path, format="PNG")
 
 
@@ -123,7 +126,7 @@ def _panel(
         for part in shapely.get_parts(outline):
             ring = (shapely.get_coordinates(part.exterior) - corner) / raster.pixel_nm
             draw.polygon([tuple(p) for p in ring], fill=dark)
-            draw.line([tuple(p) for p in ring], fill=color, width=3)
+            draw.line([tuple(p) for p in ring], fill=color, width=2)
     for x, y in (xy_nm - corner) / raster.pixel_nm:
         if 0 <= x < _PANEL and 0 <= y < _PANEL:
             draw.ellipse((x - 1, y - 1, x + 1, y + 1), fill=TEXT)
@@ -135,16 +138,16 @@ def _name_events(panel: Image.Image, events: pd.DataFrame, bounds: Bounds, pixel
     draw, font = ImageDraw.Draw(panel), ImageFont.load_default(_SIZE * 3 // 4)
     for event in events[events["kind"].isin(_NAMED)].itertuples():
         place = ((event.x_nm - bounds[0]) / pixel_nm, (event.y_nm - bounds[1]) / pixel_nm)
-        draw.text(place, event.kind, fill=TEXT, font=font, anchor="mm", stroke_width=2, stroke_fill=_PAPER)
+        beside = (place[0], place[1] + (_ASIDE if event.kind == SPLIT else -_ASIDE))
+        draw.text(beside, event.kind, fill=TEXT, font=font, anchor="mm", stroke_width=2, stroke_fill=_PAPER)
 
 
-def _scale_bar(draw: ImageDraw.ImageDraw, right: int, bottom: int, pixel_nm: float, font: object) -> None:
-    """A bar of a round length at the lower right of a panel."""
+def _scale_bar(draw: ImageDraw.ImageDraw, right: int, top: int, pixel_nm: float, font: Font) -> None:
+    """A bar of a round length, that all panels share, with its length left of it."""
     longest = 0.4 * _PANEL * pixel_nm
     decade = 10.0 ** np.floor(np.log10(longest))
     length = max(f * decade for f in (1, 2, 5) if f * decade <= longest)
     words = f"{length / 1000:g} um" if length >= 1000 else f"{length:g} nm"
-    pixels = length / pixel_nm
-    draw.rectangle((right - 14 - pixels, bottom - 18, right - 14, bottom - 13), fill=TEXT)
-    place = (right - 14 - pixels / 2, bottom - 24)
-    draw.text(place, words, fill=TEXT, font=font, anchor="ms", stroke_width=2, stroke_fill=_PAPER)  # type: ignore[arg-type]
+    left = right - length / pixel_nm
+    draw.rectangle((left, top + _SIZE // 2, right, top + _SIZE // 2 + 5), fill=TEXT)
+    draw.text((left - 8, top), words, fill=TEXT, font=font, anchor="ra")

@@ -80,8 +80,14 @@ EVENTS = (
     Column("window", pa.int64(), "the window in which it shows: clusters differ from those of the window before"),
     Column("frame", pa.int64(), "the first frame of that window"),
     Column("kind", pa.string(), f"`{APPEAR}`, `{VANISH}`, `{MERGE}` or `{SPLIT}`"),
-    Column("tracks_from", _INTS, "the tracks that end"),
-    Column("tracks_to", _INTS, "the tracks that begin"),
+    Column("tracks_from", _INTS, "the tracks of the clusters before"),
+    Column("tracks_to", _INTS, "the tracks of the clusters after; one that is among those before goes on"),
+    Column(
+        "smallest_share",
+        pa.float64(),
+        "of what merges, or of what a cluster splits into, localizations of the smallest part over those of all: near "
+        "0 a few localizations came or went; null for the others",
+    ),
     Column("x_nm", pa.float64(), "mean x of the centroids of the clusters"),
     Column("y_nm", pa.float64(), "mean y of them"),
 )

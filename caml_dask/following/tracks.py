@@ -46,8 +46,8 @@ class Tracks:
 def track(windows: Sequence[Seen | None], least_overlap: float = LEAST_OVERLAP) -> Tracks:
     """Follow clusters from window to window.
 
-    A cluster persists where it is linked to one cluster of the next window, and that one to no other. All else ends
-    tracks and begins others. Nothing is bridged: a cluster that is missed in one window vanishes and appears.
+    A track goes on where a cluster and one of the next window are the same (`Links.same`). All else ends tracks and
+    begins others. Nothing is bridged: a cluster that is missed in one window vanishes and appears.
 
     Parameters
     ----------
@@ -85,13 +85,12 @@ class _Making:
                 self._begin(after, np.full(len(after), UNSEEN, dtype=object), np.full(len(after), -1))
             return
         links = link(before, after, least_overlap)
-        alone = links.alone()
         tracks = self.of[before.window.number]
         continued = np.full(len(after), -1)
-        continued[links.after[alone]] = tracks[links.before[alone]]
+        continued[links.after[links.same]] = tracks[links.before[links.same]]
         self._begin(after, _how(links, len(after), backward=True), continued)
         how = _how(links, len(before), backward=False)
-        ends = np.setdiff1d(np.arange(len(before)), links.before[alone])
+        ends = np.setdiff1d(np.arange(len(before)), links.before[links.same])
         self.ended |= {int(tracks[k]): str(how[k]) for k in ends}
         self._note(before, after, links)
 
@@ -114,6 +113,7 @@ class _Making:
 
     def _happen(self, kind: str, before: Seen, after: Seen, of: IntArray, to: IntArray) -> None:
         x, y = np.concatenate([before.centroids_nm[of], after.centroids_nm[to]]).mean(axis=0).tolist()
+        parts = before.n_localizations[of] if kind == MERGE else after.n_localizations[to]
         self.happened.append(
             {
                 "window": after.window.number,
@@ -121,6 +121,7 @@ class _Making:
                 "kind": kind,
                 "tracks_from": self.of[before.window.number][of].tolist(),
                 "tracks_to": self.of[after.window.number][to].tolist(),
+                "smallest_share": parts.min() / parts.sum() if kind in (MERGE, SPLIT) else None,
                 "x_nm": x,
                 "y_nm": y,
             }
