@@ -58,6 +58,8 @@ class Following:
         The analysis of each window by its number; none of those with too few localizations.
     summary : dict
         Numbers of windows, tracks and events, medians, warnings.
+    seen : list of Seen
+        What was seen of the clusters of each window that was analyzed.
     """
 
     tracks: pd.DataFrame
@@ -66,7 +68,7 @@ class Following:
     windows: pd.DataFrame
     analyses: dict[int, Analysis]
     summary: dict[str, Any]
-    _seen: list[Seen]
+    seen: list[Seen]
 
     def __repr__(self) -> str:
         happened = ", ".join(f"{number:,} {kind}" for kind, number in self.summary["events"].items())
@@ -88,7 +90,7 @@ class Following:
         def points_of(window: int) -> FloatArray:
             return self.analyses[window].points[["x_nm", "y_nm"]].to_numpy()
 
-        draw_film(Path(path), title, self._seen, points_of, Tracks(self.tracks, self.points, self.events))
+        draw_film(Path(path), title, self.seen, points_of, Tracks(self.tracks, self.points, self.events))
 
 
 def follow(

@@ -54,7 +54,8 @@ def link(before: Seen, after: Seen, least_overlap: float = LEAST_OVERLAP) -> Lin
         The pairs that share as much or more.
     """
     if not (len(before) and len(after)):
-        return Links(*np.zeros((2, 0), dtype=np.int64), np.zeros(0, dtype=bool))
+        none = np.zeros(0, dtype=np.int64)
+        return Links(none, none, none.astype(bool))
     first, second = shapely.STRtree(after.outlines).query(before.outlines, predicate="intersects")
     order = np.lexsort([second, first])
     first, second = first[order].astype(np.int64), second[order].astype(np.int64)
