@@ -11,7 +11,7 @@ import pandas as pd
 
 from caml_dask.errors import InputError, UsageError
 from caml_dask.following.seen import Seen
-from caml_dask.following.tables import APPEAR, MERGE, SPLIT, UNSEEN, VANISH, WINDOWS, frame_of
+from caml_dask.following.tables import APPEAR, MERGE, SPLIT, VANISH, WINDOWS, frame_of
 from caml_dask.following.tracks import Tracks, median_lifetime
 from caml_dask.following.windows import Window
 from caml_dask.stages.shared.work import Network
@@ -160,5 +160,3 @@ def _warnings(tracks: pd.DataFrame, empty: pd.DataFrame, left_out: int, network:
             "between windows or have too few localizations in one: try windows that overlap (--time-step), or longer "
             "ones"
         )
-    if len(tracks) and (tracks["ended_by"] == UNSEEN).all() and (tracks["began_by"] == UNSEEN).all():
-        yield "nothing-ends: all tracks were there from the first window to the last: lifetimes are lower bounds"

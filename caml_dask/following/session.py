@@ -29,7 +29,7 @@ from caml_dask.following.link import LEAST_OVERLAP
 from caml_dask.following.results import check_network, check_overlap
 from caml_dask.following.windows import TimeWindows, Window
 from caml_dask.following.write import WRITTEN, write_followed
-from caml_dask.io.run_directory import Image, describe, differences, image_ids, is_output_directory
+from caml_dask.io.run_directory import OUTPUT_MARKS, Image, describe, differences, image_ids
 from caml_dask.io.store import DirectoryStore
 from caml_dask.networks.trained import load_for
 from caml_dask.results.run import open_run
@@ -39,7 +39,7 @@ from caml_dask.settings import Settings
 from caml_dask.stages import read
 from caml_dask.stages.shared.work import Work
 
-HOME, RUN = ".follow", "windows"
+HOME, RUN = OUTPUT_MARKS[2], "windows"
 _MANIFEST, _CUT = "manifest.json", "cut.json"
 _log = logging.getLogger("caml_dask")
 
@@ -169,7 +169,7 @@ def follow_tables(
 
 def _refuse_another(out: Path, may_stand: bool) -> None:
     """Refuse a directory that holds something else, or windows that are neither to be continued nor replaced."""
-    if is_output_directory(out):
+    if any((out / mark).is_dir() for mark in OUTPUT_MARKS if mark != HOME):
         raise OutputError(f"{out} holds a run or a screening: name another directory with --out")
     if (out / HOME / _MANIFEST).exists():
         if not may_stand:

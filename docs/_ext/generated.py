@@ -20,6 +20,7 @@ from caml_dask import schema
 from caml_dask.channels.write import figures_in_order, meaning_of
 from caml_dask.cli import main
 from caml_dask.cli.options import EXIT_CODES
+from caml_dask.following.tables import EVENTS, TRACK_POINTS, TRACKS, WINDOWS
 from caml_dask.io.exporters.formats import EXPORTERS
 from caml_dask.io.readers.formats import READERS
 from caml_dask.networks.cards import card
@@ -53,6 +54,12 @@ def write_pages(folder: Path) -> None:
         "clusters_3d": columns(schema.CLUSTERS_3D),
         "carried": columns(schema.CARRIED),
         "figures_of_pairs": table(("figure", "meaning"), ((f"`{f}`", meaning_of(f)) for f in figures_in_order())),
+        "tracks": columns(TRACKS),
+        "track_points": columns(TRACK_POINTS),
+        "events": columns(EVENTS),
+        "windows": columns(WINDOWS),
+        "following": following(),
+        "following_seconds": following_seconds(),
         "formats": formats(),
         "exports": exports(),
         "stages": stages(WINDOW_STAGES),
@@ -359,6 +366,28 @@ def randomness_power() -> str:
     return table(
         ("network", *(f"{contrast:g}" for contrast in contrasts)),
         ((name, *of.values()) for name, of in found.items()),
+    )
+
+
+def following() -> str:
+    """Events of simulated films and those found, by the localizations of a disc and around it."""
+    rows = []
+    for row in json.loads((RESULTS / "following.json").read_text())["by_density"]:
+        events = (f"{e['found']} of {e['true']}, {e['false']} false" for e in row["events"].values())
+        about = (f"{row['localizations_of_a_disc']:.0f}", f"{row['others_in_a_window']:,.0f}", row["step_windows"])
+        share = f"{100 * row['discs_in_one_track'] / row['discs']:.0f} %"
+        rows.append((*about, *events, share, f"{row['median_lifetime_to_true']:.2f} of true"))
+    header = ("localizations of a disc in a window", "others", "step, windows", "appear", "vanish", "merge", "split")
+    return table((*header, "in one track", "lifetime"), rows)
+
+
+def following_seconds() -> str:
+    """Seconds of following beside those of as many small images."""
+    row = json.loads((RESULTS / "following.json").read_text())["seconds"]
+    times = [f"{statistics.median(row[name]):.0f} s" for name in ("follow_s", "run_of_small_images_s")]
+    return table(
+        ("localizations", "windows", "`follow`", "`run`", "ratio"),
+        [(f"{row['localizations']:,}", row["windows"], *times, f"{row['ratio']:.2f}")],
     )
 
 

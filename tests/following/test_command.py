@@ -12,7 +12,9 @@ from live_made import made_film
 
 from caml_dask import follow, open_run
 from caml_dask.cli import main
+from caml_dask.errors import UsageError
 from caml_dask.following import session
+from caml_dask.runs.inputs import inputs_of
 
 WIDTH = 200
 
@@ -132,6 +134,11 @@ def test_a_window_that_fails_fails_its_table(clean, table, tmp_path):
     file.write_bytes(file.read_bytes()[:-100])
     done = call(table, "-o", out, "--time-window", WIDTH, "--resume")
     assert done.exit_code == 2 and "cannot be resumed. It differs in inputs." in done.output
+
+
+def test_folders_leave_out_what_was_followed(clean):
+    with pytest.raises(UsageError, match="holds results of caml-dask"):
+        inputs_of([clean])
 
 
 def test_directories_of_others_are_refused(clean, table, tmp_path):
