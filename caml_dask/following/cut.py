@@ -45,26 +45,27 @@ class Cut:
         Where their localizations are.
     chunks : list of ((m,) int64, (m + 1,) int64)
         Of each chunk of the input its frames, ascending, and the rows where each begins.
+    columns : list of str
+        Columns of the localizations.
     """
 
     windows: list[Window]
     left_out: int
     work: Work
     chunks: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
+    columns: list[str]
 
     def localizations(self) -> Iterator[tuple[Window, pa.Table]]:
         """Each window with its localizations, in an order that is that of their frames and coordinates."""
+        order = ["frame", *(name for name in self.columns if name != "frame")]
         for window in self.windows:
             table = pa.concat_tables([self._stretch(number, window) for number in range(len(self.chunks))])
-            names = [name for name in table.column_names if name != INPUT_LOC_ID]
-            order = ["frame", *(name for name in names if name != "frame"), INPUT_LOC_ID]
             yield window, table.sort_by([(name, "ascending") for name in order]).combine_chunks()
 
     def _stretch(self, chunk: int, window: Window) -> pa.Table:
         frames, starts = self.chunks[chunk]
         first, past = starts[np.searchsorted(frames, [window.start, window.stop])]
-        columns = self.work.store.get(_BY_FRAME, chunk).column_names
-        return self.work.store.get_rows(_BY_FRAME, chunk, slice(int(first), int(past)), columns)
+        return self.work.store.get_rows(_BY_FRAME, chunk, slice(int(first), int(past)), self.columns)
 
 
 def settings_of_windows(settings: Settings) -> Settings:
@@ -128,7 +129,7 @@ def cut(work: Work, tables: Iterable[pa.Table], windows: TimeWindows, threads: i
     """
     analyse(work, tables, {}, before="plan", threads=threads)
     facts = work.facts()
-    chunks = []
+    chunks, columns = [], list[str]()
     for number in range(facts["chunks"]):
         table = work.get(INPUT, number)
         own = [name for name in table.column_names if name not in ("loc_id", *COORDINATES)]
@@ -139,18 +140,22 @@ def cut(work: Work, tables: Iterable[pa.Table], windows: TimeWindows, threads: i
         check_frames(work, table, taken, carried, _OPTION)
         kept = _ordered(table.filter(pa.array(taken)), facts["coordinates"], carried)
         work.store.put(_BY_FRAME, number, kept, ranged=True)
+        columns = kept.column_names
         frames, starts = np.unique(kept["frame"].to_numpy(), return_index=True)
         chunks.append((frames, np.append(starts, len(kept))))
     ends = [int(frame) for of, _ in chunks for frame in (*of[:1], *of[-1:])]
     found, left_out = windows.over(min(ends), max(ends))
-    return Cut(found, left_out, work, chunks)
+    return Cut(found, left_out, work, chunks, columns)
 
 
 def _ordered(table: pa.Table, coordinates: list[str], carried: list[CarriedColumn]) -> pa.Table:
-    """Coordinates and known columns under their canonical names, by frames."""
+    """Coordinates and known columns under their canonical names, by frames; the rows of the input come last."""
     types = {column.name: column.type for column in CARRIED}
     columns = {name: table[name] for name in coordinates}
     for column in carried:
+        kind = table.schema.field(column.column).type
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            continue
         values = pc.multiply(pc.cast(table[column.column], pa.float64()), column.factor)
         columns[column.name] = pc.cast(values, types[column.name])
     columns[INPUT_LOC_ID] = pc.cast(table["loc_id"], pa.int64())

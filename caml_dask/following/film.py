@@ -30,6 +30,7 @@ _PAPER: Color = tuple(int(v) for v in BACKGROUND)  # type: ignore[assignment]
 _PANEL, _GAP, _SIZE, _COLUMNS = 380, 14, 18, 4
 _GOLDEN = 0.618033988749895  # turns of the color wheel from a track to the next: neighbors in number differ most
 _FILL = 0.35
+_DOT = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
 _ASIDE = 22  # pixels from a cluster to the name of its event
 _LARGEST = 0.4  # of the field, that a panel shows
 _NAMED = (MERGE, SPLIT)  # events that are written beside the clusters; others are seen
@@ -127,10 +128,13 @@ def _panel(
             ring = (shapely.get_coordinates(part.exterior) - corner) / raster.pixel_nm
             draw.polygon([tuple(p) for p in ring], fill=dark)
             draw.line([tuple(p) for p in ring], fill=color, width=2)
-    for x, y in (xy_nm - corner) / raster.pixel_nm:
-        if 0 <= x < _PANEL and 0 <= y < _PANEL:
-            draw.ellipse((x - 1, y - 1, x + 1, y + 1), fill=TEXT)
-    return panel, raster.pixel_nm
+    pixels = np.array(panel)
+    column, row = np.floor((xy_nm - corner) / raster.pixel_nm).astype(np.int64).T
+    for right, down in _DOT:
+        x, y = column + right, row + down
+        there = (x >= 0) & (x < _PANEL) & (y >= 0) & (y < _PANEL)
+        pixels[y[there], x[there]] = TEXT
+    return Image.fromarray(pixels), raster.pixel_nm
 
 
 def _name_events(panel: Image.Image, events: pd.DataFrame, bounds: Bounds, pixel_nm: float) -> None:

@@ -28,7 +28,7 @@ from caml_dask.following.cut import carried_for, cut, settings_of_windows
 from caml_dask.following.link import LEAST_OVERLAP
 from caml_dask.following.results import check_network, check_overlap
 from caml_dask.following.windows import TimeWindows, Window
-from caml_dask.following.write import WRITTEN, write_followed
+from caml_dask.following.write import DRIFT_TABLE, WRITTEN, write_followed
 from caml_dask.io.run_directory import OUTPUT_MARKS, Image, describe, differences, image_ids
 from caml_dask.io.store import DirectoryStore
 from caml_dask.networks.trained import load_for
@@ -37,6 +37,7 @@ from caml_dask.runs.inputs import images_in, in_order, refuse_unfit
 from caml_dask.runs.session import execute, made_with
 from caml_dask.settings import Settings
 from caml_dask.stages import read
+from caml_dask.stages.drift.tables import DRIFT_OF_FRAMES
 from caml_dask.stages.shared.work import Work
 
 HOME, RUN = OUTPUT_MARKS[2], "windows"
@@ -228,6 +229,7 @@ def _cut(out: Path, image: Image, settings: Settings, windows: TimeWindows, outc
 def _cut_to_files(folder: Path, stem: str, image: Image, settings: Settings, windows: TimeWindows) -> dict[str, Any]:
     """Write the localizations of each window, then a record of them."""
     tables = folder / "tables"
+    drift = folder.parents[1] / folder.name / DRIFT_TABLE
     shutil.rmtree(tables, ignore_errors=True)
     sweep(folder.glob(WORKING))
     network = load_for(settings)
@@ -243,6 +245,8 @@ def _cut_to_files(folder: Path, stem: str, image: Image, settings: Settings, win
                 name = f"{stem}_w{window.number:03d}.parquet"
                 publish(folder / name, partial(pq.write_table, table), lasting=False)
                 found["files"].append([window.number, name])
+        if settings.drift is not None:
+            publish(drift, partial(pq.write_table, work.get(DRIFT_OF_FRAMES, 0)))
         found["windows"] = [[window.number, window.start, window.stop] for window in cuts.windows]
         return {"left_out": cuts.left_out}
 

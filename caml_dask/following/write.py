@@ -28,14 +28,14 @@ from caml_dask.stages.shared.work import Network
 if TYPE_CHECKING:
     from caml_dask.following.session import CutTable
 
-FILM = "film.png"
+FILM, DRIFT_TABLE = "film.png", "drift.parquet"
 _TABLES: dict[str, tuple[Column, ...]] = {
     "tracks": TRACKS,
     "track_points": TRACK_POINTS,
     "events": EVENTS,
     "windows": WINDOWS,
 }
-WRITTEN = (*(f"{name}.{ending}" for name in _TABLES for ending in ("parquet", "csv")), FILM)
+WRITTEN = (*(f"{name}.{ending}" for name in _TABLES for ending in ("parquet", "csv")), FILM, DRIFT_TABLE)
 """Names of the files that are written of a table."""
 
 

@@ -136,6 +136,18 @@ def test_a_window_that_fails_fails_its_table(clean, table, tmp_path):
     assert done.exit_code == 2 and "cannot be resumed. It differs in inputs." in done.output
 
 
+def test_drift_is_written_and_text_columns_are_no_harm(table, tmp_path):
+    other = tmp_path / "other.csv"
+    pd.read_csv(table).assign(photons="many").to_csv(other, index=False)
+    out = tmp_path / "out"
+    done = call(other, "-o", out, "--time-window", WIDTH, "--drift", "aim")
+    assert done.exit_code == 0, done.output
+    drift = pd.read_parquet(out / "0001_other" / "drift.parquet")
+    assert len(drift) == pd.read_csv(other)["frame"].nunique()
+    assert call(table, "-o", out, "--time-window", WIDTH, "--overwrite").exit_code == 0
+    assert not (out / "0001_other").exists()
+
+
 def test_folders_leave_out_what_was_followed(clean):
     with pytest.raises(UsageError, match="holds results of caml-dask"):
         inputs_of([clean])
