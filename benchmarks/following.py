@@ -126,7 +126,7 @@ def main() -> None:
         (1, (5, 1_000, 1, 0)) if chosen.smoke else (chosen.films, (100, 10_000, chosen.repeats, chosen.workers))
     )
     found = {
-        "command": "python benchmarks/following.py " + " ".join(sys.argv[1:]),
+        "command": f"python benchmarks/following.py --films {films} --repeats {sizes[2]} --workers {sizes[3]}",
         "least_overlap": LEAST_OVERLAP,
         "by_density": by_density(films, EACH[1:2] if chosen.smoke else EACH),
         "by_overlap": by_overlap(films),
