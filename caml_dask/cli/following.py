@@ -108,7 +108,8 @@ def follow(
             click.echo(f"  warning: {warning}")
     for image_id, reason in outcome.failed.items():
         click.echo(f"{image_id}: failed: {reason}")
-    click.echo(f"tracks, events and film strips in {out}; the windows in {out / 'windows'}")
+    if outcome.summaries:
+        click.echo(f"tracks, events and film strips in {out}; the windows in {out / 'windows'}")
     return outcome.exit_code
 
 

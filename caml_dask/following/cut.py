@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from caml_dask.errors import InputError
 from caml_dask.executors.in_memory import analyse
 from caml_dask.following.windows import TimeWindows, Window
 from caml_dask.io.readers.carried import CarriedColumn, find_carried
@@ -127,7 +128,7 @@ def cut(work: Work, tables: Iterable[pa.Table], windows: TimeWindows, threads: i
     UsageError
         Fewer frames than a window, or too many windows.
     """
-    analyse(work, tables, {}, before="plan", threads=threads)
+    analyse(work, _in_the_plane(work, tables), {}, before="plan", threads=threads)
     facts = work.facts()
     chunks, columns = [], list[str]()
     for number in range(facts["chunks"]):
@@ -146,6 +147,17 @@ def cut(work: Work, tables: Iterable[pa.Table], windows: TimeWindows, threads: i
     ends = [int(frame) for of, _ in chunks for frame in (*of[:1], *of[-1:])]
     found, left_out = windows.over(min(ends), max(ends))
     return Cut(found, left_out, work, chunks, columns)
+
+
+def _in_the_plane(work: Work, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    for table in tables:
+        if COORDINATES[2] in table.column_names:
+            raise InputError(
+                "has 3 coordinates a localization, and clusters are followed in the plane: leave z out with --columns "
+                "x=...,y=...,unit=...",
+                work.image.path,
+            )
+        yield table
 
 
 def _ordered(table: pa.Table, coordinates: list[str], carried: list[CarriedColumn]) -> pa.Table:

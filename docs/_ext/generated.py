@@ -373,12 +373,12 @@ def following() -> str:
     """Events of simulated films and those found, by the localizations of a disc and around it."""
     rows = []
     for row in json.loads((RESULTS / "following.json").read_text())["by_density"]:
-        events = (f"{e['found']} of {e['true']}, {e['false']} false" for e in row["events"].values())
+        events = (f"{e['found']}/{e['true']},{_FIXED}+{e['false']}" for e in row["events"].values())
         about = (f"{row['localizations_of_a_disc']:.0f}", f"{row['others_in_a_window']:,.0f}", row["step_windows"])
         share = f"{100 * row['discs_in_one_track'] / row['discs']:.0f} %"
-        rows.append((*about, *events, share, f"{row['median_lifetime_to_true']:.2f} of true"))
-    header = ("localizations of a disc in a window", "others", "step, windows", "appear", "vanish", "merge", "split")
-    return table((*header, "in one track", "lifetime"), rows)
+        rows.append((*about, *events, share, f"{row['median_lifetime_to_true']:.2f}"))
+    header = ("of a disc", "others", "step, windows", "appear", "vanish", "merge", "split")
+    return table((*header, "in one track", "lifetime to true"), rows)
 
 
 def following_seconds() -> str:

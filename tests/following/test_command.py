@@ -15,6 +15,7 @@ from caml_dask.cli import main
 from caml_dask.errors import UsageError
 from caml_dask.following import session
 from caml_dask.runs.inputs import inputs_of
+from caml_dask.stages import read
 
 WIDTH = 200
 
@@ -40,6 +41,11 @@ def files_of(out):
         for path in sorted(out.rglob("*"))
         if path.is_file() and path.suffix in (".csv", ".parquet", ".png") and "windows/images.csv" not in str(path)
     }
+
+
+def tables_of(out):
+    """Those of them that tell of tracks; points of windows are in parts where inputs are in chunks."""
+    return {name: content for name, content in files_of(out).items() if name.startswith("0001_cell/")}
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +111,12 @@ def test_a_resumed_call_may_link_otherwise_and_nothing_else(table, tmp_path):
     assert call(table, "-o", out, "--time-window", 2 * WIDTH, "--overwrite").exit_code == 0
     assert len(pd.read_csv(out / "0001_cell" / "windows.csv")) == 2
     assert len(open_run(out / "windows").images) == 2
+
+
+def test_inputs_of_many_chunks_give_the_same(clean, table, tmp_path, monkeypatch):
+    monkeypatch.setattr(read, "CHUNK_ROWS", 300)
+    assert call(table, "-o", tmp_path / "out", "--time-window", WIDTH).exit_code == 0
+    assert tables_of(tmp_path / "out") == tables_of(clean)
 
 
 def test_workers_give_the_same(clean, table, tmp_path):

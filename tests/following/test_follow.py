@@ -142,6 +142,11 @@ def test_what_cannot_be_followed_is_refused(film, columns, options, error, words
         follow(film.table[columns], **{"time_window": WIDTH, **options})
 
 
+def test_heights_are_refused_with_what_to_do(film):
+    with pytest.raises(InputError, match="followed in the plane.*leave z out with --columns"):
+        follow(film.table.assign(**{"z [nm]": film.table["frame"] / 7}), time_window=WIDTH)
+
+
 def test_frames_that_are_no_numbers_are_refused(film):
     with pytest.raises(InputError, match="holds what is no whole number: --time-window needs"):
         follow(film.table.assign(frame=film.table["frame"] + 0.5), time_window=WIDTH)
