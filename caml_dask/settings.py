@@ -342,7 +342,7 @@ class Settings:
             if not 0 < self.fdr < 1:
                 raise UsageError(f"--fdr {self.fdr}: give a rate between 0 and 1, such as 0.05")
             if not self.test:
-                raise UsageError("--fdr drops clusters by the test against randomness: leave out --no-test")
+                raise UsageError("--fdr drops clusters by the test against randomness, which is off: use --test")
         if self.min_points < 1:
             raise UsageError(f"min_points {self.min_points}: a cluster has at least 1 localization")
 

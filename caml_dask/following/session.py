@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from caml_dask import locks
-from caml_dask.atomic import WORKING, publish, publish_json, read_json, sweep
+from caml_dask.atomic import WORKING, fingerprint, publish, publish_json, read_json, sweep
 from caml_dask.errors import CamlError, OutputError, UsageError
 from caml_dask.executors.deployment.settings import Deployment
 from caml_dask.executors.kernels import compile_kernels
@@ -215,15 +215,22 @@ def _cut(out: Path, image: Image, settings: Settings, windows: TimeWindows, outc
     folder = out / HOME / image.image_id
     stem = image.image_id.partition("_")[2]
     try:
-        found = read_json(folder / _CUT)
-    except FileNotFoundError:
-        try:
-            found = _cut_to_files(folder, stem, image, settings, windows)
-        except CamlError as error:
-            outcome.failed[image.image_id] = str(error)
-            return None
-    files = {number: folder / name for number, name in found["files"]}
+        found = _stands(folder) or _cut_to_files(folder, stem, image, settings, windows)
+    except CamlError as error:
+        outcome.failed[image.image_id] = str(error)
+        return None
+    files = {number: folder / name for number, name, _ in found["files"]}
     return CutTable(image, [Window(*one) for one in found["windows"]], found["counts"], found["left_out"], files)
+
+
+def _stands(folder: Path) -> dict[str, Any] | None:
+    """The record of the windows in a folder; None where there is none, or where it or a file is damaged."""
+    try:
+        found = read_json(folder / _CUT)
+    except (FileNotFoundError, ValueError):
+        return None
+    whole = all(fingerprint(folder / name) == stated for _, name, stated in found["files"])
+    return found if whole else None
 
 
 def _cut_to_files(folder: Path, stem: str, image: Image, settings: Settings, windows: TimeWindows) -> dict[str, Any]:
@@ -244,7 +251,7 @@ def _cut_to_files(folder: Path, stem: str, image: Image, settings: Settings, win
             if len(table) >= network.least_localizations:
                 name = f"{stem}_w{window.number:03d}.parquet"
                 publish(folder / name, partial(pq.write_table, table), lasting=False)
-                found["files"].append([window.number, name])
+                found["files"].append([window.number, name, fingerprint(folder / name)])
         if settings.drift is not None:
             publish(drift, partial(pq.write_table, work.get(DRIFT_OF_FRAMES, 0)))
         found["windows"] = [[window.number, window.start, window.stop] for window in cuts.windows]

@@ -12,8 +12,9 @@ from live_made import made_film
 
 from caml_dask import follow, open_run
 from caml_dask.cli import main
-from caml_dask.errors import UsageError
+from caml_dask.errors import InputError, UsageError
 from caml_dask.following import session
+from caml_dask.io.readers.sources import open_source
 from caml_dask.runs.inputs import inputs_of
 from caml_dask.stages import read
 
@@ -138,14 +139,24 @@ def test_a_table_that_cannot_be_followed_fails_by_name(table, tmp_path):
     assert call(plain, "-o", tmp_path / "none", "--time-window", WIDTH).exit_code == 4
 
 
-def test_a_window_that_fails_fails_its_table(clean, table, tmp_path):
-    """A file of a window that was damaged after it had been cut."""
+def test_a_file_of_a_window_that_was_damaged_is_cut_again(clean, table, tmp_path):
     out = tmp_path / "out"
     assert call(table, "-o", out, "--time-window", WIDTH).exit_code == 0
     file = out / ".follow" / "0001_cell" / "cell_w002.parquet"
     file.write_bytes(file.read_bytes()[:-100])
-    done = call(table, "-o", out, "--time-window", WIDTH, "--resume")
-    assert done.exit_code == 2 and "cannot be resumed. It differs in inputs." in done.output
+    assert call(table, "-o", out, "--time-window", WIDTH, "--resume").exit_code == 0
+    assert files_of(out) == files_of(clean)
+
+
+def test_a_window_that_fails_fails_its_table(table, tmp_path, monkeypatch):
+    def without_one(path, *rest):
+        if "w002" in path.name:
+            raise InputError("was taken away", path)
+        return open_source(path, *rest)
+
+    monkeypatch.setattr(read, "open_source", without_one)
+    done = call(table, "-o", tmp_path / "out", "--time-window", WIDTH)
+    assert done.exit_code == 4 and "window 2 could not be analyzed: " in done.output
 
 
 def test_drift_is_written_and_text_columns_are_no_harm(table, tmp_path):

@@ -159,7 +159,7 @@ def test_precision_is_taken_out_of_the_size_of_clusters():
 
 
 def test_settings_that_contradict_each_other_are_refused():
-    with pytest.raises(UsageError, match="leave out --no-test"):
+    with pytest.raises(UsageError, match="which is off: use --test"):
         Settings(test=False, fdr=0.05)
     with pytest.raises(UsageError, match="between 0 and 1"):
         Settings(test=True, fdr=5)
