@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from caml_dask.api import CAML, Analysis, analyze
     from caml_dask.blinking.merge import merge_detections
     from caml_dask.channels.colocalize import Colocalization, colocalize
+    from caml_dask.following.follow import Following, follow
     from caml_dask.io.readers.sources import read_localizations
     from caml_dask.results.image import ImageResult
     from caml_dask.results.run import RunResult, open_run
@@ -20,11 +21,13 @@ __all__ = [
     "CAML",
     "Analysis",
     "Colocalization",
+    "Following",
     "ImageResult",
     "RunResult",
     "__version__",
     "analyze",
     "colocalize",
+    "follow",
     "merge_detections",
     "open_run",
     "read_localizations",
@@ -34,10 +37,12 @@ _HOME = {
     "CAML": "caml_dask.api",
     "Analysis": "caml_dask.api",
     "Colocalization": "caml_dask.channels.colocalize",
+    "Following": "caml_dask.following.follow",
     "ImageResult": "caml_dask.results.image",
     "RunResult": "caml_dask.results.run",
     "analyze": "caml_dask.api",
     "colocalize": "caml_dask.channels.colocalize",
+    "follow": "caml_dask.following.follow",
     "merge_detections": "caml_dask.blinking.merge",
     "open_run": "caml_dask.results.run",
     "read_localizations": "caml_dask.io.readers.sources",

@@ -346,7 +346,7 @@ class Settings:
             if not 0 < self.fdr < 1:
                 raise UsageError(f"--fdr {self.fdr}: give a rate between 0 and 1, such as 0.05")
             if not self.test:
-                raise UsageError("--fdr drops clusters by the test against randomness: leave out --no-test")
+                raise UsageError("--fdr drops clusters by the test against randomness, which is off: use --test")
         if self.bootstrap is not None:
             _check_type("bootstrap", self.bootstrap, Integral, "a whole number of resamples, or None")
             if self.bootstrap < 2:

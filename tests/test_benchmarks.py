@@ -242,3 +242,16 @@ def test_variants_smoke(tmp_path):
         ("XPILJZ", "100"), ("XPILJZ-w50", "50"), ("XPILJZ-xy", "100")
     ]  # fmt: skip
     assert all(0 < float(row["accuracy"]) <= 1 for row in rows)
+
+
+def test_following_smoke(tmp_path):
+    """What appears and vanishes in a film is found, and outlines that must overlap too much lose clusters."""
+    command = [sys.executable, str(BENCHMARKS / "following.py"), "--smoke", "--results", str(tmp_path / "found.json")]
+    subprocess.run(command, check=True, capture_output=True)
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert len(found["by_density"]) == 2 * 2 and len(found["by_overlap"]) == 3 * 6
+    for row in found["by_density"]:
+        assert row["events"]["appear"]["found"] >= 0.9 * row["events"]["appear"]["true"] > 0
+        assert row["median_lifetime_to_true"] == pytest.approx(1, abs=0.1)
+    kept = {row["least_overlap"]: row["discs_in_one_track"] for row in found["by_overlap"] if row["film"] == "fast"}
+    assert kept[0.3] > kept[0.6] and found["seconds"]["windows"] == 5

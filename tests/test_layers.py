@@ -33,7 +33,7 @@ LAYERS = [
     {"stages", "pipeline"},
     {"executors"},
     {"api", "results", "runs"},
-    {"screening", "report", "evaluation", "channels"},
+    {"screening", "report", "evaluation", "channels", "following"},
     {"cli", "__main__"},
 ]
 LAYER_OF = {package: layer for layer, packages in enumerate(LAYERS) for package in packages}

@@ -11,6 +11,7 @@ from caml_dask.cli import (
     colocalizing,
     completion,
     exporting,
+    following,
     formats,
     laboratory,
     reporting,
@@ -54,6 +55,7 @@ for command in (
     reporting.report,
     exporting.export,
     colocalizing.colocalize,
+    following.follow,
     completion.completion,
 ):
     main.add_command(with_examples(command))

@@ -83,6 +83,11 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("two images", "caml-dask colocalize results --pair cell_1_csk cell_1_pag"),
         ("with the shift of beads taken from B", "caml-dask colocalize results --fiducials beads.csv --correct-shift"),
     ),
+    "follow": (
+        ("windows of 500 frames", "caml-dask follow cell.csv -o followed --time-window 500"),
+        ("that overlap by half", "caml-dask follow cell.csv -o followed --time-window 500 --time-step 250"),
+        ("after drift correction", "caml-dask follow cell.csv -o followed --time-window 500 --drift aim"),
+    ),
     "completion": (("of bash", "caml-dask completion bash >> ~/.bashrc"),),
 }
 

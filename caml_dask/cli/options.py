@@ -38,9 +38,7 @@ class _LocalPath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if _URL.match(os.fspath(value)):
-            self.fail(
-                f"{value} is a URL: mount the store, or copy to and from this machine", param, ctx
-            )
+            self.fail(f"{value} is a URL: mount the store, or copy to and from this machine", param, ctx)
         return super().convert(value, param, ctx)
 
 

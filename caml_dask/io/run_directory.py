@@ -28,8 +28,8 @@ HIDDEN = ".run"
 REPORT_PAGE, REPORT_TABLES, REPORT_METHODS = "report.html", "report", "methods.txt"  # what `caml-dask report` adds
 EXPORTS = "export"  # where `caml-dask export` writes
 _ASKED = "export.json"  # formats that a run was asked for
-OUTPUT_MARKS = (HIDDEN, ".screen")
-"""Folders by which the directory of a run, or of a screening, is known."""
+OUTPUT_MARKS = (HIDDEN, ".screen", ".follow")
+"""Folders by which the directory of a run, of a screening, or of followed clusters is known."""
 FORMAT = 2
 """Of manifests and done records; it goes up where their names or meaning change."""
 _IMAGE_ID = re.compile(r"[0-9]{4,}_[A-Za-z0-9_-]+")
@@ -153,7 +153,7 @@ class Run:
 
 
 def is_output_directory(folder: Path) -> bool:
-    """Whether a folder is the directory of a run or of a screening."""
+    """Whether a folder is the directory of a run, of a screening, or of followed clusters."""
     return any(os.path.isdir(folder / mark) for mark in OUTPUT_MARKS)  # noqa: PTH112 - it never raises
 
 

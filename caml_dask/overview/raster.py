@@ -109,18 +109,19 @@ class Raster:
         _paint(places, bright, starts, dot, weights, BACKGROUND, *_COLORS, picture)
 
 
-def zoom_bounds(centroids_nm: FloatArray, bounds_nm: Bounds, width_nm: float) -> Bounds:
-    """The square with the most clusters: 25 typical ones wide, so that outlines show, an eighth of the image at most.
+def zoom_bounds(centroids_nm: FloatArray, bounds_nm: Bounds, width_nm: float, largest: float = 1 / 8) -> Bounds:
+    """The square with the most clusters: 25 typical ones wide, so that outlines show, a share of the image at most.
 
     Parameters
     ----------
     centroids_nm : (c, 2) centroids of the clusters; with none the middle of the image is taken.
     bounds_nm : x0, y0, x1, y1 of the image.
     width_nm : width of a typical cluster; the square is 5 um wide where it is 0.
+    largest : side of the square, as a share of that of the image, at most.
     """
     x0, y0, x1, y1 = bounds_nm
     longest = max(x1 - x0, y1 - y0) or _ONE_SPOT_NM
-    side = min(longest / 8, max(_ZOOM_CLUSTERS * width_nm or _ZOOM_NM, longest / 400))
+    side = min(longest * largest, max(_ZOOM_CLUSTERS * width_nm or _ZOOM_NM, longest / 400))
     if len(centroids_nm) == 0:
         return _square((x0 + x1) / 2, (y0 + y1) / 2, side)
     # Squares step by a quarter of their side; the best one is then moved to the middle of its clusters.

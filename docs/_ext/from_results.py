@@ -30,6 +30,8 @@ def of_results() -> dict[str, str]:
         "randomness_rates": randomness_rates(),
         "randomness_power": randomness_power(),
         "merged_clusters": merged_clusters(),
+        "following": following(),
+        "following_seconds": following_seconds(),
     }
 
 
@@ -174,6 +176,28 @@ def randomness_power() -> str:
     return table(
         ("network", *(f"{contrast:g}" for contrast in contrasts)),
         ((name, *of.values()) for name, of in found.items()),
+    )
+
+
+def following() -> str:
+    """Events of simulated films and those found, by the localizations of a disc and around it."""
+    rows = []
+    for row in json.loads((RESULTS / "following.json").read_text())["by_density"]:
+        events = (f"{e['found']}/{e['true']},{_FIXED}+{e['false']}" for e in row["events"].values())
+        about = (f"{row['localizations_of_a_disc']:.0f}", f"{row['others_in_a_window']:,.0f}", row["step_windows"])
+        share = f"{100 * row['discs_in_one_track'] / row['discs']:.0f} %"
+        rows.append((*about, *events, share, f"{row['median_lifetime_to_true']:.2f}"))
+    header = ("of a disc", "others", "step, windows", "appear", "vanish", "merge", "split")
+    return table((*header, "in one track", "lifetime to true"), rows)
+
+
+def following_seconds() -> str:
+    """Seconds of following beside those of as many small images."""
+    row = json.loads((RESULTS / "following.json").read_text())["seconds"]
+    times = [f"{statistics.median(row[name]):.0f} s" for name in ("follow_s", "run_of_small_images_s")]
+    return table(
+        ("localizations", "windows", "`follow`", "`run`", "ratio"),
+        [(f"{row['localizations']:,}", row["windows"], *times, f"{row['ratio']:.2f}")],
     )
 
 

@@ -139,7 +139,7 @@ def test_what_frames_and_precisions_tell_of_the_clusters_is_told():
 
 
 def test_settings_that_contradict_each_other_are_refused():
-    with pytest.raises(UsageError, match="leave out --no-test"):
+    with pytest.raises(UsageError, match="which is off: use --test"):
         Settings(test=False, fdr=0.05)
     with pytest.raises(UsageError, match="between 0 and 1"):
         Settings(test=True, fdr=5)

@@ -1,0 +1,1 @@
+"""Clusters of live cells, followed through windows of frames."""
