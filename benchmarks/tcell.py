@@ -37,7 +37,7 @@ from caml_dask.simulate.cells import draw_cell
 from caml_dask.simulate.patterns import disc_offsets, draw_centers, draw_non_clustered
 
 SEED = 2020
-IMAGES, DONORS = 20, 4  # of a condition of a protein; every donor gives as many images
+DONORS = 4  # every donor gives as many images of each condition of each protein
 SMOKE_IMAGES = 3
 CELL_NM, ROUGHNESS_NM = 4_000.0, 1_500.0  # smaller than a T cell, some 70 um2, so that the whole takes minutes
 SIZE_SIGMA = 0.4  # of the logarithm of points per cluster, within an image
@@ -174,7 +174,7 @@ def measured(cells: list[NDArray[np.float64]]) -> dict[str, float]:
     }
 
 
-def write_cohort(folder: Path, smoke: bool, raw: bool) -> Path:
+def write_cohort(folder: Path, images: int, smoke: bool, raw: bool) -> Path:
     """Write the cells as ThunderSTORM CSV, and the table of the cohort, last; what stands is kept."""
     table = folder / "cohort.csv"
     if table.exists():
@@ -184,7 +184,7 @@ def write_cohort(folder: Path, smoke: bool, raw: bool) -> Path:
     for number, condition in enumerate(CONDITIONS):
         recipe = calibrated(condition, SEED + number, *(SMOKE_ROUNDS if smoke else ROUNDS))
         rng = np.random.default_rng([SEED, number])
-        for image, cell in enumerate(varied(recipe, SMOKE_IMAGES if smoke else IMAGES, rng)):
+        for image, cell in enumerate(varied(recipe, images, rng)):
             molecules_nm = draw(cell, rng)
             name = re.sub(r"[^a-z]+", "_", f"{condition.protein} {condition.name}".lower())
             file = folder / f"{name}_{image + 1:02d}.csv"
@@ -288,10 +288,12 @@ def main() -> None:
     parser.add_argument(
         "--results", type=Path, help="JSON to write; results/tcell.json, or tcell_raw.json, unless given"
     )
+    parser.add_argument("--images", type=int, default=20, help="cells of each condition of each protein")
     parser.add_argument("--raw", action="store_true", help="raw detections, that drift and re-blink")
     parser.add_argument("--smoke", action="store_true", help="three cells of each condition, roughly calibrated")
     options = parser.parse_args()
-    table = write_cohort(options.work / "cells", options.smoke, options.raw)
+    images = SMOKE_IMAGES if options.smoke else options.images
+    table = write_cohort(options.work / "cells", images, options.smoke, options.raw)
     preprocessing = PREPROCESSING if options.raw else ()
     untested = ("--no-test",) if options.smoke else ()
     out = options.analysed or analysed(table, options.work / "results", (*preprocessing, *untested))

@@ -196,6 +196,16 @@ def test_channels_smoke(tmp_path):
     assert together["shift_error_nm"] < 10 and together["clusters_share_b"] > 0.9 > 0.2 > apart["clusters_share_b"]
 
 
+def test_intervals_smoke(tmp_path):
+    """Intervals hold areas, and corrected areas are nearer to the true ones than raw ones."""
+    few = ["--clusters", "20", "--others", "60", "--resamples", "20", "--results", str(tmp_path / "intervals.json")]
+    subprocess.run([sys.executable, str(BENCHMARKS / "intervals.py"), *few], check=True, capture_output=True)
+    found = pd.read_json(tmp_path / "intervals.json")
+    assert len(found) == 9 and found["covered"].mean() > 0.7
+    large = found[found["members"] == 100]
+    assert ((large["corrected / true, 20 nm"] - 1).abs() < (large["raw / true, 20 nm"] - 1).abs()).all()
+
+
 def test_tcell_smoke(tmp_path):
     """The cohort is simulated, analysed, compared and told of; a second call takes what stands."""
     where = ["--work", str(tmp_path / "work"), "--results", str(tmp_path / "tcell.json")]

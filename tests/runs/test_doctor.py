@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from distributed import LocalCluster
 
 from caml_dask.cli import main
 from caml_dask.errors import WorkersError
-from caml_dask.executors.deployment.clusters import local_cluster
 from caml_dask.executors.deployment.settings import Batch, Existing, Local
 from caml_dask.runs import doctor, self_check
 from caml_dask.runs.doctor import OK, PROBLEM, WARNING, examine, needed_bytes
@@ -102,8 +102,8 @@ def test_larger_tiles_ask_for_more_memory(tmp_path):
 
 def test_workers_of_a_scheduler_are_asked(tmp_path):
     # Less than a tile asks for, more than the packages take: Dask pauses a worker with four fifths of it in use.
-    with local_cluster(1, memory="500MiB") as client:
-        standing = Existing(address=client.scheduler.address)
+    with LocalCluster(1, threads_per_worker=1, memory_limit="500MiB", dashboard_address=None) as cluster:
+        standing = Existing(address=cluster.scheduler_address)
         problems = lines(standing, tmp_path, PROBLEM, inputs=[Path("/nowhere.csv")])
         assert not [text for text in lines(standing, tmp_path, WARNING) if "packages" in text]
         assert lines(standing, tmp_path, OK)[-1] == "packages are the same on both sides"
