@@ -195,6 +195,7 @@ OTHER = {
     "cell_mask": "auto",
     "test": False,
     "fdr": 0.05,
+    "bootstrap": 50,
 }
 
 
