@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 from distributed import KilledWorker
@@ -64,7 +65,9 @@ def test_what_was_cancelled_meanwhile_does_not_count_as_company(monkeypatch):
         stage_started=lambda *_: None,
         image_failed=lambda image, error: failed.setdefault(image.image_id, str(error)),
     )
-    run = SimpleNamespace(root="out", images=[SimpleNamespace(image_id="poisoned"), SimpleNamespace(image_id="bad")])
+    run = SimpleNamespace(
+        root=Path("out"), images=[SimpleNamespace(image_id="poisoned"), SimpleNamespace(image_id="bad")]
+    )
     work = executor._Execution(run, client, watch, resumed=False, wait_s=60.0)
     killed = KilledWorker("link", None, 2)
     outcomes = iter([(POISON, "error", killed), (BAD, "finished", CamlError("a bad unit"))])
