@@ -30,6 +30,9 @@ def of_results() -> dict[str, str]:
         "randomness_rates": randomness_rates(),
         "randomness_power": randomness_power(),
         "merged_clusters": merged_clusters(),
+        "intervals": intervals(),
+        "t_cells": t_cells(),
+        "t_cell_contrasts": t_cell_contrasts(),
         "following": following(),
         "following_seconds": following_seconds(),
     }
@@ -177,6 +180,60 @@ def randomness_power() -> str:
         ("network", *(f"{contrast:g}" for contrast in contrasts)),
         ((name, *of.values()) for name, of in found.items()),
     )
+
+
+def intervals() -> str:
+    """Coverage of the intervals of areas, and raw and corrected areas of blurred clusters."""
+    rows = [
+        (
+            row["kind"],
+            row["members"],
+            f"{100 * row['covered']:.0f} %",
+            *(f"{row[f'raw / true, {nm} nm']:.2f}, {row[f'corrected / true, {nm} nm']:.2f}" for nm in (10, 20)),
+        )
+        for row in json.loads((RESULTS / "intervals.json").read_text())
+    ]
+    return table(("clusters", "members", "intervals hold", "precision 10 nm: raw, corrected", "20 nm"), rows)
+
+
+_MEASURED = {
+    "clusters_per_um2": "clusters per um2",
+    "percent_clustered": "percent clustered",
+    "n_localizations": "points per cluster",
+    "area_nm2": "area in nm2",
+}
+
+
+def t_cells() -> str:
+    """Medians of the simulated T cells: published, from molecules, from raw detections, area with precision out."""
+    molecules, raw = (json.loads((RESULTS / f"tcell{of}.json").read_text()) for of in ("", "_raw"))
+    corrected = {(row["protein"], row["condition"]): row["median"] for row in raw["corrected_areas_nm2"]}
+    rows = []
+    for of, seen in zip(molecules["medians"], raw["medians"], strict=True):
+        wanted = f"{of['wanted']:g}" + ("" if of["published"] else " (ours)")
+        found = [f"{row['median_of_images']['median']:.4g}" for row in (of, seen)]
+        if of["measure"] == "area_nm2":
+            found[1] += f" ({corrected[of['protein'], of['condition']]:.4g})"
+        rows.append((of["protein"], of["condition"], _MEASURED[of["measure"]], wanted, *found))
+    header = ("protein", "cells", "measure", "published", "from molecules", "from raw detections (precision out)")
+    return table(header, rows)
+
+
+def t_cell_contrasts() -> str:
+    """What activation changes: the published medians, and what the report of raw detections finds."""
+    raw = json.loads((RESULTS / "tcell_raw.json").read_text())
+    wanted = {(row["protein"], row["condition"], row["measure"]): row for row in raw["medians"]}
+    rows = []
+    for contrast in raw["contrasts"]:
+        protein, measure, pair = contrast["protein"], contrast["measure"], contrast["pair"]
+        before, after = (wanted[protein, condition, measure] for condition in pair)
+        if before["published"]:
+            by = (contrast["by_unit"].get(unit) for unit in ("images", "replicates"))
+            said = (f"{'found' if of['found'] else 'not found'}, p {of['p_holm']:.2g}" if of else "-" for of in by)
+            medians = f"{before['wanted']:g}, {after['wanted']:g}"
+            rows.append((protein, pair[0], _MEASURED[measure], medians, *said))
+    header = ("protein", "cells", "measure", "published, before and after", "by images", "by donors")
+    return table(header, rows)
 
 
 def following() -> str:
