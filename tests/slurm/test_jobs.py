@@ -167,13 +167,21 @@ def test_the_doctor_asks_a_worker(table, tmp_path):
     assert shell("squeue", "--me", "--noheader", "--states=PD,R") == ""
 
 
-def submit_arrays(table, out):
+COMMAND = [sys.executable, "-m", "caml_dask"]
+HANGS = f"""#!/bin/sh
+case "$*" in "unit classify 0 "*) exec sleep 600 ;; esac
+exec {shlex.join(COMMAND)} "$@"
+"""
+"""The command on a node where the first task of an array hangs before its first unit."""
+
+
+def submit_arrays(table, out, command=COMMAND):
     environment = {
         **os.environ,
         "TASKS": "2",
         "OPTIONS": f"--network {FEW_STAGES} --max-localizations {TILE}",
         "SBATCH_MEM_PER_NODE": "1G",
-        "CAML_DASK": shlex.join([sys.executable, "-m", "caml_dask"]),
+        "CAML_DASK": shlex.join(command),
     }
     subprocess.run([DEPLOY / "slurm_array.sh", out, table], env=environment, timeout=120, check=True)
 
@@ -185,14 +193,20 @@ def wait_for_an_empty_queue():
         time.sleep(0.5)
 
 
+def running(name):
+    return shell("squeue", "--me", "--noheader", "--array", "--states=R", f"--name={name}", "--format=%i").split()
+
+
 def test_job_arrays_do_the_same_without_a_scheduler_though_a_task_is_cancelled(table, tmp_path):
-    out = tmp_path / "out"
-    submit_arrays(table, out)
+    out, hangs = tmp_path / "out", tmp_path / "hangs"
+    hangs.write_text(HANGS)
+    hangs.chmod(0o755)
+    submit_arrays(table, out, [str(hangs)])
     end = time.monotonic() + 500
-    while not (running := shell("squeue", "--me", "--noheader", "--states=R", "--name=caml-classify", "--format=%i")):
+    while not (hanging := [task for task in running("caml-classify") if task.endswith("_0")]):
         assert time.monotonic() < end
-        time.sleep(0.05)
-    shell("scancel", running.split()[0])
+        time.sleep(0.5)
+    shell("scancel", *hanging)
     wait_for_an_empty_queue()
     told = (out / ".run" / "caml-finish.log").read_text()
     assert "units of classify are not done: submit its array again" in told
