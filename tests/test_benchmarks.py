@@ -254,6 +254,18 @@ def test_variants_smoke(tmp_path):
     assert all(0 < float(row["accuracy"]) <= 1 for row in rows)
 
 
+def test_ablations_leave_out_weights_that_there_are(tmp_path):
+    model = pytest.importorskip("caml_dask.networks.training.field.model", reason="needs the extra 'train'")
+    names = list(model.initial_weights(0))
+    spec = importlib.util.spec_from_file_location("ablations", BENCHMARKS / "ablations.py")
+    ablations = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(ablations)
+    for variant in ablations.VARIANTS.values():
+        assert all(any(name.startswith(absent) for name in names) for absent in variant.without)
+    found = ablations.row("half the data", tmp_path, steps=4, fields=1, threads=1)
+    assert found["steps"] == 2 and 0 < found["re-blinking"]["accuracy"] < 1
+
+
 def test_following_smoke(tmp_path):
     """What appears and vanishes in a film is found, and outlines that must overlap too much lose clusters."""
     command = [sys.executable, str(BENCHMARKS / "following.py"), "--smoke", "--results", str(tmp_path / "found.json")]

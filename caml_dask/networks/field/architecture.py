@@ -16,6 +16,10 @@ EDGE_HEADS = 2
 """Of an edge: weight of the neighbor's place in the offset, same cluster."""
 
 
+BENDS = 2
+"""Numbers that bend the logit of "clustered" at last, so that probabilities mean what they say."""
+
+
 def weight_shapes() -> dict[str, tuple[int, ...]]:
     """The shape of each weight array by name.
 
@@ -48,4 +52,5 @@ def weight_shapes() -> dict[str, tuple[int, ...]]:
             dense(f"shared{r}", SHARED, CONTEXT)
     dense("last", 3 * WIDTH, WIDTH)
     dense("heads", WIDTH, NODE_HEADS)
+    shapes["bend"] = (BENDS,)
     return shapes

@@ -194,7 +194,8 @@ class Layers:
         said = Said(
             np.empty(n, np.float32), np.empty((n, axes)), np.empty(n), np.empty(n), np.empty(out.shape[:2], np.float32)
         )
-        _conclude(last, out, edges.present, edges.inputs, edges.directions, unit_nm, *vars(said).values())
+        bend = self.raw["bend"]
+        _conclude(last, out, edges.present, edges.inputs, edges.directions, unit_nm, bend, *vars(said).values())
         return said
 
     def _messages(
@@ -257,11 +258,12 @@ def _in_steps(given, steps):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _conclude(last, out, present, inputs, directions, unit, clustered, offset, radius, error, same):  # type: ignore[no-untyped-def]
+def _conclude(last, out, present, inputs, directions, unit, bend, clustered, offset, radius, error, same):  # type: ignore[no-untyped-def]
     """Fill the arrays of a `Said` from the heads of localizations and edges."""
     edges, axes = present.shape[1], directions.shape[2]
     for i in range(len(clustered)):
-        clustered[i] = _sigmoid(last[i, 0])
+        plain = _sigmoid(last[i, 0])
+        clustered[i] = _sigmoid(last[i, 0] + plain * (bend[0] + plain * bend[1]))
         radius[i] = math.exp(np.float64(last[i, 2])) * unit[i]
         error[i] = math.exp(min(max(np.float64(last[i, 3]), -6.0), 5.0)) * unit[i]
         top = np.float64(last[i, 1])

@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from caml_dask.atomic import publish
+from caml_dask.networks.field.architecture import BENDS
 from caml_dask.networks.training.field.batches import stream
 from caml_dask.networks.training.field.model import FieldNetwork, initial_weights, losses, tensors
 
@@ -46,6 +47,8 @@ class FieldFit:
         Least localizations of a step.
     draw : dict
         Keyword arguments of :func:`~caml_dask.simulate.unknown.draw_field`.
+    without : list of str
+        Beginnings of the names of weights that stay zero: what the network learns without them, it has from the others.
     """
 
     seed: int
@@ -53,6 +56,7 @@ class FieldFit:
     annealed: int
     localizations: int = 6_144
     draw: dict[str, Any] = field(default_factory=dict)
+    without: list[str] = field(default_factory=list)
 
 
 def fit(settings: FieldFit, folder: Path, *, threads: int = 2, workers: int = 1) -> dict[str, np.ndarray]:
@@ -72,7 +76,7 @@ def fit(settings: FieldFit, folder: Path, *, threads: int = 2, workers: int = 1)
     Returns
     -------
     dict of str to float32 array
-        The averaged weights at the end.
+        The averaged weights at the end, which nothing has bent.
     """
     with suppress(RuntimeError):  # of a process that has used TensorFlow before
         tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -86,7 +90,7 @@ def fit(settings: FieldFit, folder: Path, *, threads: int = 2, workers: int = 1)
     if state.step < settings.steady:
         _run(state, settings, settings.steady, steady, workers)
     _run(state, settings, settings.steady + settings.annealed, ending, workers)
-    return {name: value.numpy() for name, value in state.average.items()}
+    return {**{name: value.numpy() for name, value in state.average.items()}, "bend": np.zeros(BENDS, np.float32)}
 
 
 def _run(state: _Training, settings: FieldFit, last: int, kept: Path, workers: int) -> None:
@@ -132,9 +136,14 @@ class _Training:
     """Weights, their running average and the optimizer, as far as they have come."""
 
     def __init__(self, settings: FieldFit, threads: int):
-        weights = initial_weights(settings.seed)
+        absent = tuple(settings.without)
+        weights = {
+            name: np.zeros_like(drawn) if name.startswith(absent) else drawn
+            for name, drawn in initial_weights(settings.seed).items()
+        }
         self.network = FieldNetwork(weights, threads)
-        self.variables = list(self.network.weights.values())
+        learned = [name for name in weights if not name.startswith(absent)]
+        self.variables = [self.network.weights[name] for name in learned]
         self.average = {name: tf.Variable(value) for name, value in weights.items()}
         self.optimizer = keras.optimizers.AdamW(STEP_SIZE, weight_decay=1e-4, beta_2=0.99)
         self.optimizer.build(self.variables)
@@ -155,7 +164,7 @@ class _Training:
         gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, self.variables), LARGEST_GRADIENT)
         self.optimizer.learning_rate.assign(rate)
         self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
-        for average, variable in zip(self.average.values(), self.variables, strict=True):
+        for average, variable in zip(self.average.values(), self.network.weights.values(), strict=True):
             average.assign(AVERAGED * average + (1 - AVERAGED) * variable)
         right = tf.equal(said["clustered"] > 0, batch["clustered"] > 0.5)
         return tf.stack([*parts.values(), tf.reduce_mean(tf.cast(right, tf.float32))])

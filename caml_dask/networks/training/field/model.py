@@ -25,7 +25,7 @@ from caml_dask.networks.training.field.gradient import backward
 
 
 def initial_weights(seed: int) -> dict[str, np.ndarray]:
-    """Draw the weights with which training begins.
+    """Draw the weights with which training begins, all but the bend that calibration finds.
 
     Parameters
     ----------

@@ -18,7 +18,8 @@ def test_calibration_undoes_what_scales_and_shifts_the_logit() -> None:
     best, found = (calibrated(given, seed=5, axes=2, fields=3) for given in (weights, distorted))
     np.testing.assert_allclose(found["heads_kernel"], best["heads_kernel"], rtol=0.02, atol=1e-3)
     np.testing.assert_allclose(found["heads_bias"], best["heads_bias"], atol=0.02)
-    for name in weights.keys() - {"heads_kernel", "heads_bias"}:
+    np.testing.assert_allclose(found["bend"], best["bend"], atol=0.05)
+    for name in weights.keys() - {"heads_kernel", "heads_bias", "bend"}:
         assert found[name] is weights[name]
     assert (found["heads_kernel"][:, 1:] == weights["heads_kernel"][:, 1:]).all()
 
@@ -33,3 +34,12 @@ def test_figures_fall_with_a_network_that_calls_all_clustered() -> None:
     assert max(right["percent_in_clusters_on_random_fields"].values()) < 5
     assert min(wrong["percent_in_clusters_on_random_fields"].values()) > 20
     assert list(wrong["clustered_by_p"]) == ["0.9-1.0"]
+
+
+def test_what_is_likelier_stays_likelier_however_little_a_network_knows() -> None:
+    weights = load_field_network("field-2d").weights
+    noise = np.random.default_rng(0).normal(size=weights["heads_kernel"].shape).astype(np.float32)
+    bend = calibrated({**weights, "heads_kernel": noise}, seed=5, axes=2, fields=2)["bend"]
+    logit = np.linspace(-15, 15, 2_001)
+    p = 1 / (1 + np.exp(-logit))
+    assert (np.diff(logit + p * (bend[0] + p * bend[1])) > 0).all()

@@ -62,6 +62,13 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights(
         np.testing.assert_allclose(weights[name], value, atol=1e-6, err_msg=name)
 
 
+def test_weights_that_a_training_does_without_stay_zero(tmp_path: Path) -> None:
+    found = fit(replace(SMALL, without=["other1_", "edge"]), tmp_path, workers=0)
+    absent = {name for name in found if name.startswith(("other1_", "edge"))}
+    assert len(absent) > 10
+    assert all((found[name] != 0).any() != (name in absent) for name in found if name != "bend")
+
+
 def test_a_longer_training_goes_on_before_the_annealed_end(
     whole: tuple[Path, dict[str, np.ndarray]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,7 +108,7 @@ def test_the_card_pins_the_weights_and_tells_what_they_reach(
     blob = (tmp_path / "field-2d.safetensors").read_bytes()
     assert card["weights_sha256"] == hashlib.sha256(blob).hexdigest()
     for name, value in safetensors.numpy.load(blob).items():
-        if not name.startswith("heads"):  # which calibration scales
+        if not name.startswith(("heads", "bend")):  # which calibration scales and bends
             np.testing.assert_array_equal(value, weights[name])
     assert card["weights"] == sum(array.size for array in weights.values())
     assert card["command"] == "as typed"
