@@ -254,11 +254,12 @@ def test_variants_smoke(tmp_path):
     assert all(0 < float(row["accuracy"]) <= 1 for row in rows)
 
 
-def test_ablations_leave_out_weights_that_there_are(tmp_path):
+def test_ablations_leave_out_weights_that_there_are(tmp_path, monkeypatch):
     model = pytest.importorskip("caml_dask.networks.training.field.model", reason="needs the extra 'train'")
     names = list(model.initial_weights(0))
     spec = importlib.util.spec_from_file_location("ablations", BENCHMARKS / "ablations.py")
     ablations = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "ablations", ablations)
     spec.loader.exec_module(ablations)
     for variant in ablations.VARIANTS.values():
         assert all(any(name.startswith(absent) for name in names) for absent in variant.without)
