@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from caml_dask.drift.curve import Curve, interval_starts, middles
@@ -20,26 +18,7 @@ _FARTHEST = 2.0  # cells: how far an interval moves in a step where its matches 
 _COARSE_STEPS, _FINE_STEPS = 3, 2
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """Drift that was found.
-
-    Attributes
-    ----------
-    curve : Curve
-        Drift since the first frame.
-    intervals : int
-        Intervals of frames it was estimated of; fewer than two are no estimate.
-    error_nm : (d,) float64
-        Standard error of the curve on each axis, by how far two halves of the field differ; NaN where unknown.
-    """
-
-    curve: Curve
-    intervals: int
-    error_nm: np.ndarray
-
-
-def aim(places: np.ndarray, frame: np.ndarray) -> Estimate:
+def aim(places: np.ndarray, frame: np.ndarray) -> Curve:
     """Estimate drift by the shifts under which localizations of an interval of frames share most cells with others.
 
     Intervals are followed one after another in cells of 40 nm, then each is compared with all others, by the template
@@ -54,38 +33,34 @@ def aim(places: np.ndarray, frame: np.ndarray) -> Estimate:
 
     Returns
     -------
-    Estimate
-        The drift.
+    Curve
+        The drift, with a knot for each interval; none where localizations are too few.
     """
     axes = places.shape[1]
     few = interval_starts(frame, min(FEW, len(frame) // LEAST))
     first, last = (int(frame[0]), int(frame[-1])) if len(frame) else (0, 0)
     if len(few) < 3:
-        return Estimate(Curve(np.zeros(0), np.zeros((0, axes)), first, last), len(few) - 1, np.full(axes, np.nan))
+        return Curve(np.zeros(0), np.zeros((0, axes)), first, last)
     many = interval_starts(frame, max(len(few) - 1, min(MANY, len(frame) // ENOUGH)))
-    half = _half(places)
-    columns, errors = [], []
+    columns = []
     done = np.zeros_like(places[:, :0])
     for of in ((0, 1), (2,))[: axes - 1]:
-        drift, error = _axes(places, frame, half, few, many, of, done)
+        drift = _axes(places, frame, few, many, of, done)
         columns.append(drift)
-        errors.append(error)
         moved = np.rint(drift * STEPS_AN_NM).astype(np.int64)[interval_of(many)]
         done = places[:, list(of)] - moved
-    curve = Curve(middles(frame, many), np.hstack(columns), first, last).begun_at(first)
-    return Estimate(curve, len(many) - 1, np.concatenate(errors))
+    return Curve(middles(frame, many), np.hstack(columns), first, last).begun_at(first)
 
 
 def _axes(
     places: np.ndarray,
     frame: np.ndarray,
-    half: np.ndarray,
     few: np.ndarray,
     many: np.ndarray,
     of: tuple[int, ...],
     done: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Drift of the intervals in nm on some axes, and its standard error; others that are `done` decide on cells."""
+) -> np.ndarray:
+    """Drift of the intervals in nm on some axes; others that are `done` decide on cells."""
     moving = np.hstack([places[:, list(of)], done])
     settled = done.shape[1]
     n = len(of)
@@ -100,7 +75,6 @@ def _axes(
         return np.concatenate([np.rint(peak), np.zeros(settled)]).astype(np.int64)
 
     shift = track(moving, few, cell, reach, choose)[:, :n] / STEPS_AN_NM
-    error = np.full(n, np.nan)
     at = middles(frame, few)
     for starts, cell_nm, wide, steps in (
         (few, _CELL_NM, _COARSE_CELLS, _COARSE_STEPS),
@@ -113,23 +87,14 @@ def _axes(
         for _ in range(steps):
             whole = np.rint(shift * STEPS_AN_NM).astype(np.int64)
             padded = np.hstack([whole, np.zeros((len(whole), settled), np.int64)])
-            seen = matches(moving, interval, half, padded, *grid(cell_nm, wide))
-            seen = seen.reshape(seen.shape[: 2 + n]).astype(np.float64)
-            shift = whole / STEPS_AN_NM + cell_nm * _step(seen.sum(axis=0), seen.sum(axis=0))
-        one, two = (_step(part, seen.sum(axis=0)) for part in seen)
-        apart = cell_nm * (one - two)
-        error = np.sqrt(np.mean((apart - apart.mean(axis=0)) ** 2, axis=0)) / 2
-    return shift, error
+            seen = matches(moving, interval, padded, *grid(cell_nm, wide))
+            shift = whole / STEPS_AN_NM + cell_nm * _step(seen.reshape(seen.shape[: 1 + n]).astype(np.float64))
+    return shift
 
 
 def interval_of(starts: np.ndarray) -> np.ndarray:
     """The interval of each localization, (n,) int64, by where intervals begin."""
     return np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-
-
-def _half(places: np.ndarray) -> np.ndarray:
-    """Squares of 1 um by turns, as those of a chess board are black and white: (n,) int64 of 0 and 1."""
-    return (places[:, :2] // (1000 * STEPS_AN_NM)).sum(axis=1) & 1
 
 
 def _peak(seen: np.ndarray) -> np.ndarray:
@@ -150,14 +115,15 @@ def _peak(seen: np.ndarray) -> np.ndarray:
     return top - middle + (ways * around.ravel()).sum(axis=1) / max(around.sum(), 1.0)
 
 
-def _step(seen: np.ndarray, all_seen: np.ndarray) -> np.ndarray:
+def _step(seen: np.ndarray) -> np.ndarray:
     """How far each interval lies from the others, in cells: a Fisher step of the likelihood of its matches.
 
+    All intervals share a template, which is symmetric.
+
     seen : (intervals, sides...) float64, matches by shift
-    all_seen : the same, of which the template is made that all intervals share; it is symmetric
     """
     axes = seen.ndim - 1
-    template = all_seen.sum(axis=0)
+    template = seen.sum(axis=0)
     template = (template + np.flip(template)) / 2 + 0.5
     slopes = np.gradient(np.log(template), axis=tuple(range(axes))) if axes > 1 else [np.gradient(np.log(template))]
     slope = np.stack([-s.ravel() for s in slopes])

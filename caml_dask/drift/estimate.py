@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from caml_dask.drift.aim import Estimate, aim
+from caml_dask.drift.aim import aim
 from caml_dask.drift.curve import Curve
+from caml_dask.drift.halves import Estimate, estimated
 from caml_dask.drift.matches import STEPS_AN_NM
 from caml_dask.drift.rcc import rcc
 from caml_dask.drift.resolution import nena_nm, ring_correlation_nm
@@ -83,7 +84,7 @@ def drift_of(stream: Stream, method: str) -> Drift:
     del held
     order = np.argsort(frame, kind="stable")
     places, frame = places[order], frame[order]
-    found = METHODS[method](places, frame)
+    found = estimated(METHODS[method], places, frame)
     curve = replace(found.curve, first=int(frames[0]), last=int(frames[-1])).begun_at(int(frames[0]))
     moved = places - np.rint(curve.at(frame) * STEPS_AN_NM).astype(np.int64)
     sharp = [(ring_correlation_nm(where, frame), nena_nm(where, frame)) for where in (places, moved)]

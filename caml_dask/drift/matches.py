@@ -21,7 +21,6 @@ _MOST_KEYS = 1 << 62
 def matches(
     places: np.ndarray,
     interval: np.ndarray,
-    half: np.ndarray,
     shift: np.ndarray,
     cell: Sequence[int],
     reach: Sequence[int],
@@ -32,8 +31,8 @@ def matches(
     ----------
     places : (n, d) int64
         Localizations in steps.
-    interval, half : (n,) int64
-        Interval of each, and for which half of the field it counts, 0 or 1.
+    interval : (n,) int64
+        Interval of each.
     shift : (intervals, d) int64
         Steps that are taken from the places of each interval first.
     cell, reach : sequence of int
@@ -41,8 +40,8 @@ def matches(
 
     Returns
     -------
-    (2, intervals, 2 reach + 1, ...) int64
-        Matches of each half and interval, by shift on each axis.
+    (intervals, 2 reach + 1, ...) int64
+        Matches of each interval, by shift on each axis.
 
     Raises
     ------
@@ -52,13 +51,13 @@ def matches(
     moved = places - shift[interval]
     grid = _Grid(moved.min(axis=0), moved.max(axis=0), cell, reach, len(shift))
     keys = grid.keys(moved)
-    found = np.zeros((2, len(shift), grid.shifts), np.int64)
+    found = np.zeros((len(shift), grid.shifts), np.int64)
     for own, sign in ((0, 1), (grid.cells, -1)):  # all, less those of the same interval
         order = np.argsort(keys + own * interval, kind="stable")
         mine = (keys + own * interval)[order]
         cells, counts = np.unique(mine, return_counts=True)
-        _look(cells, counts, mine, interval[order], half[order], grid.rows, reach[-1], sign, found)
-    return found.reshape(2, len(shift), *grid.sides)
+        _look(cells, counts, mine, interval[order], grid.rows, reach[-1], sign, found)
+    return found.reshape(len(shift), *grid.sides)
 
 
 def track(
@@ -94,9 +93,9 @@ def track(
         mine = places[start:stop]
         if at:
             found[at] = found[at - 1]
-            none, seen = np.zeros(len(mine), np.int64), np.zeros((1, 1, grid.shifts), np.int64)
+            none, seen = np.zeros(len(mine), np.int64), np.zeros((1, grid.shifts), np.int64)
             cells, counts = np.unique(before, return_counts=True)
-            _look(cells, counts, np.sort(grid.keys(mine - found[at])), none, none, grid.rows, reach[-1], 1, seen)
+            _look(cells, counts, np.sort(grid.keys(mine - found[at])), none, grid.rows, reach[-1], 1, seen)
             found[at] += choose(seen.reshape(grid.sides))
         before = np.concatenate([before, grid.keys(mine - found[at])])
     return found
@@ -131,7 +130,7 @@ class _Grid:
 
 
 @njit()
-def _look(cells, counts, keys, interval, half, rows, reach, sign, found):  # type: ignore[no-untyped-def]
+def _look(cells, counts, keys, interval, rows, reach, sign, found):  # type: ignore[no-untyped-def]
     """Both keys and cells ascend, so that each row of shifts is one walk along both."""
     for row in range(len(rows)):
         begin, into = 0, row * (2 * reach + 1) + reach
@@ -142,5 +141,5 @@ def _look(cells, counts, keys, interval, half, rows, reach, sign, found):  # typ
                 begin += 1
             at = begin
             while at < len(cells) and cells[at] <= key + reach:
-                found[half[i], interval[i], into + key - cells[at]] += sign * counts[at]
+                found[interval[i], into + key - cells[at]] += sign * counts[at]
                 at += 1

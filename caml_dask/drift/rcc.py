@@ -6,7 +6,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 
-from caml_dask.drift.aim import LEAST, Estimate, interval_of
+from caml_dask.drift.aim import LEAST, interval_of
 from caml_dask.drift.curve import Curve, interval_starts, middles
 from caml_dask.drift.matches import STEPS_AN_NM
 
@@ -20,7 +20,7 @@ _NARROW, _ROUNDS = 1.5, 20
 _OUTLIER = 3.0
 
 
-def rcc(places: np.ndarray, frame: np.ndarray) -> Estimate:
+def rcc(places: np.ndarray, frame: np.ndarray) -> Curve:
     """Estimate drift by the peaks of the cross-correlations of all pairs of intervals.
 
     Parameters
@@ -32,23 +32,20 @@ def rcc(places: np.ndarray, frame: np.ndarray) -> Estimate:
 
     Returns
     -------
-    Estimate
-        The drift; its error is that of fitting all pairs by one curve.
+    Curve
+        The drift, with a knot for each interval; none where localizations are too few.
     """
     starts = interval_starts(frame, min(_INTERVALS, len(frame) // LEAST))
     axes = places.shape[1]
     first, last = int(frame[0]), int(frame[-1])
     if len(starts) < 3:
-        return Estimate(Curve(np.zeros(0), np.zeros((0, axes)), first, last), len(starts) - 1, np.full(axes, np.nan))
-    drift, error = _solved([_picture(places[a:b, :2]) for a, b in pairwise(starts)], 2)
+        return Curve(np.zeros(0), np.zeros((0, axes)), first, last)
+    drift = _solved([_picture(places[a:b, :2]) for a, b in pairwise(starts)], 2)
     if axes == 3:
         flat = places[:, :2] - np.rint(drift * _PIXEL).astype(np.int64)[interval_of(starts)]
         columns = [_depths(flat[a:b], places[a:b, 2]) for a, b in pairwise(starts)]
-        deep, deep_error = _solved(columns, 1)
-        drift, error = np.hstack([drift, deep]), np.concatenate([error, deep_error])
-    nm = _PIXEL / STEPS_AN_NM
-    curve = Curve(middles(frame, starts), drift * nm, first, last).begun_at(first)
-    return Estimate(curve, len(starts) - 1, error * nm)
+        drift = np.hstack([drift, _solved(columns, 1)])
+    return Curve(middles(frame, starts), drift * _PIXEL / STEPS_AN_NM, first, last).begun_at(first)
 
 
 def _picture(places: np.ndarray) -> np.ndarray:
@@ -64,8 +61,8 @@ def _depths(flat: np.ndarray, z: np.ndarray) -> np.ndarray:
     return np.fft.rfft(counts.reshape(_COLUMNS, _DEEP).astype(np.float32))
 
 
-def _solved(spectra: list[np.ndarray], axes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Drift of each interval in pixels, (k, axes), by least squares over all pairs, and its standard error."""
+def _solved(spectra: list[np.ndarray], axes: int) -> np.ndarray:
+    """Drift of each interval in pixels, (k, axes), by least squares over all pairs."""
     pairs = np.array(list(combinations(range(len(spectra)), 2)))
     apart = np.array([_apart(spectra[i], spectra[j], axes) for i, j in pairs])
     design = np.zeros((len(pairs), len(spectra)))
@@ -76,8 +73,7 @@ def _solved(spectra: list[np.ndarray], axes: int) -> tuple[np.ndarray, np.ndarra
     if np.linalg.matrix_rank(design[kept]) == len(spectra) - 1:
         design, apart = design[kept], apart[kept]
         found = np.linalg.lstsq(design, apart, rcond=None)[0]
-    residual = np.sqrt(np.mean((apart - design @ found) ** 2, axis=0))
-    return found, residual / np.sqrt(max(1, len(spectra) - 1))
+    return found
 
 
 def _apart(one: np.ndarray, other: np.ndarray, axes: int) -> np.ndarray:
@@ -88,9 +84,10 @@ def _apart(one: np.ndarray, other: np.ndarray, axes: int) -> np.ndarray:
     else:
         whole = np.fft.irfft((np.conj(one) * other).sum(axis=0), n=_DEEP)
     near = whole.take(np.arange(-_FARTHEST, _FARTHEST + 1), axis=-1)
-    near = near - np.median(near)
+    near = np.rint(near) - np.median(near)  # counts, which the transform leaves a little off
     ways = np.indices(near.shape).reshape(axes, -1).astype(np.float64)
-    at = ways[:, int(np.argmax(near))]
+    tops = ways[:, np.flatnonzero(near == near.max())]
+    at = tops[:, int(np.argmin(((tops - _FARTHEST) ** 2).sum(axis=0)))]
     for _ in range(_ROUNDS):
         weight = np.exp(-((ways - at[:, None]) ** 2).sum(axis=0) / (2 * _NARROW**2)) * near.ravel()
         if weight.sum() <= 0:

@@ -34,6 +34,14 @@ def warnings_of_drift(found: dict[str, Any]) -> list[str]:
             f"drift-uncorrected: --drift {found['method']} corrected nothing: {found['localizations']} localizations "
             f"in frames {found['frames'][0]} to {found['frames'][1]} are too few to estimate drift"
         ]
+    apart = {axis: found["standard_error"][axis] for axis, nm in found["range"].items() if nm == 0.0}
+    if apart:
+        named = " and ".join(axis.removesuffix("_nm") for axis in apart)
+        return [
+            f"drift-uncorrected: --drift {found['method']} corrected nothing on {named}: what two halves of the field "
+            f"take for drift is unlike, with a standard error of {max(apart.values()):.0f} nm; localizations are too "
+            "few, or too few of them come back to where others were"
+        ]
     known = [error for error in found["standard_error"].values() if error is not None]
     if known and max(known) > _UNSURE_NM:
         return [
