@@ -14,6 +14,7 @@ from caml_dask.stages.merging.tables import MERGE_TALLY
 from caml_dask.stages.shared.work import Work
 
 _UNSURE = 0.2
+_FEW = 0.01  # share of the detections, joined, below which doubt about them changes no figure
 
 
 def summary_of_merging(work: Work) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def warnings_of_merging(found: dict[str, Any]) -> list[str]:
             "merged; if molecules re-blink, give a radius and a gap such as --merge 50nm,25frames"
         ]
     joinings = found["detections"] - found["molecules"]
-    if found["doubtful_joinings"] > _UNSURE * max(1, joinings):
+    if joinings > _FEW * found["detections"] and found["doubtful_joinings"] > _UNSURE * joinings:
         share = 100.0 * found["doubtful_joinings"] / joinings
         return [
             f"merging-uncertain: --merge auto joined {joinings} detections to others, {share:.0f} % of them with a "
