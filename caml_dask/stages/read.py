@@ -190,7 +190,8 @@ def check_fits(work: Work, n: int, dimensions: int, of: int) -> None:
     fitting = [x for x in NETWORKS.values() if x.dimensions == dimensions]
     of_fields = field_network_for(dimensions)
     if dimensions != work.network.dimensions:
-        ways = [f"use --network {' or '.join(x.name for x in fitting)}"] if fitting else []
+        names = [*filter(None, [of_fields]), *(network.name for network in fitting)]
+        ways = [f"use --network {' or '.join(names)}"] if names else []
         if dimensions == 3:
             ways.append("leave z out " + ("with --columns x=...,y=...,unit=..." if work.image.path else "of the array"))
         raise InputError(
