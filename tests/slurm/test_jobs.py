@@ -146,6 +146,19 @@ def test_a_job_that_slurm_refuses_is_told_of(table, tmp_path):
     assert "Traceback" not in output
 
 
+def test_jobs_that_die_at_once_end_the_run_soon_and_tell_why(table, tmp_path):
+    deploy = deployment(tmp_path, jobs=2)
+    deploy.write_text(deploy.read_text() + """job_script_prologue = ['echo "no module named caml"', "exit 1"]\n""")
+    begun = time.monotonic()
+    process = start(table, tmp_path / "out", deploy)
+    output = process.communicate(timeout=120)[0].decode()
+    assert process.returncode == 4
+    assert "ended before a worker came" in output and "no module named caml" in output
+    assert str(tmp_path / "logs") in output and "Traceback" not in output
+    assert time.monotonic() - begun < 90
+    assert shell("squeue", "--me", "--noheader", "--states=PD,R") == ""
+
+
 def test_jobs_that_never_start_end_the_run_in_bounded_time(table, tmp_path):
     deploy = deployment(tmp_path, wait_s=5)
     held = deploy.read_text() + 'job_extra_directives = ["--hold"]\n'

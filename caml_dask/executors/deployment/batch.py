@@ -20,6 +20,7 @@ from dask.utils import parse_timedelta
 from distributed import Status
 
 from caml_dask.errors import UsageError, WorkersError
+from caml_dask.executors.deployment.queue import has_ended, last_words
 from caml_dask.executors.deployment.security import identity, reading
 from caml_dask.executors.deployment.settings import Batch
 from caml_dask.extras import require
@@ -33,6 +34,8 @@ _CLASSES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "
 _NOT_OF_THE_JOB = ("scheduler_options", "scheduler_cls", "shared_temp_directory", "silence_logs")
 _LOST_S = 20.0  # after its last worker was seen, a job counts as lost
 _LOOK_S = 5.0
+_STARTS_S = 30.0  # for so long a job without a worker is not looked for in the queue
+_DIES_AGAIN = 3  # times as many jobs as wanted that may end without a worker, before no more are submitted for them
 STAGGER_S = 120.0  # workers end by so much sooner or later than their lifetime, so that not all end at once
 _PRIVATE = ".tls-"  # folder of the key that a run's workers read
 
@@ -58,7 +61,7 @@ def batch_cluster(batch: Batch, scratch: Path, threads: Mapping[str, str]) -> It
         build(batch, threads, identity(Path(private))) as cluster,
     ):
         refusal = cluster.sync(_submit, cluster, batch.jobs)
-        keeper = asyncio.run_coroutine_threadsafe(_keep(cluster), cluster.loop.asyncio_loop)
+        keeper = asyncio.run_coroutine_threadsafe(_keep(cluster, batch), cluster.loop.asyncio_loop)
         try:
             if refusal is not None:
                 raise WorkersError(f"{batch.kind} refuses the job: {refusal}")
@@ -141,12 +144,55 @@ async def _submit(cluster: JobQueueCluster, jobs: int) -> str | None:
     return None
 
 
-async def _keep(cluster: JobQueueCluster) -> None:
+class EndedJobs:
+    """Notices that all jobs have left the queue before any of them had a worker.
+
+    Parameters
+    ----------
+    cluster : its jobs submitted.
+    batch : its deployment.
+    """
+
+    def __init__(self, cluster: JobQueueCluster, batch: Batch):
+        self._cluster, self._batch = cluster, batch
+        self._look = time.monotonic() + _LOOK_S
+        self._before: set[str] = set()
+
+    def check(self) -> None:
+        """Look at the queue, some seconds after the last look.
+
+        Raises
+        ------
+        WorkersError : none of the jobs was there at two looks; names the log of one, and what it ends with.
+        """
+        if time.monotonic() < self._look:
+            return
+        ids = {job.job_id for job in list(self._cluster.workers.values()) if job.job_id is not None}
+        gone = {job_id for job_id in ids if has_ended(self._batch.kind, job_id)}
+        if ids and gone == ids == self._before:
+            raise WorkersError(_died(self._batch, sorted(gone)))
+        self._before = gone
+        self._look = time.monotonic() + _LOOK_S
+
+
+def _died(batch: Batch, job_ids: list[str]) -> str:
+    named = f"{', '.join(job_ids[:3])}{', ...' * (len(job_ids) > 3)}"
+    told = last_words(job_ids, site_setting(batch, "log_directory"))
+    what = f"job {named} of {batch.kind} ended" if len(job_ids) == 1 else f"the jobs {named} of {batch.kind} ended"
+    return f"{what} before a worker came: " + (
+        told or "look at their output, in log_directory of the deployment's [cluster] or where they were submitted"
+    )
+
+
+async def _keep(cluster: JobQueueCluster, batch: Batch) -> None:
     """Submit anew what was lost: dask-jobqueue itself leaves a job that ended, or whose submission failed, at that."""
     seen: dict[str, float] = {}
+    waiting: dict[str, float] = {}
     while True:
         await asyncio.sleep(_LOOK_S)
         await _withdraw_lost(cluster, seen)
+        if seen:
+            await _withdraw_dead(cluster, batch, seen, waiting)
         if len(cluster.workers) < len(cluster.worker_spec):
             refusal = await _submit(cluster, len(cluster.worker_spec))
             if refusal is not None:
@@ -164,6 +210,28 @@ async def _withdraw_lost(cluster: JobQueueCluster, seen: dict[str, float]) -> No
         if any(worker == name or worker.startswith(f"{name}-") for worker in names):
             seen[job.job_id] = now
         elif job.job_id is None or now - seen.get(job.job_id, now) > _LOST_S:
+            del cluster.workers[name]
+            job.status = Status.closed
+            await job.close()
+
+
+async def _withdraw_dead(
+    cluster: JobQueueCluster, batch: Batch, seen: dict[str, float], waiting: dict[str, float]
+) -> None:
+    """Forget jobs that left the queue without ever having had a worker, while other jobs have had some.
+
+    seen : as of `_withdraw_lost`
+    waiting : number of a job without a worker so far to the time of its first look; filled here, and -1 once it died
+    """
+    now = time.monotonic()
+    for name, job in list(cluster.workers.items()):
+        if job.job_id is None or job.job_id in seen or now - waiting.setdefault(job.job_id, now) < _STARTS_S:
+            continue
+        if list(waiting.values()).count(-1.0) >= _DIES_AGAIN * batch.jobs:
+            return
+        if await asyncio.to_thread(has_ended, batch.kind, job.job_id):
+            waiting[job.job_id] = -1.0
+            _log.warning("%s; another is submitted", _died(batch, [job.job_id]))
             del cluster.workers[name]
             job.status = Status.closed
             await job.close()

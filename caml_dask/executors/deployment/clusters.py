@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -162,7 +162,7 @@ def _batch(deployment: Batch, scratch: Path) -> Iterator[Client]:
     import dask
     from distributed import Client
 
-    from caml_dask.executors.deployment.batch import batch_cluster
+    from caml_dask.executors.deployment.batch import EndedJobs, batch_cluster
     from caml_dask.executors.deployment.lost_workers import LostWorkers
 
     lost = LostWorkers()
@@ -174,7 +174,7 @@ def _batch(deployment: Batch, scratch: Path) -> Iterator[Client]:
         Client(cluster) as client,
     ):
         _log.info("%d jobs submitted to %s; waiting for the first worker", deployment.jobs, deployment.kind)
-        _wait_for_a_worker(client, deployment.wait_s)
+        _wait_for_a_worker(client, deployment.wait_s, EndedJobs(cluster, deployment).check)
         cluster.scheduler.add_plugin(lost)
         try:
             yield client
@@ -182,10 +182,12 @@ def _batch(deployment: Batch, scratch: Path) -> Iterator[Client]:
             lost.closing = True
 
 
-def _wait_for_a_worker(client: Client, wait_s: float) -> None:
+def _wait_for_a_worker(client: Client, wait_s: float, check: Callable[[], None] = interrupts.check) -> None:
+    """Wait for the first worker, unless the user, or `check`, has had enough of waiting."""
     until = time.monotonic() + wait_s
     while True:
         interrupts.check()
+        check()
         try:
             client.wait_for_workers(1, timeout=min(_LOOK_S, max(0.1, until - time.monotonic())))
             return
