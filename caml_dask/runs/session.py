@@ -14,7 +14,7 @@ from caml_dask.atomic import publish_json, publish_text
 from caml_dask.errors import UsageError
 from caml_dask.executors.dask import DaskExecutor
 from caml_dask.executors.deployment.clusters import cores, deployed
-from caml_dask.executors.deployment.settings import Deployment, Local
+from caml_dask.executors.deployment.settings import Deployment, Existing, Local
 from caml_dask.executors.interface import Executor
 from caml_dask.executors.kernels import compile_kernels
 from caml_dask.executors.pending import units_by_stage
@@ -116,8 +116,8 @@ def analyse(
         run.forget_failures()
     if workers is None:
         workers = 0 if _bytes(run) <= SMALL_INPUT_BYTES else cores()
-    if deployment is None or isinstance(deployment, Local):
-        compile_kernels(run.settings.network)  # or each worker would compile all of them
+    if not isinstance(deployment, Existing):
+        compile_kernels(run.settings.network)  # or each worker would compile all of them; jobs often see this cache
     with observer(run) as watch, executor(run, deployment or (Local(workers) if workers else None)) as chosen:
         chosen.execute(run, watch, resume)
     write_summary(run, watch.failed)
