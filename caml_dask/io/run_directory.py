@@ -192,10 +192,18 @@ def _refuse_another_format(root: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:
-    """BLAKE2b of a manifest without the place of its network, whose digests it holds: the network may be moved."""
+    """BLAKE2b of a manifest without the places of its network and its inputs, whose digests it holds: they may move."""
     settings = {name: value for name, value in manifest.get("settings", {}).items() if name != "network"}
-    held = {name: value for name, value in manifest.items() if name != "settings_digest"} | {"settings": settings}
+    placed = ("settings_digest", "inputs", "images")
+    held = {name: value for name, value in manifest.items() if name not in placed} | {"settings": settings}
+    held["images"] = _contents(manifest)
     return hashlib.blake2b(json.dumps(held, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def _contents(manifest: Mapping[str, Any]) -> list[list[Any]]:
+    """Of each image its id, its channel, and its input by content."""
+    inputs = manifest.get("inputs", {})
+    return [[i["image_id"], i["channel"], inputs.get(i["path"])] for i in manifest.get("images", [])]
 
 
 def _safe(image_id: str) -> str:
@@ -272,11 +280,13 @@ def _processor() -> str:
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What differs between two manifests, field by field, each as ``name: before -> now``.
 
-    The same network in another place is no difference.
+    The same network or the same inputs in another place are no difference.
     """
     moved = old.get("network") == new.get("network")
     found = []
     for part in _COMPARED:
+        if part == "inputs" and _contents(old) == _contents(new):
+            continue
         before, now = (_fields(m.get(part)) for m in (old, new))
         for key in sorted({*before, *now}):
             name = f"{part}.{key}" if key else part
@@ -333,8 +343,8 @@ def prepare(root: Path, manifest: dict[str, Any], resume: bool, overwrite: bool)
         found = differences(stands, json.loads(json.dumps(manifest)))
         if found:
             raise OutputError(f"{root} holds another run, which cannot be resumed. It differs in " + "; ".join(found))
-        if stands["settings"] != manifest["settings"]:  # the network lies elsewhere now, where workers look for it
-            place = {name: manifest[name] for name in ("settings", "settings_digest")}
+        place = {name: manifest[name] for name in ("settings", "settings_digest", "inputs", "images")}
+        if any(stands[name] != value for name, value in place.items()):  # what workers read lies elsewhere now
             publish_json(root / HIDDEN / "manifest.json", {**stands, **place}, indent=1)
         return Run.open(root)
     _remove_run(root)

@@ -130,3 +130,21 @@ def test_what_cannot_be_computed_with_is_refused(tmp_path, scale, said):
         CAML().fit_predict(xy)
     with pytest.raises(InputError, match=said):
         analyze(xy, any_extent=True)
+
+
+def test_inputs_that_moved_are_known_by_their_content(table, out, tmp_path):
+    moved = tmp_path / "archive" / table.name
+    moved.parent.mkdir()
+    shutil.copy(table, moved)
+    before = done_records(out)
+    assert execute([moved], out, TILED, workers=0, resume=True).exit_code == 0
+    assert done_records(out) == before
+    assert rundir.Run.open(out).images[0].path == moved
+    points = next(out.glob("*/points.parquet"))
+    whole = points.read_bytes()
+    points.unlink()  # what is made anew is read where the input lies now
+    assert execute([moved], out, TILED, workers=0, resume=True).exit_code == 0
+    assert points.read_bytes() == whole
+    simulated_table(moved, side_nm=3000.0, seed=5)
+    with pytest.raises(OutputError, match="cannot be resumed"):
+        execute([moved], out, TILED, workers=0, resume=True)
