@@ -15,7 +15,7 @@ PACKAGE = Path(caml_dask.__file__).parent
 # A package, or module of the first level, may import those of lower layers, and of its own layer those that SAME_LAYER
 # names.
 LAYERS = [
-    {"schema", "settings", "errors", "extras", "compiled", "sorting", "where", "rectangles"},
+    {"schema", "settings", "errors", "extras", "compiled", "seen", "sorting", "where", "rectangles"},
     {
         "atomic",
         "locks",
