@@ -18,6 +18,7 @@ LAYERS = [
     {"schema", "settings", "errors", "extras", "compiled", "seen", "sorting", "where", "rectangles"},
     {
         "atomic",
+        "holders",
         "locks",
         "spatial",
         "geometry",
@@ -39,6 +40,7 @@ LAYERS = [
 LAYER_OF = {package: layer for layer, packages in enumerate(LAYERS) for package in packages}
 SAME_LAYER = {
     ("settings", "errors"), ("extras", "errors"), ("sorting", "compiled"), ("locks", "atomic"),
+    ("locks", "holders"), ("holders", "atomic"),
     ("blinking", "spatial"), ("pipeline", "stages"), ("api", "results"), ("runs", "api"), ("runs", "results"),
     ("settings", "where"), ("settings", "rectangles"), ("rectangles", "errors"), ("where", "errors"),
     ("report", "screening"), ("__main__", "cli"),
