@@ -29,9 +29,9 @@ def barriers(run: Run, index: int, resumed: bool = False, alone: bool = True) ->
     """
     image = run.images[index]
     store = run.store(image)
-    store.begin()
+    new = store.begin()
     work = work_of(run, image, store)
-    if resumed:
+    if resumed and not new:
         store.sweep()
     owned: list[int] = []
     for stage in stages_of(run.settings):
@@ -96,7 +96,8 @@ def withdraw_altered(run: Run) -> None:
     """
     for image in run.images:
         store = run.store(image)
-        store.sweep()
+        if not store.begin():
+            store.sweep()
         if not _complete(store, check_files=True):
             for stage in stages_of(run.settings):
                 for unit in store.recorded(stage.name):

@@ -83,13 +83,12 @@ class Run:
 
         Raises
         ------
-        OutputError : a link stands where a folder of the image should: what is written stays under the root.
+        OutputError : a link stands where the folder of its tables should: what is written stays under the root.
         """
-        scratch, outputs = self.root / HIDDEN / image.image_id, self.outputs(image.image_id)
-        for folder in (scratch, outputs):
-            if folder.is_symlink():
-                raise OutputError(f"{folder} is a link, which a run does not follow: remove it")
-        return DirectoryStore(self.root, scratch, outputs, self.digest)
+        scratch = self.root / HIDDEN / image.image_id
+        if scratch.is_symlink():
+            raise OutputError(f"{scratch} is a link, which a run does not follow: remove it")
+        return DirectoryStore(self.root, scratch, self.outputs(image.image_id), self.digest)
 
     def note_failure(self, image: Image, error: BaseException) -> None:
         """Write down why an image failed, for who asks while the run goes on; that it failed does not depend on it."""

@@ -31,7 +31,7 @@ from caml_dask.atomic import (
     sweep,
     sync,
 )
-from caml_dask.errors import DiskFullError, StoreError
+from caml_dask.errors import DiskFullError, OutputError, StoreError
 from caml_dask.io import arrow_files
 from caml_dask.locks import held
 from caml_dask.seen import awaited, names_in, stands
@@ -146,23 +146,38 @@ class DirectoryStore(Store):
         self._root, self._scratch, self._run = root, scratch, run
         self._listed: dict[str, set[int]] = {}  # units by stage whose records were there when the folder was listed
 
-    def begin(self) -> None:
-        """Make the image's own folder, before others look for records in it.
+    def begin(self) -> bool:
+        """Make the image's own folder, before others look for records in it; whether there was none.
 
         Raises
         ------
         DiskFullError : no room for it is left.
         """
         folder = self._scratch / "done"
+        if folder.is_dir():
+            return False
         with room_for(folder):
-            if not folder.is_dir():
-                folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+        return True
 
-    def show_outputs(self) -> None:
-        """Have this machine see the folder of the outputs, made here or elsewhere: making it anew asks the server."""
-        if self._outputs is not None:
-            with room_for(self._outputs):
-                self._outputs.mkdir(parents=True, exist_ok=True)
+    def show_outputs(self) -> Path:
+        """The folder of the outputs, made where there is none: this machine then sees it, whoever made it.
+
+        Raises
+        ------
+        OutputError : a link stands there: what is written stays under the root.
+        """
+        if self._outputs is None:
+            raise StoreError("there is no output directory")
+        with room_for(self._outputs), suppress(FileExistsError):
+            self._outputs.mkdir(parents=True)
+        if self._outputs.is_symlink():
+            raise OutputError(f"{self._outputs} is a link, which a run does not follow: remove it")
+        return self._outputs
+
+    def output(self, name: str, write: Callable[[Path], object]) -> None:
+        self.show_outputs()
+        super().output(name, write)
 
     def put(
         self, name: str, key: int, table: pa.Table, parts: Sequence[int] | None = None, ranged: bool = False
@@ -327,8 +342,8 @@ class DirectoryStore(Store):
 
     def sweep(self) -> None:
         """Remove working files that units left behind when they were killed. Only for who holds the run's lock."""
-        for directory in (self._scratch, self._outputs):
-            sweep(directory.rglob(WORKING) if directory is not None else ())
+        for directory in (self._scratch, self.show_outputs()):
+            sweep(directory.rglob(WORKING))
 
     def clear_tables(self) -> None:
         """Remove the image's working tables; its outputs and the done records stand."""
