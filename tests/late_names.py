@@ -4,8 +4,9 @@
 
 Python's and Arrow's ways to look up a name below a folder are wrapped: one that was not found stays missing, whoever
 makes it, until its time is over or this machine makes it itself; listing its folder does not help. (What a machine
-itself removes, FUSE asks for again, and NFS once its folder is listed.) Run as a program, this is `caml-dask`, whose driver and workers are each a machine of their own; names that exist and were taken for
-missing are appended to the journal.
+itself removes, FUSE asks for again, and NFS once its folder is listed.) Run as a program, this is `caml-dask`, whose
+driver and workers are each a machine of their own; names that exist and were taken for missing are appended to the
+journal.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Machine:
         def call(path: Any = ".", *rest: Any, **named: Any) -> Any:
             if not isinstance(path, str | os.PathLike) or named.get("dir_fd") is not None:
                 return real(path, *rest, **named)
-            target = os.path.abspath(os.fspath(rest[0] if kind is RENAMED else path))
+            target = os.path.abspath(os.fspath(rest[0] if kind is RENAMED else path))  # noqa: PTH100 - follows no link
             if not target.startswith(self._root):
                 return real(path, *rest, **named)
             makes = kind in (MADE, RENAMED) or (kind is OPENED and _creates(*rest, **named))

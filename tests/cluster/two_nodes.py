@@ -1,4 +1,4 @@
-"""Whole, resumed and disturbed runs of two nodes over one file system, each node with a mount and a host name of its own.
+"""Whole, resumed and disturbed runs of two nodes over one file system, each with a mount and a host name of its own.
 
     CAML_SERVED=FOLDER python tests/cluster/two_nodes.py --mount "COMMAND THAT MOUNTS AT /shared" --input field.csv
 
@@ -27,7 +27,7 @@ SHARED = Path("/shared")
 ANALYSIS = ("--network", "XPILJZ", "--no-test")
 TILED = (*ANALYSIS, "--max-localizations", "500")
 TABLES = ("points", "clusters", "outlines")
-SEEN_S = 45.0
+SEEN_S = 75.0
 
 
 def serve(name: str, mount: str) -> None:
@@ -37,7 +37,7 @@ def serve(name: str, mount: str) -> None:
     subprocess.run(["hostname", name], check=True)
     import distributed.cli.dask_worker  # noqa: F401
 
-    import caml_dask.runs.session
+    import caml_dask.runs.session  # noqa: F401
     from caml_dask.networks.trained import load
     from caml_dask.runs import job_array, status  # noqa: F401
 
@@ -121,7 +121,8 @@ class Node:
     def call(self, *arguments: object) -> tuple[int, str]:
         """A command to its end: exit code and what it said."""
         child, said = self.start(*arguments)
-        return self.ask("wait", child), said.read_text()
+        code = self.ask("wait", child)
+        return code, f"{said.read_text()}exit code {code}\n"
 
     def end(self) -> None:
         """Let the node go."""
@@ -211,7 +212,7 @@ class Check:
             os.kill(worker, signal.SIGSTOP)
         code, told = self._two.call("run", self._table, *options)
         refused = code == 2 and f"in use by process {first} on n1" in told
-        self.say(refused, f"n2: a second run at the same time ends: {told.strip().splitlines()[-1]}", told)
+        self.say(refused, f"n2: a second run at the same time ends: {told.strip().splitlines()[-2]}", told)
         code, told = self._two.call("status", out)
         self.say(f"in use by process {first} on n1" in told, "n2: status names the living process on n1", told)
         os.kill(first, signal.SIGKILL)
