@@ -131,6 +131,8 @@ def living_other(folder: Path, own: Path) -> str | None:
         waiting = []
         for name in sorted(name for name in names_in(folder) if name.endswith(_ENDING) and name != own.name):
             content, mark = _read(folder / name)
+            if content is None:  # a listing on NFS may be a moment older than the file's end
+                continue
             if mark is not None and mark.shared and together is not None and together.shared:
                 continue
             before, since = watched.setdefault(name, (content, time.monotonic()))
@@ -169,15 +171,17 @@ def lives(folder: Path, process: int, host: str) -> bool:
         until = time.monotonic() + 2.0 * BEAT_S
         while time.monotonic() < until:
             time.sleep(_BETWEEN_LOOKS_S)
-            if _read(folder / name)[0] not in (content, b""):
+            if _read(folder / name)[0] not in (content, b"", None):
                 return True
     return False
 
 
-def _read(path: Path) -> tuple[bytes, _Mark | None]:
-    """What a holder's file holds, and what that says; nothing of one that is gone or just being made."""
+def _read(path: Path) -> tuple[bytes | None, _Mark | None]:
+    """What a holder's file holds, None where it is gone, and what that says; nothing of one that is just being made."""
     try:
         content = path.read_bytes()  # opened each time: NFS then asks the server
+    except FileNotFoundError:
+        return None, None
     except OSError:
         return b"", None
     found = _WORDS.fullmatch(content.decode(errors="replace"))
