@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from caml_dask import holders
 from caml_dask.atomic import room_for
 from caml_dask.errors import OutputError, StoreError
 
@@ -123,6 +124,8 @@ def refuse_strange(root: Path, hidden: str, what: str) -> None:
 def locked(root: Path, hidden: str, what: str, shared: bool = False) -> Iterator[None]:
     """Hold a directory for this process; the lock of a process that died is free again.
 
+    Who holds it on a machine where that lock does not hold is told by its sign of life (:mod:`caml_dask.holders`).
+
     Parameters
     ----------
     root : the directory; it is made where there is none.
@@ -150,20 +153,27 @@ def locked(root: Path, hidden: str, what: str, shared: bool = False) -> Iterator
             raise OutputError(f"{root} cannot be locked ({error.strerror}): name a directory elsewhere") from None
         if not taken:
             raise OutputError(f"{root} is in use by {_named(handle)}: wait for it, or name another directory")
-        os.truncate(handle, 0)  # of the name of one who died
-        if not shared:
-            os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-        try:
-            yield
-        finally:
+        with holders.announced(root / hidden, shared) as own:
+            if other := holders.living_other(root / hidden, own):
+                raise OutputError(f"{root} is in use by {other}: wait for it, or name another directory")
+            os.truncate(handle, 0)  # of the name of one who died
             if not shared:
-                os.truncate(handle, 0)
+                os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+            try:
+                yield
+            finally:
+                if not shared:
+                    os.truncate(handle, 0)
     finally:
         os.close(handle)
 
 
 def holder(root: Path, hidden: str) -> Holder | None:
-    """Who holds a directory, from its lock's text alone; None for nobody, or for one who is known to have ended."""
+    """Who holds a directory, from files alone; None for nobody, or for one who is known to have ended.
+
+    Where that is a process of another machine that gave no sign of life in the last half minute, it is watched for some
+    seconds.
+    """
     try:
         handle = os.open(root / hidden / "lock", os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:
@@ -172,7 +182,11 @@ def holder(root: Path, hidden: str) -> Holder | None:
         found = _read(handle)
     finally:
         os.close(handle)
-    return None if found is None or found.ended else found
+    if found is None or found.ended:
+        return None
+    if found.host == socket.gethostname() or holders.lives(root / hidden, found.process, found.host):
+        return found
+    return None
 
 
 def _read(handle: int) -> Holder | None:

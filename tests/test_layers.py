@@ -15,9 +15,10 @@ PACKAGE = Path(caml_dask.__file__).parent
 # A package, or module of the first level, may import those of lower layers, and of its own layer those that SAME_LAYER
 # names.
 LAYERS = [
-    {"schema", "settings", "errors", "extras", "compiled", "sorting", "where", "rectangles"},
+    {"schema", "settings", "errors", "extras", "compiled", "seen", "sorting", "where", "rectangles"},
     {
         "atomic",
+        "holders",
         "locks",
         "spatial",
         "geometry",
@@ -39,6 +40,7 @@ LAYERS = [
 LAYER_OF = {package: layer for layer, packages in enumerate(LAYERS) for package in packages}
 SAME_LAYER = {
     ("settings", "errors"), ("extras", "errors"), ("sorting", "compiled"), ("locks", "atomic"),
+    ("locks", "holders"), ("holders", "atomic"),
     ("blinking", "spatial"), ("pipeline", "stages"), ("api", "results"), ("runs", "api"), ("runs", "results"),
     ("settings", "where"), ("settings", "rectangles"), ("rectangles", "errors"), ("where", "errors"),
     ("report", "screening"), ("__main__", "cli"),

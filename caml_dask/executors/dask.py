@@ -23,6 +23,7 @@ from caml_dask.executors.interface import Observer
 from caml_dask.executors.pending import barriers
 from caml_dask.executors.units import Key, in_words, run_unit
 from caml_dask.io.run_directory import HIDDEN, Run
+from caml_dask.seen import names_in
 from caml_dask.stages.stage import Stage
 
 if TYPE_CHECKING:
@@ -31,33 +32,41 @@ if TYPE_CHECKING:
 _IN_FLIGHT = 2  # units in flight a worker before the next image is begun
 _LOOK_S = 5.0  # between two looks at the workers
 _ANSWER_S = 30.0  # within which the scheduler tells of them
+_SEEN_S = 60.0  # within which a worker sees the manifest that the driver wrote
 _MOST_LOST = 10  # records of a unit that may be lost with the worker that made them
 _KILLED = CamlError("the unit's workers died")
 
 
 @lru_cache(maxsize=4)
-def _open(root: str, modified_ns: int) -> Run:
-    run = Run.open(Path(root))
+def _open(root: str, which: tuple[str, str]) -> Run:
+    """The run that the driver began; this machine may still remember one that was there before."""
+    here, until = socket.gethostname(), time.monotonic() + _SEEN_S
+    if "manifest.json" not in names_in(Path(root) / HIDDEN):
+        raise OutputError(f"the worker on {here} does not see {root}: name a directory that all see")
+    while _which(run := Run.open(Path(root))) != which:
+        if time.monotonic() > until:
+            raise OutputError(f"the worker on {here} sees another run in {root}: name a directory that all see")
+        time.sleep(0.5)
     if run.manifest["version"] != __version__:
         raise OutputError(
-            f"the worker on {socket.gethostname()} has caml_dask {__version__}, and the run is one of "
-            f"{run.manifest['version']}: install the same on both sides"
+            f"the worker on {here} has caml_dask {__version__}, and the run is one of {run.manifest['version']}: "
+            "install the same on both sides"
         )
     return run
 
 
-def unit_task(root: str, key: Key) -> dict[str, Any] | CamlError:
+def _which(run: Run) -> tuple[str, str]:
+    """What tells a run from an earlier one in its place, or from the same before its network was moved."""
+    return run.digest, run.manifest["settings_digest"]
+
+
+def unit_task(root: str, which: tuple[str, str], key: Key) -> dict[str, Any] | CamlError:
     """What a worker does: open the run, which it keeps, and run one unit of it; a failure is returned, not raised.
 
     Raised, Dask would print it with a traceback on the terminal of the user.
     """
     try:
-        manifest = Path(root) / HIDDEN / "manifest.json"
-        if not manifest.exists():
-            return OutputError(
-                f"the worker on {socket.gethostname()} does not see {root}: name a directory that all see"
-            )
-        return run_unit(_open(root, manifest.stat().st_mtime_ns), key)
+        return run_unit(_open(root, which), key)
     except Exception as error:
         return in_words(error)
 
@@ -107,7 +116,7 @@ class _Execution:
 
     def __init__(self, run: Run, client: Client, observer: Observer, resumed: bool, wait_s: float):
         self._run, self._client, self._observer, self._resumed = run, client, observer, resumed
-        self._root = str(run.root.absolute())  # workers run elsewhere
+        self._root, self._which = str(run.root.absolute()), _which(run)  # workers run elsewhere
         self._wait_s = wait_s
         self._ended = Ended()
         self._in_flight: dict[Future, _Attempt] = {}
@@ -173,7 +182,7 @@ class _Execution:
         if self._client.status != "running":
             raise _scheduler_lost()
         label = f"{key[1]}-{self._run.images[image.index].image_id}-{key[2]}-{next(self._numbers)}"
-        future = self._client.submit(unit_task, self._root, key, key=label, pure=False)
+        future = self._client.submit(unit_task, self._root, self._which, key, key=label, pure=False)
         image.units.add(key)
         self._in_flight[future] = attempt
         self._ended.add(future)

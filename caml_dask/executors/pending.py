@@ -29,8 +29,9 @@ def barriers(run: Run, index: int, resumed: bool = False, alone: bool = True) ->
     """
     image = run.images[index]
     store = run.store(image)
+    new = store.begin()
     work = work_of(run, image, store)
-    if resumed:
+    if resumed and not new:
         store.sweep()
     owned: list[int] = []
     for stage in stages_of(run.settings):
@@ -39,14 +40,23 @@ def barriers(run: Run, index: int, resumed: bool = False, alone: bool = True) ->
         if stage.name == LAST.name and alone:
             store.sweep()
         count = stage.units(work)
-        pending = [unit for unit in range(count) if not _intact(store, stage.name, unit, resumed)]
-        yield stage, [(index, stage.name, unit) for unit in pending], count
+        rows = dict(_standing(store, stage.name, count, resumed))
+        yield stage, [(index, stage.name, unit) for unit in range(count) if unit not in rows], count
         if stage.name == FIRST.name and store.done(LAST.name, 0):
             continue
-        rows = [(store.done(stage.name, unit) or {}).get("rows", 0) for unit in range(count)]
-        owned = stage.check_rows(work, rows, owned)
+        rows |= {unit: store.made(stage.name, unit).get("rows", 0) for unit in range(count) if unit not in rows}
+        owned = stage.check_rows(work, [rows[unit] for unit in range(count)], owned)
+    store.show_outputs()
     if alone:
         store.clear_tables()
+
+
+def _standing(store: DirectoryStore, stage: str, count: int, check_files: bool) -> Iterator[tuple[int, int]]:
+    """Units of a stage that need not run, with the rows of each; parameters as of :func:`_intact`."""
+    for unit in store.recorded(stage):
+        record = _intact(store, stage, unit, check_files) if unit < count else None
+        if record is not None:
+            yield unit, record.get("rows", 0)
 
 
 def units_by_stage(record: dict[str, Any]) -> Iterator[tuple[str, int]]:
@@ -86,7 +96,8 @@ def withdraw_altered(run: Run) -> None:
     """
     for image in run.images:
         store = run.store(image)
-        store.sweep()
+        if not store.begin():
+            store.sweep()
         if not _complete(store, check_files=True):
             for stage in stages_of(run.settings):
                 for unit in store.recorded(stage.name):
@@ -110,15 +121,15 @@ def _complete(store: DirectoryStore, check_files: bool) -> bool:
     return not broken
 
 
-def _intact(store: DirectoryStore, stage: str, unit: int, check_files: bool) -> bool:
+def _intact(store: DirectoryStore, stage: str, unit: int, check_files: bool) -> dict[str, Any] | None:
+    """The done record of a unit; None where there is none or, if files are checked, one of its files does not match."""
     record = store.done(stage, unit)
-    if record is None:
-        return False
-    altered = store.altered(record) if check_files else []
+    altered = store.altered(record) if record is not None and check_files else []
     if altered:
         _told([name for name in altered if store.stands(name)])  # tables may have been cleared away
         store.forget(stage, unit)
-    return not altered
+        return None
+    return record
 
 
 def _told(altered: list[str]) -> bool:

@@ -22,6 +22,7 @@ from caml_dask.errors import DiskFullError, InputError, OutputError
 from caml_dask.io.readers.formats import sidecars_of
 from caml_dask.io.rois.given import roi_file
 from caml_dask.io.store import DirectoryStore
+from caml_dask.seen import awaited, names_in
 from caml_dask.settings import ColumnMap, Settings
 
 HIDDEN = ".run"
@@ -82,13 +83,12 @@ class Run:
 
         Raises
         ------
-        OutputError : a link stands where a folder of the image should: what is written stays under the root.
+        OutputError : a link stands where the folder of its tables should: what is written stays under the root.
         """
-        scratch, outputs = self.root / HIDDEN / image.image_id, self.outputs(image.image_id)
-        for folder in (scratch, outputs):
-            if folder.is_symlink():
-                raise OutputError(f"{folder} is a link, which a run does not follow: remove it")
-        return DirectoryStore(self.root, scratch, outputs, self.digest)
+        scratch = self.root / HIDDEN / image.image_id
+        if scratch.is_symlink():
+            raise OutputError(f"{scratch} is a link, which a run does not follow: remove it")
+        return DirectoryStore(self.root, scratch, self.outputs(image.image_id), self.digest)
 
     def note_failure(self, image: Image, error: BaseException) -> None:
         """Write down why an image failed, for who asks while the run goes on; that it failed does not depend on it."""
@@ -102,10 +102,10 @@ class Run:
 
     def failure(self, image: Image) -> str | None:
         """Why an image failed; None where it did not."""
-        try:
-            return str(json.loads(self._failure(image).read_text(encoding="utf-8"))["reason"])
-        except FileNotFoundError:
+        path = self._failure(image)
+        if path.name not in names_in(path.parent):
             return None
+        return str(json.loads(path.read_text(encoding="utf-8"))["reason"])
 
     def _failure(self, image: Image) -> Path:
         return self.root / HIDDEN / image.image_id / "failed.json"
@@ -118,8 +118,10 @@ class Run:
     def exports_asked(self) -> list[str]:
         """The formats that :meth:`ask_exports` noted; none where the note is damaged, with a warning."""
         path = self.root / HIDDEN / _ASKED
+        if _ASKED not in names_in(path.parent):
+            return []
         try:
-            return [str(name) for name in read_json(path)["formats"]]
+            return [str(name) for name in awaited(path, read_json)["formats"]]
         except FileNotFoundError:
             return []
         except (ValueError, KeyError, TypeError) as error:
@@ -166,8 +168,8 @@ def read_manifest(root: Path) -> dict[str, Any] | None:
     """
     path = Path(root) / HIDDEN / "manifest.json"
     try:
-        return read_json(path)
-    except (FileNotFoundError, NotADirectoryError):
+        return awaited(path, read_json) if path.name in names_in(path.parent) else None
+    except FileNotFoundError:
         return None
     except (ValueError, OSError) as error:
         raise OutputError(
@@ -308,7 +310,7 @@ def refuse_standing(root: Path, resume: bool, overwrite: bool) -> None:
     """
     if resume or overwrite:
         return
-    if (root / HIDDEN / "manifest.json").exists():
+    if "manifest.json" in names_in(root / HIDDEN):
         raise OutputError(f"{root} holds a run: continue it with --resume, or start over with --overwrite")
     if left := _left_without_manifest(root):
         raise OutputError(

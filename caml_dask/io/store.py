@@ -1,18 +1,17 @@
 """Where an image's tables live while it is analysed: in memory, or in the run directory (DESIGN law 6).
 
 A unit writes each file under a working name, syncs it, renames it; when all stand, its done record is written the
-same way, with every file's size and digest. Finished means: the done record exists. Nothing is found by listing a
-directory.
+same way, with every file's size and digest. Finished means: the done record exists. Records are found by listing their
+folders, as another machine may make them later (:mod:`caml_dask.seen`); tables are found by records alone.
 """
 
 from __future__ import annotations
 
-import json
 import logging
+import os
 import shutil
-import threading
+import socket
 from abc import ABC, abstractmethod
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,7 +19,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import ipc
 
 from caml_dask.atomic import (
     WORKING,
@@ -33,14 +31,14 @@ from caml_dask.atomic import (
     sweep,
     sync,
 )
-from caml_dask.errors import DiskFullError, StoreError
+from caml_dask.errors import DiskFullError, OutputError, StoreError
+from caml_dask.io import arrow_files
 from caml_dask.locks import held
+from caml_dask.seen import awaited, names_in, stands
 
 SHARD = 1000
 _LONGEST_UNIT_S = 3600.0  # units take seconds, at most minutes: who holds one for longer hangs
-_CACHE_BYTES = 64 << 20
 _log = logging.getLogger("caml_dask")
-_FILLED = b"caml_dask.parts"  # which parts of a table have rows: each of those is one record batch
 
 _Read = TypeVar("_Read")
 
@@ -132,7 +130,7 @@ class MemoryStore(Store):
         return [] if parts is None else np.flatnonzero(np.diff(parts)).tolist()
 
     def get_rows(self, name: str, key: int, rows: slice | np.ndarray, columns: Sequence[str]) -> pa.Table:
-        return _some_rows(self.get(name, key, columns), rows)
+        return arrow_files.some_rows(self.get(name, key, columns), rows)
 
 
 class DirectoryStore(Store):
@@ -146,25 +144,60 @@ class DirectoryStore(Store):
     def __init__(self, root: Path, scratch: Path, outputs: Path, run: str):
         super().__init__(outputs)
         self._root, self._scratch, self._run = root, scratch, run
+        self._listed: dict[str, set[int]] = {}  # units by stage whose records were there when the folder was listed
+
+    def begin(self) -> bool:
+        """Make the image's own folder, before others look for records in it; whether there was none.
+
+        Raises
+        ------
+        DiskFullError : no room for it is left.
+        """
+        folder = self._scratch / "done"
+        if folder.is_dir():
+            return False
+        with room_for(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return True
+
+    def show_outputs(self) -> Path:
+        """The folder of the outputs, made where there is none: this machine then sees it, whoever made it.
+
+        Raises
+        ------
+        OutputError : a link stands there: what is written stays under the root.
+        """
+        if self._outputs is None:
+            raise StoreError("there is no output directory")
+        with room_for(self._outputs), suppress(FileExistsError):
+            self._outputs.mkdir(parents=True)
+        if self._outputs.is_symlink():
+            raise OutputError(f"{self._outputs} is a link, which a run does not follow: remove it")
+        return self._outputs
+
+    def output(self, name: str, write: Callable[[Path], object]) -> None:
+        self.show_outputs()
+        super().output(name, write)
 
     def put(
         self, name: str, key: int, table: pa.Table, parts: Sequence[int] | None = None, ranged: bool = False
     ) -> None:
         path = self._table(name, key)
-        publish(path, lambda working: _write(working, table, parts, not ranged), lasting=False)
+        publish(path, lambda working: arrow_files.write(working, table, parts, not ranged), lasting=False)
         self.written.append(path)
 
     def get(self, name: str, key: int, columns: Sequence[str] | None = None) -> pa.Table:
-        return _cached_read(self._table(name, key), None if columns is None else tuple(columns))
+        wanted = None if columns is None else tuple(columns)
+        return _guarded(self._table(name, key), lambda path: arrow_files.read(path, wanted, self._run))
 
     def get_part(self, name: str, key: int, part: int) -> pa.Table:
-        return _guarded(self._table(name, key), lambda path: _read_part(path, part))
+        return _guarded(self._table(name, key), lambda path: arrow_files.read_part(path, part))
 
     def filled(self, name: str, key: int) -> list[int]:
-        return _guarded(self._table(name, key), _read_filled)
+        return _guarded(self._table(name, key), arrow_files.read_filled)
 
     def get_rows(self, name: str, key: int, rows: slice | np.ndarray, columns: Sequence[str]) -> pa.Table:
-        return _guarded(self._table(name, key), lambda path: _read_rows(path, rows, columns))
+        return _guarded(self._table(name, key), lambda path: arrow_files.read_rows(path, rows, columns))
 
     def _table(self, name: str, key: int) -> Path:
         return self._scratch / name / f"{key // SHARD:03d}" / f"{key:06d}.arrow"
@@ -185,9 +218,11 @@ class DirectoryStore(Store):
 
     def done(self, stage: str, unit: int) -> dict[str, Any] | None:
         """The done record of a unit, or None where it is not finished; a damaged record is none, and is named."""
+        if unit not in self._listed.get(stage, ()) and unit not in self._list(stage, f"{unit // SHARD:03d}"):
+            return None
         path = self._record(stage, unit)
         try:
-            record = read_json(path)
+            record = awaited(path, read_json, grace_s=0.0)
         except FileNotFoundError:
             return None
         except (ValueError, OSError) as error:
@@ -195,14 +230,43 @@ class DirectoryStore(Store):
             return None
         return record if record.get("run") == self._run else None
 
+    def made(self, stage: str, unit: int) -> dict[str, Any]:
+        """The done record of a unit that is known to be finished, on this machine or another.
+
+        Raises
+        ------
+        StoreError : it is damaged, or not seen here.
+        """
+        path = self._record(stage, unit)
+        try:
+            return awaited(path, read_json)
+        except FileNotFoundError:
+            raise StoreError(
+                f"{path}: its unit is done, but {socket.gethostname()} does not see the record: check that the file "
+                "system shows every machine what the others write, and run again with --resume"
+            ) from None
+        except (ValueError, OSError) as error:
+            raise StoreError(f"{path} is damaged ({error}): run again with --resume") from error
+
     def recorded(self, stage: str) -> list[int]:
         """Numbers of the units of a stage for which a done record stands, whatever it says."""
-        return sorted(int(record.stem) for record in self._record(stage, 0).parents[1].glob("*/*.json"))
+        folder = self._scratch / "done"
+        shards = names_in(folder / stage) if stage in names_in(folder) else set[str]()
+        return sorted(unit for shard in shards for unit in self._list(stage, shard))
+
+    def _list(self, stage: str, shard: str) -> set[int]:
+        """Units of a shard of a stage whose records stand, by listing the folders on the way."""
+        done = self._scratch / "done"
+        folder = done / stage / shard
+        names = names_in(folder) if stands(folder, done) else set[str]()
+        found = {int(name.removesuffix(".json")) for name in names if name.endswith(".json")}
+        self._listed.setdefault(stage, set()).update(found)
+        return found
 
     def finished(self, stage: str) -> list[float]:
         """When each finished unit of a stage was recorded as done, in seconds since the epoch; for who only watches."""
         try:
-            return [record.stat().st_mtime for record in self._record(stage, 0).parents[1].glob("*/*.json")]
+            return [self._record(stage, unit).stat().st_mtime for unit in self.recorded(stage)]
         except OSError:  # the run is removed meanwhile
             return []
 
@@ -218,15 +282,30 @@ class DirectoryStore(Store):
         stated = {self._root / name: record["files"][name] for name in names}
         if untouched_since_ns is not None:
             stated = {p: s for p, s in stated.items() if not _untouched(p, s, untouched_since_ns)}
-        return [path.relative_to(self._root).as_posix() for path, s in stated.items() if fingerprint(path) != s]
+        return [path.relative_to(self._root).as_posix() for path, s in stated.items() if self._found(path) != s]
+
+    def _found(self, path: Path) -> list[int | str] | None:
+        """The fingerprint of a file of the image; None where there is none."""
+        if not self._stands(path):
+            return None
+        with suppress(FileNotFoundError):
+            return awaited(path, lambda there: there.stat() and fingerprint(there), grace_s=0.0)
+        return None
 
     def stands(self, name: str) -> bool:
         """Whether there is a file of this name, as done records say it."""
-        return (self._root / name).exists()
+        return self._stands(self._root / name)
+
+    def _stands(self, path: Path) -> bool:
+        own = self._scratch if path.is_relative_to(self._scratch) or self._outputs is None else self._outputs
+        return stands(path, own)
 
     def forget(self, stage: str, unit: int) -> None:
         """Withdraw a done record, so that its unit runs again."""
-        self._record(stage, unit).unlink(missing_ok=True)
+        if unit in self._list(stage, f"{unit // SHARD:03d}"):
+            with suppress(FileNotFoundError):
+                awaited(self._record(stage, unit), os.unlink, grace_s=0.0)
+        self._listed.get(stage, set()).discard(unit)
 
     @contextmanager
     def claimed(self, stage: str, unit: int) -> Iterator[None]:
@@ -245,26 +324,31 @@ class DirectoryStore(Store):
         """Note why a unit failed, for who has not seen it; None withdraws the note. On a full disk there is none."""
         path = self._scratch / "failed" / f"{stage}-{unit:06d}.txt"
         if reason is None:
-            path.unlink(missing_ok=True)
+            if stands(path, self._scratch):
+                path.unlink(missing_ok=True)
             return
         with suppress(OSError, DiskFullError):
             publish_text(path, reason)
 
     def failures(self, stage: str, units: Iterable[int]) -> list[str]:
         """The notes of :meth:`fail` on some units of a stage."""
-        paths = [self._scratch / "failed" / f"{stage}-{unit:06d}.txt" for unit in units]
-        return [path.read_text(encoding="utf-8") for path in paths if path.exists()]
+        folder, found = self._scratch / "failed", []
+        there = names_in(folder) if stands(folder, self._scratch) else set[str]()
+        for name in (f"{stage}-{unit:06d}.txt" for unit in units):
+            if name in there:
+                with suppress(FileNotFoundError):
+                    found.append(awaited(folder / name, lambda path: path.read_text(encoding="utf-8"), grace_s=0.0))
+        return found
 
     def sweep(self) -> None:
         """Remove working files that units left behind when they were killed. Only for who holds the run's lock."""
-        for directory in (self._scratch, self._outputs):
-            sweep(directory.rglob(WORKING) if directory is not None else ())
+        for directory in (self._scratch, self.show_outputs()):
+            sweep(directory.rglob(WORKING))
 
     def clear_tables(self) -> None:
         """Remove the image's working tables; its outputs and the done records stand."""
-        for child in self._scratch.iterdir() if self._scratch.exists() else ():
-            if child.name != "done":
-                shutil.rmtree(child) if child.is_dir() else child.unlink(missing_ok=True)
+        for child in (self._scratch / name for name in names_in(self._scratch) - {"done"}):
+            shutil.rmtree(child) if child.is_dir() else child.unlink(missing_ok=True)
 
 
 def _untouched(path: Path, stated: list[int | str], since_ns: int) -> bool:
@@ -275,84 +359,8 @@ def _untouched(path: Path, stated: list[int | str], since_ns: int) -> bool:
     return now.st_size == stated[0] and now.st_mtime_ns <= since_ns
 
 
-def _write(path: Path, table: pa.Table, parts: Sequence[int] | None, compress: bool) -> None:
-    """Write an Arrow file, a record batch a filled part; one that is not compressed is mapped, not read."""
-    filled = None if parts is None else np.flatnonzero(np.diff(parts)).tolist()
-    schema = table.schema if filled is None else table.schema.with_metadata({_FILLED: json.dumps(filled)})
-    options = ipc.IpcWriteOptions(compression="lz4" if compress else None)
-    with ipc.new_file(path, schema, options=options) as writer:
-        if parts is None or filled is None:
-            writer.write_table(table.combine_chunks())
-            return
-        for part in filled:
-            rows = table[parts[part] : parts[part + 1]].combine_chunks()
-            writer.write_table(rows.replace_schema_metadata(schema.metadata))
-
-
-def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
-    with pa.OSFile(str(path)) as opened:
-        file = ipc.open_file(opened)
-        if columns is None:
-            return file.read_all()
-        fields = [file.schema.get_field_index(name) for name in columns]
-        return ipc.open_file(opened, options=ipc.IpcReadOptions(included_fields=fields)).read_all().select(columns)
-
-
-def _read_rows(path: Path, rows: slice | np.ndarray, columns: Sequence[str]) -> pa.Table:
-    """Rows of a file that is mapped to memory for as long as they live; its other rows are not read."""
-    with pa.memory_map(str(path)) as mapped:
-        return _some_rows(ipc.open_file(mapped).read_all().select(columns), rows)
-
-
-def _some_rows(table: pa.Table, rows: slice | np.ndarray) -> pa.Table:
-    return table[rows] if isinstance(rows, slice) else table.take(pa.array(rows))
-
-
-def _filled_of(file: ipc.RecordBatchFileReader) -> list[int]:
-    filled: list[int] = json.loads(file.schema.metadata[_FILLED])
-    return filled
-
-
-def _read_filled(path: Path) -> list[int]:
-    with pa.OSFile(str(path)) as opened:
-        return _filled_of(ipc.open_file(opened))
-
-
-def _read_part(path: Path, part: int) -> pa.Table:
-    with pa.OSFile(str(path)) as opened:
-        file = ipc.open_file(opened)
-        filled = _filled_of(file)
-        batches = [file.get_batch(filled.index(part))] if part in filled else []
-        return pa.Table.from_batches(batches, file.schema).replace_schema_metadata(None)
-
-
 def _guarded(path: Path, read: Callable[[Path], _Read]) -> _Read:
     try:
-        return read(path)
+        return awaited(path, read)
     except (pa.ArrowException, OSError) as error:
         raise StoreError(f"{path}: a working table is missing or damaged ({error}); run again with --resume") from error
-
-
-_cache: OrderedDict[tuple[object, ...], tuple[pa.Table, int]] = OrderedDict()  # each table with its bytes
-_cache_lock = threading.Lock()
-_MOST_CACHED = 256  # tables; small ones would otherwise pile up by the thousand
-
-
-def _cached_read(path: Path, columns: tuple[str, ...] | None) -> pa.Table:
-    """Read a published table through a small cache: tiles are asked for again by each of their neighbors."""
-    try:
-        state = path.stat()
-    except OSError as error:
-        raise StoreError(f"{path}: a working table is missing ({error}); run again with --resume") from error
-    key = (path, state.st_ino, state.st_mtime_ns, state.st_size, columns)
-    with _cache_lock:
-        if key in _cache:
-            _cache.move_to_end(key)
-            return _cache[key][0]
-    table = _guarded(path, lambda p: _read(p, columns))
-    with _cache_lock:
-        _cache[key] = table, table.nbytes
-        held = sum(size for _, size in _cache.values())
-        while len(_cache) > 1 and (held > _CACHE_BYTES or len(_cache) > _MOST_CACHED):
-            held -= _cache.popitem(last=False)[1][1]
-    return table

@@ -19,7 +19,9 @@ from caml_dask import __version__
 from caml_dask.errors import CamlError, UsageError
 from caml_dask.executors.deployment.clusters import ONE_THREAD, cores, deployed
 from caml_dask.executors.deployment.settings import Batch, Deployment, Existing, Local
+from caml_dask.holders import SILENT_S
 from caml_dask.networks.field.trained import is_field_network
+from caml_dask.runs.sharing import sharing
 from caml_dask.settings import Settings
 from caml_dask.stages.shared.work import tile_size
 
@@ -45,6 +47,7 @@ _SHARED_FILE_SYSTEMS = (
     "9p",
     "fuse",
 )
+_AT_ONCE_S = 1.0
 _VERSIONS = "import caml_dask, distributed; print(caml_dask.__version__, distributed.__version__)"
 
 
@@ -253,6 +256,7 @@ def _asked(deployment: Deployment, paths: Sequence[Path], out: Path, need: int) 
             deployed(one, Path(scratch)) as client,
         ):
             yield from _of_workers(client, [path.absolute() for path in paths if path != out] + [standing], need)
+            yield from _shared(client, Path(scratch), standing)
     except CamlError as error:
         yield Finding(PROBLEM, str(error))
 
@@ -275,6 +279,35 @@ def _of_workers(client: Client, paths: Sequence[Path], need: int) -> Iterator[Fi
     yield (
         Finding(WARNING, f"packages differ: {differ}") if differ else Finding(OK, "packages are the same on both sides")
     )
+
+
+def _shared(client: Client, scratch: Path, standing: Path) -> Iterator[Finding]:
+    """What became of files and locks in a folder, of which the results will be beside.
+
+    standing : the folder that messages name
+    """
+    for found in sharing(client, scratch):
+        host = found.host
+        if found.seen_s is None:
+            yield Finding(
+                PROBLEM, f"a file that {host} makes in {standing} is not seen here: choose an --out that all nodes see"
+            )
+            continue
+        yield Finding(OK, f"a file that {host} makes in {standing} is seen here after {found.seen_s:.1f} s")
+        if found.looked_for_s is None or found.looked_for_s > _AT_ONCE_S:
+            after = "for a minute or longer" if found.looked_for_s is None else f"for {found.looked_for_s:.0f} s"
+            text = f"a name looked up in {standing} before {host} made the file stays unseen {after}: runs look up none"
+            yield Finding(OK, text)
+        if found.lock_refused:
+            yield Finding(OK, f"a lock held here in {standing} is refused on {host}")
+        elif found.lock_refused is None:
+            yield Finding(PROBLEM, f"{host} can lock no files in {standing}: choose another --out")
+        else:
+            yield Finding(
+                WARNING,
+                f"a lock held here in {standing} is granted on {host} too: locks hold on one node only. Two runs are "
+                f"still kept apart; after a crash, --resume on another node waits {SILENT_S:g} s",
+            )
 
 
 def _worker_says(paths: Sequence[str]) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""How far a run is, from its files alone: no lock is taken, and what is half written is no error."""
+"""How far a run is, from its files alone: no lock is taken, and what is half written is no error.
+
+No name is looked up before it exists: workers of the same machine would not see it either (:mod:`caml_dask.seen`).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from caml_dask.errors import OutputError
 from caml_dask.io.run_directory import HIDDEN, Image, Run, read_manifest
 from caml_dask.io.store import DirectoryStore
 from caml_dask.pipeline import FIRST, LAST, stages_of
+from caml_dask.seen import names_in
 from caml_dask.stages import plan
 from caml_dask.stages.merging import prepare
 from caml_dask.stages.stage import Stage
@@ -25,7 +29,7 @@ def status_of_run(root: Path) -> dict[str, Any]:
     try:
         return progress_of_run(root)
     except OutputError:
-        if not (root / HIDDEN).is_dir() or read_manifest(root) is not None:
+        if HIDDEN not in names_in(root) or read_manifest(root) is not None:
             raise
         return nothing_yet(0) | speed([], 0, locks.holder(root, HIDDEN))
 
@@ -36,7 +40,10 @@ def progress_of_run(root: Path) -> dict[str, Any]:
     holder = locks.holder(root, HIDDEN)
     under_way, failures, ends = [], {}, []
     latest: list[float] = []
+    begun = names_in(root / HIDDEN)
     for image in run.images:
+        if image.image_id not in begun:
+            continue
         store = run.store(image)
         if ended := store.finished(LAST.name):
             ends += ended

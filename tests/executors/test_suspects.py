@@ -51,7 +51,7 @@ class Client:
     def sync(self, ask, n_workers, callback_timeout):
         return {"workers": {"one": {}}}
 
-    def submit(self, task, root, unit, key, pure):
+    def submit(self, task, root, which, unit, key, pure):
         self.submitted.append((unit, Future()))
         return self.submitted[-1][1]
 
@@ -66,7 +66,10 @@ def test_what_was_cancelled_meanwhile_does_not_count_as_company(monkeypatch):
         image_failed=lambda image, error: failed.setdefault(image.image_id, str(error)),
     )
     run = SimpleNamespace(
-        root=Path("out"), images=[SimpleNamespace(image_id="poisoned"), SimpleNamespace(image_id="bad")]
+        root=Path("out"),
+        digest="",
+        manifest={"settings_digest": ""},
+        images=[SimpleNamespace(image_id="poisoned"), SimpleNamespace(image_id="bad")],
     )
     work = executor._Execution(run, client, watch, resumed=False, wait_s=60.0)
     killed = KilledWorker("link", None, 2)

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from caml_dask import seen
 from caml_dask.errors import StoreError
-from caml_dask.io import store as stores
+from caml_dask.io import arrow_files
 from caml_dask.io.store import DirectoryStore, MemoryStore
 
 
@@ -57,7 +58,10 @@ def test_a_range_of_rows_takes_no_memory_for_the_others(directory: DirectoryStor
     assert pa.total_allocated_bytes() - before < 100_000
 
 
-def test_a_table_that_is_missing_or_damaged_is_named(directory: DirectoryStore) -> None:
+def test_a_table_that_is_missing_or_damaged_is_named(
+    directory: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seen, "_GRACE_S", 0.0)
     directory.put("damaged", 3, table_of(100), [0, 50, 100])
     path = next(Path(p) for p in directory.written if "damaged" in p.parts)
     path.write_bytes(path.read_bytes()[:200])
@@ -66,4 +70,4 @@ def test_a_table_that_is_missing_or_damaged_is_named(directory: DirectoryStore) 
             read("damaged", 3)
     with pytest.raises(StoreError, match="is missing"):
         directory.get("absent", 0)
-    stores._cache.clear()
+    arrow_files._cache.clear()

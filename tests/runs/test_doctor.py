@@ -18,8 +18,9 @@ from distributed import LocalCluster
 from caml_dask.cli import main
 from caml_dask.errors import WorkersError
 from caml_dask.executors.deployment.settings import Batch, Existing, Local
-from caml_dask.runs import doctor, self_check
+from caml_dask.runs import doctor, self_check, sharing
 from caml_dask.runs.doctor import OK, PROBLEM, WARNING, examine, needed_bytes
+from caml_dask.runs.sharing import Sharing
 from caml_dask.settings import Settings
 
 SLURM = Batch("slurm", lifetime="50m", cluster={"cores": 2, "memory": "4GB", "walltime": "01:00:00", "interface": "lo"})
@@ -106,9 +107,41 @@ def test_workers_of_a_scheduler_are_asked(tmp_path):
         standing = Existing(address=cluster.scheduler_address)
         problems = lines(standing, tmp_path, PROBLEM, inputs=[Path("/nowhere.csv")])
         assert not [text for text in lines(standing, tmp_path, WARNING) if "packages" in text]
-        assert lines(standing, tmp_path, OK)[-1] == "packages are the same on both sides"
+        host = socket.gethostname()
+        *_, packages, seen, refused = lines(standing, tmp_path, OK)
+        assert packages == "packages are the same on both sides"
+        assert f"a file that {host} makes in {tmp_path} is seen here after 0." in seen
+        assert refused == f"a lock held here in {tmp_path} is refused on {host}"
+        assert list(tmp_path.iterdir()) == []
     assert any("does not see /nowhere.csv" in text for text in problems)
     assert any("a worker has 0.5 GiB" in text for text in problems)
+
+
+@pytest.mark.parametrize(
+    ("found", "grade", "said"),
+    [
+        (Sharing("n1", None, None, True), PROBLEM, "is not seen here: choose an --out that all nodes see"),
+        (Sharing("n1", 0.0, 30.1, True), OK, "stays unseen for 30 s"),
+        (Sharing("n1", 0.0, None, True), OK, "stays unseen for a minute or longer"),
+        (Sharing("n1", 0.0, 0.0, False), WARNING, "granted on n1 too: locks hold on one node only"),
+        (Sharing("n1", 0.0, 0.0, None), PROBLEM, "n1 can lock no files"),
+    ],
+)
+def test_what_a_folder_does_between_nodes_is_told(found, grade, said, tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "sharing", lambda client, folder: iter([found]))
+    findings = list(doctor._shared(None, tmp_path / "scratch", tmp_path))
+    assert [finding.grade for finding in findings if said in finding.text] == [grade]
+
+
+def test_a_folder_of_locks_and_files_of_its_own_is_found_out(tmp_path, monkeypatch):
+    """A worker in this process, that locks nothing and makes its files elsewhere."""
+    client = SimpleNamespace(run=lambda function, *given, workers=None: {"tcp://one": function(*given)})
+    monkeypatch.setattr(sharing.fcntl, "flock", lambda *_: None)
+    assert [found.lock_refused for found in sharing.sharing(client, tmp_path)] == [False]
+    monkeypatch.setattr(sharing, "_SEEN_S", 0.2)
+    monkeypatch.setattr(sharing.Path, "touch", lambda *_, **__: None)
+    (tmp_path / "other").mkdir()
+    assert [found.seen_s for found in sharing.sharing(client, tmp_path / "other")] == [None]
 
 
 def test_the_command_shows_the_job_and_says_by_its_exit_code_whether_it_may_be_queued(queued, tmp_path):

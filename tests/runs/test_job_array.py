@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import pytest
 from click.testing import CliRunner
@@ -12,6 +14,7 @@ from support import done_records, result_tables, same
 from caml_dask.cli import main
 from caml_dask.errors import OutputError, UsageError
 from caml_dask.io.run_directory import Run, locked
+from caml_dask.io.store import DirectoryStore
 from caml_dask.pipeline import stages_of
 from caml_dask.runs.job_array import finish, plan, run_share
 from caml_dask.screening.status import status_of
@@ -97,6 +100,19 @@ def test_a_unit_that_another_task_runs_is_left_to_it(table, tmp_path):
     assert done == [0]
     assert store.done("read", 0)["rows"] == -1
     assert len(done_records(out)) == 1 and not list(out.rglob("*.claim"))
+
+
+def test_units_that_run_twice_at_once_leave_the_same_bytes(table, serial, tmp_path, monkeypatch):
+    """As where locks hold on one node only, and an array is submitted twice."""
+    monkeypatch.setattr(DirectoryStore, "claimed", lambda *_: nullcontext())
+    out = tmp_path / "out"
+    settings = Settings(max_localizations=1000)
+    stages = plan([table], out, settings, resume=False, overwrite=False)
+    with ThreadPoolExecutor(2) as pool:
+        for stage in stages:
+            assert list(pool.map(lambda _, stage=stage: run_share(out, stage, 0, 1), range(2))) == [0, 0]
+    assert finish(out).exit_code == 0
+    assert same(result_tables(out), serial)
 
 
 def test_an_image_that_fails_is_named_with_its_reason(table, tmp_path):
