@@ -26,9 +26,9 @@ from caml_dask.executors.in_memory import analyse
 from caml_dask.executors.kernels import compile_kernels
 from caml_dask.io.exporters.exporter import Exportable, Options
 from caml_dask.io.exporters.write import export
+from caml_dask.io.manifest import Image
 from caml_dask.io.readers.in_memory import Localizations, as_localizations
 from caml_dask.io.rois.given import refuse_missing
-from caml_dask.io.run_directory import Image
 from caml_dask.io.store import MemoryStore
 from caml_dask.networks.trained import load_for
 from caml_dask.pipeline import carried_by

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from caml_dask.executors.in_memory import analyse
+from caml_dask.io.manifest import Image
 from caml_dask.io.readers.in_memory import as_localizations
 from caml_dask.io.readers.sources import Source, list_channels, open_source
-from caml_dask.io.run_directory import Image
 from caml_dask.io.store import MemoryStore
 from caml_dask.settings import ColumnMap, Settings
 from caml_dask.simulate import Scenario, simulate_square

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from caml_dask.io.run_directory import Image, Run
+from caml_dask.io.manifest import Image
+from caml_dask.io.run_directory import Run
 
 
 class Observer(Protocol):

@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from caml_dask.errors import CamlError, UnreadableError, WeightsError
 from caml_dask.executors.in_memory import read_or_analyse
-from caml_dask.io.run_directory import Image, Run, content_of, differences
+from caml_dask.io.manifest import Image, content_of, differences
+from caml_dask.io.run_directory import Run
 from caml_dask.io.store import DirectoryStore
 from caml_dask.networks.trained import load
 from caml_dask.pipeline import FIRST, LAST, carried_by, stage_of

@@ -22,8 +22,8 @@ from caml_dask.following.results import check_network, check_overlap, summarize,
 from caml_dask.following.seen import FloatArray, Seen, see
 from caml_dask.following.tracks import Tracks, track
 from caml_dask.following.windows import TimeWindows
+from caml_dask.io.manifest import Image
 from caml_dask.io.readers.in_memory import Localizations, as_localizations
-from caml_dask.io.run_directory import Image
 from caml_dask.io.store import MemoryStore
 from caml_dask.networks.trained import load_for
 from caml_dask.settings import DEFAULT_NETWORK, ColumnMap, Settings, network_named

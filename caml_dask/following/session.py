@@ -29,7 +29,8 @@ from caml_dask.following.link import LEAST_OVERLAP
 from caml_dask.following.results import check_network, check_overlap
 from caml_dask.following.windows import TimeWindows, Window
 from caml_dask.following.write import DRIFT_TABLE, WRITTEN, write_followed
-from caml_dask.io.run_directory import OUTPUT_MARKS, Image, describe, differences, image_ids
+from caml_dask.io.manifest import Image, describe, differences, image_ids
+from caml_dask.io.run_directory import OUTPUT_MARKS
 from caml_dask.io.store import DirectoryStore
 from caml_dask.networks.trained import load_for
 from caml_dask.results.run import open_run

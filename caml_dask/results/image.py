@@ -21,8 +21,9 @@ from caml_dask.errors import OutputError, StoreError
 from caml_dask.executors.pending import units_by_stage
 from caml_dask.io.exporters.exporter import Exportable, Options
 from caml_dask.io.exporters.write import export
+from caml_dask.io.manifest import content_of
 from caml_dask.io.readers.picasso import metadata_of
-from caml_dask.io.run_directory import Run, content_of
+from caml_dask.io.run_directory import Run
 from caml_dask.io.store import DirectoryStore
 from caml_dask.pipeline import LAST
 from caml_dask.results.words import Summary, figures_in_words, warning_lines

@@ -13,7 +13,8 @@ from caml_dask.atomic import read_json
 from caml_dask.errors import CamlError, OutputError, StoreError, UnknownImageError
 from caml_dask.io.exporters.exporter import Options
 from caml_dask.io.exporters.write import export, missing
-from caml_dask.io.run_directory import EXPORTS, OUTPUT_MARKS, Image, Run, read_manifest
+from caml_dask.io.manifest import Image
+from caml_dask.io.run_directory import EXPORTS, OUTPUT_MARKS, Run, read_manifest
 from caml_dask.results.image import ImageResult
 from caml_dask.results.words import SHOWN, Summary, figures_in_words
 

@@ -12,7 +12,8 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from caml_dask.errors import printable
-from caml_dask.io.run_directory import Image, Run
+from caml_dask.io.manifest import Image
+from caml_dask.io.run_directory import Run
 from caml_dask.pipeline import FIRST, STAGE_NAMED, stages_of
 
 _log = logging.getLogger("caml_dask")

@@ -22,7 +22,7 @@ from caml_dask.compiled import is_temporary, kept_in
 from caml_dask.errors import CamlError
 from caml_dask.executors.deployment.clusters import cores
 from caml_dask.executors.deployment.settings import Local
-from caml_dask.io.run_directory import Image
+from caml_dask.io.manifest import Image
 from caml_dask.results.run import open_run
 from caml_dask.runs.doctor import OK, PROBLEM, WARNING, Finding, memory_of, needed_bytes, of_this_machine
 from caml_dask.runs.session import begun, executor, write_summary

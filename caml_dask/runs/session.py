@@ -21,8 +21,9 @@ from caml_dask.executors.pending import units_by_stage
 from caml_dask.executors.serial import SerialExecutor
 from caml_dask.io.csv_text import csv_text
 from caml_dask.io.exporters.write import usable
+from caml_dask.io.manifest import Image, describe, image_ids
 from caml_dask.io.rois.given import refuse_missing
-from caml_dask.io.run_directory import HIDDEN, Image, Run, describe, image_ids, locked, prepare, refuse_standing
+from caml_dask.io.run_directory import HIDDEN, Run, locked, prepare, refuse_standing
 from caml_dask.networks.trained import load_for
 from caml_dask.pipeline import LAST, stages_of
 from caml_dask.results.run import open_run

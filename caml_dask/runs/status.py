@@ -10,7 +10,8 @@ from typing import Any
 
 from caml_dask import locks
 from caml_dask.errors import OutputError
-from caml_dask.io.run_directory import HIDDEN, Image, Run, read_manifest
+from caml_dask.io.manifest import Image
+from caml_dask.io.run_directory import HIDDEN, Run, read_manifest
 from caml_dask.io.store import DirectoryStore
 from caml_dask.pipeline import FIRST, LAST, stages_of
 from caml_dask.seen import names_in

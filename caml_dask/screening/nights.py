@@ -7,7 +7,8 @@ from pathlib import Path
 
 from caml_dask.errors import OutputError
 from caml_dask.executors.pending import altered_results
-from caml_dask.io.run_directory import Image, Run
+from caml_dask.io.manifest import Image
+from caml_dask.io.run_directory import Run
 from caml_dask.screening.ledger import Entry
 
 NIGHTS = "nights"

@@ -17,8 +17,9 @@ from caml_dask.errors import CamlError, InputError, OutputError, UnreadableError
 from caml_dask.executors.deployment.settings import Deployment
 from caml_dask.io import run_directory as rundir
 from caml_dask.io.exporters.write import usable
+from caml_dask.io.manifest import Image, describe, image_ids
 from caml_dask.io.rois.given import refuse_missing
-from caml_dask.io.run_directory import Image, Run, describe, image_ids, prepare
+from caml_dask.io.run_directory import Run, prepare
 from caml_dask.networks.trained import load_for
 from caml_dask.results.run import open_run
 from caml_dask.runs.session import Outcome, analyse, write_summary

@@ -12,7 +12,7 @@ from typing import Any
 
 from caml_dask.atomic import publish_if_new, sealed
 from caml_dask.io.csv_text import csv_text
-from caml_dask.io.run_directory import Image
+from caml_dask.io.manifest import Image
 from caml_dask.runs.account import not_exported_in_words
 from caml_dask.runs.key_figures import key_figures
 from caml_dask.runs.session import made_with, summary_of

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from caml_dask.io.manifest import content_of, rois_content
 from caml_dask.io.readers.formats import possible_sidecars
-from caml_dask.io.run_directory import content_of, rois_content
 from caml_dask.runs.inputs import channels_of
 from caml_dask.screening.cohort import Cohort
 from caml_dask.screening.ledger import Ledger

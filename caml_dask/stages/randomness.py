@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from scipy import stats
 
-from caml_dask.io.run_directory import Image
+from caml_dask.io.manifest import Image
 from caml_dask.io.store import MemoryStore
 from caml_dask.randomness.fields import Localizations, Randomness
 from caml_dask.randomness.verdicts import p_value, q_values, scan_statistic

@@ -17,7 +17,7 @@ from functools import partial
 import pytest
 from support import simulated_table
 
-from caml_dask.io.run_directory import Image
+from caml_dask.io.manifest import Image
 from caml_dask.pipeline import WINDOW_STAGES
 from caml_dask.runs import progress
 from caml_dask.runs.session import begun

@@ -23,8 +23,8 @@ from caml_dask.cli import main
 from caml_dask.errors import InputError, OutputError
 from caml_dask.executors import serial
 from caml_dask.executors.in_memory import analyse
+from caml_dask.io.manifest import Image
 from caml_dask.io.readers.in_memory import as_localizations
-from caml_dask.io.run_directory import Image
 from caml_dask.io.store import MemoryStore
 from caml_dask.pipeline import carried_by, stages_by
 from caml_dask.runs.session import execute

@@ -12,8 +12,8 @@ from support import HAND_DRAWN, Threshold, TwoThresholds
 from caml_dask.blinking.estimate import Law
 from caml_dask.errors import ConservationError, StoreError
 from caml_dask.executors.in_memory import analyse
+from caml_dask.io.manifest import Image
 from caml_dask.io.readers.in_memory import as_localizations
-from caml_dask.io.run_directory import Image
 from caml_dask.io.store import MemoryStore
 from caml_dask.networks import load
 from caml_dask.pipeline import FIELD_STAGES, STAGE_NAMED, WINDOW_STAGES, stages_by

@@ -11,8 +11,8 @@ import pyarrow as pa
 import shapely
 
 from caml_dask.errors import ConservationError, StoreError
+from caml_dask.io.manifest import Image
 from caml_dask.io.rois.roi import Roi
-from caml_dask.io.run_directory import Image
 from caml_dask.io.store import Store
 from caml_dask.schema import COORDINATES
 from caml_dask.settings import LARGE_INPUT, LARGE_TILE_LOCALIZATIONS, TILE_LOCALIZATIONS, Settings

@@ -14,10 +14,10 @@ import pytest
 from support import open_sources
 
 from caml_dask.errors import InputError
+from caml_dask.io.manifest import content_of
 from caml_dask.io.readers import archives, arrays
 from caml_dask.io.readers.formats import sidecars_of
 from caml_dask.io.readers.sources import list_channels, open_source, read_localizations
-from caml_dask.io.run_directory import content_of
 from caml_dask.settings import ColumnMap
 
 CSV = b"x_nm,y_nm,frame\n1,2,3\n4,5,6\n"

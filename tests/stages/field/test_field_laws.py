@@ -11,8 +11,8 @@ from layouts import KINDS, draw_layout, layouts
 from support import Result
 
 from caml_dask.executors.in_memory import analyse
+from caml_dask.io.manifest import Image
 from caml_dask.io.readers.in_memory import as_localizations
-from caml_dask.io.run_directory import Image
 from caml_dask.io.store import MemoryStore
 from caml_dask.networks import load
 from caml_dask.networks.field.clusters import find_clusters
