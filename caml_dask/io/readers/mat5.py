@@ -17,6 +17,7 @@ import numpy as np
 
 from caml_dask.errors import InputError, UnreadableError
 from caml_dask.io.readers.arrays import Array, refuse_bomb
+from caml_dask.io.readers.whole import refuse_beyond_memory
 
 MAGIC = b"MATLAB 5.0 MAT-file"
 
@@ -46,7 +47,7 @@ def names_in(path: Path) -> list[str]:
     InputError : it is damaged.
     """
     found = []
-    for order, kind, content in _top(path, whole=False):
+    for order, kind, _, content in _top(path, whole=False):
         if kind == _MATRIX:
             try:
                 found.append(_described(content, order)[2])
@@ -64,10 +65,11 @@ def load(path: Path, wanted: Collection[str] | None = None) -> Variables:
 
     Raises
     ------
-    InputError : it is damaged, or unpacks to far more than a table does.
+    InputError : it is damaged, unpacks to far more than a table does, or needs more memory than there is.
     """
+    refuse_beyond_memory(_needed(path, wanted), path, "save x and y alone, or with '-v7.3', which is read in pieces")
     found: Variables = {}
-    for order, kind, content in _top(path, whole=True):
+    for order, kind, _, content in _top(path, whole=True):
         if kind != _MATRIX:
             continue
         try:
@@ -81,8 +83,25 @@ def load(path: Path, wanted: Collection[str] | None = None) -> Variables:
     return found
 
 
-def _top(path: Path, whole: bool) -> Iterator[tuple[str, int, memoryview]]:
-    """Byte order, type and content of each element of a file, unpacked; if not whole, their first bytes."""
+def _needed(path: Path, wanted: Collection[str] | None) -> int:
+    """Bytes that variables take in memory, by their descriptions: those kept, and the longest while it is unpacked."""
+    kept = longest = 0
+    for order, kind, length, content in _top(path, whole=False):
+        longest = max(longest, 2 * length)
+        if kind != _MATRIX:
+            continue
+        try:
+            bits, shape, name, _ = _described(content, order)
+        except _DamagedError as error:
+            raise _refused(path, error) from None
+        if wanted is None or name in wanted:
+            width = np.dtype(_CLASSES.get(bits & 0xFF, "u1")).itemsize
+            kept += max(length, math.prod(shape) * width)
+    return kept + longest
+
+
+def _top(path: Path, whole: bool) -> Iterator[tuple[str, int, int, memoryview]]:
+    """Byte order, type, length and content of each element of a file, unpacked; if not whole, their first bytes."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -99,7 +118,7 @@ def _top(path: Path, whole: bool) -> Iterator[tuple[str, int, memoryview]]:
                     if whole and length > len(inner) - 8:
                         raise _DamagedError("a packed variable is cut short")
                     content = inner[8:]
-                yield order, kind, memoryview(content)
+                yield order, kind, length, memoryview(content)
     except OSError as error:
         raise UnreadableError(f"cannot be read: {error.strerror or error}", path) from error
     except (_DamagedError, zlib.error) as error:

@@ -28,6 +28,7 @@ MAX_CHANNELS = 64
 
 _NO_MAP = ColumnMap()
 _ROWS_IN_MEMORY = 1 << 20
+_TABLE_BYTES = 512 << 20
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Source:
         return len(self.axes) == len(COORDINATES)
 
     def tables(self, rows: int) -> Iterator[pa.Table]:
-        """Successive tables of `rows` rows, in the order of the input; the last may be shorter.
+        """Successive tables of `rows` rows, in the order of the input; the last, and those of 512 MiB, are shorter.
 
         First loc_id (uint64, the row of the file, from 0), then x_nm, y_nm[, z_nm] (float64; NaN where the cell is
         empty or a word for missing; infinite values are kept), then the file's other columns. Those that a reader
@@ -112,18 +113,25 @@ class Source:
 
 
 def rechunk(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
-    """The same rows in tables of `rows` rows, the last one shorter; nothing is copied."""
+    """The same rows in tables of `rows` rows, the last one shorter; nothing is copied.
+
+    A table also ends where it has 512 MiB, for rows may be of any length.
+    """
     held: list[pa.Table] = []
-    lacking = rows
+    lacking, size = rows, 0
     for table in tables:
         start = 0
         while table.num_rows - start >= lacking:
             yield pa.concat_tables([*held, table.slice(start, lacking)])
             start += lacking
-            held, lacking = [], rows
+            held, lacking, size = [], rows, 0
         if start < table.num_rows:
             held.append(table.slice(start))
             lacking -= table.num_rows - start
+            size += held[-1].nbytes
+        if size >= _TABLE_BYTES:
+            yield pa.concat_tables(held)
+            held, lacking, size = [], rows, 0
     if held:
         yield pa.concat_tables(held)
 

@@ -11,7 +11,7 @@ import pytest
 import scipy.io
 
 from caml_dask.errors import InputError
-from caml_dask.io.readers import mat5
+from caml_dask.io.readers import mat5, whole
 
 RNG = np.random.default_rng(8)
 KINDS = ["f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"]
@@ -67,3 +67,25 @@ def test_lengths_are_checked(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         with pytest.raises(InputError, match=message):
             mat5.load(path)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_needs_more_memory_than_there_is_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    """Doubles that MATLAB stores in a byte each take eight in memory."""
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, {"x": np.ones((100_000, 2)), "y": np.ones(3)}, do_compression=packed)
+    unpacked = []
+    monkeypatch.setattr(mat5, "_matrix", lambda *of: unpacked.append(of))
+    monkeypatch.setattr(whole, "memory_bytes", lambda: 6_000_000)
+    with pytest.raises(InputError, match=r"needs 0\.0 GB; up to 0\.0 GB.*'-v7\.3', which is read in pieces"):
+        mat5.load(path)
+    assert not unpacked
+    monkeypatch.setattr(whole, "memory_bytes", lambda: 20_000_000)
+    mat5.load(path)
+    assert unpacked
+
+
+def test_memory_is_that_of_the_machine_or_less() -> None:
+    assert 1 << 26 < whole.memory_bytes() <= 1 << 46

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support import open_sources
 
 from caml_dask.errors import InputError, UsageError
-from caml_dask.io.readers import delimited
+from caml_dask.io.readers import delimited, sources
 from caml_dask.io.readers.headers import label_and_unit
 from caml_dask.io.readers.sources import MAX_CHANNELS, open_source, read_localizations, rechunk
 from caml_dask.settings import ColumnMap
@@ -238,3 +238,11 @@ def test_paths_that_are_no_file(tmp_path: Path) -> None:
         open_sources(tmp_path / "missing.csv")
     with pytest.raises(InputError, match="is a directory"):
         read_localizations(tmp_path)
+
+
+def test_tables_of_long_rows_end_earlier(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "_TABLE_BYTES", 800)
+    rows = pa.table({"n": range(1000)})
+    parts = list(rechunk([rows.slice(start, 30) for start in range(0, 1000, 30)], 500))
+    assert {len(part) for part in parts[:-1]} == {120}
+    assert pa.concat_tables(parts).equals(rows)
