@@ -153,7 +153,8 @@ DESERVING: dict[str, Draw] = {
         {"network": "87B144", **UNTESTED},
     ),
     "smaller-than-trained": lambda rng: (seen_once(rng, clusters=300, members=4, sd_nm=5.0), {**WINDOWS, **UNTESTED}),
-    "drift-uncorrected": lambda rng: (random_disc(3_000, rng), {"drift": "aim", **UNTESTED}),
+    "drift-uncorrected": lambda rng: (random_disc(60, rng), {"drift": "aim", **UNTESTED}),
+    "drift-inconsistent": lambda rng: (random_disc(3_000, rng), {"drift": "aim", **UNTESTED}),
     "drift-uncertain": lambda rng: (
         re_blinking(molecules(rng, others=2_000, sd_nm=40.0), rng, drift_nm=150.0),
         {"drift": "aim", **UNTESTED},

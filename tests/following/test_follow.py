@@ -36,7 +36,9 @@ def test_events_are_those_that_were_simulated(film, followed):
 def test_lifetimes_and_displacements_are_those_that_were_simulated(film, followed):
     discs = tracks_of_discs(film, followed.tracks, followed.points, NEAR_NM / 2)
     assert (discs["tracks"] == 1).all(), "no disc is lost on its way"
-    assert (discs["lifetime_found"] - discs["lifetime"]).abs().max() < WIDTH / 2
+    off = (discs["lifetime_found"] - discs["lifetime"]).abs()
+    assert off.max() < WIDTH, "none but a window that a disc is in for a part is missed"
+    assert (off < WIDTH / 2).mean() >= 0.9
     assert (discs["lifetime_found"] / discs["lifetime"]).median() == pytest.approx(1, abs=0.03)
     # centroids are those of windows' middles: less by the halves of a window at both ends
     seen = discs["displacement_nm"] * (1 - WIDTH / discs["lifetime"])

@@ -263,7 +263,7 @@ def _conclude(last, out, present, inputs, directions, unit, bend, clustered, off
     edges, axes = present.shape[1], directions.shape[2]
     for i in range(len(clustered)):
         plain = _sigmoid(last[i, 0])
-        clustered[i] = _sigmoid(last[i, 0] + plain * (bend[0] + plain * bend[1]))
+        clustered[i] = _sigmoid(np.float32(last[i, 0] + plain * (bend[0] + plain * bend[1])))
         radius[i] = math.exp(np.float64(last[i, 2])) * unit[i]
         error[i] = math.exp(min(max(np.float64(last[i, 3]), -6.0), 5.0)) * unit[i]
         top = np.float64(last[i, 1])

@@ -38,7 +38,7 @@ def warnings_of_drift(found: dict[str, Any]) -> list[str]:
     if apart:
         named = " and ".join(axis.removesuffix("_nm") for axis in apart)
         return [
-            f"drift-uncorrected: --drift {found['method']} corrected nothing on {named}: what two halves of the field "
+            f"drift-inconsistent: --drift {found['method']} corrected nothing on {named}: what two halves of the field "
             f"take for drift is unlike, with a standard error of {max(apart.values()):.0f} nm; localizations are too "
             "few, or too few of them come back to where others were"
         ]
