@@ -15,6 +15,7 @@ KINDS = ("local", "scheduler", *BATCH_KINDS)
 # What a batch cluster is given by this package, so that its comms are encrypted and its jobs counted.
 _OURS = ("security", "protocol", "n_workers", "asynchronous", "silence_logs")
 _PATHS = ("scheduler_file", "tls_ca", "tls_cert", "tls_key")
+_PATHS_OF_CLUSTER = ("log_directory", "shared_temp_directory")  # jobs may start in another folder than the run
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,10 @@ def _with_paths(table: dict[str, Any], folder: Path) -> dict[str, Any]:
     paths: dict[str, Any] = {key: resolved(table[key]) for key in _PATHS if key in table}
     if "shared" in table:
         paths["shared"] = [resolved(path) for path in table["shared"]]
+    if "cluster" in table:
+        given = table["cluster"]
+        named = {key: resolved(given[key]) for key in _PATHS_OF_CLUSTER if isinstance(given.get(key), str)}
+        paths["cluster"] = {**given, **named}
     return {**table, **paths}
 
 

@@ -32,6 +32,24 @@ def test_each_kind_is_read(tmp_path):
     assert found == Batch("pbs", jobs=3, shared=[str(tmp_path / "data"), "/x"], cluster={"cores": 2})
 
 
+def test_paths_for_jobs_hold_wherever_these_start(tmp_path, monkeypatch):
+    """PBS starts jobs in HOME, Slurm with --chdir anywhere: no path of the script may be relative."""
+    pytest.importorskip("dask_jobqueue")
+    monkeypatch.setenv("LOGS", "of-jobs")
+    text = (
+        'kind = "pbs"\n[cluster]\nlog_directory = "$LOGS/a"\nlocal_directory = "$TMPDIR"\ncores = 1\nmemory = "1GB"\n'
+    )
+    deployment = read(tmp_path, text)
+    assert deployment.cluster["log_directory"] == str(tmp_path / "of-jobs" / "a")
+    assert deployment.cluster["local_directory"] == "$TMPDIR", "a folder of the node is for its shell to name"
+    monkeypatch.chdir(tmp_path)
+    script = job_of(deployment, ONE_THREAD, Path("out/.run").absolute()).job_script()
+    assert f"#PBS -o {tmp_path}/of-jobs/a/" in script
+    assert f"--tls-key {tmp_path}/out/.run/.tls-of-this-run/key.pem" in script
+    found = read(tmp_path, 'kind = "scheduler"\naddress = "tls://a:1"\ntls_ca = "c"\ntls_cert = "d"\ntls_key = "e"\n')
+    assert (found.tls_ca, found.tls_cert, found.tls_key) == tuple(str(tmp_path / name) for name in "cde")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
