@@ -14,6 +14,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ DESERVING: dict[str, Draw] = {
     ),
     "nothing-merged": lambda rng: (seen_once(rng), {"merge": "auto", **UNTESTED}),
     "merging-uncertain": lambda rng: (
-        re_blinking(disc(4_000, 200, rng), rng, sd_nm=20.0),
+        re_blinking(disc(6_000, 300, rng), rng, sd_nm=20.0),
         {"merge": "auto", **UNTESTED},
     ),
 }
@@ -175,9 +176,10 @@ ORDINARY: dict[str, Draw] = {
 }
 
 
-def warned(case: Case) -> list[str]:
-    """Identifiers of the warnings that a field earns."""
-    drawn, settings = case
+def warned(field: tuple[str, int, int]) -> list[str]:
+    """Identifiers of the warnings that a field earns: by its kind, of `DESERVING` or `ORDINARY`, and two seeds."""
+    kind, *seeds = field
+    drawn, settings = {**DESERVING, **ORDINARY}[kind](np.random.default_rng(seeds))
     return [warning.split(":")[0] for warning in analyze(drawn, n_jobs=1, **settings).summary["warnings"]]
 
 
@@ -186,15 +188,17 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True, help="JSON to write")
     parser.add_argument("--deserving", type=int, default=10, help="fields of each kind that deserve a warning")
     parser.add_argument("--ordinary", type=int, default=100, help="fields of each ordinary kind")
+    parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
-    deserving = {
-        identifier: sum(identifier in warned(draw(np.random.default_rng([1, i]))) for i in range(asked.deserving))
-        for identifier, draw in DESERVING.items()
-    }
-    ordinary = {
-        kind: Counter(name for i in range(asked.ordinary) for name in warned(draw(np.random.default_rng([2, i]))))
-        for kind, draw in ORDINARY.items()
-    }
+    with ProcessPoolExecutor(asked.workers) as pool:
+
+        def of_kind(kind: str, seed: int, fields: int) -> Counter[str]:
+            return Counter(
+                name for names in pool.map(warned, [(kind, seed, i) for i in range(fields)]) for name in names
+            )
+
+        deserving = {identifier: of_kind(identifier, 1, asked.deserving)[identifier] for identifier in DESERVING}
+        ordinary = {kind: of_kind(kind, 2, asked.ordinary) for kind in ORDINARY}
     rows = [
         {"warning": name, "deserving": count, **{kind: ordinary[kind][name] for kind in ORDINARY}}
         for name, count in deserving.items()
