@@ -31,7 +31,6 @@ def of_results() -> dict[str, str]:
         "randomness_power": randomness_power(),
         "merged_clusters": merged_clusters(),
         "intervals": intervals(),
-        "warned_of": warned_of(),
         "t_cells": t_cells(),
         "t_cell_contrasts": t_cell_contrasts(),
         "following": following(),
@@ -195,17 +194,6 @@ def intervals() -> str:
         for row in json.loads((RESULTS / "intervals.json").read_text())
     ]
     return table(("clusters", "members", "intervals hold", "precision 10 nm: raw, corrected", "20 nm"), rows)
-
-
-def warned_of() -> str:
-    """How many of the fields that deserve a warning, and of ordinary ones that do not, earned it."""
-    found = json.loads((RESULTS / "warned_of.json").read_text())
-    kinds = [kind for kind in found["warnings"][0] if kind not in ("warning", "deserving")]
-    rows = [
-        (f"`{row['warning']}`", f"{row['deserving']} of {found['deserving_fields']}", *(row[kind] for kind in kinds))
-        for row in found["warnings"]
-    ]
-    return table(("warning", "fields that deserve it", *kinds), rows)
 
 
 _MEASURED = {
