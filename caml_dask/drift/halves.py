@@ -13,10 +13,12 @@ from caml_dask.drift.matches import STEPS_AN_NM
 Method = Callable[[np.ndarray, np.ndarray], Curve]
 """Takes (n, d) int64 places in steps and their (n,) int64 frames, ascending."""
 _SQUARES_NM = (250, 1_000)
+"""Least and largest side of the squares that halves are made of."""
 _TIMES = 4.0
 """Drift is real where it is so many times its own error, as variances: noise alone makes smooth curves too, two
 of which are alike now and then, of few intervals more often."""
 _IMMATERIAL_NM = 1.0
+"""Standard error up to which a correction does no harm, whether the drift is real or not."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def warnings_of_drift(found: dict[str, Any]) -> list[str]:
         return [
             f"drift-inconsistent: --drift {found['method']} corrected nothing on {named}: what two halves of the field "
             f"take for drift is unlike, with a standard error of {max(apart.values()):.0f} nm; localizations are too "
-            "few, or too few of them come back to where others were"
+            "few, or too few of them come back to where others were: leave --drift out"
         ]
     known = [error for error in found["standard_error"].values() if error is not None]
     if known and max(known) > _UNSURE_NM:
