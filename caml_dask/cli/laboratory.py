@@ -162,6 +162,9 @@ def train(
     "--most", type=click.IntRange(min=100), default=8_000, show_default=True, help="Localizations of the largest field."
 )
 @click.option(
+    "--surveyed", type=click.IntRange(min=256), default=60_000, show_default=True, help="Fields that teach their kinds."
+)
+@click.option(
     "--fields", type=click.IntRange(min=1), default=500, show_default=True, help="Fields for the card's figures."
 )
 @SEED
@@ -176,6 +179,7 @@ def train_field(
     annealed: int,
     localizations: int,
     most: int,
+    surveyed: int,
     fields: int,
     seed: int,
     workers: int | None,
@@ -196,7 +200,7 @@ def train_field(
     from caml_dask.networks.training.field.train import train_field as fit_and_write
 
     card = fit_and_write(
-        FieldFit(seed, steady, annealed, localizations, {"axes": axes, "most": most}),
+        FieldFit(seed, steady, annealed, localizations, surveyed, {"axes": axes, "most": most}),
         axes,
         out,
         work,

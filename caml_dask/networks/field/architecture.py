@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
-from caml_dask.networks.field.graph import CHANNELS, EDGE_INPUTS, EDGE_RANKS, NODE_INPUTS, REGION_INPUTS, ROUNDS, WIDTH
+from itertools import pairwise
 
+from caml_dask.networks.field.graph import CHANNELS, EDGE_INPUTS, NODE_INPUTS, ROUNDS, WIDTH
+from caml_dask.networks.field.ranks import EDGE_RANKS
+from caml_dask.networks.field.region import QUANTILE_INPUTS, REGION_INPUTS
+
+TRAITS = (
+    "blinking",
+    "log_precision",
+    "log_detections",
+    "share",
+    "log_radius",
+    "log_members",
+    "radius_spread",
+    "members_spread",
+)
+"""What is told of a region from its histograms. Logits: that molecules re-blink, and of the share in clusters. Logs:
+where molecules re-blink, their mean precision in the region's unit and the detections of one; over localizations in
+clusters, mean and standard deviation for the cluster's root mean square radius in that unit, and for its size."""
+TRAIT_WIDTHS = 256, 128, 32
+"""Of the layers before; the last is what the network goes on with."""
 SHARED = 16
 """Numbers that a localization gives to its region after each round."""
 SHARED_STEPS = 255
@@ -33,7 +52,9 @@ def weight_shapes() -> dict[str, tuple[int, ...]]:
     def dense(name: str, inputs: int, outputs: int) -> None:
         shapes[f"{name}_kernel"], shapes[f"{name}_bias"] = (inputs, outputs), (outputs,)
 
-    dense("region1", REGION_INPUTS, 2 * CONTEXT)
+    for i, (before, width) in enumerate(pairwise((REGION_INPUTS, *TRAIT_WIDTHS, len(TRAITS))), 1):
+        dense(f"traits{i}", before, width)
+    dense("region1", QUANTILE_INPUTS + TRAIT_WIDTHS[-1], 2 * CONTEXT)
     dense("region2", 2 * CONTEXT, CONTEXT)
     dense("enter1", NODE_INPUTS + CONTEXT, WIDTH)
     dense("enter2", WIDTH, WIDTH)

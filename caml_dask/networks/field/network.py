@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caml_dask.compiled import njit
-from caml_dask.networks.field.architecture import NODE_HEADS, SHARED, SHARED_STEPS
-from caml_dask.networks.field.graph import CHANNELS, NEAR_EDGES, ROUNDS, WIDTH, Graph
+from caml_dask.networks.field.architecture import NODE_HEADS, SHARED, SHARED_STEPS, TRAIT_WIDTHS, TRAITS
+from caml_dask.networks.field.graph import CHANNELS, ROUNDS, WIDTH, Graph
 from caml_dask.networks.field.layers import add_pulls, one_layer, two_layers
 from caml_dask.networks.field.messages import Edges, forward
+from caml_dask.networks.field.ranks import NEAR_EDGES
+from caml_dask.networks.field.region import FARTHEST, QUANTILE_INPUTS
 from caml_dask.networks.inference.lanes import LINEAR, RECTIFIED, packed
 
 _Packed = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -66,17 +68,31 @@ class Layers:
         self.raw = weights
         self.packed = {name: packed(weights[f"{name}_kernel"], weights.get(f"{name}_bias", none)) for name in dense}
 
-    def context(self, regions: _F) -> _F:
-        """The context of regions at the start, (r, c) float32.
+    def regions(self, regions: _F) -> tuple[_F, _F]:
+        """What is known of regions at the start.
 
         Parameters
         ----------
         regions : (r, REGION_INPUTS) float32
-            Of :func:`caml_dask.networks.field.graph.region_inputs`.
+            Of :func:`caml_dask.networks.field.region.region_inputs`.
+
+        Returns
+        -------
+        context : (r, c) float32
+            Their context.
+        traits : (r, TRAITS) float32
+            What is told of them, as :data:`caml_dask.networks.field.architecture.TRAITS` says.
         """
-        out = np.empty((len(regions), self.packed["region2"][1].size), np.float32)
-        two_layers(regions, _nothing(regions), _nothing(regions), False, *self._both("region1", "region2"), out)
-        return np.maximum(out, 0)
+        hidden = regions
+        for i, width in enumerate(TRAIT_WIDTHS, 1):
+            before, hidden = hidden, np.empty((len(regions), width), np.float32)
+            one_layer(before, _nothing(before), False, self.packed[f"traits{i}"], RECTIFIED, hidden)
+        traits = np.empty((len(regions), len(TRAITS)), np.float32)
+        one_layer(hidden, _nothing(hidden), False, self.packed[f"traits{len(TRAIT_WIDTHS) + 1}"], LINEAR, traits)
+        context = np.empty((len(regions), self.packed["region2"][1].size), np.float32)
+        known = np.concatenate([regions[:, :QUANTILE_INPUTS], hidden], axis=1)
+        two_layers(known, _nothing(known), _nothing(known), False, *self._both("region1", "region2"), context)
+        return np.maximum(context, 0), traits
 
     def context_after(self, r: int, context: _F, steps: NDArray[np.int64], n: NDArray[np.int64]) -> _F:
         """The context of regions once their localizations have shared what they saw in a round, (r, c) float32.
@@ -97,17 +113,20 @@ class Layers:
         one_layer(4 * mean - 2, _nothing(mean), False, self.packed[f"shared{r}"], RECTIFIED, more)
         return context + more
 
-    def enter(self, nodes: _F, around: _F) -> _F:
+    def enter(self, nodes: _F, around: _F, traits: _F) -> _F:
         """What localizations start from, (n, WIDTH) float32.
 
         Parameters
         ----------
         nodes : (n, NODE_INPUTS) float32
-            As in a Graph.
+            As in a Graph. Where it gives no precision, that told of the region takes its place.
         around : (n, c) float32
             Context of each one's region.
+        traits : (n, TRAITS) float32
+            What is told of it.
         """
-        h = np.empty((len(nodes), WIDTH), np.float32)
+        nodes, h = nodes.copy(), np.empty((len(nodes), WIDTH), np.float32)
+        _guess_precision(nodes, traits)
         two_layers(nodes, around, _nothing(nodes), False, *self._both("enter1", "enter2"), h)
         return h
 
@@ -231,8 +250,8 @@ def say(weights: Mapping[str, _F], graph: Graph, threads: int = 1) -> Said:
     """
     layers, n = Layers(weights), len(graph.nodes)
     edges = Edges(graph.neighbors, graph.present, graph.edges, graph.directions)
-    context = layers.context(graph.region[None])
-    h = layers.enter(graph.nodes, np.repeat(context, n, axis=0))
+    context, traits = layers.regions(graph.region[None])
+    h = layers.enter(graph.nodes, np.repeat(context, n, axis=0), np.repeat(traits, n, axis=0))
     vectors = np.zeros((n, CHANNELS, graph.directions.shape[2]), np.float32)
     with ThreadPoolExecutor(threads) as pool:
         for r in range(ROUNDS):
@@ -248,6 +267,16 @@ def _nothing(values: _F) -> _F:
 @njit()
 def _sigmoid(logit):  # type: ignore[no-untyped-def]
     return 1 / (1 + math.exp(-np.float64(logit)))
+
+
+@njit()
+def _guess_precision(nodes, traits):  # type: ignore[no-untyped-def]
+    """Fill in, where no precision is given, how likely molecules re-blink, and that times the log of its mean."""
+    last = nodes.shape[1] - 1
+    for i in range(nodes.shape[0]):
+        if nodes[i, last - 1] == 0:
+            nodes[i, last - 1] = _sigmoid(traits[i, 0])
+            nodes[i, last] = nodes[i, last - 1] * min(max(traits[i, 1], -FARTHEST), FARTHEST)
 
 
 @njit()

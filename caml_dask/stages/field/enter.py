@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from caml_dask.networks.field.graph import CHANNELS, EDGE_RANKS, USED_RANKS, edges_of, inputs
+from caml_dask.networks.field.graph import CHANNELS, edges_of, inputs
+from caml_dask.networks.field.ranks import EDGE_RANKS, USED_RANKS
 from caml_dask.stages.field.neighborhoods import precision_of
 from caml_dask.stages.field.surroundings import View
 from caml_dask.stages.field.tables import (
@@ -31,7 +32,7 @@ from caml_dask.stages.tables import BOXES, CUTS, FACTS, TILE
 def enter(work: Work, unit: int) -> dict[str, Any]:
     """Make the inputs of a tile's localizations and edges, and take the first step of the network."""
     view = View(work, unit)
-    context = view.first_context()
+    context, traits = view.first_context()
     at = np.searchsorted(context.regions, view.region)
     found = work.get(NEIGHBORHOODS, unit)
     neighbors, present = edges_of(matrix(found, "neighbors", len(EDGE_RANKS)), view.k)
@@ -46,7 +47,7 @@ def enter(work: Work, unit: int) -> dict[str, Any]:
     )
     work.put(EDGES, unit, pa.table({"inputs": lists(edges)}))
     vectors = np.zeros((len(found), CHANNELS, work.dimensions()), np.float32)
-    view.put_state(0, view.layers.enter(nodes, context.values[at]), vectors)
+    view.put_state(0, view.layers.enter(nodes, context.values[at], traits[at]), vectors)
     return {"rows": len(found)}
 
 

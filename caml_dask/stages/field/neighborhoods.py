@@ -10,16 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from caml_dask.errors import ConservationError
-from caml_dask.networks.field.graph import (
-    EDGE_RANKS,
-    EDGES_AT,
-    NEIGHBORS,
-    SCALE_AT,
-    USED_RANKS,
-    directions_to,
-    edges_of,
-    region_histograms,
-)
+from caml_dask.networks.field.graph import EDGES_AT, directions_to, edges_of
+from caml_dask.networks.field.ranks import EDGE_RANKS, NEIGHBORS, SCALE_AT, USED_RANKS
+from caml_dask.networks.field.region import region_histograms
 from caml_dask.spatial.partition import Partition
 from caml_dask.spatial.ranked import ranked_neighbors
 from caml_dask.stages.field.tables import HALO, NEIGHBORHOODS, REGION_BOXES, REGION_CUTS, SCALES, SURVEY

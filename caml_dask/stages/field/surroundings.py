@@ -11,21 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from caml_dask.networks.field.architecture import CONTEXT, SHARED
-from caml_dask.networks.field.graph import (
-    BINS,
-    CHANNELS,
-    EDGE_INPUTS,
-    EDGE_RANKS,
-    NEIGHBORS,
-    REGION_RANKS,
-    REGION_STEPS,
-    ROUNDS,
-    WIDTH,
-    edges_of,
-    region_inputs,
-)
+from caml_dask.networks.field.graph import CHANNELS, EDGE_INPUTS, ROUNDS, WIDTH, edges_of
 from caml_dask.networks.field.messages import Edges
 from caml_dask.networks.field.network import Layers
+from caml_dask.networks.field.ranks import EDGE_RANKS, NEIGHBORS
+from caml_dask.networks.field.region import BINS, SERIES, region_inputs
 from caml_dask.networks.field.trained import TrainedFieldNetwork
 from caml_dask.stages.field.tables import CONTEXTS, EDGES, HALO, NEIGHBORHOODS, SHARES, STATES, SURVEY
 from caml_dask.stages.shared.matrices import lists, matrix
@@ -108,10 +98,10 @@ class View:
         np.add.at(sums, at, steps)
         self.work.put(SHARES[r], self.unit, pa.table({"region": regions, "steps": lists(sums)}))
 
-    def first_context(self) -> Context:
-        """Context of the tile's regions, from what all tiles that share them counted."""
+    def first_context(self) -> tuple[Context, np.ndarray]:
+        """Context of the tile's regions and their traits, (r, TRAITS), from what all tiles that share them counted."""
         regions = np.unique(self.region)
-        counts = np.zeros((len(regions), len(REGION_RANKS) + len(REGION_STEPS), BINS), np.int64)
+        counts = np.zeros((len(regions), SERIES, BINS), np.int64)
         for table in self._of_tiles_that_share(SURVEY, regions):
             at = np.searchsorted(regions, table["region"].to_numpy())
             series, place = table["series"].to_numpy(), table["bin"].to_numpy()
@@ -119,8 +109,8 @@ class View:
         n = counts[:, 0].sum(axis=1)
         known = [region_inputs(histogram, int(m)) for histogram, m in zip(counts, n, strict=True)]
         unit_nm = np.array([unit for _, unit in known])
-        values = self.layers.context(np.array([values for values, _ in known], np.float32))
-        return self._kept(0, Context(regions, n, unit_nm, values))
+        values, traits = self.layers.regions(np.array([values for values, _ in known], np.float32))
+        return self._kept(0, Context(regions, n, unit_nm, values)), traits
 
     def context(self, r: int) -> Context:
         """Context of the tile's regions in a round; at the end, with what was shared after the last one."""

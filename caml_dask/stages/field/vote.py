@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from caml_dask.networks.field.graph import ROUNDS, USED_RANKS
+from caml_dask.networks.field.graph import ROUNDS
+from caml_dask.networks.field.ranks import USED_RANKS
 from caml_dask.networks.field.trained import LINKED
 from caml_dask.schema import COORDINATES, NON_CLUSTERED
 from caml_dask.spatial.links import UNLINKED

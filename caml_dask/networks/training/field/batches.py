@@ -144,7 +144,7 @@ def _aims(graph: Graph, sample: Sample) -> tuple[NDArray[np.float32], ...]:
     return tuple(aim.astype(np.float32) for aim in (inside, offset, log_radius, same))
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Have this process end when the one that started it does, also where that one is killed."""
     parent = parent_process()
     if parent is not None:
@@ -174,7 +174,7 @@ def stream(seed: int, first: int, last: int, localizations: int, draw: dict[str,
         for number in range(first, last):
             yield draw_batch(seed, number, localizations, draw)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
         ahead: list[Future[Batch]] = []
         for number in range(first, last + 4 * workers):
             if number < last:

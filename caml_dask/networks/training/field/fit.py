@@ -21,6 +21,7 @@ from caml_dask.atomic import publish
 from caml_dask.networks.field.architecture import BENDS
 from caml_dask.networks.training.field.batches import stream
 from caml_dask.networks.training.field.model import FieldNetwork, initial_weights, losses, tensors
+from caml_dask.networks.training.field.traits import learn_traits
 
 _log = logging.getLogger("caml_dask")
 STEP_SIZE = 2e-3
@@ -45,6 +46,8 @@ class FieldFit:
         Steps before the step size is annealed, and steps over which it then falls to zero.
     localizations : int
         Least localizations of a step.
+    surveyed : int
+        Fields of which the traits of regions are learned.
     draw : dict
         Keyword arguments of :func:`~caml_dask.simulate.unknown.draw_field`.
     without : list of str
@@ -55,6 +58,7 @@ class FieldFit:
     steady: int
     annealed: int
     localizations: int = 6_144
+    surveyed: int = 60_000
     draw: dict[str, Any] = field(default_factory=dict)
     without: list[str] = field(default_factory=list)
 
@@ -82,7 +86,8 @@ def fit(settings: FieldFit, folder: Path, *, threads: int = 2, workers: int = 1)
         tf.config.threading.set_intra_op_parallelism_threads(threads)
     folder.mkdir(parents=True, exist_ok=True)
     steady, ending = folder / "steady.npz", folder / f"annealed-{settings.steady}-{settings.annealed}.npz"
-    state = _Training(settings, threads)
+    traits = learn_traits(settings.seed, settings.surveyed, settings.draw, folder, workers)
+    state = _Training(settings, traits, threads)
     if ending.exists():
         state.restore(ending)
     elif steady.exists():
@@ -135,14 +140,14 @@ def step_size(step: int, settings: FieldFit) -> float:
 class _Training:
     """Weights, their running average and the optimizer, as far as they have come."""
 
-    def __init__(self, settings: FieldFit, threads: int):
+    def __init__(self, settings: FieldFit, traits: dict[str, np.ndarray], threads: int):
         absent = tuple(settings.without)
         weights = {
-            name: np.zeros_like(drawn) if name.startswith(absent) else drawn
-            for name, drawn in initial_weights(settings.seed).items()
+            name: np.zeros_like(value) if name.startswith(absent) else value
+            for name, value in (initial_weights(settings.seed) | traits).items()
         }
         self.network = FieldNetwork(weights, threads)
-        learned = [name for name in weights if not name.startswith(absent)]
+        learned = [name for name in weights if not name.startswith(absent) and name not in traits]
         self.variables = [self.network.weights[name] for name in learned]
         self.average = {name: tf.Variable(value) for name, value in weights.items()}
         self.optimizer = keras.optimizers.AdamW(STEP_SIZE, weight_decay=1e-4, beta_2=0.99)

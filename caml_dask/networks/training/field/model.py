@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from caml_dask.networks.field.architecture import CONTEXT, EDGE_HEADS, NODE_HEADS, SHARED
-from caml_dask.networks.field.graph import (
-    CHANNELS,
-    EDGE_INPUTS,
-    EDGE_RANKS,
-    NEAR_EDGES,
-    NODE_INPUTS,
-    REGION_INPUTS,
-    ROUNDS,
-    WIDTH,
-)
+from caml_dask.networks.field.architecture import CONTEXT, EDGE_HEADS, NODE_HEADS, SHARED, TRAIT_WIDTHS, TRAITS
+from caml_dask.networks.field.graph import CHANNELS, EDGE_INPUTS, NODE_INPUTS, ROUNDS, WIDTH
 from caml_dask.networks.field.messages import Edges, forward
+from caml_dask.networks.field.ranks import EDGE_RANKS, NEAR_EDGES
+from caml_dask.networks.field.region import FARTHEST, QUANTILE_INPUTS, REGION_INPUTS
 from caml_dask.networks.training.field.gradient import backward
 
 
 def initial_weights(seed: int) -> dict[str, np.ndarray]:
-    """Draw the weights with which training begins, all but the bend that calibration finds.
+    """Draw the weights with which training begins: all but the bend that calibration finds.
+
+    Those of the traits are learned by themselves before, and take the place of what is drawn.
 
     Parameters
     ----------
@@ -45,7 +41,9 @@ def initial_weights(seed: int) -> dict[str, np.ndarray]:
         weights[f"{name}_kernel"] = rng.normal(scale=scale * np.sqrt(2 / inputs), size=(inputs, outputs))
         weights[f"{name}_bias"] = np.zeros(outputs)
 
-    dense("region1", REGION_INPUTS, 2 * CONTEXT)
+    for i, (before, width) in enumerate(pairwise((REGION_INPUTS, *TRAIT_WIDTHS, len(TRAITS))), 1):
+        dense(f"traits{i}", before, width)
+    dense("region1", QUANTILE_INPUTS + TRAIT_WIDTHS[-1], 2 * CONTEXT)
     dense("region2", 2 * CONTEXT, CONTEXT)
     dense("enter1", NODE_INPUTS + CONTEXT, WIDTH)
     dense("enter2", WIDTH, WIDTH)
@@ -134,9 +132,14 @@ class FieldNetwork:
         """
         w = self.weights
         graph = (batch["neighbors"], batch["present"], batch["edges"], batch["directions"])
-        context = tf.nn.relu(self._dense("region2", tf.nn.relu(self._dense("region1", batch["region"]))))
+        told = batch["region"]
+        for i in range(1, len(TRAIT_WIDTHS) + 1):
+            told = tf.nn.relu(self._dense(f"traits{i}", told))
+        traits = tf.gather(self._dense(f"traits{len(TRAIT_WIDTHS) + 1}", told), batch["field"])
+        known = tf.concat([batch["region"][:, :QUANTILE_INPUTS], told], 1)
+        context = tf.nn.relu(self._dense("region2", tf.nn.relu(self._dense("region1", known))))
         around = tf.gather(context, batch["field"])
-        h = tf.nn.relu(self._dense("enter1", tf.concat([batch["nodes"], around], 1)))
+        h = tf.nn.relu(self._dense("enter1", tf.concat([_with_precision(batch["nodes"], traits), around], 1)))
         h = self._dense("enter2", h)
         vectors = tf.zeros((tf.shape(h)[0], CHANNELS, batch["directions"].shape[-1]))
         share = 1 / tf.maximum(tf.reduce_sum(batch["present"], 1), 1.0)[:, None, None]
@@ -180,6 +183,13 @@ class FieldNetwork:
             "same": out[:, :, 1],
             "early": tf.stack(early),
         }
+
+
+def _with_precision(nodes: Any, traits: Any) -> Any:
+    """The nodes, with what is told of the precision where none is given."""
+    blinking = tf.sigmoid(traits[:, :1])
+    told = tf.concat([blinking, blinking * tf.clip_by_value(traits[:, 1:2], -FARTHEST, FARTHEST)], 1)
+    return tf.concat([nodes[:, :-2], tf.where(nodes[:, -2:-1] > 0, nodes[:, -2:], told)], 1)
 
 
 def normalized(values: Any) -> Any:

@@ -21,7 +21,7 @@ from caml_dask.networks.training.field.batches import draw_batch
 from caml_dask.networks.training.field.fit import FieldFit, fit, step_size
 from caml_dask.networks.training.field.train import train_field
 
-SMALL = FieldFit(seed=3, steady=4, annealed=2, localizations=400, draw={"most": 300})
+SMALL = FieldFit(seed=3, steady=4, annealed=2, localizations=400, surveyed=256, draw={"most": 300})
 
 
 @pytest.fixture(scope="module", autouse=True)
