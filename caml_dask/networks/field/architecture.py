@@ -37,6 +37,9 @@ EDGE_HEADS = 2
 
 BENDS = 2
 """Numbers that bend the logit of "clustered" at last, so that probabilities mean what they say."""
+DECISIONS = 2
+"""Probability from which a localization counts as clustered; share of the radius that it expects of its cluster within
+which its vote is linked to others."""
 
 
 def weight_shapes() -> dict[str, tuple[int, ...]]:
@@ -73,5 +76,5 @@ def weight_shapes() -> dict[str, tuple[int, ...]]:
             dense(f"shared{r}", SHARED, CONTEXT)
     dense("last", 3 * WIDTH, WIDTH)
     dense("heads", WIDTH, NODE_HEADS)
-    shapes["bend"] = (BENDS,)
+    shapes["bend"], shapes["decision"] = (BENDS,), (DECISIONS,)
     return shapes

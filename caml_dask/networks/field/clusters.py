@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from caml_dask.errors import InputError, TooFewLocalizations
 from caml_dask.networks.field.graph import build_graph
 from caml_dask.networks.field.network import say
-from caml_dask.networks.field.trained import CALLED, LEAST_LOCALIZATIONS, LINKED, load_field_network
+from caml_dask.networks.field.trained import LEAST_LOCALIZATIONS, load_field_network
 from caml_dask.schema import NO_CLUSTER
 from caml_dask.spatial.blocks import BlockIndex
 from caml_dask.spatial.labelled import LabelledIndex
@@ -34,11 +34,14 @@ class FieldClusters:
         Its cluster, numbered from 0 by their first localizations; -1 for none.
     center_nm : (n, d) float64
         Where its vote places the center of its cluster, in nm.
+    radius_nm : (n,) float64
+        Root mean square radius that it expects of its cluster, in nm.
     """
 
     p_clustered: NDArray[np.float32]
     cluster_id: NDArray[np.int64]
     center_nm: NDArray[np.float64]
+    radius_nm: NDArray[np.float64]
 
 
 def find_clusters(
@@ -92,11 +95,13 @@ def find_clusters(
             )
     order = BlockIndex.build(points).order  # neighbors side by side in memory
     graph = build_graph(points[order], None if uncertainty_nm is None else uncertainty_nm[order])
-    said = say(load_field_network(f"field-{points.shape[1]}d").weights if weights is None else weights, graph, threads)
+    weights = load_field_network(f"field-{points.shape[1]}d").weights if weights is None else weights
+    said = say(weights, graph, threads)
     votes = points[order] + said.offset_nm
-    ids = group(votes, said.clustered > CALLED, LINKED * said.radius_nm, min_points)
+    called, linked = weights["decision"]
+    ids = group(votes, said.clustered > called, linked * said.radius_nm, min_points)
     back = np.argsort(order)
-    return FieldClusters(said.clustered[back], _numbered(ids[back]), votes[back])
+    return FieldClusters(said.clustered[back], _numbered(ids[back]), votes[back], said.radius_nm[back])
 
 
 def group(

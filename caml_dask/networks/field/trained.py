@@ -25,11 +25,6 @@ from caml_dask.networks.field.network import Layers
 from caml_dask.networks.field.ranks import NEIGHBORS
 from caml_dask.settings import FIELD_NETWORKS
 
-CALLED = 0.55
-"""Probability from which a localization counts as clustered: of .4, .45 to .65, the one at which the clusters of 400
-fields of the prior, half of them re-blinking, have the highest adjusted Rand index."""
-LINKED = 0.2
-"""Share of the expected radius within which votes are linked."""
 LEAST_LOCALIZATIONS = 30
 """Of a field: the least on which the network was trained."""
 _MOST_CARD_BYTES = 1 << 20
@@ -135,7 +130,8 @@ class TrainedFieldNetwork:
         (n,) int8
             Classes, by their place in `classes`.
         """
-        return (scores[:, 0] > CALLED).astype(np.int8)
+        called, _ = self.weights["decision"]
+        return (scores[:, 0] > called).astype(np.int8)
 
 
 def field_card(network: str) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from caml_dask.networks.field.graph import ROUNDS
 from caml_dask.networks.field.ranks import USED_RANKS
-from caml_dask.networks.field.trained import LINKED
 from caml_dask.schema import COORDINATES, NON_CLUSTERED
 from caml_dask.spatial.links import UNLINKED
 from caml_dask.stages.field.rounds import READS
@@ -38,7 +37,8 @@ def vote(work: Work, unit: int) -> dict[str, Any]:
     )
     called = label != NON_CLUSTERED
     votes = coordinates(view.tile) + np.where(called[:, None], said.offset_nm, 0)
-    reach = np.where(called, LINKED * said.radius_nm, UNLINKED)
+    _, linked = view.layers.raw["decision"]
+    reach = np.where(called, linked * said.radius_nm, UNLINKED)
     places = dict(zip(COORDINATES, votes.T, strict=False))
     work.put(VOTES, unit, pa.table({"loc_id": ids, **places, "reach_nm": reach}))
     plane = votes[called, :2]

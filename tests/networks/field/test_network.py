@@ -23,7 +23,7 @@ def weights(axes: int = 2) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(axes)
     drawn = initial_weights(axes)
     moved = {n: w + rng.normal(scale=0.1, size=w.shape).astype(np.float32) for n, w in drawn.items()}
-    return {**moved, "bend": np.array([0.8, -1.7], np.float32)}
+    return {**moved, "bend": np.array([0.8, -1.7], np.float32), "decision": np.array([0.5, 0.2], np.float32)}
 
 
 def field(axes: int = 2, seed: int = 0, least: int = 300) -> np.ndarray:

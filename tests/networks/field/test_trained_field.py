@@ -17,7 +17,7 @@ from support import simulated_table
 from caml_dask import CAML, analyze
 from caml_dask.cli import main
 from caml_dask.errors import UsageError, WeightsError
-from caml_dask.networks.field.architecture import BENDS, weight_shapes
+from caml_dask.networks.field.architecture import BENDS, DECISIONS, weight_shapes
 from caml_dask.networks.field.trained import is_field_network, load_field_network
 
 SHIPPED = Path(str(files("caml_dask.networks.field") / "weights"))
@@ -56,7 +56,7 @@ def test_the_weights_that_ship_are_those_of_the_card_and_the_architecture(name: 
 def test_training_draws_the_weights_of_the_architecture() -> None:
     model = pytest.importorskip("caml_dask.networks.training.field.model", reason="needs the extra 'train'")
     drawn = {name: array.shape for name, array in model.initial_weights(0).items()}
-    assert {**drawn, "bend": (BENDS,)} == weight_shapes()
+    assert {**drawn, "bend": (BENDS,), "decision": (DECISIONS,)} == weight_shapes()
 
 
 def test_a_network_of_ones_own_runs_from_its_folder_and_is_known_by_its_digests(own: Path, tmp_path: Path) -> None:

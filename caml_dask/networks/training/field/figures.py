@@ -1,4 +1,4 @@
-"""How well a field network does on fields of its prior, and probabilities that mean what they say there."""
+"""How well a field network does on fields of its prior; probabilities that mean what they say there, and decisions."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from scipy.special import expit, logit
 
 from caml_dask.metrics import class_scores, cluster_scores
 from caml_dask.networks.field.architecture import BENDS
-from caml_dask.networks.field.clusters import FieldClusters, find_clusters
-from caml_dask.networks.field.trained import CALLED
+from caml_dask.networks.field.clusters import FieldClusters, find_clusters, group
 from caml_dask.schema import NO_CLUSTER
 from caml_dask.simulate.unknown import Sample, draw_field
+from caml_dask.simulate.unknown.fields import LEAST_MEMBERS
 
-CALIBRATION, VALIDATION = 1 << 29, 1 << 30
-"""Added to the seed of a training, for fields that calibrate it and fields that measure it; it has seen neither."""
+DECISION, CALIBRATION, VALIDATION = 1 << 28, 1 << 29, 1 << 30
+"""Added to the seed of a training, for fields that calibrate it and fields that measure it; it has seen none."""
 RISING = (-3.9, 20.0)
 """Bounds of b0 and of b0 + 2 b1 of a bend: above -4, what is likelier before it is likelier behind it."""
+CALLED = np.arange(0.4, 0.71, 0.05)
+LINKED = np.array([0.1, 0.14, 0.2, 0.28, 0.4])
 BINS = np.linspace(0.0, 1.0, 11)
 
 _Weights = Mapping[str, NDArray[np.float32]]
@@ -70,6 +72,39 @@ def calibrated(weights: _Weights, seed: int, axes: int, fields: int) -> dict[str
     return {**weights, "heads_kernel": kernel, "heads_bias": bias, "bend": np.array(bend, np.float32)}
 
 
+def decided(weights: _Weights, seed: int, axes: int, fields: int) -> dict[str, NDArray[np.float32]]:
+    """The same network, with the decisions at which its clusters have the highest adjusted Rand index on the prior.
+
+    Parameters
+    ----------
+    weights : mapping of str to float32 array
+        Of the network, calibrated.
+    seed : int
+        Of its training.
+    axes : int
+        2 or 3.
+    fields : int
+        How many to decide it on.
+
+    Returns
+    -------
+    dict of str to float32 array
+        The weights.
+    """
+    pairs = [(called, linked) for called in CALLED for linked in LINKED]
+    scores = [
+        [_ari(sample, answer, *pair) for pair in pairs]
+        for sample, answer in _answers(weights, [seed + DECISION], axes, fields, {})
+        if (sample.truth != NO_CLUSTER).any()
+    ]
+    return {**weights, "decision": np.array(pairs[int(np.argmax(np.mean(scores, axis=0)))], np.float32)}
+
+
+def _ari(sample: Sample, answer: FieldClusters, called: float, linked: float) -> float:
+    found = group(answer.center_nm, answer.p_clustered > called, linked * answer.radius_nm, LEAST_MEMBERS)
+    return cluster_scores(sample.truth, found).ari
+
+
 def _answers(
     weights: _Weights, seeds: list[int], axes: int, fields: int, draw: Mapping[str, Any]
 ) -> Iterator[tuple[Sample, FieldClusters]]:
@@ -102,12 +137,13 @@ def measure(weights: _Weights, seed: int, axes: int, fields: int) -> dict[str, A
     """
     found: dict[str, Any] = {}
     said: list[NDArray[Any]] = []
+    called, _ = weights["decision"]
     for sort, blinking in (("molecules", 0), ("re-blinking", 1)):
         scores = []
         for sample, answer in _answers(weights, [seed + VALIDATION, blinking], axes, fields, {"blinking": blinking}):
             truth = sample.truth != NO_CLUSTER
             said.append(np.stack([answer.p_clustered, truth]))
-            right = class_scores(truth.astype(np.int64), (answer.p_clustered > CALLED).astype(np.int64))
+            right = class_scores(truth.astype(np.int64), (answer.p_clustered > called).astype(np.int64))
             scores.append(
                 (right.accuracy, cluster_scores(sample.truth, answer.cluster_id).ari if truth.any() else np.nan)
             )

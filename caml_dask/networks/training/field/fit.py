@@ -23,6 +23,8 @@ from caml_dask.networks.training.field.batches import stream
 from caml_dask.networks.training.field.model import FieldNetwork, initial_weights, losses, tensors
 from caml_dask.networks.training.field.traits import learn_traits
 
+DECIDED = 0.5, 0.2
+"""Before calibration: clustered or not, whichever is likelier; and what links the votes of prototypes well."""
 _log = logging.getLogger("caml_dask")
 STEP_SIZE = 2e-3
 WARM_UP, FALLS_FROM = 300, 2_250
@@ -80,7 +82,7 @@ def fit(settings: FieldFit, folder: Path, *, threads: int = 2, workers: int = 1)
     Returns
     -------
     dict of str to float32 array
-        The averaged weights at the end, which nothing has bent.
+        The averaged weights at the end; nothing has bent them, and they decide by ``DECIDED``.
     """
     with suppress(RuntimeError):  # of a process that has used TensorFlow before
         tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -95,7 +97,8 @@ def fit(settings: FieldFit, folder: Path, *, threads: int = 2, workers: int = 1)
     if state.step < settings.steady:
         _run(state, settings, settings.steady, steady, workers)
     _run(state, settings, settings.steady + settings.annealed, ending, workers)
-    return {**{name: value.numpy() for name, value in state.average.items()}, "bend": np.zeros(BENDS, np.float32)}
+    learned = {name: value.numpy() for name, value in state.average.items()}
+    return {**learned, "bend": np.zeros(BENDS, np.float32), "decision": np.array(DECIDED, np.float32)}
 
 
 def _run(state: _Training, settings: FieldFit, last: int, kept: Path, workers: int) -> None:

@@ -15,7 +15,7 @@ import safetensors.numpy
 
 from caml_dask.atomic import publish, publish_text
 from caml_dask.networks.training.field.batches import draw_batch
-from caml_dask.networks.training.field.figures import calibrated, measure
+from caml_dask.networks.training.field.figures import calibrated, decided, measure
 from caml_dask.networks.training.field.fit import FieldFit, fit
 from caml_dask.simulate.unknown import KINDS
 
@@ -51,7 +51,7 @@ def train_field(
         The card.
     """
     weights = fit(settings, work, threads=threads, workers=workers)
-    weights = calibrated(weights, settings.seed, axes, 2 * fields)
+    weights = decided(calibrated(weights, settings.seed, axes, 2 * fields), settings.seed, axes, fields)
     blob = safetensors.numpy.save(weights)
     name = f"field-{axes}d"
     records = [json.loads(line) for line in (work / "losses.jsonl").read_text().splitlines()]

@@ -5,8 +5,21 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="training needs the extra 'train'")
 
+from caml_dask.metrics import cluster_scores
+from caml_dask.networks.field.clusters import find_clusters
 from caml_dask.networks.field.trained import load_field_network
-from caml_dask.networks.training.field.figures import calibrated, measure
+from caml_dask.networks.training.field.figures import CALLED, DECISION, LINKED, calibrated, decided, measure
+from caml_dask.simulate.unknown import draw_field
+
+
+def measured(weights: dict[str, np.ndarray]) -> float:
+    """Mean adjusted Rand index on the fields that decide, those without clusters left out."""
+    scores = []
+    for number in range(4):
+        sample = draw_field(np.random.default_rng([5 + DECISION, number]), axes=2, least=300, most=6_000)
+        if sample.truth.max() >= 0:
+            scores.append(cluster_scores(sample.truth, find_clusters(sample.points_nm, weights=weights).cluster_id).ari)
+    return float(np.mean(scores))
 
 
 def test_calibration_undoes_what_scales_and_shifts_the_logit() -> None:
@@ -43,3 +56,12 @@ def test_what_is_likelier_stays_likelier_however_little_a_network_knows() -> Non
     logit = np.linspace(-15, 15, 2_001)
     p = 1 / (1 + np.exp(-logit))
     assert (np.diff(logit + p * (bend[0] + p * bend[1])) > 0).all()
+
+
+def test_decisions_are_those_with_the_best_clusters() -> None:
+    weights = load_field_network("field-2d").weights
+    found = decided(weights, seed=5, axes=2, fields=4)
+    assert found["decision"][0] in np.float32(CALLED) and found["decision"][1] in np.float32(LINKED)
+    best = measured(found)
+    for other in ([0.7, 0.1], [0.4, 0.4]):
+        assert measured({**weights, "decision": np.array(other, np.float32)}) <= best
