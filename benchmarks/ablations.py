@@ -3,7 +3,7 @@
     python benchmarks/ablations.py --work DIR --results benchmarks/results/ablations.json
 
 A part is left out by weights that stay zero. All variants draw the same fields, but for the one whose prior does not
-re-blink, and start from the same weights. "Half" and "double the data" are trainings of half and twice as many steps,
+re-blink, and start from the same weights; the traits of regions are learned once for all of them. "Half" and "double the data" are trainings of half and twice as many steps,
 as no field is seen twice. Figures are taken on fields of the whole prior that no training has seen. Stopped, it goes on
 where it was; a training in progress too.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from caml_dask.networks.training.field.figures import measure
 from caml_dask.networks.training.field.fit import FieldFit, fit
 
 SEED = 3
+SURVEYED = 20_000
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ def of_rounds(*names: str) -> list[str]:
 POSITIONS = of_rounds("edge{}_head")
 VARIANTS = {
     "the network as it is": Variant(),
-    "without region statistics": Variant(["region1_kernel", *of_rounds("share{}_", "shared{}_")]),
+    "without region statistics": Variant(["region1_kernel", *"traits", *of_rounds("share{}_", "shared{}_")]),
+    "without the traits of regions": Variant(["traits"]),
     "without messages": Variant([*of_rounds("other{}_", "edge{}_kernel"), *POSITIONS, f"other{ROUNDS}_"]),
     "without positions": Variant(POSITIONS),
     "without re-blinking in the prior": Variant(draw={"blinking": 0.0}),
@@ -56,10 +59,13 @@ def row(name: str, work: Path, steps: int, fields: int, threads: int) -> dict[st
     """Train a variant, or go on with it; its figures."""
     variant = VARIANTS[name]
     length = round(steps * variant.length)
-    settings = FieldFit(
-        SEED, length - length // 4, length // 4, draw={"axes": 2, **variant.draw}, without=variant.without
-    )
+    draw = {"axes": 2, **variant.draw}
+    settings = FieldFit(SEED, length - length // 4, length // 4, surveyed=SURVEYED, draw=draw, without=variant.without)
     folder = work / name.replace(" ", "-")
+    folder.mkdir(parents=True, exist_ok=True)
+    learned = work / next(iter(VARIANTS)).replace(" ", "-") / f"traits-{SURVEYED}.npz"
+    if learned.exists() and not variant.draw and not (folder / learned.name).exists():
+        shutil.copy(learned, folder)
     found = measure(fit(settings, folder, threads=threads), SEED, 2, fields)
     seconds = [json.loads(line)["seconds"] for line in (folder / "losses.jsonl").read_text().splitlines()]
     return {
