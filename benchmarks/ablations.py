@@ -4,9 +4,9 @@
 
 A part is left out by weights that stay zero. All variants draw the same fields, but for the one whose prior does not
 re-blink, and start from the same weights; the traits of regions are learned once for all that draw from the whole
-prior. "Half" and "double the data" are trainings of half and twice as many steps, as no field is seen twice. Figures are
-taken on fields of the whole prior that no training has seen. Stopped, it goes on where it was; a training in progress
-too.
+prior. "Half" and "double the data" are trainings of half and twice as many steps, as no field is seen twice. Figures
+are taken on fields of the whole prior that no training has seen. Stopped, it goes on where it was; a training in
+progress too.
 """
 
 from __future__ import annotations
