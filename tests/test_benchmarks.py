@@ -268,6 +268,15 @@ def test_ablations_leave_out_weights_that_there_are(tmp_path, monkeypatch):
     assert found["steps"] == 2 and 0 < found["re-blinking"]["accuracy"] < 1
 
 
+def test_a_field_that_deserves_a_warning_earns_it(monkeypatch):
+    spec = importlib.util.spec_from_file_location("warned_of", BENCHMARKS / "warned_of.py")
+    warned_of = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "warned_of", warned_of)
+    spec.loader.exec_module(warned_of)
+    for kind in ("rows-left-out", "empty-region"):
+        assert warned_of.warned((kind, 1, 0)).count(kind) == 1
+
+
 def test_following_smoke(tmp_path):
     """What appears and vanishes in a film is found, and outlines that must overlap too much lose clusters."""
     command = [sys.executable, str(BENCHMARKS / "following.py"), "--smoke", "--results", str(tmp_path / "found.json")]
