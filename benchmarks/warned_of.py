@@ -131,6 +131,7 @@ DESERVING: dict[str, Draw] = {
     "rows-left-out": lambda rng: (with_column(seen_once(rng), "x [nm]", first_missing), UNTESTED),
     "repeated-coordinates": lambda rng: (repeated(rng), UNTESTED),
     "repeated-detections": lambda rng: (re_blinking(molecules(rng), rng), {}),
+    "looks-repeated": lambda rng: (re_blinking(molecules(rng), rng).drop(columns="frame"), UNTESTED),
     "precision-missing": lambda rng: (with_column(seen_once(rng), "uncertainty [nm]", first_missing), {}),
     "precision-unlikely": lambda rng: (with_column(seen_once(rng), "uncertainty [nm]", lambda nm: nm / 1e3), {}),
     "hull-mostly-empty": lambda rng: (two_cells(rng), UNTESTED),

@@ -24,6 +24,7 @@ from caml_dask.stages import (
 from caml_dask.stages.drift import correct
 from caml_dask.stages.drift.tables import DRIFT_FOUND, DRIFT_OF_FRAMES
 from caml_dask.stages.field import enter, link_votes, neighborhoods, number_votes, regions, rounds, vote
+from caml_dask.stages.field.tables import TOLD
 from caml_dask.stages.merging import collect, estimate, prepare, results
 from caml_dask.stages.merging import link as merging_link
 from caml_dask.stages.merging.tables import LAW
@@ -116,6 +117,8 @@ def stages_by(network: str, merge: str | None, drift: str | None, tested: bool) 
     if tested:
         test = randomness.stage_after(stages[: -len(_MEASURES) - len(_RESULTS)])
         results, last = (test, members.JUDGED_STAGE, *results[1:]), reading(last, (VERDICTS, CSR_TEST))
+    if is_field_network(network):
+        last = reading(last, (TOLD,))
     return (*first, *finding, *results, last)
 
 

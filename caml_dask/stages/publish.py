@@ -12,8 +12,10 @@ import numpy as np
 
 from caml_dask.io.rois.geojson import geojson_of
 from caml_dask.io.rois.roi import Roi
+from caml_dask.networks.field.trained import is_field_network
 from caml_dask.schema import NO_REGION, NON_CLUSTERED
 from caml_dask.stages.drift.summary import summary_of_drift, warnings_of_drift
+from caml_dask.stages.field.told import summary_of_told, warnings_of_told
 from caml_dask.stages.merging.summary import summary_of_merging, warnings_of_merging
 from caml_dask.stages.merging.tables import DETECTION_BOXES, DETECTION_CUTS, DETECTION_FACTS, MERGE_TALLY
 from caml_dask.stages.shared.hull import hull_area_um2
@@ -71,7 +73,14 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
     if work.settings.merge is not None:
         read, merged = work.detection_facts(), {"merge": summary_of_merging(work)}
     tested, radii_nm = _tested(work, whole, clusters), clusters.column("radius_of_gyration_nm")
+    told = {"re_blinking": summary_of_told(work)} if is_field_network(work.settings.network) else {}
     drifted = {} if work.settings.drift is None else {"drift": summary_of_drift(work)}
+    warned = (
+        warnings(work, facts | {"nonfinite": read["nonfinite"]}, counts, clusters, whole.area_um2)
+        + (warnings_of_test(work, tested, radii_nm[whole.clusters]) if tested else [])
+        + (warnings_of_drift(drifted["drift"]) if drifted else [])
+        + (warnings_of_merging(merged["merge"]) if merged else [])
+    )
     return {
         "image_id": work.image.image_id,
         "network": work.network.name,
@@ -93,13 +102,11 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
         "medians": _medians(clusters, whole.clusters),
         **_by_class(work, clusters, whole),
         **_by_region(work, counts, clusters, rois),
+        **told,
         **tested,
         **drifted,
         **merged,
-        "warnings": warnings(work, facts | {"nonfinite": read["nonfinite"]}, counts, clusters, whole.area_um2)
-        + (warnings_of_test(work, tested, radii_nm[whole.clusters]) if tested else [])
-        + (warnings_of_drift(drifted["drift"]) if drifted else [])
-        + (warnings_of_merging(merged["merge"]) if merged else []),
+        "warnings": warned + (warnings_of_told(work, told["re_blinking"], warned) if told else []),
     }
 
 

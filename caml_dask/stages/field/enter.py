@@ -21,7 +21,9 @@ from caml_dask.stages.field.tables import (
     SCALES,
     STATES,
     SURVEY,
+    TOLD,
 )
+from caml_dask.stages.field.told import told_of_tile
 from caml_dask.stages.shared.matrices import lists, matrix
 from caml_dask.stages.shared.precision import PRECISION
 from caml_dask.stages.shared.work import Work
@@ -46,6 +48,7 @@ def enter(work: Work, unit: int) -> dict[str, Any]:
         context.unit_nm[at],
     )
     work.put(EDGES, unit, pa.table({"inputs": lists(edges)}))
+    work.put(TOLD, unit, told_of_tile(traits, context.unit_nm, np.bincount(at, minlength=len(traits))))
     vectors = np.zeros((len(found), CHANNELS, work.dimensions()), np.float32)
     view.put_state(0, view.layers.enter(nodes, context.values[at], traits[at]), vectors)
     return {"rows": len(found)}
@@ -59,6 +62,6 @@ STAGE = Stage(
     effort=20,
     conserves=OWNED_ROWS,
     reads=(FACTS, BOXES, CUTS, REGION_BOXES, REGION_CUTS, TILE, NEIGHBORHOODS, HALO, SCALES, SURVEY),
-    writes=(EDGES, CONTEXTS[0], STATES[0]),
+    writes=(EDGES, TOLD, CONTEXTS[0], STATES[0]),
     carries=(PRECISION,),
 )

@@ -49,6 +49,17 @@ SURVEY = Table(
         Column("count", INT, "localizations"),
     ),
 )
+TOLD = Table(
+    "told",
+    "tile",
+    "Sums over the tile's localizations of what is told of their regions, in thousandths.",
+    (
+        Column("localizations", INT, "of the tile"),
+        Column("blinking", INT, "probability that molecules re-blink"),
+        Column("log_precision", INT, "log of the mean precision in nm, if they do"),
+        Column("log_detections", INT, "log of the detections of one, if they do"),
+    ),
+)
 EDGES = Table(
     "edges",
     "tile",
