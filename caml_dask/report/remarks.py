@@ -63,7 +63,8 @@ def preparations(images: Sequence[Measured], by: str) -> list[Preparation]:
 
 def _figures(summary: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], float]]:
     """Label and unit with the value, of each figure that a summary has."""
-    drift, merge, test = (summary.get(name) or {} for name in ("drift", "merge", "csr_test"))
+    drift, merge, test, told = (summary.get(name) or {} for name in ("drift", "merge", "csr_test", "re_blinking"))
+    by_frames = _above_one(test.get("detections_per_molecule"))
     left_out = summary.get("dropped_nonfinite", 0) + summary.get("dropped_where", 0)
     found: dict[tuple[str, str], float | None] = {
         ("Rows left out", "%"): 100 * left_out / summary["rows"] if left_out else None,
@@ -73,9 +74,13 @@ def _figures(summary: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], floa
             for when, value in drift.get("ring_correlation_nm", {}).items()
         },
         ("Detections per molecule, merged", ""): merge.get("detections_per_molecule"),
-        ("Detections per molecule, not merged", ""): None if merge else _above_one(test.get("detections_per_molecule")),
+        ("Detections per molecule, not merged", ""): None if merge else by_frames,
         ("Precision, median", "nm"): test.get("precision_nm"),
     }
+    if not merge and by_frames is None:
+        found[("Detections per molecule, by how they lie", "")] = told.get("detections_per_molecule")
+    if test.get("precision_nm") is None:
+        found[("Precision, by how detections lie", "nm")] = told.get("precision_nm")
     yield from ((name, float(value)) for name, value in found.items() if value is not None)
 
 

@@ -47,3 +47,17 @@ def test_preparation_is_shown_by_condition_where_there_was_some():
     assert (after["control"].n, after["treated"].n, after["control"].median) == (2, 3, 40)
     assert found["Rows left out"].groups["control"].median == pytest.approx(26)
     assert found["Detections per molecule, not merged"].groups["control"].n == 2
+
+
+def test_what_the_network_tells_of_re_blinking_stands_in_where_frames_and_precision_do_not():
+    images = made.cohort(replicates=1, images=3)
+    for image in images:
+        image.summary["re_blinking"] = {"probability": 0.99, "detections_per_molecule": 4.0, "precision_nm": 12.0}
+    found = {item.label: item for item in preparations(images, "condition")}
+    assert found["Detections per molecule, by how they lie"].groups["control"].median == 4
+    assert found["Precision, by how detections lie"].groups["control"].median == 12
+    for image in images:
+        image.summary["csr_test"] = {"detections_per_molecule": 3.0, "precision_nm": 9.0}
+    assert {item.label for item in preparations(images, "condition")} == {
+        *("Detections per molecule, not merged", "Precision, median")
+    }
