@@ -16,8 +16,8 @@ BACKGROUND = np.array([9, 11, 17], dtype=np.float64)
 NON_CLUSTERED_COLOR = np.array([128, 156, 206], dtype=np.float64)
 CLUSTERED_COLOR = np.array([255, 150, 40], dtype=np.float64)
 DENSE_COLOR = np.array([255, 238, 170], dtype=np.float64)
-FIBER_COLOR = np.array([232, 84, 196], dtype=np.float64)
-DENSE_FIBER_COLOR = np.array([255, 206, 244], dtype=np.float64)
+FIBER_COLOR = np.array([190, 80, 255], dtype=np.float64)
+DENSE_FIBER_COLOR = np.array([226, 190, 255], dtype=np.float64)
 
 # Of each class: of one localization, and of many.
 _COLORS = (
@@ -95,7 +95,7 @@ class Raster:
     def paint(self, picture: npt.NDArray[np.uint8]) -> None:
         """Draw the counts over a (rows, columns, 3) part of a picture; empty pixels are left as they are.
 
-        Non-clustered is dim blue, clustered warm, a fiber pink; brighter where there are more.
+        Non-clustered is dim blue, clustered warm, a fiber violet; brighter where there are more.
         """
         occupied = [_occupied(counts) for counts in self.counts]
         radius = _dot_radius(sum(len(place) for place, _ in occupied) / self.counts[0].size)
