@@ -11,7 +11,7 @@ import shapely
 
 from caml_dask.extras import require
 from caml_dask.io.exporters.exporter import Exportable
-from caml_dask.overview.draw import MOST_OUTLINES, OUTLINE_COLOR
+from caml_dask.overview.panel import MOST_OUTLINES, OUTLINE_COLOR
 from caml_dask.overview.scale import round_length
 from caml_dask.plotting.colors import (
     GRAY,
