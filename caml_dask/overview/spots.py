@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from caml_dask.overview.raster import Bounds, FloatArray, kept_square, zoom_bounds
 
 _AROUND = 8.0  # radii of gyration along the side of a spot around a cluster: some three diameters of a disc
 _LEAST_NM = 50.0
+_STEPS = 1 << 20  # scores are summed as whole numbers of this part, so that no order of them matters
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +37,30 @@ class Found:
     area_nm2: FloatArray
     radius_nm: FloatArray
     score: FloatArray
+
+
+class MeanScores:
+    """The mean score of the members of each cluster, the same bits however they come.
+
+    Parameters
+    ----------
+    ids : (c,) int64
+        cluster_id of each cluster, ascending.
+    """
+
+    def __init__(self, ids: npt.NDArray[np.int64]):
+        self._ids = ids
+        self._sums, self._members = np.zeros(len(ids), np.int64), np.zeros(len(ids), np.int64)
+
+    def add(self, cluster_id: npt.NDArray[np.int64], scores: npt.NDArray[np.float32]) -> None:
+        """Take in (n,) members of clusters with their scores."""
+        place = np.searchsorted(self._ids, cluster_id)
+        np.add.at(self._sums, place, np.rint(scores.astype(np.float64) * _STEPS).astype(np.int64))
+        np.add.at(self._members, place, 1)
+
+    def means(self) -> FloatArray:
+        """(c,) float64."""
+        return np.asarray(self._sums / np.maximum(self._members, 1) / _STEPS)
 
 
 def spots_of(found: Found, bounds_nm: Bounds) -> list[tuple[str, Bounds]]:

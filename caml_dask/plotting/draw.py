@@ -34,6 +34,7 @@ MOST_DOTS = 50_000
 """Localizations drawn as dots each; more of them are counted on pixels."""
 _PIXELS = 300, 1400  # along the longer side of a picture
 _DOT_PT = 0.5, 5.0  # diameter
+_VECTORS = 5_000  # dots that are kept as such in PDF and SVG; more of them become a picture there
 _NARROWEST_PT = 6.0  # of the median cluster that is outlined
 _INCHES = 6.0
 _SCALE = 0.2  # of the width, at most
@@ -163,7 +164,7 @@ def _show_dots(axes: Axes, xy_nm: npt.NDArray[np.float64], found: npt.NDArray[An
     """Dots whose area on paper is a tenth of the room that each has."""
     wide = _points_wide(axes)
     size = float(np.clip(wide * math.sqrt(0.1 / len(xy_nm)), *_DOT_PT)) ** 2
-    options: dict[str, Any] = {"s": size, "linewidths": 0, "zorder": 1}
+    options: dict[str, Any] = {"s": size, "linewidths": 0, "zorder": 1, "rasterized": len(xy_nm) > _VECTORS}
     x, y = xy_nm.T
     if isinstance(how, Classes):
         over = np.argsort(found > 0, kind="stable")

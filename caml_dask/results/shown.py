@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,9 +16,10 @@ from caml_dask.errors import UsageError
 from caml_dask.extras import require
 from caml_dask.io.exporters.exporter import Exportable
 from caml_dask.plotting.draw import plot
+from caml_dask.plotting.overview import save_overview
 from caml_dask.plotting.view import Region
 from caml_dask.results.html import page_of
-from caml_dask.results.words import Summary
+from caml_dask.results.words import Summary, figures_in_words
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
@@ -80,6 +83,27 @@ class Shown(ABC):
             Matplotlib is missing, a region that spans no area, or a cluster or column that there is not.
         """
         return plot(self.exportable(), region, ax, color, outlines)
+
+    def save_overview(self, path: str | os.PathLike[str]) -> Path:
+        """Write the overview as PDF, SVG or PNG by the ending: lines and text stay such, for a talk or a paper.
+
+        Parameters
+        ----------
+        path : path
+            The file; one that is there already is replaced.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        UsageError
+            Matplotlib is missing, or another ending.
+        """
+        lines = [figures_in_words(self.summary), f"network {self.summary['network']}"]
+        return save_overview(self.exportable(), lines, Path(path))
 
     def to_arrow(self, table: str = "points") -> pa.Table:
         """A table as Arrow holds it, which polars and DuckDB take over without copying: ``polars.from_arrow(...)``.

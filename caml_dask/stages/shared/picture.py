@@ -13,7 +13,7 @@ import shapely
 from caml_dask.overview.draw import Spot, draw_overview
 from caml_dask.overview.panel import MOST_OUTLINES
 from caml_dask.overview.raster import Raster
-from caml_dask.overview.spots import Found, spots_of
+from caml_dask.overview.spots import Found, MeanScores, spots_of
 from caml_dask.schema import NO_CLUSTER, NON_CLUSTERED
 from caml_dask.stages.shared.measured import MeasuredClusters
 from caml_dask.stages.shared.work import Work, xy
@@ -23,7 +23,6 @@ from caml_dask.stages.tables import MEMBERSHIP, OUTLINES, PIXELS, TILE
 _LONGEST_PX = 1200, 1600
 _PX_OF_ROOT = 12.0  # times the root of the number of localizations
 _SPOT_PX = 540
-_SCORES = 1 << 20  # scores are summed as whole numbers of this part, so that no order of them matters
 
 
 def _whole(work: Work) -> Raster:
@@ -97,16 +96,13 @@ def _spots(work: Work, clusters: MeasuredClusters, bounds_nm: tuple[float, float
 def _mean_scores(work: Work, clusters: MeasuredClusters) -> np.ndarray:
     """(c,) float64, mean score for clustered, of whichever class, of the members of each cluster."""
     name = work.network.score_columns[0]
-    sums, members = np.zeros(len(clusters), np.int64), np.zeros(len(clusters), np.int64)
+    scores = MeanScores(clusters.ids)
     for tile in range(work.partition().n_tiles):
         rows = work.get(MEMBERSHIP, tile, [name, "cluster_id"])
         ids = rows["cluster_id"].to_numpy()
         there = ids != NO_CLUSTER
-        place = np.searchsorted(clusters.ids, ids[there])
-        np.add.at(sums, place, np.rint(rows[name].to_numpy()[there].astype(np.float64) * _SCORES).astype(np.int64))
-        np.add.at(members, place, 1)
-    mean = sums / np.maximum(members, 1) / _SCORES
-    return mean if name == "p_clustered" else 1 - mean
+        scores.add(ids[there], rows[name].to_numpy()[there])
+    return scores.means() if name == "p_clustered" else 1 - scores.means()
 
 
 def _tiles_in(work: Work, rasters: Sequence[Raster]) -> list[int]:
