@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 from exported import FINITE, HOLLOW, clusters_table, outlines_tables, points_table
 from PIL import Image
 from support import simulated_table
 
 from caml_dask import Analysis, extras, open_run
+from caml_dask.cli import main
 from caml_dask.errors import UsageError
 from caml_dask.results.image import outlines_of
 from caml_dask.results.pooled import pooled_clusters
@@ -144,6 +146,14 @@ def test_a_run_is_shown_and_pooled(tmp_path):
     assert image.to_arrow().num_rows == len(image.points)
     axes = image.plot(color="cluster")
     assert len(axes.collections[0].get_offsets()) == len(image.points)
+    call = ["overview", str(tmp_path / "out"), "--to", "svg", "--images", "cell 1"]
+    assert CliRunner().invoke(main, call).exit_code == 0
+    (written,) = (tmp_path / "out" / "export").iterdir()
+    assert written.name == f"{image.image_id}_overview.svg" and "most clusters" in written.read_text()
+    again = CliRunner().invoke(main, call)
+    assert again.exit_code == 2 and "is there already" in again.stderr
+    assert CliRunner().invoke(main, [*call, "--overwrite"]).exit_code == 0
+    assert CliRunner().invoke(main, [*call[:-1], "cell 3"]).exit_code == 2
     (image.directory / "overview.png").write_bytes(b"no picture")
     again = open_run(tmp_path / "out").images[0]
     assert again.thumbnail is None and "img" not in Page(again._repr_html_()).tags
