@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import re
 import shutil
 import tempfile
@@ -28,6 +29,7 @@ _SHOWN = re.compile(r"\(\.\./_generated/(\w+\.png)\)|\{image\} \.\./_generated/(
 def draw_pictures(docs: Path) -> None:
     """Run the code of each page, and put the pictures that it shows where it looks for them."""
     matplotlib.use("agg")
+    logging.getLogger("fontTools").setLevel(logging.WARNING)
     for name in PAGES:
         page = docs / name
         with tempfile.TemporaryDirectory() as place:
