@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from caml_dask.api import CAML, Analysis, analyze
+    from caml_dask.api import CAML, analyze
     from caml_dask.blinking.merge import merge_detections
     from caml_dask.channels.colocalize import Colocalization, colocalize
     from caml_dask.following.follow import Following, follow
     from caml_dask.io.readers.sources import read_localizations
+    from caml_dask.results.analysis import Analysis
     from caml_dask.results.image import ImageResult
     from caml_dask.results.run import RunResult, open_run
 
@@ -35,7 +36,7 @@ __all__ = [
 
 _HOME = {
     "CAML": "caml_dask.api",
-    "Analysis": "caml_dask.api",
+    "Analysis": "caml_dask.results.analysis",
     "Colocalization": "caml_dask.channels.colocalize",
     "Following": "caml_dask.following.follow",
     "ImageResult": "caml_dask.results.image",

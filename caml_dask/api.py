@@ -6,36 +6,29 @@ All three use the kernels and stages of the command.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from dataclasses import replace
+from typing import TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
-import shapely
 from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_array
 
-from caml_dask import __version__
 from caml_dask.errors import ConservationError, UsageError
 from caml_dask.executors.in_memory import analyse
 from caml_dask.executors.kernels import compile_kernels
-from caml_dask.io.exporters.exporter import Exportable, Options
-from caml_dask.io.exporters.write import export
 from caml_dask.io.manifest import Image
 from caml_dask.io.readers.in_memory import Localizations, as_localizations
 from caml_dask.io.rois.given import refuse_missing
 from caml_dask.io.store import MemoryStore
 from caml_dask.networks.trained import load_for
 from caml_dask.pipeline import carried_by
-from caml_dask.results.image import ImageResult, analyzed_rows, outlines_of
+from caml_dask.results.analysis import Analysis
+from caml_dask.results.image import ImageResult, outlines_of
 from caml_dask.results.run import Images, RunResult, open_run
-from caml_dask.results.words import figures_in_words, warning_lines
-from caml_dask.schema import NO_CLUSTER, POINTS
+from caml_dask.schema import NO_CLUSTER
 from caml_dask.settings import DEFAULT_NETWORK, ColumnMap, Settings, network_named
 from caml_dask.stages.drift.tables import DRIFT_OF_FRAMES
 from caml_dask.stages.merging.tables import MOLECULE_RESULT
@@ -78,101 +71,6 @@ class AnalysisSettings(TypedDict, total=False):
     test: bool
     fdr: float | None
     bootstrap: int | None
-
-
-@dataclass(frozen=True, repr=False)
-class Analysis:
-    """What an analysis in memory returns.
-
-    Attributes
-    ----------
-    points : pandas.DataFrame
-        A row a localization, in input order; columns as of ``schema.POINTS``, then the input's own.
-    clusters : pandas.DataFrame
-        A row a cluster, by cluster_id; columns as of ``schema.CLUSTERS``, of 3D localizations ``schema.CLUSTERS_3D``.
-    outlines : pandas.Series
-        (clusters,) shapely geometries in nm, indexed by cluster_id; None where a cluster spans no area; of clusters in
-        3D as seen along z.
-    summary : dict
-        Counts, percent clustered, clusters per um2, medians with IQR, warnings.
-    molecules : pandas.DataFrame or None
-        Where detections are merged, a row a molecule, by molecule_id; columns as of ``schema.MOLECULES``.
-    drift : pandas.DataFrame or None
-        Where drift is corrected, a row a frame; columns as of ``schema.DRIFT``.
-    """
-
-    points: pd.DataFrame
-    clusters: pd.DataFrame
-    outlines: pd.Series
-    summary: dict[str, Any]
-    molecules: pd.DataFrame | None = None
-    drift: pd.DataFrame | None = None
-
-    def __repr__(self) -> str:
-        lines = [f"Analysis by {self.summary['network']}: {figures_in_words(self.summary)}"]
-        lines += warning_lines(self.summary)
-        rows = f"{len(self.points):,} rows), .clusters ({len(self.clusters):,}), .outlines ({len(self.outlines):,}"
-        return "\n".join([*lines, f"  .points ({rows}), .summary"])
-
-    def export(
-        self,
-        to: str | Iterable[str],
-        folder: str | os.PathLike[str],
-        *,
-        name: str = "analysis",
-        pixel_nm: float | None = None,
-        overwrite: bool = False,
-    ) -> list[Path]:
-        """Write the results for other programs, as `caml-dask export` does.
-
-        Parameters
-        ----------
-        to : str or iterable of str
-            Names of formats, such as "picasso" or "thunderstorm": those that `caml-dask export --help` lists.
-        folder : path
-            Where the files go; it is made.
-        name : str
-            What the names of the files begin with.
-        pixel_nm : float, optional
-            Size of the pixels of a picture, of ImageJ regions and of Picasso's coordinates, in nm.
-        overwrite : bool
-            Replace files that are there already.
-
-        Returns
-        -------
-        list of Path
-            The files.
-
-        Raises
-        ------
-        UsageError
-            A format that is not known, that needs an extra, or that cannot hold the results; or a name that is none of
-            a file.
-        OutputError
-            A file is there already.
-        """
-        if not name or name.startswith(".") or os.sep in name:
-            raise UsageError(f"name={name!r} cannot begin the name of a file: use letters and digits")
-        points = _typed(pa.Table.from_pandas(self.points, preserve_index=False))
-        clusters = pa.Table.from_pandas(self.clusters, preserve_index=False)
-        outlines = {"cluster_id": self.outlines.index.to_numpy(), "outline": shapely.to_wkb(self.outlines.to_numpy())}
-        exported = Exportable(
-            image_id=name,
-            localizations=analyzed_rows(self.summary),
-            bounds_nm=tuple(self.summary["bounds_nm"]),
-            schema=points.schema,
-            points=lambda columns: iter((points if columns is None else points.select(list(columns))).to_batches()),
-            clusters=lambda: clusters,
-            outlines=lambda: iter([pa.table(outlines)]),
-            provenance={"program": f"caml_dask {__version__}", "network": str(self.summary["network"])},
-        )
-        return export([exported], to, Path(folder), Options(pixel_nm), overwrite)
-
-
-def _typed(points: pa.Table) -> pa.Table:
-    """Points with the types of ``schema.POINTS``: in pandas, a missing number makes integers floating-point numbers."""
-    types = {column.name: column.type for column in POINTS}
-    return points.cast(pa.schema([pa.field(f.name, types.get(f.name, f.type)) for f in points.schema]))
 
 
 def analyze(

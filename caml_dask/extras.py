@@ -12,6 +12,7 @@ EXTRAS = {
     "plot": ("matplotlib",),
     "export": ("openpyxl", "tifffile"),
     "geopackage": ("pyogrio",),
+    "geopandas": ("geopandas",),
     "hpc": ("dask_jobqueue",),
 }
 """What each extra of pyproject.toml installs, by the names under which it is imported."""

@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from snippets import command_in, run, runnable, snippets
 from support import SHARED, simulated_table
 
 PROJECT = Path(__file__).parents[1]
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md")), PROJECT / "tests/faults/README.md"]
-BLOCK = re.compile(
-    r"(?:<!-- not run: (?P<reason>[^>]+) -->\n)?```(?P<language>python|bash)\n(?P<code>.*?)```", re.DOTALL
-)
-# What the project's own CI runs: the install, the demonstration, the tests.
-INSTALLS = ("pip install", "python3 -m venv")
-
-
-@dataclass(frozen=True)
-class Snippet:
-    """A block of code on a page; not run for a reason, where one is given."""
-
-    language: str
-    code: str
-    reason: str | None
-
-
-def snippets(page: Path) -> list[Snippet]:
-    return [Snippet(m["language"], m["code"], m["reason"]) for m in BLOCK.finditer(page.read_text(encoding="utf-8"))]
-
-
-def runnable(page: Path) -> list[Snippet]:
-    return [s for s in snippets(page) if s.reason is None and not s.code.startswith(INSTALLS)]
-
-
 WITH_SNIPPETS = [
     page for page in PAGES if runnable(page) and "_generated" not in page.parts and "_build" not in page.parts
 ]
@@ -46,12 +19,7 @@ WITH_SNIPPETS = [
 
 @pytest.fixture(scope="module")
 def tools(tmp_path_factory):
-    """`caml-dask` of this very code, first on the path."""
-    folder = tmp_path_factory.mktemp("bin")
-    command = folder / "caml-dask"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m caml_dask "$@"\n')
-    command.chmod(0o755)
-    return folder
+    return command_in(tmp_path_factory.mktemp("bin"))
 
 
 @pytest.fixture(scope="module")
@@ -72,20 +40,6 @@ def lay_out(folder: Path, tables: list[Path]) -> None:
     (folder / "table.csv").write_text("X,Y\n" + "\n".join(rows) + "\n")
     cohort = "path,condition,replicate,protein\ncell_a.csv,naive,donor 1,Csk\ncell_b.csv,activated,donor 1,Csk\n"
     (folder / "cohort.csv").write_text(cohort)
-
-
-def run(page: Path, folder: Path, tools: Path) -> None:
-    """The snippets of a page one after another; those in Python share their names, as a reader's session does."""
-    names: dict[str, object] = {}
-    environment = os.environ | {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(PROJECT)}
-    for snippet in runnable(page):
-        if snippet.language == "python":
-            exec(compile(snippet.code, str(page), "exec"), names)
-            continue
-        lines = [line for line in snippet.code.splitlines() if not line.startswith(INSTALLS)]
-        code = "\n".join(["set -euo pipefail", *lines])
-        done = subprocess.run(["bash", "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, f"{snippet.code}\n{done.stdout}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("page", WITH_SNIPPETS, ids=lambda page: str(page.relative_to(PROJECT)))

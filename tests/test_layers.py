@@ -31,7 +31,7 @@ LAYERS = [
         "randomness",
     },
     {"io", "networks", "overview"},
-    {"stages", "pipeline"},
+    {"stages", "pipeline", "plotting"},
     {"executors"},
     {"api", "results", "runs"},
     {"screening", "report", "evaluation", "channels", "following"},
@@ -47,7 +47,7 @@ SAME_LAYER = {
 }  # fmt: skip
 ONLY_IN = {
     "dask": {"executors", "runs"}, "distributed": {"executors", "runs"}, "dask_jobqueue": {"executors", "runs"},
-    "keras": {"networks"}, "tensorflow": {"networks"}, "matplotlib": {"evaluation"},
+    "keras": {"networks"}, "tensorflow": {"networks"}, "matplotlib": {"evaluation", "plotting", "results"},
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from caml_dask.cli import (
     following,
     formats,
     laboratory,
+    picturing,
     reporting,
     screening,
 )
@@ -54,6 +55,7 @@ for command in (
     laboratory.evaluate,
     reporting.report,
     exporting.export,
+    picturing.overview,
     colocalizing.colocalize,
     following.follow,
     completion.completion,

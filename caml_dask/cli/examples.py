@@ -73,6 +73,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("a screening", "caml-dask report screening"),
         ("another factor", "caml-dask report screening --by protein --within condition -o report"),
     ),
+    "overview": (
+        ("a PDF of each image", "caml-dask overview results"),
+        ("an SVG of one, elsewhere", "caml-dask overview results --to svg --images cell_a -o figures"),
+    ),
     "export": (
         ("for Picasso and ThunderSTORM", "caml-dask export results --to picasso --to thunderstorm"),
         ("regions and a picture that fit on each other", "caml-dask export results --to imagej --to ome-tiff"),

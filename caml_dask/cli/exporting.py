@@ -39,7 +39,9 @@ class _Exports(click.Command):
     help="image_id, or stem of the input; can be given several times.  [default: all images that are done]",
 )
 @click.option(
-    "--pixel-nm", type=float, help="Size of the pixels of picasso, imagej and ome-tiff.  [default: see the format]"
+    "--pixel-nm",
+    type=float,
+    help="Size of the pixels of picasso, imagej, ome-tiff and ome-zarr.  [default: see the format]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that are there already.")
 @DEBUG

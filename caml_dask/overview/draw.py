@@ -1,94 +1,62 @@
-"""The overview picture of an image: all localizations, a magnified region with outlines, scale bars and counts."""
+"""The overview picture of an image: all localizations, magnified spots with outlines, scale bars and counts.
+
+No text lies on a picture but the letters of the spots, which avoid clusters. Text is large enough to be read where the
+whole picture is 512 pixels wide.
+"""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import shapely
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from caml_dask.overview.lines import Outlines
+from caml_dask.overview.marks import mark
+from caml_dask.overview.panel import MOST_OUTLINES, OUTLINE_COLOR, REGION_COLOR, Outline, Panel, batches
 from caml_dask.overview.png import Sheet, frame, paste
-from caml_dask.overview.raster import (
-    BACKGROUND,
-    CLUSTERED_COLOR,
-    FIBER_COLOR,
-    NON_CLUSTERED_COLOR,
-    Raster,
-    zoom_bounds,
-)
+from caml_dask.overview.raster import CLUSTERED_COLOR, FIBER_COLOR, NON_CLUSTERED_COLOR, Raster
+from caml_dask.overview.text import PAPER, TEXT_COLOR, Color, block, font_of, shortened, under_panel, under_px
 
-__all__ = ["Raster", "draw_overview", "field_box", "zoom_bounds"]
-
-Outline: TypeAlias = shapely.Geometry | npt.NDArray[np.float64] | None
-Color: TypeAlias = tuple[int, int, int]
-Pixels: TypeAlias = npt.NDArray[np.uint8]
-
-OUTLINE_COLOR: Color = (120, 235, 225)
-TEXT_COLOR: Color = (226, 230, 238)
-DIM_TEXT_COLOR: Color = (150, 158, 174)
-REGION_COLOR: Color = (250, 215, 90)
 RIM_COLOR: Color = (58, 64, 78)
-MOST_OUTLINES = 50_000
-NARROWEST_PX = 14.0
+METADATA = "caml_dask"
+"""Keyword of the text in the PNG that says, as JSON, which part of which image each panel shows, and its pixel size."""
 
-_PAPER: Color = tuple(int(v) for v in BACKGROUND)  # type: ignore[assignment]
-_AT_A_TIME = 1024  # outlines held as arrays of coordinates
 _GAP = 28
-_SIDE_TEXT_PX = 420
+_TEXT_SHARE = 54  # of the picture's width: 9.5 pixels where it is 512 wide
+_LEAST_TEXT_PX = 16
+_WIDE = 1.7  # times as wide as high: spots are below the image
 
 
-class _Panel:
-    """A raster with the outlines that fall on it."""
+@dataclass(frozen=True, eq=False)
+class Spot:
+    """A square that is magnified.
 
-    def __init__(self, raster: Raster, crowded: bool = False):
-        self.raster = raster
-        self.height, self.width = raster.shape
-        self._crowded = crowded
-        self._widths_px = [np.zeros(0)]
-        self._lines = Outlines(raster.shape)
-        self._borders = Outlines(raster.shape)
+    Parameters
+    ----------
+    name : str
+        What it shows.
+    raster : Raster
+        Its localizations.
+    """
 
-    def add(self, outlines: npt.NDArray[np.object_]) -> None:
-        """Draw those of the outlines, (c,) polygons, that fall on the panel."""
-        x0, y0, x1, y1 = self.raster.bounds_nm
-        low, high = np.split(shapely.bounds(outlines).reshape(-1, 4), 2, axis=1)
-        seen = np.all((low <= (x1, y1)) & (high >= (x0, y0)), axis=1)
-        self._widths_px.append((high - low)[seen].max(axis=1) / self.raster.pixel_nm)
-        if not self._crowded:
-            self._lines.add(outlines[seen], x0, y0, self.raster.pixel_nm)
+    name: str
+    raster: Raster
 
-    def add_regions(self, regions: Sequence[shapely.Geometry]) -> None:
-        """Draw the borders of regions, three pixels wide: the report shows the picture smaller."""
-        x0, y0, _, _ = self.raster.bounds_nm
-        step, shapes = self.raster.pixel_nm, np.array(regions, dtype=object)
-        for dx, dy in ((0, 0), (-step, 0), (step, 0), (0, -step), (0, step)):
-            self._borders.add(shapes, x0 + dx, y0 + dy, step)
 
-    def drawn(self) -> bool:
-        """Whether there are outlines on the panel."""
-        return any(len(widths) for widths in self._widths_px)
+@dataclass(frozen=True, eq=False)
+class _Placed:
+    """A panel on the sheet, the place of its upper left corner, and what is written under it."""
 
-    def hidden(self) -> str | None:
-        """Why no outlines are shown, if none are."""
-        if self._crowded:
-            return f"more than {MOST_OUTLINES:,}"
-        if self.drawn() and np.median(np.concatenate(self._widths_px)) < NARROWEST_PX:
-            return "too small"
-        return None
-
-    def paint(self, pixels: Pixels, text_px: int) -> None:
-        """Fill a part of the sheet of the panel's size."""
-        self.raster.paint(pixels)
-        if self.hidden() is None:
-            self._lines.paint(pixels, OUTLINE_COLOR)
-        self._borders.paint(pixels, REGION_COLOR)
-        _scale_bar(pixels, self.raster.pixel_nm, text_px)
+    panel: Panel
+    left: int
+    top: int
+    name: str
 
 
 def draw_overview(
@@ -98,38 +66,46 @@ def draw_overview(
     caption: Sequence[str],
     path: Path | str,
     n_clusters: int,
-    zoom: Raster | None = None,
+    spots: Sequence[Spot] = (),
     classes: Sequence[str] = ("non-clustered", "clustered"),
     regions: Sequence[shapely.Geometry] = (),
 ) -> None:
     """Write the overview as PNG; the same localizations and outlines in any order give the same bytes.
 
-    y points down, as programs for single-molecule localization show it. Beside the image stands the region of `zoom`,
-    framed in the image. Outlines are left out of a panel, and the legend says so, where there are more than 50,000 or
-    where the median cluster is narrower than 14 pixels.
+    y points down, as programs for single-molecule localization show it. Beside the image, or below a wide one, are the
+    spots, framed in the image under their letters. Outlines are left out of a panel, and the legend says so, where
+    there are more than 50,000 or where the median cluster is narrower than 14 pixels. The PNG holds the pixel size and
+    place of each panel as JSON, under the keyword "caml_dask".
 
     Parameters
     ----------
     raster : counts of the whole image.
     outlines : shapely polygons or (n, 2) closed rings in nm, None for a cluster without an outline; of all clusters, or
-        where there are more than 50,000 of those near `zoom`.
+        where there are more than 50,000 of those near the spots.
     title : name of the image; shortened where it is too long.
-    caption : lines below the legend; too long ones are wrapped.
+    caption : what is said below the legend; wrapped where it is too long.
     path : file to write.
     n_clusters : clusters in the image.
-    zoom : counts of the region to magnify; see `zoom_bounds`.
+    spots : what is magnified, at most 26, of one size in pixels.
     classes : names of the rasters' classes, for the legend.
     regions : regions of interest, whose borders are drawn, in nm.
     """
-    panels = [_Panel(raster, crowded=n_clusters > MOST_OUTLINES), *([] if zoom is None else [_Panel(zoom)])]
-    for some in _batches(outlines):
-        for panel in panels:
+    whole = Panel(raster, crowded=n_clusters > MOST_OUTLINES)
+    aside = [Panel(spot.raster) for spot in spots]
+    for some in batches(outlines):
+        for panel in (whole, *aside):
             panel.add(some)
-    for panel in panels if len(regions) else ():
+    for panel in (whole, *aside) if len(regions) else ():
         panel.add_regions(regions)
-    text_px = max(16, max(raster.shape) // 50)
-    lines = [*_counts(raster, n_clusters), *caption]
-    _compose(panels, title, _legend(panels, classes, bool(regions)), lines, text_px).write(path)
+    width, size, placed, bottom = _laid_out(whole, aside, [spot.name for spot in spots])
+    lines = [*_counts(raster, n_clusters), ", ".join(caption)]
+    text = block(_legend(whole, aside, classes, bool(regions)), lines, width - 2 * _GAP, size)
+    sheet = Sheet(width, bottom + text.height + _GAP, PAPER)
+    paste(sheet.pixels, _title(title, width, size), 0, 0)
+    for one in placed:
+        _put(sheet.pixels, one, [spot.raster.bounds_nm for spot in spots] if one.panel is whole else (), size)
+    paste(sheet.pixels, text, _GAP, bottom)
+    sheet.write(path, {METADATA: _metadata(title, placed)})
 
 
 def field_box(picture: npt.NDArray[np.uint8]) -> tuple[int, int, int, int] | None:
@@ -160,11 +136,56 @@ def _run(same: npt.NDArray[np.bool_]) -> int:
     return int(np.argmin(same)) if not same.all() else len(same)
 
 
-def _batches(outlines: Iterable[Outline]) -> Iterator[npt.NDArray[np.object_]]:
-    """Outlines that there are, as arrays of polygons."""
-    there = (o for o in outlines if o is not None)
-    while some := list(itertools.islice(there, _AT_A_TIME)):
-        yield np.array([shapely.polygons(o) if isinstance(o, np.ndarray) else o for o in some], dtype=object)
+def _laid_out(whole: Panel, aside: Sequence[Panel], names: Sequence[str]) -> tuple[int, int, list[_Placed], int]:
+    """Width of the sheet, size of its text, where each panel is, and where the text below them begins.
+
+    Spots are in two columns beside the image, or in a row below a wide one.
+    """
+    side = max((panel.width for panel in aside), default=0)
+    below = whole.width >= _WIDE * whole.height
+    columns = len(aside) if below else min(2, len(aside))
+    spots_px = columns * (side + _GAP)
+    width = _GAP + (max(whole.width + _GAP, spots_px) if below else whole.width + _GAP + spots_px)
+    size = max(_LEAST_TEXT_PX, width // _TEXT_SHARE)
+    top = _GAP + size * 2
+    under = top + whole.height + size // 3 + under_px(size, 1)
+    left, upper = (_GAP, under + _GAP // 2) if below else (2 * _GAP + whole.width, top)
+    step = side + size // 3 + under_px(size, 2) + _GAP // 2
+    placed = [_Placed(whole, _GAP, top, "")]
+    for k, (panel, name) in enumerate(zip(aside, names, strict=True)):
+        column, row = k % columns, k // columns
+        at = left + column * (side + _GAP), upper + row * step
+        placed.append(_Placed(panel, *at, f"{chr(ord('A') + k)}  {name}"))
+    rows = -(-len(aside) // max(1, columns))
+    return width, size, placed, max(under, upper + rows * step if aside else 0)
+
+
+def _put(pixels: npt.NDArray[np.uint8], one: _Placed, spots: Sequence[Any], size: int) -> None:
+    """A panel with its rim, the frames of spots on it, and its name and scale bar under it."""
+    panel, left, top = one.panel, one.left, one.top
+    part = pixels[top : top + panel.height, left : left + panel.width]
+    panel.paint(part)
+    if spots:
+        mark(part, panel.raster, spots, size * 4 // 5)  # they fit the margin of the image
+    frame(pixels, (left - 1, top - 1, left + panel.width, top + panel.height), RIM_COLOR)
+    paste(pixels, under_panel(one.name, panel.width, panel.raster.pixel_nm, size), left, top + panel.height + size // 3)
+
+
+def _metadata(title: str, placed: Sequence[_Placed]) -> str:
+    panels = [
+        {
+            "name": one.name or "whole image",
+            "left_px": one.left,
+            "top_px": one.top,
+            "width_px": one.panel.width,
+            "height_px": one.panel.height,
+            "x0_nm": float(one.panel.raster.x0_nm),
+            "y0_nm": float(one.panel.raster.y0_nm),
+            "pixel_nm": float(one.panel.raster.pixel_nm),
+        }
+        for one in placed
+    ]
+    return json.dumps({"image_id": title, "panels": panels})
 
 
 def _counts(raster: Raster, n_clusters: int) -> list[str]:
@@ -179,19 +200,18 @@ def _counts(raster: Raster, n_clusters: int) -> list[str]:
     ]
 
 
-def _legend(panels: list[_Panel], classes: Sequence[str], regions: bool) -> list[tuple[Color, str]]:
+def _legend(whole: Panel, aside: Sequence[Panel], classes: Sequence[str], regions: bool) -> list[tuple[Color, str]]:
     non, *clustered = classes
     entries = [(_rgb(color), name) for name, color in zip(clustered, (CLUSTERED_COLOR, FIBER_COLOR), strict=False)]
     entries.append((_rgb(NON_CLUSTERED_COLOR), non))
     if regions:
         entries.append((REGION_COLOR, "border of what is counted"))
-    if not panels[0].drawn():
+    if not whole.drawn():
         return entries
-    whole = panels[0].hidden()
     text = "outlines of clusters"
-    if whole is not None:
-        magnified = len(panels) > 1 and panels[1].drawn() and panels[1].hidden() is None
-        text += f", {'only magnified' if magnified else 'not drawn'} ({whole} in the whole image)"
+    if (why := whole.hidden()) is not None:
+        magnified = any(panel.drawn() and panel.hidden() is None for panel in aside)
+        text += f", {'only magnified' if magnified else 'not drawn'} ({why} in the whole image)"
     return [*entries, (OUTLINE_COLOR, text)]
 
 
@@ -200,121 +220,9 @@ def _rgb(color: npt.NDArray[np.float64]) -> Color:
     return r, g, b
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
-
-
-def _scale_bar(pixels: Pixels, pixel_nm: float, size: int) -> None:
-    """A bar of a round length, about a fifth of the picture's width, at the lower right."""
-    height, width = pixels.shape[:2]
-    longest = 0.22 * width * pixel_nm
-    decade = 10.0 ** np.floor(np.log10(longest))
-    length = max(f * decade for f in (1, 2, 5) if f * decade <= longest)
-    label = f"{length / 1000:g} um" if length >= 1000 else f"{length:g} nm"
-    thick, pad = max(3, size // 5), max(8, size * 2 // 3)
-    # only the lowest rows are drawn on
-    first = max(0, height - 2 * pad - thick - 3 * size)
-    picture = Image.fromarray(pixels[first:])
-    right, bottom = width - 2 * pad, height - 2 * pad - first
-    left = right - round(length / pixel_nm)
-    draw = ImageDraw.Draw(picture)
-    draw.rectangle((left - 2, bottom - thick - 1, right + 2, bottom + 2), fill=_PAPER)
-    draw.rectangle((left, bottom - thick + 1, right, bottom), fill=TEXT_COLOR)
-    middle = min((left + right) / 2, width - pad - draw.textlength(label, _font(size)) / 2)
-    at = (middle, bottom - thick - size // 3)
-    draw.text(at, label, fill=TEXT_COLOR, font=_font(size), anchor="ms", stroke_width=3, stroke_fill=_PAPER)
-    pixels[first:] = np.asarray(picture)
-
-
-def _frame_part(pixels: Pixels, whole: Raster, part: Raster) -> None:
-    """Frame in the picture of the whole image what is magnified beside it."""
-    x0, y0, x1, y1 = part.bounds_nm
-    corners = np.array([[x0, y0], [x1, y1]]) - (whole.x0_nm, whole.y0_nm)
-    (left, top), (right, bottom) = np.rint(corners / whole.pixel_nm).astype(int).tolist()
-    frame(pixels, (left - 1, top - 1, right, bottom), TEXT_COLOR, thick=2)
-
-
-def _compose(
-    panels: list[_Panel], title: str, legend: list[tuple[Color, str]], lines: Sequence[str], size: int
-) -> Sheet:
-    """Panels side by side, or stacked where the image is wide; the title above, legend and caption below the zoom."""
-    main, aside = panels[0], panels[1:]
-    beside = main.width < 1.7 * main.height
-    side = max([_SIDE_TEXT_PX, *(p.width for p in aside)])
-    wide = side if beside else max(_SIDE_TEXT_PX, main.width - sum(p.width + _GAP for p in aside))
-    text = _text_block(legend, lines, wide, size)
-    top = _GAP + size * 2
-    under = top + main.height + _GAP
-    if beside:
-        x = 2 * _GAP + main.width
-        places = [(x, top)] * len(aside)
-        text_at = (x, top + sum(p.height + _GAP for p in aside))
-        width = x + side + _GAP
-    else:
-        places = [(_GAP, under)] * len(aside)
-        text_at = (_GAP + sum(p.width + _GAP for p in aside), under)
-        width = max(_GAP + main.width, text_at[0] + wide) + _GAP
-    ends = [top + main.height, text_at[1] + text.height]
-    ends += [y + p.height for p, (_, y) in zip(aside, places, strict=True)]
-    sheet = Sheet(width, max(ends) + _GAP, _PAPER)
-    paste(sheet.pixels, _title(title, width, top - 1, size * 4 // 3), 0, 0)
-    for panel, (x, y) in zip(panels, [(_GAP, top), *places], strict=True):
-        part = sheet.pixels[y : y + panel.height, x : x + panel.width]
-        panel.paint(part, size)
-        if panel is main and aside:
-            _frame_part(part, main.raster, aside[0].raster)
-        frame(sheet.pixels, (x - 1, y - 1, x + panel.width, y + panel.height), RIM_COLOR)
-    paste(sheet.pixels, text, *text_at)
-    return sheet
-
-
-def _title(title: str, width: int, height: int, size: int) -> Image.Image:
-    strip, font = Image.new("RGB", (width, height), _PAPER), _font(size)
-    text = _shortened(title, font, width - 2 * _GAP)
+def _title(title: str, width: int, size: int) -> Image.Image:
+    large = size * 4 // 3
+    strip, font = Image.new("RGB", (width, _GAP + size * 2 - 1), PAPER), font_of(large)
+    text = shortened(title, font, width - 2 * _GAP)
     ImageDraw.Draw(strip).text((_GAP, _GAP), text, fill=TEXT_COLOR, font=font)
     return strip
-
-
-def _text_block(legend: list[tuple[Color, str]], lines: Sequence[str], width: int, size: int) -> Image.Image:
-    font, indent = _font(size), 2 * size
-    rows: list[tuple[Color | None, str]] = []
-    for color, text in legend:
-        first, *rest = _wrapped(text, font, width - indent)
-        rows += [(color, first), *((None, r) for r in rest)]
-    body = [row for line in lines for row in _wrapped(line, font, width)]
-    step = size * 3 // 2
-    block = Image.new("RGB", (width, step * (len(rows) + len(body)) + size), _PAPER)
-    draw = ImageDraw.Draw(block)
-    for k, (dot, text) in enumerate(rows):
-        y = k * step
-        if dot is not None:
-            draw.ellipse((size // 4, y + size // 4, size, y + size), fill=dot)
-        draw.text((indent, y), text, fill=TEXT_COLOR, font=font)
-    for k, text in enumerate(body):
-        draw.text((0, (len(rows) + k) * step + size // 2), text, fill=DIM_TEXT_COLOR, font=font)
-    return block
-
-
-def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
-    """The text on one line, its middle left out where it does not fit."""
-    text = " ".join(text.split())[:1000]
-    keep = len(text)
-    short = text
-    while font.getlength(short) > width and keep > 1:
-        keep -= 1
-        short = f"{text[: (keep + 1) // 2]}…{text[len(text) - keep // 2 :]}"
-    return short
-
-
-def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> list[str]:
-    """Lines no wider than the width; a single word that is wider is shortened."""
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) <= width:
-            lines[-1] = longer
-        elif lines[-1]:
-            lines.append(_shortened(word, font, width))
-        else:
-            lines[-1] = _shortened(word, font, width)
-    return lines

@@ -33,6 +33,10 @@ class Outlines:
         points, ring = shapely.get_coordinates(rings, return_index=True)
         _draw((points - (x0_nm, y0_nm)) / pixel_nm, ring, self._cover)
 
+    def add_line(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Draw a straight line between points, x and y in pixels."""
+        _draw(np.array([start, end]), np.zeros(2, np.int64), self._cover)
+
     def paint(self, picture: npt.NDArray[np.uint8], color: tuple[int, int, int]) -> None:
         """Blend the lines into a (rows, columns, 3) part of a picture."""
         _blend(self._cover, np.array(color, np.float64), picture)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +35,22 @@ class Sheet:
         self._rows = np.tile(row, (height, 1))
         self.pixels = self._rows[:, 1:].reshape(height, width, 3)
 
-    def write(self, path: Path | str) -> None:
-        """Write the picture."""
+    def write(self, path: Path | str, about: Mapping[str, str] | None = None) -> None:
+        """Write the picture, with texts about it by keywords of Latin letters."""
         height, width = self.pixels.shape[:2]
         header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits a channel, RGB, not interlaced
         with Path(path).open("wb") as file:
             file.write(b"\x89PNG\r\n\x1a\n")
-            for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(self._rows.data, _LEVEL)), (b"IEND", b"")):
+            texts = [(b"iTXt", _text(*item)) for item in (about or {}).items()]
+            pixels = (b"IDAT", zlib.compress(self._rows.data, _LEVEL))
+            for kind, data in ((b"IHDR", header), *texts, pixels, (b"IEND", b"")):
                 file.write(struct.pack(">I", len(data)) + kind + data)
                 file.write(struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))))
+
+
+def _text(keyword: str, text: str) -> bytes:
+    """A text that is not compressed, of no language and without a translated keyword."""
+    return keyword.encode("latin-1") + bytes(5) + text.encode()
 
 
 def paste(pixels: npt.NDArray[np.uint8], part: Any, left: int, top: int) -> None:

@@ -16,8 +16,8 @@ BACKGROUND = np.array([9, 11, 17], dtype=np.float64)
 NON_CLUSTERED_COLOR = np.array([128, 156, 206], dtype=np.float64)
 CLUSTERED_COLOR = np.array([255, 150, 40], dtype=np.float64)
 DENSE_COLOR = np.array([255, 238, 170], dtype=np.float64)
-FIBER_COLOR = np.array([232, 84, 196], dtype=np.float64)
-DENSE_FIBER_COLOR = np.array([255, 206, 244], dtype=np.float64)
+FIBER_COLOR = np.array([190, 80, 255], dtype=np.float64)
+DENSE_FIBER_COLOR = np.array([226, 190, 255], dtype=np.float64)
 
 # Of each class: of one localization, and of many.
 _COLORS = (
@@ -25,7 +25,7 @@ _COLORS = (
     np.array([NON_CLUSTERED_COLOR, DENSE_COLOR, DENSE_FIBER_COLOR]),
 )
 _BAND = 64  # rows of a picture painted at a time, so that what is held of them stays in the processor's cache
-_MARGIN = 0.02
+_MARGIN = 0.035  # room for a letter beside the localizations
 _THINNEST = 0.25
 _ONE_SPOT_NM = 1000.0
 _ZOOM_NM = 5000.0
@@ -95,7 +95,7 @@ class Raster:
     def paint(self, picture: npt.NDArray[np.uint8]) -> None:
         """Draw the counts over a (rows, columns, 3) part of a picture; empty pixels are left as they are.
 
-        Non-clustered is dim blue, clustered warm, a fiber pink; brighter where there are more.
+        Non-clustered is dim blue, clustered warm, a fiber violet; brighter where there are more.
         """
         occupied = [_occupied(counts) for counts in self.counts]
         radius = _dot_radius(sum(len(place) for place, _ in occupied) / self.counts[0].size)
@@ -136,6 +136,12 @@ def zoom_bounds(centroids_nm: FloatArray, bounds_nm: Bounds, width_nm: float, la
     within = ((cell - low >= (i - 3, j - 3)) & (cell - low <= (i, j))).all(axis=1)
     corners = np.asarray(centroids_nm)[within]
     x, y = (corners.min(axis=0) + corners.max(axis=0)) / 2
+    return kept_square(x, y, side, bounds_nm)
+
+
+def kept_square(x: float, y: float, side: float, bounds_nm: Bounds) -> Bounds:
+    """The square around a point, moved into an image that has room for it."""
+    x0, y0, x1, y1 = bounds_nm
     return _square(_kept(x, x0, x1, side), _kept(y, y0, y1, side), side)
 
 
@@ -150,7 +156,7 @@ def _square(x: float, y: float, side: float) -> Bounds:
 
 def _dot_radius(share: float) -> float:
     """Radius in pixels at which localizations are drawn: the smaller the share of occupied pixels, the larger."""
-    return 0.5 if share > 0.1 else 1.2 if share > 0.01 else 2.2
+    return 0.5 if share > 0.1 else 1.2 if share > 0.01 else 2.2 if share > 0.0005 else 4.0
 
 
 def _brightness(counts: npt.NDArray[np.uint32], pixels: int) -> Picture:

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from caml_dask.overview.thumbnail import embedded
 from caml_dask.report import numbers
 from caml_dask.report.families import FOUND_BELOW
 from caml_dask.report.figures import Section
 from caml_dask.report.images import read_drift
 from caml_dask.report.measures import Measure
 from caml_dask.report.methods import methods_paragraph
-from caml_dask.report.pictures import embedded, pictured
+from caml_dask.report.pictures import pictured, width_px
 from caml_dask.report.plots import DriftPlot, drift_plot
 from caml_dask.report.remarks import preparations, warnings_of
 from caml_dask.report.rendering import TEMPLATES, environment, printable
@@ -102,7 +103,7 @@ def _cards(results: Results, by: str, folder: Path) -> Iterator[Card]:
         overview = image.folder / "overview.png"
         yield Card(
             image,
-            embedded(overview, len(chosen)) if place in chosen else None,
+            embedded(overview, width_px(len(chosen))) if place in chosen else None,
             "./" + quote(os.path.relpath(overview.resolve(), folder.resolve()).encode("utf-8", "surrogateescape")),
             image.factors.get(by, ""),
             {name: value for name, value in image.factors.items() if name != by and value},

@@ -25,7 +25,9 @@ from caml_dask.io.manifest import content_of
 from caml_dask.io.readers.picasso import metadata_of
 from caml_dask.io.run_directory import Run
 from caml_dask.io.store import DirectoryStore
+from caml_dask.overview.thumbnail import embedded
 from caml_dask.pipeline import LAST
+from caml_dask.results.shown import THUMBNAIL_PX, Shown
 from caml_dask.results.words import Summary, figures_in_words, warning_lines
 
 _EXPORTED_ROWS = 1 << 17  # of points, at a time
@@ -58,7 +60,7 @@ def outlines_of(table: pa.Table) -> pd.Series:
 
 
 @dataclass(frozen=True, repr=False)
-class ImageResult:
+class ImageResult(Shown):
     """The results of one image of a run; a file that is not as the run left it is refused when it is read.
 
     Attributes
@@ -84,7 +86,7 @@ class ImageResult:
             f"ImageResult {self.image_id}: {figures_in_words(self.summary)}",
             f"  of {self.path}{channel}; in {self.directory}",
             *warning_lines(self.summary),
-            "  .points, .clusters, .outlines, .summary; .points_in_batches() where points do not fit memory",
+            "  .points, .clusters, .outlines, .summary; .plot(); .points_in_batches() where points do not fit memory",
         ]
         return "\n".join(lines)
 
@@ -158,7 +160,6 @@ class ImageResult:
     def exportable(self) -> Exportable:
         """The image as exporters take it."""
         run, points, of = Run.open(self.directory.parent), self._points(), self.path
-        unchanged = run.manifest["inputs"].get(str(of)) == content_of(of)
         channel = self.summary["channel"]
         return Exportable(
             image_id=self.image_id,
@@ -176,8 +177,16 @@ class ImageResult:
                 "settings digest": run.manifest["settings_digest"],
             },
             pixel_nm=run.settings.columns.pixel_nm,
-            picasso_metadata=lambda: metadata_of(of) if unchanged else (),
+            picasso_metadata=lambda: metadata_of(of) if run.manifest["inputs"].get(str(of)) == content_of(of) else (),
         )
+
+    @cached_property
+    def thumbnail(self) -> str | None:
+        """A small picture, a PNG as a data URI; None where overview.png is not there or altered."""
+        path = self.directory / "overview.png"
+        if self._stated.get(f"{self.image_id}/{path.name}") != fingerprint(path):
+            return None
+        return embedded(path, THUMBNAIL_PX)
 
     @cached_property
     def molecules(self) -> pd.DataFrame:

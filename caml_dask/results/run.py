@@ -9,13 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, SupportsIndex
 
+import pandas as pd
+
 from caml_dask.atomic import read_json
 from caml_dask.errors import CamlError, OutputError, StoreError, UnknownImageError
 from caml_dask.io.exporters.exporter import Options
 from caml_dask.io.exporters.write import export, missing
 from caml_dask.io.manifest import Image
 from caml_dask.io.run_directory import EXPORTS, OUTPUT_MARKS, Run, read_manifest
+from caml_dask.results.html import page_of_run
 from caml_dask.results.image import ImageResult
+from caml_dask.results.pooled import pooled_clusters
 from caml_dask.results.words import SHOWN, Summary, figures_in_words
 
 _CLOSE = 5  # image ids named where one is not known
@@ -123,9 +127,26 @@ class RunResult:
                 f"RunResult {self.directory}: {done}",
                 *repr(self.images).splitlines()[1:],
                 *failures,
-                "  .images[0] or .images[image_id], .failed, .summary",
+                "  .images[0] or .images[image_id], .clusters(), .failed, .summary",
             ]
         )
+
+    def _repr_html_(self) -> str:
+        first = list(self.images.values())[:SHOWN]
+        title = f"{self.directory}, network {self.summary['network']['name']}"
+        shown = [(image.summary, image.thumbnail) for image in first]
+        return page_of_run(title, shown, len(self.images), self.failed)
+
+    def clusters(self) -> pd.DataFrame:
+        """The clusters of all images that are done, with the factors of a screening.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row a cluster: image_id, the channel where inputs have some, the factors as text, then columns as of
+            ``schema.CLUSTERS``.
+        """
+        return pooled_clusters(self.images)
 
     def export(
         self,

@@ -14,6 +14,7 @@ from typing import Any
 import click
 from from_results import of_results
 from markdown_table import table
+from pictures import draw_pictures
 
 from caml_dask import schema
 from caml_dask.channels.write import figures_in_order, meaning_of
@@ -32,6 +33,7 @@ from caml_dask.stages.stage import Stage
 def setup(app: Any) -> dict[str, Any]:
     """Write the pages before Sphinx reads its sources."""
     app.connect("builder-inited", lambda app: write_pages(Path(app.srcdir) / "_generated"))
+    app.connect("builder-inited", lambda app: draw_pictures(Path(app.srcdir)))
     return {"parallel_read_safe": True}
 
 

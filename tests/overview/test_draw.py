@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,11 @@ import pytest
 import shapely
 from PIL import Image
 
-from caml_dask.overview.draw import OUTLINE_COLOR, TEXT_COLOR, draw_overview, field_box, zoom_bounds
-from caml_dask.overview.raster import BACKGROUND, CLUSTERED_COLOR, FIBER_COLOR, Raster
+from caml_dask.overview.draw import METADATA, Spot, draw_overview, field_box
+from caml_dask.overview.marks import frame_of, mark, places_of
+from caml_dask.overview.panel import OUTLINE_COLOR
+from caml_dask.overview.raster import BACKGROUND, CLUSTERED_COLOR, FIBER_COLOR, Bounds, Raster, zoom_bounds
+from caml_dask.overview.text import TEXT_COLOR, under_panel
 
 FloatArray = npt.NDArray[np.float64]
 # Where the panel of the whole image begins in the picture of a raster of 400 pixels: margin, and margin and title.
@@ -116,7 +120,7 @@ def test_small_clusters_get_their_outlines_in_the_zoom_only(tmp_path: Path) -> N
     zoom = Raster(zoom_bounds(np.array([[2075.0, 2075.0]]), (0, 0, 10_000, 10_000), 50.0), 300, margin=0.0)
     paths = [tmp_path / name for name in ("without.png", "with.png")]
     for path, outlines in zip(paths, ([None], [outline]), strict=True):
-        draw_overview(whole, outlines, "small", [], path, 1, zoom=zoom)
+        draw_overview(whole, outlines, "small", [], path, 1, [Spot("here", zoom)])
     without, with_it = (np.asarray(Image.open(p), dtype=int) for p in paths)
     assert np.array_equal(panel(paths[0], whole), panel(paths[1], whole))
     in_zoom = with_it[TOP : TOP + 300, LEFT + whole.shape[1] + 28 :][:, :300]
@@ -135,8 +139,8 @@ def test_order_changes_no_byte(tmp_path: Path) -> None:
         order, c = rng.permutation(len(xy)), rng.permutation(len(outlines))
         zoom = Raster(zoom_bounds(centroids[c], (0, 0, 10_000, 10_000), 50.0), 200, margin=0.0)
         zoom.add(xy[order, 0], xy[order, 1], clustered[order])
-        path = tmp_path / f"{k}.png"
-        draw_overview(raster_of(xy[order], clustered[order]), [outlines[i] for i in c], "a", ["b"], path, 12, zoom=zoom)
+        path, spots = tmp_path / f"{k}.png", [Spot("here", zoom)] * 3
+        draw_overview(raster_of(xy[order], clustered[order]), [outlines[i] for i in c], "a", ["b"], path, 12, spots)
         written.append(path.read_bytes())
     assert written[0] == written[1] == written[2]
 
@@ -159,7 +163,7 @@ def test_degenerate_extents_are_drawn(xy: FloatArray, tmp_path: Path) -> None:
     raster.add(xy[:, 0], xy[:, 1], np.zeros(len(xy), dtype=bool))
     assert raster.counts.sum() == len(xy)
     zoom = Raster(zoom_bounds(xy, bounds, 0.0), 100, margin=0.0)
-    draw_overview(raster, [], "edge case", [], tmp_path / "edge.png", 0, zoom=zoom)
+    draw_overview(raster, [], "edge case", [], tmp_path / "edge.png", 0, [Spot("here", zoom)])
     assert min(Image.open(tmp_path / "edge.png").size) > 200
 
 
@@ -174,17 +178,20 @@ def test_long_titles_and_captions_stay_inside(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("width_nm", "height_nm"), [(10_000.0, 10_000.0), (10_000.0, 2_000.0), (900.0, 10_000.0)])
 def test_the_field_is_found_in_its_picture(width_nm: float, height_nm: float, tmp_path: Path) -> None:
-    """Beside the magnified region, above it, and without one."""
+    """Beside spots, above them, and without any."""
     rng = np.random.default_rng(0)
     xy = rng.uniform(0, (width_nm, height_nm), (500, 2))
     whole, zoom = Raster((0.0, 0.0, width_nm, height_nm), 400), Raster((0.0, 0.0, 500.0, 500.0), 200)
     for raster in (whole, zoom):
         raster.add(xy[:, 0], xy[:, 1], rng.random(500) < 0.5)
     height, width = whole.shape
-    for part in (zoom, None):
-        draw_overview(whole, [], "title", ["caption"], tmp_path / "a.png", 0, part)
-        picture = np.asarray(Image.open(tmp_path / "a.png").convert("RGB"))
-        assert field_box(picture) == (LEFT, TOP, LEFT + width, TOP + height)
+    for spots in range(5):
+        draw_overview(whole, [], "title", ["caption"], tmp_path / "a.png", 0, [Spot("here", zoom)] * spots)
+        with Image.open(tmp_path / "a.png") as opened:
+            place = json.loads(opened.text[METADATA])["panels"][0]
+            left, top, right, bottom = box = field_box(np.asarray(opened.convert("RGB")))
+        assert box == (LEFT, place["top_px"], LEFT + width, place["top_px"] + height)
+        assert (left, right - left, bottom - top) == (place["left_px"], place["width_px"], place["height_px"])
 
 
 def test_no_field_is_found_where_there_is_no_frame() -> None:
@@ -223,8 +230,87 @@ def test_fibers_have_a_color_and_a_name_of_their_own(tmp_path: Path) -> None:
     both = Raster((0.0, 0.0, 10_000.0, 10_000.0), 400)
     both.add(x, y, np.array([False, True, True]))
     draw_overview(both, [], "a", [], tmp_path / "2.png", 0)
-    beside = [
-        np.asarray(Image.open(tmp_path / name), dtype=int)[:, LEFT + raster.shape[1] + 28 :]
-        for name in ("3.png", "2.png")
+    legends = [
+        np.asarray(Image.open(tmp_path / name), dtype=int)[TOP + raster.shape[0] :] for name in ("3.png", "2.png")
     ]
-    assert [bool((np.abs(part - FIBER_COLOR).sum(axis=2) < 20).any()) for part in beside] == [True, False]
+    assert [bool((np.abs(part - FIBER_COLOR).sum(axis=2) < 20).any()) for part in legends] == [True, False]
+
+
+def crowded(rng: np.random.Generator) -> tuple[Raster, list[Bounds]]:
+    """Clusters nearly everywhere, and spots that overlap, touch the rim and are too small to be seen."""
+    raster = Raster((0.0, 0.0, 10_000.0, 10_000.0), 600)
+    xy = rng.uniform(0, 10_000, (20_000, 2))
+    raster.add(xy[:, 0], xy[:, 1], np.ones(len(xy), np.int8))
+    return raster, [(0, 0, 900, 900), (4000, 4000, 8000, 8000), (4100, 4100, 4110, 4110), (9900, 5000, 10_000, 5100)]
+
+
+@pytest.mark.parametrize("size", [10, 14])
+def test_letters_lie_on_no_cluster_on_no_frame_and_on_no_letter(size: int) -> None:
+    raster, spots = crowded(np.random.default_rng(4))
+    frames = [frame_of(raster, bounds) for bounds in spots]
+    places = places_of(raster, frames, size)
+    covered = np.zeros(raster.shape, int)
+    for place, box in zip(places, frames, strict=True):
+        assert place is not None, "the margin has room"
+        left, top, right, bottom = place
+        assert 0 <= left < right <= raster.shape[1] and 0 <= top < bottom <= raster.shape[0]
+        near = raster.counts[1, max(0, top - 4) : bottom + 4, max(0, left - 4) : right + 4]
+        assert not near.any(), "nor on the dots of clusters beside it"
+        assert right <= box[0] or left >= box[2] or bottom <= box[1] or top >= box[3]
+        covered[top:bottom, left:right] += 1
+    assert covered.max() == 1
+    pixels = np.zeros((*raster.shape, 3), np.uint8)
+    mark(pixels, raster, spots, size)
+    for left, top, right, bottom in places:
+        assert (pixels[top:bottom, left:right].min(axis=2) > 100).sum() > size
+
+
+def test_a_letter_is_beside_its_frame_where_there_is_room() -> None:
+    raster = Raster((0.0, 0.0, 1000.0, 1000.0), 400)
+    (place,) = places_of(raster, [(100, 100, 200, 200)], 20)
+    assert place[3] == 100 or place[2] == 100
+
+
+def test_no_letter_is_written_where_clusters_leave_no_room() -> None:
+    raster = Raster((0.0, 0.0, 1000.0, 1000.0), 100, margin=0.0)
+    raster.counts[1] = 1
+    pixels = np.zeros((*raster.shape, 3), np.uint8)
+    mark(pixels, raster, [(400.0, 400.0, 600.0, 600.0)], 16)
+    pixels[38:62, 38:62] = 0
+    assert not pixels.any()
+
+
+def test_the_png_says_where_each_panel_lies_in_nm(tmp_path: Path) -> None:
+    xy, clustered, _ = field(np.random.default_rng(3))
+    whole = raster_of(xy, clustered)
+    zoom = Raster((1000.0, 2000.0, 2000.0, 3000.0), 200, margin=0.0)
+    zoom.add(xy[:, 0], xy[:, 1], clustered)
+    name = "µ cell"
+    draw_overview(whole, [], name, [], tmp_path / "a.png", 12, [Spot("largest", zoom)])
+    with Image.open(tmp_path / "a.png") as opened:
+        about, picture = json.loads(opened.text[METADATA]), np.asarray(opened, dtype=int)
+    assert about["image_id"] == name
+    assert [panel["name"] for panel in about["panels"]] == ["whole image", "A  largest"]
+    for panel, raster in zip(about["panels"], (whole, zoom), strict=True):
+        assert (panel["pixel_nm"], panel["x0_nm"], panel["y0_nm"]) == (raster.pixel_nm, raster.x0_nm, raster.y0_nm)
+        for x, y in xy[clustered]:
+            column, row = int((x - panel["x0_nm"]) / panel["pixel_nm"]), int((y - panel["y0_nm"]) / panel["pixel_nm"])
+            if 0 <= column < panel["width_px"] and 0 <= row < panel["height_px"]:
+                assert picture[panel["top_px"] + row, panel["left_px"] + column].sum() > BACKGROUND.sum() + 60
+
+
+def test_scale_bars_have_the_length_that_they_say() -> None:
+    for pixel_nm, size in ((18.4, 40), (0.33, 20), (1.0, 16)):
+        strip = np.asarray(under_panel("A  name", 540, pixel_nm, size), dtype=int)
+        longest = max(run_length(row == TEXT_COLOR) for row in strip)
+        nm = longest * pixel_nm
+        nearest = min((f * 10.0**d for f in (1, 2, 5) for d in range(6)), key=lambda length: abs(length - nm))
+        assert abs(nm - nearest) <= pixel_nm
+        assert longest <= 0.3 * 540 + 1
+
+
+def run_length(same: npt.NDArray[np.bool_]) -> int:
+    """The longest run of pixels in a row."""
+    whole = np.concatenate([[False], same.all(axis=1), [False]])
+    edges = np.flatnonzero(np.diff(whole.astype(int)))
+    return int((edges[1::2] - edges[::2]).max(initial=0))

@@ -10,6 +10,7 @@ from caml_dask.io.exporters import (
     geopackage,
     imagej,
     ome_tiff,
+    ome_zarr,
     picasso,
     points_csv,
     thunderstorm,
@@ -26,6 +27,7 @@ EXPORTERS: tuple[Exporter, ...] = (
     geopackage.EXPORTER,
     imagej.EXPORTER,
     ome_tiff.EXPORTER,
+    ome_zarr.EXPORTER,
 )
 
 

@@ -8,13 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from caml_dask.io.exporters.columns import finite_rows
+from caml_dask.io.exporters.channels import COLUMNS, channels_of, counted
 from caml_dask.io.exporters.exporter import Exportable, Exporter, Options, Writes
 from caml_dask.io.exporters.grid import Grid
-from caml_dask.schema import FIBER, NO_CLUSTER
 
 _ENDING = "_points.ome.tif"
-_COLUMNS = ("x_nm", "y_nm", "label", "cluster_id")
 
 
 def _plan(image: Exportable, options: Options) -> Mapping[str, Writes]:
@@ -25,7 +23,7 @@ def _plan(image: Exportable, options: Options) -> Mapping[str, Writes]:
 def _write(image: Exportable, grid: Grid, path: Path) -> None:
     import tifffile
 
-    channels = ["in no cluster", *(("round", "fiber") if "p_fiber" in image.schema.names else ("in clusters",))]
+    channels = channels_of(image.schema)
     counts = _counts(image, grid, len(channels))
     small = counts.max(initial=0) <= np.iinfo(np.uint16).max
     metadata = {
@@ -58,14 +56,11 @@ def _write(image: Exportable, grid: Grid, path: Path) -> None:
 def _counts(image: Exportable, grid: Grid, channels: int) -> npt.NDArray[np.uint32]:
     """Localizations in each pixel, (channels, rows, columns)."""
     counts = np.zeros((channels, grid.rows, grid.columns), np.uint32)
-    for batch in image.points(_COLUMNS):
-        rows = finite_rows(batch)
-        x, y, label, cluster = (rows.column(name).to_numpy() for name in _COLUMNS)
-        column, row = np.floor(grid.in_pixels(np.column_stack([x, y]))).astype(np.int64).T
+    for batch in image.points(COLUMNS):
+        xy_nm, channel = counted(batch, channels)
+        column, row = np.floor(grid.in_pixels(xy_nm)).astype(np.int64).T
         # the last ones lie on the far side of the last pixel by a rounding
         inside = np.clip(row, 0, grid.rows - 1), np.clip(column, 0, grid.columns - 1)
-        fiber = (label == FIBER) & (channels > 2)
-        channel = np.where(cluster == NO_CLUSTER, 0, 1 + fiber)
         np.add.at(counts, (channel, *inside), np.uint32(1))
     return counts
 

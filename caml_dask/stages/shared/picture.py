@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,10 @@ import numpy as np
 import pyarrow as pa
 import shapely
 
-from caml_dask.overview.draw import MOST_OUTLINES, Raster, draw_overview, zoom_bounds
+from caml_dask.overview.draw import Spot, draw_overview
+from caml_dask.overview.panel import MOST_OUTLINES
+from caml_dask.overview.raster import Raster
+from caml_dask.overview.spots import Found, MeanScores, spots_of
 from caml_dask.schema import NO_CLUSTER, NON_CLUSTERED
 from caml_dask.stages.shared.measured import MeasuredClusters
 from caml_dask.stages.shared.work import Work, xy
@@ -19,7 +22,7 @@ from caml_dask.stages.tables import MEMBERSHIP, OUTLINES, PIXELS, TILE
 # Pixels along the longer side of the picture: fewer where there are few localizations, whose dots are drawn the larger.
 _LONGEST_PX = 1200, 1600
 _PX_OF_ROOT = 12.0  # times the root of the number of localizations
-_ZOOM_PX = 800
+_SPOT_PX = 540
 
 
 def _whole(work: Work) -> Raster:
@@ -45,10 +48,7 @@ def draw(work: Work, clusters: MeasuredClusters, summary: dict[str, Any], path: 
     for tile in range(work.partition().n_tiles):
         pixels = work.get(PIXELS, tile)
         whole.add_counted(pixels["place"].to_numpy(), pixels["number"].to_numpy())
-    x0, y0, x1, y1 = summary["bounds_nm"]
-    area_nm2 = clusters.column("projected_area_nm2" if work.dimensions() == 3 else "area_nm2")
-    width_nm = float(2 * np.sqrt(np.median(area_nm2) / np.pi)) if len(clusters) else 0.0
-    zoom = _zoom(work, zoom_bounds(clusters.centroids_nm[:, :2], (x0, y0, x1, y1), width_nm))
+    spots = _spots(work, clusters, tuple(summary["bounds_nm"]))
     rate = summary["clusters_per_um2"]
     caption = [f"network {summary['network']}", *([f"{rate:.2f} clusters per um2"] if rate is not None else [])]
     if work.dimensions() == 3:
@@ -57,7 +57,7 @@ def draw(work: Work, clusters: MeasuredClusters, summary: dict[str, Any], path: 
         caption.append(
             ", ".join(f"{found['clusters']:,} {name} clusters" for name, found in summary["by_class"].items())
         )
-    outlines = _outlines(work, zoom if len(clusters) > MOST_OUTLINES else whole)
+    outlines = _outlines(work, [spot.raster for spot in spots] if len(clusters) > MOST_OUTLINES else [whole])
     draw_overview(
         whole,
         outlines,
@@ -65,27 +65,53 @@ def draw(work: Work, clusters: MeasuredClusters, summary: dict[str, Any], path: 
         caption,
         path,
         len(clusters),
-        zoom,
+        spots,
         classes=work.network.classes,
         regions=[roi.shape for roi in work.rois()],
     )
 
 
-def _tiles_in(work: Work, raster: Raster) -> list[int]:
-    x0, y0, x1, y1 = raster.bounds_nm
-    return work.partition().overlapping(np.array([x0, y0]), np.array([x1, y1])).tolist()
-
-
-def _zoom(work: Work, bounds_nm: tuple[float, float, float, float]) -> Raster:
-    zoom = Raster(bounds_nm, _ZOOM_PX, margin=0.0, classes=len(work.network.classes))
-    for tile in _tiles_in(work, zoom):
+def _spots(work: Work, clusters: MeasuredClusters, bounds_nm: tuple[float, float, float, float]) -> list[Spot]:
+    """What is magnified, its localizations counted."""
+    found = Found(
+        clusters.centroids_nm[:, :2],
+        clusters.column("n_localizations"),
+        clusters.column("projected_area_nm2" if work.dimensions() == 3 else "area_nm2"),
+        clusters.column("radius_of_gyration_nm"),
+        _mean_scores(work, clusters),
+    )
+    classes = len(work.network.classes)
+    spots = [
+        Spot(name, Raster(bounds, _SPOT_PX, margin=0.0, classes=classes)) for name, bounds in spots_of(found, bounds_nm)
+    ]
+    for tile in _tiles_in(work, [spot.raster for spot in spots]):
         table, rows = work.get(TILE, tile), work.get(MEMBERSHIP, tile, ["label", "cluster_id"])
         points = xy(table)[np.argsort(table["loc_id"].to_numpy())]
-        zoom.add(points[:, 0], points[:, 1], _drawn_as(rows["label"].to_numpy(), rows["cluster_id"].to_numpy()))
-    return zoom
+        drawn_as = _drawn_as(rows["label"].to_numpy(), rows["cluster_id"].to_numpy())
+        for spot in spots:
+            spot.raster.add(points[:, 0], points[:, 1], drawn_as)
+    return spots
 
 
-def _outlines(work: Work, raster: Raster) -> Iterator[shapely.Geometry]:
-    """Outlines of the clusters at home in the tiles that a raster shows."""
-    for tile in _tiles_in(work, raster):
+def _mean_scores(work: Work, clusters: MeasuredClusters) -> np.ndarray:
+    """(c,) float64, mean score for clustered, of whichever class, of the members of each cluster."""
+    name = work.network.score_columns[0]
+    scores = MeanScores(clusters.ids)
+    for tile in range(work.partition().n_tiles):
+        rows = work.get(MEMBERSHIP, tile, [name, "cluster_id"])
+        ids = rows["cluster_id"].to_numpy()
+        there = ids != NO_CLUSTER
+        scores.add(ids[there], rows[name].to_numpy()[there])
+    return scores.means() if name == "p_clustered" else 1 - scores.means()
+
+
+def _tiles_in(work: Work, rasters: Sequence[Raster]) -> list[int]:
+    """The tiles that any of some rasters shows."""
+    boxes = [np.reshape(raster.bounds_nm, (2, 2)) for raster in rasters]
+    return sorted({tile for low, high in boxes for tile in work.partition().overlapping(low, high).tolist()})
+
+
+def _outlines(work: Work, rasters: Sequence[Raster]) -> Iterator[shapely.Geometry]:
+    """Outlines of the clusters at home in the tiles that rasters show."""
+    for tile in _tiles_in(work, rasters):
         yield from shapely.from_wkb(work.get(OUTLINES, tile, ["outline"])["outline"].to_numpy())

@@ -1,0 +1,1 @@
+"""Results drawn with matplotlib, which is imported when something is drawn."""
