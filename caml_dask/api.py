@@ -30,11 +30,12 @@ from caml_dask.io.manifest import Image
 from caml_dask.io.readers.in_memory import Localizations, as_localizations
 from caml_dask.io.rois.given import refuse_missing
 from caml_dask.io.store import MemoryStore
+from caml_dask.methods import Method
 from caml_dask.networks.trained import load_for
 from caml_dask.pipeline import carried_by
 from caml_dask.results.image import ImageResult, analyzed_rows, outlines_of
 from caml_dask.results.run import Images, RunResult, open_run
-from caml_dask.results.words import figures_in_words, warning_lines
+from caml_dask.results.words import figures_in_words, finder_of, warning_lines
 from caml_dask.schema import NO_CLUSTER, POINTS
 from caml_dask.settings import DEFAULT_NETWORK, ColumnMap, Settings, network_named
 from caml_dask.stages.drift.tables import DRIFT_OF_FRAMES
@@ -66,7 +67,7 @@ class AnalysisSettings(TypedDict, total=False):
     max_localizations: int | None
     nonfinite: str
     area_um2: float | None
-    min_points: int
+    min_points: int | None
     any_extent: bool
     save_features: bool
     where: str | None
@@ -78,6 +79,7 @@ class AnalysisSettings(TypedDict, total=False):
     test: bool
     fdr: float | None
     bootstrap: int | None
+    method: Method | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -109,7 +111,8 @@ class Analysis:
     drift: pd.DataFrame | None = None
 
     def __repr__(self) -> str:
-        lines = [f"Analysis by {self.summary['network']}: {figures_in_words(self.summary)}"]
+        _, by = finder_of(self.summary["network"], self.summary.get("method"))
+        lines = [f"Analysis by {by}: {figures_in_words(self.summary)}"]
         lines += warning_lines(self.summary)
         rows = f"{len(self.points):,} rows), .clusters ({len(self.clusters):,}), .outlines ({len(self.outlines):,}"
         return "\n".join([*lines, f"  .points ({rows}), .summary"])
@@ -155,6 +158,7 @@ class Analysis:
             raise UsageError(f"name={name!r} cannot begin the name of a file: use letters and digits")
         points = _typed(pa.Table.from_pandas(self.points, preserve_index=False))
         clusters = pa.Table.from_pandas(self.clusters, preserve_index=False)
+        kind, by = finder_of(self.summary["network"], self.summary.get("method"))
         outlines = {"cluster_id": self.outlines.index.to_numpy(), "outline": shapely.to_wkb(self.outlines.to_numpy())}
         exported = Exportable(
             image_id=name,
@@ -164,7 +168,7 @@ class Analysis:
             points=lambda columns: iter((points if columns is None else points.select(list(columns))).to_batches()),
             clusters=lambda: clusters,
             outlines=lambda: iter([pa.table(outlines)]),
-            provenance={"program": f"caml_dask {__version__}", "network": str(self.summary["network"])},
+            provenance={"program": f"caml_dask {__version__}", kind: by},
         )
         return export([exported], to, Path(folder), Options(pixel_nm), overwrite)
 
@@ -177,7 +181,7 @@ def _typed(points: pa.Table) -> pa.Table:
 
 def analyze(
     localizations: Localizations,
-    network: str | os.PathLike[str] = DEFAULT_NETWORK,
+    network: str | os.PathLike[str] | None = None,
     *,
     columns: ColumnMap | str | None = None,
     n_jobs: int | None = -1,
@@ -190,15 +194,16 @@ def analyze(
     localizations : path, array or table
         The path of a file of one image; an (n, 2) array in nm, or (n, 3) where the network is 3D; or a table of pandas,
         Arrow, polars or any other library with ``__arrow_c_stream__`` or ``__dataframe__``, whose own columns are kept.
-    network : str or path
-        Name of a network, or the folder of one of your own, as ``caml-dask train --out`` wrote it.
+    network : str or path, optional
+        Name of a network, or the folder of one of your own, as ``caml-dask train --out`` wrote it. Without it, and
+        without ``method=``, it is field-2d.
     columns : str or ColumnMap, optional
         Which columns are the coordinates, such as ``"x=X,y=Y,unit=um"``, where the headers do not say.
     n_jobs : int, optional
         Threads, as scikit-learn counts them: -1 for one a core. Never changes a result.
     **settings
-        Other fields of :class:`caml_dask.settings.Settings`, such as ``where=``, ``area_um2=`` or
-        ``test=False``.
+        Other fields of :class:`caml_dask.settings.Settings`, such as ``where=``, ``area_um2=``, ``test=False``, or
+        ``method=DBSCAN(eps_nm=30, min_samples=5)`` in place of a network.
 
     Returns
     -------
@@ -217,12 +222,12 @@ def analyze(
     unknown = sorted(set(settings) - set(Settings.__dataclass_fields__))
     if unknown:
         raise UsageError(f"unknown setting {unknown[0]!r}: use one of {', '.join(Settings.__dataclass_fields__)}")
-    chosen = Settings(network=network_named(network), columns=named, **settings)
+    chosen = Settings(network=None if network is None else network_named(network), columns=named, **settings)
     refuse_missing(chosen.roi)
     table = as_localizations(localizations, named)
     threads = effective_n_jobs(n_jobs)
     work = _work(_in_tiles(chosen, len(table), threads))
-    compile_kernels(work.settings.network)
+    compile_kernels(work.settings.finder)
     analyse(work, [table], {}, threads=threads)
     clusters = MeasuredClusters(work)
     outlines = pa.concat_tables(clusters.outlines())
@@ -317,7 +322,7 @@ class CAML(ClusterMixin, BaseEstimator):
         )
         threads = effective_n_jobs(self.n_jobs)
         work = _work(_in_tiles(settings, len(points_nm), threads))
-        compile_kernels(work.settings.network, measures=False)
+        compile_kernels(work.settings.finder, measures=False)
         analyse(work, [as_localizations(points_nm, settings.columns)], {}, before="measure", threads=threads)
         cluster = np.empty(len(points_nm), dtype=np.int64)
         self.p_clustered_ = np.full(len(points_nm), np.nan, dtype=np.float32)

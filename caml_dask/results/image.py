@@ -26,7 +26,7 @@ from caml_dask.io.readers.picasso import metadata_of
 from caml_dask.io.run_directory import Run
 from caml_dask.io.store import DirectoryStore
 from caml_dask.pipeline import LAST
-from caml_dask.results.words import Summary, figures_in_words, warning_lines
+from caml_dask.results.words import Summary, figures_in_words, finder_of, warning_lines
 
 _EXPORTED_ROWS = 1 << 17  # of points, at a time
 _OUTLINES = 10_000  # exported at a time
@@ -160,6 +160,7 @@ class ImageResult:
         run, points, of = Run.open(self.directory.parent), self._points(), self.path
         unchanged = run.manifest["inputs"].get(str(of)) == content_of(of)
         channel = self.summary["channel"]
+        kind, by = finder_of(self.summary["network"], self.summary.get("method"))
         return Exportable(
             image_id=self.image_id,
             localizations=analyzed_rows(self.summary),
@@ -170,7 +171,7 @@ class ImageResult:
             outlines=lambda: _outlines(self._dataset([self.directory / "outlines.parquet"]).files),
             provenance={
                 "program": f"caml_dask {run.manifest['version']}",
-                "network": str(run.manifest["network"]["name"]),
+                kind: by,
                 "input": of.name if channel is None else f"{of.name}, channel {channel}",
                 "image": self.image_id,
                 "settings digest": run.manifest["settings_digest"],

@@ -16,7 +16,7 @@ from caml_dask.io.exporters.write import export, missing
 from caml_dask.io.manifest import Image
 from caml_dask.io.run_directory import EXPORTS, OUTPUT_MARKS, Run, read_manifest
 from caml_dask.results.image import ImageResult
-from caml_dask.results.words import SHOWN, Summary, figures_in_words
+from caml_dask.results.words import SHOWN, Summary, figures_in_words, finder_of
 
 _CLOSE = 5  # image ids named where one is not known
 
@@ -116,8 +116,8 @@ class RunResult:
         failures = [f"  failed: {name}: {reason}" for name, reason in list(self.failed.items())[:SHOWN]]
         if len(self.failed) > SHOWN:
             failures.append(f"  ... and {len(self.failed) - SHOWN} more that failed")
-        network = self.summary["network"]["name"]
-        done = f"{len(self.images)} of {len(self.images) + len(self.failed)} images done, network {network}"
+        by = " ".join(finder_of(self.summary["network"].get("name"), self.summary["settings"].get("method")))
+        done = f"{len(self.images)} of {len(self.images) + len(self.failed)} images done, {by}"
         return "\n".join(
             [
                 f"RunResult {self.directory}: {done}",

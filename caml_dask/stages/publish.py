@@ -74,7 +74,8 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
     drifted = {} if work.settings.drift is None else {"drift": summary_of_drift(work)}
     return {
         "image_id": work.image.image_id,
-        "network": work.network.name,
+        "network": work.network.name if work.settings.method is None else None,
+        "method": None if work.settings.method is None else work.settings.method.as_dict(),
         "rows": read["rows"],
         "localizations": whole.localizations,
         "dropped_nonfinite": read["nonfinite"],

@@ -50,7 +50,9 @@ def draw(work: Work, clusters: MeasuredClusters, summary: dict[str, Any], path: 
     width_nm = float(2 * np.sqrt(np.median(area_nm2) / np.pi)) if len(clusters) else 0.0
     zoom = _zoom(work, zoom_bounds(clusters.centroids_nm[:, :2], (x0, y0, x1, y1), width_nm))
     rate = summary["clusters_per_um2"]
-    caption = [f"network {summary['network']}", *([f"{rate:.2f} clusters per um2"] if rate is not None else [])]
+    method = work.settings.method
+    by = f"network {summary['network']}" if method is None else f"method {method.in_words()}"
+    caption = [by, *([f"{rate:.2f} clusters per um2"] if rate is not None else [])]
     if work.dimensions() == 3:
         caption.append("3D, seen along z")
     if "by_class" in summary:
