@@ -127,8 +127,8 @@ class DBSCAN(Method):
         return (
             f"Clusters were found by DBSCAN (Ester et al., 1996) with a radius of {self.eps_nm:g} nm and min_samples "
             f"{self.min_samples}: a localization with at least {self.min_samples} within the radius, itself counted, "
-            "is a core; cores within the radius of each other are in one cluster, and so is any other localization within "
-            "the radius of a core, with the nearest one."
+            "is a core; cores within the radius of each other are in one cluster, and so is any other localization "
+            "within the radius of a core, with the nearest one."
         )
 
 
