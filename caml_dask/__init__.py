@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from caml_dask.channels.colocalize import Colocalization, colocalize
     from caml_dask.following.follow import Following, follow
     from caml_dask.io.readers.sources import read_localizations
+    from caml_dask.methods import DBSCAN
     from caml_dask.results.analysis import Analysis
     from caml_dask.results.image import ImageResult
     from caml_dask.results.run import RunResult, open_run
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 __all__ = [
     "CAML",
+    "DBSCAN",
     "Analysis",
     "Colocalization",
     "Following",
@@ -37,6 +39,7 @@ __all__ = [
 _HOME = {
     "CAML": "caml_dask.api",
     "Analysis": "caml_dask.results.analysis",
+    "DBSCAN": "caml_dask.methods",
     "Colocalization": "caml_dask.channels.colocalize",
     "Following": "caml_dask.following.follow",
     "ImageResult": "caml_dask.results.image",

@@ -23,6 +23,7 @@ from caml_dask.io.manifest import Image
 from caml_dask.io.readers.in_memory import Localizations, as_localizations
 from caml_dask.io.rois.given import refuse_missing
 from caml_dask.io.store import MemoryStore
+from caml_dask.methods import Method
 from caml_dask.networks.trained import load_for
 from caml_dask.pipeline import carried_by
 from caml_dask.results.analysis import Analysis
@@ -59,7 +60,7 @@ class AnalysisSettings(TypedDict, total=False):
     max_localizations: int | None
     nonfinite: str
     area_um2: float | None
-    min_points: int
+    min_points: int | None
     any_extent: bool
     save_features: bool
     where: str | None
@@ -71,11 +72,12 @@ class AnalysisSettings(TypedDict, total=False):
     test: bool
     fdr: float | None
     bootstrap: int | None
+    method: Method | None
 
 
 def analyze(
     localizations: Localizations,
-    network: str | os.PathLike[str] = DEFAULT_NETWORK,
+    network: str | os.PathLike[str] | None = None,
     *,
     columns: ColumnMap | str | None = None,
     n_jobs: int | None = -1,
@@ -88,15 +90,16 @@ def analyze(
     localizations : path, array or table
         The path of a file of one image; an (n, 2) array in nm, or (n, 3) where the network is 3D; or a table of pandas,
         Arrow, polars or any other library with ``__arrow_c_stream__`` or ``__dataframe__``, whose own columns are kept.
-    network : str or path
-        Name of a network, or the folder of one of your own, as ``caml-dask train --out`` wrote it.
+    network : str or path, optional
+        Name of a network, or the folder of one of your own, as ``caml-dask train --out`` wrote it. Without it, and
+        without ``method=``, it is field-2d.
     columns : str or ColumnMap, optional
         Which columns are the coordinates, such as ``"x=X,y=Y,unit=um"``, where the headers do not say.
     n_jobs : int, optional
         Threads, as scikit-learn counts them: -1 for one a core. Never changes a result.
     **settings
-        Other fields of :class:`caml_dask.settings.Settings`, such as ``where=``, ``area_um2=`` or
-        ``test=False``.
+        Other fields of :class:`caml_dask.settings.Settings`, such as ``where=``, ``area_um2=``, ``test=False``, or
+        ``method=DBSCAN(eps_nm=30, min_samples=5)`` in place of a network.
 
     Returns
     -------
@@ -115,12 +118,12 @@ def analyze(
     unknown = sorted(set(settings) - set(Settings.__dataclass_fields__))
     if unknown:
         raise UsageError(f"unknown setting {unknown[0]!r}: use one of {', '.join(Settings.__dataclass_fields__)}")
-    chosen = Settings(network=network_named(network), columns=named, **settings)
+    chosen = Settings(network=None if network is None else network_named(network), columns=named, **settings)
     refuse_missing(chosen.roi)
     table = as_localizations(localizations, named)
     threads = effective_n_jobs(n_jobs)
     work = _work(_in_tiles(chosen, len(table), threads))
-    compile_kernels(work.settings.network)
+    compile_kernels(work.settings.finder)
     analyse(work, [table], {}, threads=threads)
     clusters = MeasuredClusters(work)
     outlines = pa.concat_tables(clusters.outlines())
@@ -215,7 +218,7 @@ class CAML(ClusterMixin, BaseEstimator):
         )
         threads = effective_n_jobs(self.n_jobs)
         work = _work(_in_tiles(settings, len(points_nm), threads))
-        compile_kernels(work.settings.network, measures=False)
+        compile_kernels(work.settings.finder, measures=False)
         analyse(work, [as_localizations(points_nm, settings.columns)], {}, before="measure", threads=threads)
         cluster = np.empty(len(points_nm), dtype=np.int64)
         self.p_clustered_ = np.full(len(points_nm), np.nan, dtype=np.float32)

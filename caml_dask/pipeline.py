@@ -1,7 +1,10 @@
-"""The stages of an analysis, as a table: those of a network of windows, and those of the field network."""
+"""The stages of an analysis, as a table: those of networks of windows, of the field network, and of methods."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from caml_dask.methods import DBSCAN
 from caml_dask.networks.field.trained import is_field_network
 from caml_dask.settings import Settings
 from caml_dask.stages import (
@@ -28,6 +31,7 @@ from caml_dask.stages.field.tables import TOLD
 from caml_dask.stages.merging import collect, estimate, prepare, results
 from caml_dask.stages.merging import link as merging_link
 from caml_dask.stages.merging.tables import LAW
+from caml_dask.stages.methods import cores, link_cores
 from caml_dask.stages.stage import Stage, reading
 from caml_dask.stages.tables import CSR_TEST, VERDICTS
 
@@ -61,6 +65,19 @@ FIELD_STAGES = (
     *_MEASURES,
     *_RESULTS,
 )
+DBSCAN_STAGES = (
+    read.STAGE,
+    plan.STAGE,
+    scatter.STAGE,
+    gather.STAGE,
+    cores.STAGE,
+    link_cores.STAGE,
+    replace(number_votes.STAGE, name="number_linked"),
+    *_MEASURES,
+    *_RESULTS,
+)
+METHOD_STAGES = {DBSCAN.name: DBSCAN_STAGES}
+"""The stages of each method, by its name."""
 FIRST, LAST = read.STAGE, publish.STAGE
 FIXED_MERGING = (
     read.MERGING_STAGE,
@@ -90,18 +107,22 @@ DRIFT_STAGES = (read.DRIFT_STAGE, *correct.STAGES)
 """Stages that correct drift: their rows are the input of the stages behind `read`."""
 STAGE_NAMED = {
     stage.name: stage
-    for stage in (*correct.STAGES, *AUTO_MERGING, *MERGED_RESULTS, randomness.STAGE, *WINDOW_STAGES, *FIELD_STAGES)
+    for stage in (
+        *(*correct.STAGES, *AUTO_MERGING, *MERGED_RESULTS, randomness.STAGE, *WINDOW_STAGES, *FIELD_STAGES),
+        *(stage for stages in METHOD_STAGES.values() for stage in stages),
+    )
 }
 
 
 def stages_of(settings: Settings) -> tuple[Stage, ...]:
     """The stages of an analysis by some settings."""
-    return stages_by(settings.network, settings.merge, settings.drift, settings.test)
+    return stages_by(settings.finder, settings.merge, settings.drift, settings.test)
 
 
-def stages_by(network: str, merge: str | None, drift: str | None, tested: bool) -> tuple[Stage, ...]:
-    """The stages of an analysis by a network, a rule of merging and a method for drift, with its test or without."""
-    stages = FIELD_STAGES if is_field_network(network) else WINDOW_STAGES
+def stages_by(finder: str, merge: str | None, drift: str | None, tested: bool) -> tuple[Stage, ...]:
+    """The stages of an analysis by a network or method, a rule of merging and a way to correct drift, with its test or
+    without."""
+    stages = METHOD_STAGES.get(finder) or (FIELD_STAGES if is_field_network(finder) else WINDOW_STAGES)
     finding, results, last = stages[1 : -len(_RESULTS)], stages[-len(_RESULTS) : -1], stages[-1]
     first: tuple[Stage, ...] = (stages[0],)
     if merge is not None:
@@ -117,7 +138,7 @@ def stages_by(network: str, merge: str | None, drift: str | None, tested: bool) 
     if tested:
         test = randomness.stage_after(stages[: -len(_MEASURES) - len(_RESULTS)])
         results, last = (test, members.JUDGED_STAGE, *results[1:]), reading(last, (VERDICTS, CSR_TEST))
-    if is_field_network(network):
+    if stages is FIELD_STAGES:
         last = reading(last, (TOLD,))
     return (*first, *finding, *results, last)
 

@@ -59,9 +59,13 @@ POINTS = (
     ),
     Column("p_round", pa.float32(), "its score for clustered in a round cluster", optional=True),
     Column("p_fiber", pa.float32(), "its score for clustered in a fiber", optional=True),
-    Column("label", pa.int8(), "the network's class: 0 non-clustered, 1 clustered, 2 fiber"),
+    Column("label", pa.int8(), "the network's or method's class: 0 non-clustered, 1 clustered, 2 fiber"),
     Column("cluster_id", pa.int64(), "smallest loc_id of the cluster it belongs to; -1 where it belongs to none"),
-    Column("window_saturated", pa.bool_(), "its neighbor window holds no localization of another class"),
+    Column(
+        "window_saturated",
+        pa.bool_(),
+        "its neighbor window holds no localization of another class; false where there is none",
+    ),
     Column(
         "region_id",
         pa.int32(),

@@ -6,11 +6,13 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from numbers import Integral, Real
 from typing import Any, Literal
 
 from caml_dask.errors import UsageError
+from caml_dask.methods import Method, method_as_kept
 from caml_dask.rectangles import is_rectangles, parse_rectangles
 
 NM_PER_UNIT = {"nm": 1.0, "um": 1e3, "µm": 1e3, "mm": 1e6, "m": 1e9}
@@ -240,17 +242,19 @@ class Settings:
 
     Parameters
     ----------
-    network : str or Path
+    network : str or Path or None
         Name of a network that ships with the package, its code or alias in any case; or a folder that
-        `caml-dask train --out` wrote. It is kept as its published code, or as an absolute path.
+        `caml-dask train --out` wrote. It is kept as its published code, or as an absolute path. None takes field-2d, or
+        leaves the work to `method`.
     max_localizations : int or None
         Localizations a tile may hold; None chooses by the size of the input. It never changes a result.
     nonfinite : str
         "drop" keeps rows with non-finite coordinates with null results; "refuse" fails the image.
     area_um2 : float or None
         Area analyzed, in um2; None takes the convex hull of the image's localizations.
-    min_points : int
-        Smallest number of localizations in a cluster (DESIGN section 6).
+    min_points : int or None
+        Smallest number of localizations in a cluster (DESIGN section 6). None takes 3 of a network, and 1 of a method,
+        which says itself what a cluster is.
     any_extent : bool
         Accept coordinates that can hardly be in nm, of a field under 500 nm or over 3 mm wide.
     save_features : bool
@@ -282,6 +286,9 @@ class Settings:
     drift : str or None
         How drift is corrected before all else but the filter: "aim", adaptive intersection maximization, or "rcc",
         redundant cross-correlation; None leaves coordinates as they are.
+    method : Method or None
+        A method with its parameters that finds the clusters in place of a network, such as
+        ``DBSCAN(eps_nm=30, min_samples=5)`` (:mod:`caml_dask.methods`).
 
     Raises
     ------
@@ -289,11 +296,11 @@ class Settings:
         A value has the wrong type or lies out of its range.
     """
 
-    network: str = DEFAULT_NETWORK
+    network: str | None = None
     max_localizations: int | None = None
     nonfinite: str = "drop"
     area_um2: float | None = None
-    min_points: int = 3
+    min_points: int | None = None
     any_extent: bool = False
     save_features: bool = False
     columns: ColumnMap = field(default_factory=ColumnMap)
@@ -306,16 +313,16 @@ class Settings:
     test: bool = True
     fdr: float | None = None
     bootstrap: int | None = None
+    method: Method | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "network", network_named(self.network))
+        self._settle_finder()
         if self.merge is not None:
             rule = merge_rule(self.merge)
             text = rule if isinstance(rule, str) else f"{rule.radius_nm:g}nm,{rule.frames}frames"
             object.__setattr__(self, "merge", text)
         if self.drift not in (None, *DRIFT_METHODS):
             raise UsageError(f"--drift {self.drift!r}: use {' or '.join(DRIFT_METHODS)}")
-        _check_type("min_points", self.min_points, Integral, "a whole number")
         if self.max_localizations is not None:
             _check_type("max_localizations", self.max_localizations, Integral, "a whole number, or None")
         if self.area_um2 is not None:
@@ -351,8 +358,29 @@ class Settings:
             _check_type("bootstrap", self.bootstrap, Integral, "a whole number of resamples, or None")
             if self.bootstrap < 2:
                 raise UsageError(f"--bootstrap {self.bootstrap}: give 2 resamples or more, such as 100")
-        if self.min_points < 1:
-            raise UsageError(f"min_points {self.min_points}: a cluster has at least 1 localization")
+
+    def _settle_finder(self) -> None:
+        """What finds the clusters, in one spelling, and what it takes for the smallest of them."""
+        if isinstance(self.method, Mapping):  # as a manifest has it
+            object.__setattr__(self, "method", method_as_kept(self.method))
+        if self.method is None:
+            object.__setattr__(
+                self, "network", network_named(DEFAULT_NETWORK if self.network is None else self.network)
+            )
+        elif not isinstance(self.method, Method):
+            raise UsageError(
+                f"method={self.method!r} is of type {type(self.method).__name__}: give a method with its "
+                "parameters, such as DBSCAN(eps_nm=30, min_samples=5)"
+            )
+        elif self.network is not None:
+            raise UsageError("--method finds clusters in place of a --network: give one of them")
+        elif self.save_features:
+            raise UsageError("--save-features stores what a network of windows sees: leave it out with --method")
+        least = (3 if self.method is None else 1) if self.min_points is None else self.min_points
+        _check_type("min_points", least, Integral, "a whole number, or None")
+        if least < 1:
+            raise UsageError(f"min_points {least}: a cluster has at least 1 localization")
+        object.__setattr__(self, "min_points", least)
 
     def _check_cell_mask(self) -> None:
         if self.cell_mask != "auto":
@@ -373,6 +401,11 @@ class Settings:
         else:
             text = os.path.abspath(text)  # noqa: PTH100 - workers may run elsewhere
         object.__setattr__(self, "roi", text)
+
+    @property
+    def finder(self) -> str:
+        """Name of what finds the clusters (str): the network or the method."""
+        return self.method.name if self.method is not None else str(self.network)
 
     @property
     def has_regions(self) -> bool:
@@ -401,9 +434,9 @@ class Settings:
         Returns
         -------
         dict
-            Value by name; `columns` is a dict of its own.
+            Value by name; `columns` and `method` are dicts of their own.
         """
-        return asdict(self)
+        return asdict(self) | {"method": None if self.method is None else self.method.as_dict()}
 
     def digest(self) -> str:
         """Digest of the settings; two runs with the same digest have the same settings.

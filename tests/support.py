@@ -188,3 +188,33 @@ def done_records(directory: Path) -> dict[Path, int]:
 def same(tables: dict[str, pa.Table], others: dict[str, pa.Table]) -> bool:
     """Whether two runs left the same tables, value by value."""
     return tables.keys() == others.keys() and all(tables[name].equals(others[name]) for name in tables)
+
+
+def squares(points_nm: np.ndarray, others_nm: np.ndarray) -> np.ndarray:
+    """(n, m) float64 squares of distances in nm2, summed axis by axis."""
+    found = np.zeros((len(points_nm), len(others_nm)))
+    for one, other in zip(points_nm.T, others_nm.T, strict=True):
+        found += (one[:, None] - other[None, :]) ** 2
+    return found
+
+
+def nearest_core(cores_nm: np.ndarray, place_nm: np.ndarray, radius_nm: float) -> int:
+    """Row of the core nearest to a place within a radius, of those equally far the one with the smallest coordinates;
+    -1 where there is none."""
+    d2 = squares(cores_nm, place_nm[None])[:, 0]
+    near = [(d2[row], *cores_nm[row], row) for row in np.flatnonzero(d2 <= radius_nm * radius_nm)]
+    return int(min(near)[-1]) if near else -1
+
+
+def oracle_dbscan(points_nm: np.ndarray, eps_nm: float, min_samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cores, (n,) bool, and cluster_id of each localization, by comparing everything with everything."""
+    near = squares(points_nm, points_nm) <= eps_nm * eps_nm
+    core = near.sum(axis=1) >= min_samples
+    cluster = np.full(len(points_nm), -1)
+    for component in _components(near & core[:, None] & core[None, :], np.flatnonzero(core)):
+        cluster[component] = component[0]
+    rows = np.flatnonzero(core)
+    for other in np.flatnonzero(~core):
+        nearest = nearest_core(points_nm[core], points_nm[other], eps_nm)
+        cluster[other] = -1 if nearest < 0 else cluster[rows[nearest]]
+    return core, np.array([-1 if one < 0 else np.flatnonzero(cluster == one)[0] for one in cluster])

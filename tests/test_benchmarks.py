@@ -74,6 +74,18 @@ def test_simulated_inputs_come_in_random_order(tmp_path, monkeypatch, hot_spot):
     assert [path.name for path in tmp_path.iterdir()] == ["square.csv"]
 
 
+def test_dbscan_scale_smoke(tmp_path):
+    """All programs find as many clusters and as much noise."""
+    results = tmp_path / "dbscan.json"
+    command = [sys.executable, str(BENCHMARKS / "dbscan_scale.py"), "--smoke", "--results", str(results)]
+    subprocess.run(command, check=True, capture_output=True)
+    measured = json.loads(results.read_text())["measured"]
+    assert len(measured) == 8
+    for hot_spot in (False, True):
+        found = {(one["clusters"], one["noise"]) for one in measured if one["hot_spot"] == hot_spot}
+        assert len(found) == 1
+
+
 def test_speed_smoke(tmp_path):
     """Both sides of each pair agree; how fast they are is not tested."""
     command = [sys.executable, str(BENCHMARKS / "speed.py"), "--smoke", "--results", str(tmp_path / "speed.json")]

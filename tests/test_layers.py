@@ -15,7 +15,7 @@ PACKAGE = Path(caml_dask.__file__).parent
 # A package, or module of the first level, may import those of lower layers, and of its own layer those that SAME_LAYER
 # names.
 LAYERS = [
-    {"schema", "settings", "errors", "extras", "compiled", "seen", "sorting", "where", "rectangles"},
+    {"schema", "settings", "methods", "errors", "extras", "compiled", "seen", "sorting", "where", "rectangles"},
     {
         "atomic",
         "holders",
@@ -42,6 +42,7 @@ SAME_LAYER = {
     ("settings", "errors"), ("extras", "errors"), ("sorting", "compiled"), ("locks", "atomic"),
     ("locks", "holders"), ("holders", "atomic"),
     ("blinking", "spatial"), ("pipeline", "stages"), ("api", "results"), ("runs", "api"), ("runs", "results"),
+    ("settings", "methods"), ("methods", "errors"),
     ("settings", "where"), ("settings", "rectangles"), ("rectangles", "errors"), ("where", "errors"),
     ("report", "screening"), ("__main__", "cli"),
 }  # fmt: skip

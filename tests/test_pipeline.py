@@ -18,6 +18,7 @@ from caml_dask.errors import OutputError
 from caml_dask.executors import serial
 from caml_dask.io.run_directory import Run
 from caml_dask.io.store import DirectoryStore
+from caml_dask.methods import DBSCAN
 from caml_dask.runs.session import execute
 from caml_dask.schema import CLUSTERS_3D
 from caml_dask.settings import ColumnMap, Settings
@@ -196,6 +197,7 @@ OTHER = {
     "test": False,
     "fdr": 0.05,
     "bootstrap": 50,
+    "method": DBSCAN(30, 5),
 }
 
 
@@ -210,7 +212,8 @@ def standing(table, tmp_path_factory):
 def test_each_changed_setting_is_refused_by_name(table, standing, name):
     """Also those that change no result: a run is one of one digest of settings."""
     before = done_records(standing)
-    changed = Settings(**{"network": "XPILJZ", "max_localizations": 700, name: OTHER[name]})
+    network = None if name == "method" else "XPILJZ"
+    changed = Settings(**{"network": network, "max_localizations": 700, name: OTHER[name]})
     with pytest.raises(OutputError, match=rf"It differs in .*settings\.{name}: .* -> "):
         execute([table], standing, changed, workers=0, resume=True)
     assert done_records(standing) == before

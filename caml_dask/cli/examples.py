@@ -10,6 +10,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "run": (
         ("two cells, on all cores", "caml-dask run cell_a.csv cell_b.csv -o results"),
         ("all tables of a folder, with another network", "caml-dask run data -o results -n 07VEJJ"),
+        ("by DBSCAN", "caml-dask run cell_a.csv -o results --method dbscan --eps-nm 30 --min-samples 5"),
         ("only precise localizations", "caml-dask run cell_a.csv -o results --where 'uncertainty_nm < 20'"),
         ("inside cells outlined in ImageJ", "caml-dask run data -o results --roi outlines --roi-pixel-nm 100"),
         ("inside the cell, found by itself", "caml-dask run cell_a.csv -o results --cell-mask auto"),

@@ -16,6 +16,7 @@ import click
 
 from caml_dask.atomic import FULL
 from caml_dask.errors import CamlError, UsageError, printable
+from caml_dask.methods import METHODS, PARAMETERS, method_of, option_of
 from caml_dask.settings import DEFAULT_NETWORK, DRIFT_METHODS, NETWORK_ALIASES
 
 if TYPE_CHECKING:
@@ -46,12 +47,25 @@ LOCAL = _LocalPath(path_type=Path)
 NETWORK = click.option(
     "-n",
     "--network",
-    default=DEFAULT_NETWORK,
-    show_default=True,
     help=f"Network that labels the localizations, in upper or lower case: {DEFAULT_NETWORK}, which sees whole fields; "
     + "of the published kinds, which see a window of neighbors, "
     + ", ".join(f"{code} or {alias}" for code, alias in NETWORK_ALIASES.items())
-    + "; or a FOLDER that `caml-dask train` or `train-field` wrote.",
+    + f"; or a FOLDER that `caml-dask train` or `train-field` wrote.  [default: {DEFAULT_NETWORK}]",
+)
+METHOD = click.option(
+    "--method",
+    type=click.Choice(list(METHODS)),
+    help="Method that finds the clusters in place of a network: dbscan, with --eps-nm and --min-samples.",
+)
+EPS = click.option(
+    "--eps-nm",
+    type=float,
+    help="Of dbscan: radius in nm within which localizations are counted and linked, such as 30.",
+)
+MIN_SAMPLES = click.option(
+    "--min-samples",
+    type=int,
+    help="Of dbscan: localizations within the radius that make one a core, itself among them.  [default: 5]",
 )
 WORKERS = click.option(
     "-j",
@@ -107,9 +121,7 @@ NONFINITE = click.option(
 MIN_POINTS = click.option(
     "--min-points",
     type=click.IntRange(min=1),
-    default=3,
-    show_default=True,
-    help="Localizations that a cluster has at least.",
+    help="Localizations that a cluster has at least.  [default: 3; of a method 1]",
 )
 AREA = click.option(
     "--area-um2", type=float, help="Area of the field, in um2.  [default: that of the convex hull of the localizations]"
@@ -187,6 +199,9 @@ def ANALYSIS(command: Callable[..., Any]) -> Callable[..., Any]:
         MERGE,
         DRIFT,
         MIN_POINTS,
+        MIN_SAMPLES,
+        EPS,
+        METHOD,
         NETWORK,
     ):  # the last one added comes first in the help
         command = option(command)
@@ -201,7 +216,15 @@ def settings_of(columns: str | None, chosen: Mapping[str, Any]) -> Settings:
     """
     from caml_dask.settings import ColumnMap, Settings
 
-    return Settings(columns=ColumnMap.parse(columns) if columns else ColumnMap(), **chosen)
+    settings, parameters = dict(chosen), {name: chosen[name] for name in PARAMETERS if name in chosen}
+    for name in parameters:
+        del settings[name]
+    given = [name for name, value in parameters.items() if value is not None]
+    if settings.get("method") is not None:
+        settings["method"] = method_of(settings["method"], parameters)
+    elif given:
+        raise UsageError(f"{option_of(given[0])} is a parameter of a method: add --method, or leave it out")
+    return Settings(columns=ColumnMap.parse(columns) if columns else ColumnMap(), **settings)
 
 
 def say(text: str, *, err: bool = False) -> None:

@@ -17,6 +17,7 @@ from caml_dask.geometry.circles import exposed_arcs
 from caml_dask.geometry.outline import closing_outlines
 from caml_dask.geometry.spheres import exposed_parts
 from caml_dask.geometry.volume import closing_volumes
+from caml_dask.methods import METHODS
 from caml_dask.networks.field.graph import EDGE_INPUTS, NODE_INPUTS, Graph, build_graph
 from caml_dask.networks.field.messages import messages_of_a_round
 from caml_dask.networks.field.network import say
@@ -26,6 +27,7 @@ from caml_dask.networks.field.trained import LEAST_LOCALIZATIONS, load_field_net
 from caml_dask.networks.trained import TrainedNetwork, load, load_of_windows
 from caml_dask.spatial.blocks import BlockIndex
 from caml_dask.spatial.candidates import fill
+from caml_dask.spatial.density import dense, linked, nearest_within, unite_dense
 from caml_dask.spatial.labelled import LabelledIndex
 from caml_dask.spatial.links import exact_sums
 from caml_dask.spatial.neighbors import nearest
@@ -38,7 +40,7 @@ _ELSEWHERE = "import sys; from caml_dask.executors.kernels import compile_parts;
 
 @cache
 def compile_kernels(name: str, measures: bool = True) -> None:
-    """Compile what labels and links with the network `name`; nothing to do where it stands on disk.
+    """Compile what labels and links with the network or method `name`; nothing to do where it stands on disk.
 
     Numba compiles one kernel at a time in a process: where there are cores, they have a process each.
 
@@ -55,7 +57,7 @@ def compile_kernels(name: str, measures: bool = True) -> None:
 def compile_parts(name: str, *parts: str) -> None:
     """Compile parts of the kernels by calling what they are of.
 
-    name : of the network.
+    name : of the network or method.
     parts : of `_PARTS`.
     """
     for part in parts:
@@ -81,7 +83,17 @@ def _searches(name: str) -> None:
 
 def _neighbors(name: str) -> None:
     """Find the neighbors of a handful of localizations."""
-    nearest(BlockIndex.build(np.eye(4, load(name).dimensions)), 1)
+    axes = 2 if name in METHODS else load(name).dimensions  # of a method, those of most images
+    nearest(BlockIndex.build(np.eye(4, axes)), 1)
+
+
+def _density(name: str) -> None:
+    """Link what is dense of a handful of localizations."""
+    index = BlockIndex.build(np.eye(4, 2))
+    dense(index, 4, 1.0, 2)
+    linked(index, 1.0)
+    nearest_within(index, np.eye(2), 1.0)
+    exact_sums(np.ones(2), np.array([0, 2]))
 
 
 def _outlines(name: str) -> None:
@@ -119,6 +131,7 @@ _PARTS: Mapping[str, Callable[[str], None]] = {
     "scores": _scores,
     "searches": _searches,
     "neighbors": _neighbors,
+    "density": _density,
     "graph": _graph,
     "messages": _messages,
     "outlines": _outlines,
@@ -128,6 +141,7 @@ _SECONDS = {
     "scores": 4.0,
     "searches": 7.0,
     "neighbors": 8.0,
+    "density": 6.0,
     "graph": 8.0,
     "messages": 14.0,
     "outlines": 13.0,
@@ -138,11 +152,15 @@ _SECONDS = {
 
 def _missing(name: str, measures: bool) -> list[str]:
     """The parts that do not stand on disk."""
+    outlines = not measures or is_kept(exposed_arcs)
+    if name in METHODS:
+        kept = {"neighbors": is_kept(fill, 2), "density": is_kept(unite_dense), "outlines": outlines}
+        return [part for part in _PARTS if not kept.get(part, True)]
     network = load(name)
     axes = network.dimensions
     kept = {
         "searches": is_kept(unite, axes),
-        "outlines": not measures or is_kept(exposed_arcs),
+        "outlines": outlines,
         "volumes": not measures or axes == 2 or is_kept(exposed_parts),
     }
     if isinstance(network, TrainedNetwork):

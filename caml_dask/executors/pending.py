@@ -69,7 +69,8 @@ def units_by_stage(record: dict[str, Any]) -> Iterator[tuple[str, int]]:
     method = (summary.get("drift") or {}).get("method")
     count = {"image": 1, "chunk": summary["chunks"], "tile": summary["tiles"]}
     count |= {"detection chunk": summary["chunks"], "detection tile": merge["tiles"], "read chunk": summary["chunks"]}
-    for stage in stages_by(summary["network"], merge["rule"], method, "csr_test" in summary):
+    finder = summary["network"] or summary["method"]["name"]
+    for stage in stages_by(finder, merge["rule"], method, "csr_test" in summary):
         for unit in range(count[stage.per]):
             yield stage.name, unit
 

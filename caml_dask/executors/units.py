@@ -18,7 +18,7 @@ from caml_dask.executors.in_memory import read_or_analyse
 from caml_dask.io.manifest import Image, content_of, differences
 from caml_dask.io.run_directory import Run
 from caml_dask.io.store import DirectoryStore
-from caml_dask.networks.trained import load
+from caml_dask.networks.trained import load_for
 from caml_dask.pipeline import FIRST, LAST, carried_by, stage_of
 from caml_dask.stages.shared.work import Work
 from caml_dask.stages.stage import Stage
@@ -34,11 +34,11 @@ def work_of(run: Run, image: Image, store: DirectoryStore) -> Work:
     ------
     UsageError, WeightsError : this machine does not see the network, or by now another one stands in its place.
     """
-    network = load(run.settings.network)
+    network = load_for(run.settings)
     if network.identity != run.manifest["network"]:
         found = differences({"network": run.manifest["network"]}, {"network": network.identity})
         raise WeightsError(
-            f"{run.settings.network} on {socket.gethostname()} is not the network that the run began with; it differs "
+            f"{run.settings.finder} on {socket.gethostname()} is not the network that the run began with; it differs "
             f"in {'; '.join(found)}: put that one back and continue with --resume, or start over with --overwrite"
         )
     return Work(image, run.settings, network, store, carried_by(run.settings))

@@ -152,7 +152,7 @@ def follow(
     loaded, threads = load_for(chosen), effective_n_jobs(n_jobs)
     check_network(loaded)
     table = as_localizations(localizations, named)
-    compile_kernels(chosen.network)
+    compile_kernels(chosen.finder)
     work = Work(Image("in_memory"), chosen, loaded, MemoryStore(), carried_for(chosen))
     cuts = cut(work, [table], windows, threads)
     return _followed(cuts, settings_of_windows(chosen), least_overlap, n_jobs)

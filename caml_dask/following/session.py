@@ -241,7 +241,7 @@ def _cut_to_files(folder: Path, stem: str, image: Image, settings: Settings, win
     shutil.rmtree(tables, ignore_errors=True)
     sweep(folder.glob(WORKING))
     network = load_for(settings)
-    compile_kernels(settings.network)
+    compile_kernels(settings.finder)
     work = Work(image, settings, network, DirectoryStore(folder, tables, tables, ""), carried_for(settings))
     found: dict[str, Any] = {"counts": [], "files": []}
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caml_dask.errors import UsageError
+from caml_dask.methods import Method
 from caml_dask.networks.cards import Card, read_card
 from caml_dask.networks.field.trained import TrainedFieldNetwork, is_field_network, load_field_network
 from caml_dask.networks.registry import NetworkSpec
@@ -168,9 +169,14 @@ def load(network: str | os.PathLike[str]) -> AnyNetwork:
     return load_field_network(name) if is_field_network(name) else load_of_windows(name)
 
 
-def load_for(settings: Settings) -> AnyNetwork:
-    """The network of settings, which it can fulfil; errors as of :func:`load_of_windows`, and UsageError otherwise."""
-    network = load(settings.network)
+def load_for(settings: Settings) -> AnyNetwork | Method:
+    """The network of settings, which it can fulfil, or their method.
+
+    Errors are those of :func:`load_of_windows`, and UsageError for what the network cannot fulfil.
+    """
+    if settings.method is not None:
+        return settings.method
+    network = load(settings.finder)
     if settings.save_features and isinstance(network, TrainedFieldNetwork):
         raise UsageError(
             f"save_features: {network.name} sees no window whose distances could be stored; leave it out, or take a"

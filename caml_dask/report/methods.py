@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from caml_dask.io.csv_text import writable
+from caml_dask.methods import Method, method_as_kept
 from caml_dask.report.results import Results
 
 _CITED = (
     "Williamson, D. J. et al. Machine learning for cluster analysis of localization microscopy data. Nat. Commun. 11, "
     "1493 (2020), doi:10.1038/s41467-020-15293-x"
 )
+_CAML = ", an implementation of cluster analysis by machine learning (CAML; Williamson et al., 2020)"
 
 
 def methods_paragraph(results: Results) -> str:
-    """One paragraph of plain text: version, network, settings that matter, counts and citations.
+    """One paragraph of plain text: version, network or method, settings that matter, counts and citations.
 
     Parameters
     ----------
@@ -27,22 +29,21 @@ def methods_paragraph(results: Results) -> str:
     str
         Sentences in the order of the steps: read, where, drift, merge, analysis, region.
     """
-    settings, network = (_mapping(results.facts.get(name)) for name in ("settings", "network"))
+    settings = _mapping(results.facts.get("settings"))
+    method = None if settings.get("method") is None else method_as_kept(settings["method"])
     summaries = [image.summary for image in results.images]
     sentences = [
         f"Localizations of {_images(len(summaries))} were analyzed with caml_dask "
-        f"{results.facts.get('caml_dask', '')}, an implementation of cluster analysis by machine learning (CAML; "
-        "Williamson et al., 2020).",
+        f"{results.facts.get('caml_dask', '')}{_CAML if method is None else ''}.",
         *_taken(settings, summaries),
         *_corrected(settings),
         *_merged(settings, summaries),
-        f"The network {network.get('name', '')} (SHA-256 of its weights: {network.get('weights_sha256', '')}) labeled "
-        "each localization as clustered or not from the localizations around it. Localizations were then joined to "
-        f"clusters, of which those with fewer than {settings.get('min_points', 3)} localizations were discarded.",
+        *_found(settings, _mapping(results.facts.get("network")), method),
         *_tested(settings, summaries),
         *_counted(settings, summaries),
     ]
-    return writable(" ".join(" ".join(sentences).split()) + f" Reference: {_CITED}.")
+    cited = _CITED if method is None else method.reference
+    return writable(" ".join(" ".join(sentences).split()) + f" Reference: {cited}.")
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -94,15 +95,29 @@ def _merged(settings: Mapping[str, Any], summaries: Sequence[Mapping[str, Any]])
     ]
 
 
+def _found(settings: Mapping[str, Any], network: Mapping[str, Any], method: Method | None) -> list[str]:
+    """How clusters were found."""
+    least = settings.get("min_points", 3)
+    if method is not None:
+        small = f"Clusters with fewer than {least} localizations were discarded."
+        return [method.sentence(), *([small] if least > 1 else [])]
+    return [
+        f"The network {network.get('name', '')} (SHA-256 of its weights: {network.get('weights_sha256', '')}) labeled "
+        "each localization as clustered or not from the localizations around it. Localizations were then joined to "
+        f"clusters, of which those with fewer than {least} localizations were discarded."
+    ]
+
+
 def _tested(settings: Mapping[str, Any], summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     """How the images were compared with random fields."""
     found = [_mapping(summary.get("csr_test")) for summary in summaries if summary.get("csr_test")]
     if not found:
         return []
     below = f"{sum(test['p_value'] < 0.05 for test in found)} of {_images(len(found))}"
+    same = "network" if settings.get("method") is None else "method"
     sentences = [
         "Each image was compared with simulated fields of molecules placed at random, with its outline, number of "
-        f"localizations and density trend, labeled by the same network; p was below 0.05 in {below}."
+        f"localizations and density trend, labeled by the same {same}; p was below 0.05 in {below}."
     ]
     if settings.get("fdr") is not None:
         sentences.append(

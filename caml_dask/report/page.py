@@ -140,12 +140,12 @@ def _figure(image: Measured, measure: Measure) -> str:
 
 
 def _settings(facts: Mapping[str, Any]) -> dict[str, str]:
-    """Settings, network and machine as name and value."""
+    """Settings, network or method, and machine as name and value."""
     network, machine = facts.get("network") or {}, facts.get("machine") or {}
+    named = {"network": network.get("name", ""), "weights, SHA-256": network.get("weights_sha256", "")}
     found = {
         "caml_dask": facts.get("caml_dask", ""),
-        "network": network.get("name", ""),
-        "weights, SHA-256": network.get("weights_sha256", ""),
+        **(named if network else {}),
         "digest of the settings": facts.get("digest", ""),
         "processor": machine.get("processor", ""),
         "scoring": machine.get("scoring", ""),

@@ -22,7 +22,7 @@ from caml_dask.overview.raster import Raster
 from caml_dask.overview.thumbnail import embedded_raster
 from caml_dask.results.image import analyzed_rows
 from caml_dask.results.shown import THUMBNAIL_PX, Shown
-from caml_dask.results.words import figures_in_words, warning_lines
+from caml_dask.results.words import figures_in_words, finder_of, warning_lines
 from caml_dask.schema import NO_CLUSTER, NON_CLUSTERED, POINTS
 
 
@@ -55,7 +55,8 @@ class Analysis(Shown):
     drift: pd.DataFrame | None = None
 
     def __repr__(self) -> str:
-        lines = [f"Analysis by {self.summary['network']}: {figures_in_words(self.summary)}"]
+        _, by = finder_of(self.summary["network"], self.summary.get("method"))
+        lines = [f"Analysis by {by}: {figures_in_words(self.summary)}"]
         lines += warning_lines(self.summary)
         rows = f"{len(self.points):,} rows), .clusters ({len(self.clusters):,}), .outlines ({len(self.outlines):,}"
         return "\n".join([*lines, f"  .points ({rows}), .summary"])
@@ -105,6 +106,7 @@ class Analysis(Shown):
         """The results as exporters and pictures take them, under a name."""
         points = _typed(pa.Table.from_pandas(self.points, preserve_index=False))
         clusters = pa.Table.from_pandas(self.clusters, preserve_index=False)
+        kind, by = finder_of(self.summary["network"], self.summary.get("method"))
         outlines = {"cluster_id": self.outlines.index.to_numpy(), "outline": shapely.to_wkb(self.outlines.to_numpy())}
         return Exportable(
             image_id=name,
@@ -114,7 +116,7 @@ class Analysis(Shown):
             points=lambda columns: iter((points if columns is None else points.select(list(columns))).to_batches()),
             clusters=lambda: clusters,
             outlines=lambda: iter([pa.table(outlines)]),
-            provenance={"program": f"caml_dask {__version__}", "network": str(self.summary["network"])},
+            provenance={"program": f"caml_dask {__version__}", kind: by},
         )
 
     @cached_property

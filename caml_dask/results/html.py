@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from caml_dask.results.words import SHOWN, Summary
+from caml_dask.results.words import SHOWN, Summary, finder_of
 
 _SIDE_BY_SIDE = "display:flex;flex-wrap:wrap;gap:1.5em;align-items:flex-start"
 _MEDIANS = {
@@ -59,7 +59,8 @@ def page_of(summary: Summary, picture: str | None) -> str:
     picture : str or None
         A data URI.
     """
-    title = f"<strong>{escape(str(summary['image_id']))}</strong>, network {escape(str(summary['network']))}"
+    by = " ".join(finder_of(summary["network"], summary.get("method")))
+    title = f"<strong>{escape(str(summary['image_id']))}</strong>, {escape(by)}"
     figures = "".join(
         f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in figures_of(summary)
     )

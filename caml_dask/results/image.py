@@ -28,7 +28,7 @@ from caml_dask.io.store import DirectoryStore
 from caml_dask.overview.thumbnail import embedded
 from caml_dask.pipeline import LAST
 from caml_dask.results.shown import THUMBNAIL_PX, Shown
-from caml_dask.results.words import Summary, figures_in_words, warning_lines
+from caml_dask.results.words import Summary, figures_in_words, finder_of, warning_lines
 
 _EXPORTED_ROWS = 1 << 17  # of points, at a time
 _OUTLINES = 10_000  # exported at a time
@@ -161,6 +161,7 @@ class ImageResult(Shown):
         """The image as exporters take it."""
         run, points, of = Run.open(self.directory.parent), self._points(), self.path
         channel = self.summary["channel"]
+        kind, by = finder_of(self.summary["network"], self.summary.get("method"))
         return Exportable(
             image_id=self.image_id,
             localizations=analyzed_rows(self.summary),
@@ -171,7 +172,7 @@ class ImageResult(Shown):
             outlines=lambda: _outlines(self._dataset([self.directory / "outlines.parquet"]).files),
             provenance={
                 "program": f"caml_dask {run.manifest['version']}",
-                "network": str(run.manifest["network"]["name"]),
+                kind: by,
                 "input": of.name if channel is None else f"{of.name}, channel {channel}",
                 "image": self.image_id,
                 "settings digest": run.manifest["settings_digest"],

@@ -20,7 +20,7 @@ from caml_dask.io.run_directory import EXPORTS, OUTPUT_MARKS, Run, read_manifest
 from caml_dask.results.html import page_of_run
 from caml_dask.results.image import ImageResult
 from caml_dask.results.pooled import pooled_clusters
-from caml_dask.results.words import SHOWN, Summary, figures_in_words
+from caml_dask.results.words import SHOWN, Summary, figures_in_words, finder_of
 
 _CLOSE = 5  # image ids named where one is not known
 
@@ -120,8 +120,7 @@ class RunResult:
         failures = [f"  failed: {name}: {reason}" for name, reason in list(self.failed.items())[:SHOWN]]
         if len(self.failed) > SHOWN:
             failures.append(f"  ... and {len(self.failed) - SHOWN} more that failed")
-        network = self.summary["network"]["name"]
-        done = f"{len(self.images)} of {len(self.images) + len(self.failed)} images done, network {network}"
+        done = f"{len(self.images)} of {len(self.images) + len(self.failed)} images done, {self._found_by()}"
         return "\n".join(
             [
                 f"RunResult {self.directory}: {done}",
@@ -133,9 +132,12 @@ class RunResult:
 
     def _repr_html_(self) -> str:
         first = list(self.images.values())[:SHOWN]
-        title = f"{self.directory}, network {self.summary['network']['name']}"
+        title = f"{self.directory}, {self._found_by()}"
         shown = [(image.summary, image.thumbnail) for image in first]
         return page_of_run(title, shown, len(self.images), self.failed)
+
+    def _found_by(self) -> str:
+        return " ".join(finder_of(self.summary["network"].get("name"), self.summary["settings"].get("method")))
 
     def clusters(self) -> pd.DataFrame:
         """The clusters of all images that are done, with the factors of a screening.

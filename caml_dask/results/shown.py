@@ -19,7 +19,7 @@ from caml_dask.plotting.draw import plot
 from caml_dask.plotting.overview import save_overview
 from caml_dask.plotting.view import Region
 from caml_dask.results.html import page_of
-from caml_dask.results.words import Summary, figures_in_words
+from caml_dask.results.words import Summary, figures_in_words, finder_of
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
@@ -102,7 +102,8 @@ class Shown(ABC):
         UsageError
             Matplotlib is missing, or another ending.
         """
-        lines = [figures_in_words(self.summary), f"network {self.summary['network']}"]
+        by = " ".join(finder_of(self.summary["network"], self.summary.get("method")))
+        lines = [figures_in_words(self.summary), by]
         return save_overview(self.exportable(), lines, Path(path))
 
     def to_arrow(self, table: str = "points") -> pa.Table:

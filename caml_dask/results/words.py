@@ -5,11 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from caml_dask.methods import method_as_kept
+
 Summary: TypeAlias = Mapping[str, Any]
 """What summary.json says of an image: counts, percent clustered, clusters per um2, medians with IQR, warnings."""
 
 SHOWN = 10
 """Images, failures or warnings listed when a run is printed."""
+
+
+def finder_of(network: str | None, method: Mapping[str, Any] | None) -> tuple[str, str]:
+    """What found the clusters.
+
+    Parameters
+    ----------
+    network : str or None
+        Name of the network, where it was one.
+    method : mapping or None
+        Name and parameters of the method, where it was one.
+
+    Returns
+    -------
+    kind : str
+        "network" or "method".
+    name : str
+        Its name; of a method with its parameters, such as "DBSCAN (eps_nm=30, min_samples=5)".
+    """
+    return ("network", str(network)) if method is None else ("method", method_as_kept(method).in_words())
 
 
 def figures_in_words(summary: Summary) -> str:

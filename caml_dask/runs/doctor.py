@@ -85,7 +85,7 @@ def examine(deployment: Deployment, inputs: Sequence[Path], out: Path, settings:
 def needed_bytes(inputs: Sequence[Path], settings: Settings) -> int:
     """Memory of a worker that the largest tile of the inputs asks for."""
     rows = max((path.stat().st_size // _BYTES_A_ROW for path in inputs if path.is_file()), default=0)
-    each = _OF_FIELD_NETWORKS if is_field_network(settings.network) else _BYTES_A_LOCALIZATION
+    each = _OF_FIELD_NETWORKS if is_field_network(settings.finder) else _BYTES_A_LOCALIZATION
     return int(_MARGIN * (_BASE_BYTES + each * tile_size(settings, rows)))
 
 

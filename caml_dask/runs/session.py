@@ -118,7 +118,7 @@ def analyse(
     if workers is None:
         workers = 0 if _bytes(run) <= SMALL_INPUT_BYTES else cores()
     if not isinstance(deployment, Existing):
-        compile_kernels(run.settings.network)  # or each worker would compile all of them; jobs often see this cache
+        compile_kernels(run.settings.finder)  # or each worker would compile all of them; jobs often see this cache
     with observer(run) as watch, executor(run, deployment or (Local(workers) if workers else None)) as chosen:
         chosen.execute(run, watch, resume)
     write_summary(run, watch.failed)

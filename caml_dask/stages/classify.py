@@ -39,7 +39,7 @@ def classify(work: Work, unit: int) -> dict[str, Any]:
         work.store.output(f"features.zarr/tile_{unit:06d}", score)
     else:
         score(None)
-    labels = {**dict(zip(names, scores.T, strict=True)), "label": work.network.labels(scores)}
+    labels = {**dict(zip(names, scores.T, strict=True)), "label": network.labels(scores)}
     distances = {"window_nm": window_nm, "nearest_nm": nearest_nm}
     work.put(LABELS, unit, pa.table({"loc_id": table["loc_id"], **labels, **distances}))
     return {"rows": int(np.isfinite(scores).all(axis=1).sum()), "duplicates": int(np.count_nonzero(nearest_nm == 0))}

@@ -73,7 +73,7 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
     if work.settings.merge is not None:
         read, merged = work.detection_facts(), {"merge": summary_of_merging(work)}
     tested, radii_nm = _tested(work, whole, clusters), clusters.column("radius_of_gyration_nm")
-    told = {"re_blinking": summary_of_told(work)} if is_field_network(work.settings.network) else {}
+    told = {"re_blinking": summary_of_told(work)} if is_field_network(work.settings.finder) else {}
     drifted = {} if work.settings.drift is None else {"drift": summary_of_drift(work)}
     warned = (
         warnings(work, facts | {"nonfinite": read["nonfinite"]}, counts, clusters, whole.area_um2)
@@ -83,7 +83,8 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
     )
     return {
         "image_id": work.image.image_id,
-        "network": work.network.name,
+        "network": work.network.name if work.settings.method is None else None,
+        "method": None if work.settings.method is None else work.settings.method.as_dict(),
         "rows": read["rows"],
         "localizations": whole.localizations,
         "dropped_nonfinite": read["nonfinite"],

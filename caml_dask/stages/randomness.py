@@ -1,8 +1,8 @@
 """Stage `randomness`: the image and its clusters, compared with fields in which molecules lie by chance.
 
 Parts of the image, the sub-fields, are scored by themselves, and so are random fields like them: same outline, number
-of localizations, density trend and re-blinks, same network and settings. What they differ in is then what molecules
-have to do with each other.
+of localizations, density trend and re-blinks, same network or method, same settings. What they differ in is then what
+molecules have to do with each other.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class _Scored:
-    """What the network found of one field.
+    """What the network or method found of one field.
 
     n : its localizations
-    mean_p : their mean score for clustered
+    mean_p : their mean score for clustered; of a method, which has no scores, the share it labels so
     members, radius_nm : (c,) of its clusters
     """
 
@@ -125,7 +125,7 @@ def _row(compared: _Compared, judged: _Judged, dimensions: int) -> dict[str, Any
 
 
 def _scored(work: Work, finding: Sequence[Stage], field: Localizations) -> _Scored:
-    """What the network finds of a field by itself, by the stages of any other image."""
+    """What the network or method finds of a field by itself, by the stages of any other image."""
     plain = replace(
         work.settings, columns=ColumnMap(), where=None, roi=None, roi_pixel_nm=None, cell_mask=None, merge=None,
         drift=None, area_um2=None, max_localizations=None, any_extent=True, save_features=False, test=False, fdr=None,
@@ -141,10 +141,10 @@ def _scored(work: Work, finding: Sequence[Stage], field: Localizations) -> _Scor
             stage.do(alone, unit)
     labels, cluster = alone.get(LABELS, 0), clusters_of(alone, 0)[0]
     order = np.argsort(labels["loc_id"].to_numpy())
-    name = work.network.score_columns[0]
+    name = next(iter(work.network.score_columns), "label")
     score = labels[name].to_numpy()[order].astype(np.float64)
     cluster = cluster[order]
-    mean_p = float(np.mean(score if name == "p_clustered" else 1 - score))
+    mean_p = float(np.mean(1 - score if name == "p_non" else score))
     return _Scored(len(field), mean_p, *_sizes(field.points_nm, cluster))
 
 

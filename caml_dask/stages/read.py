@@ -176,20 +176,20 @@ def _check_extent(work: Work, extent: float, farthest: float) -> None:
 
 
 def check_fits(work: Work, n: int, dimensions: int, of: int) -> None:
-    """Refuse an image that the network cannot take (DESIGN section 6).
+    """Refuse an image that the network or method cannot take (DESIGN section 6).
 
     n : localizations to analyze
     of : those that there were before the filter
 
     Raises
     ------
-    TooFewLocalizations : fewer localizations to analyze than its window needs.
+    TooFewLocalizations : fewer localizations to analyze than it needs.
     InputError : 3D localizations for a 2D network, or the reverse, or for a bootstrap.
     """
     name, least = work.network.name, work.network.least_localizations
     fitting = [x for x in NETWORKS.values() if x.dimensions == dimensions]
     of_fields = field_network_for(dimensions)
-    if dimensions != work.network.dimensions:
+    if work.network.dimensions not in (None, dimensions):
         names = [*filter(None, [of_fields]), *(network.name for network in fitting)]
         ways = [f"use --network {' or '.join(names)}"] if names else []
         if dimensions == 3:

@@ -23,9 +23,18 @@ from caml_dask.cli.options import EXIT_CODES
 from caml_dask.following.tables import EVENTS, TRACK_POINTS, TRACKS, WINDOWS
 from caml_dask.io.exporters.formats import EXPORTERS
 from caml_dask.io.readers.formats import READERS
+from caml_dask.methods import DBSCAN
 from caml_dask.networks.cards import card
 from caml_dask.networks.registry import NETWORKS
-from caml_dask.pipeline import AUTO_MERGING, DRIFT_STAGES, FIELD_STAGES, MERGED_RESULTS, STAGE_NAMED, WINDOW_STAGES
+from caml_dask.pipeline import (
+    AUTO_MERGING,
+    DBSCAN_STAGES,
+    DRIFT_STAGES,
+    FIELD_STAGES,
+    MERGED_RESULTS,
+    STAGE_NAMED,
+    WINDOW_STAGES,
+)
 from caml_dask.settings import ColumnMap, Settings
 from caml_dask.stages.stage import Stage
 
@@ -45,6 +54,7 @@ def write_pages(folder: Path) -> None:
         "exit_codes": table(("code", "meaning"), EXIT_CODES.items()),
         "settings": fields_of(Settings),
         "column_map": fields_of(ColumnMap),
+        "dbscan": fields_of(DBSCAN, "none: it must be given"),
         "points": columns(schema.POINTS),
         "molecules": columns(schema.MOLECULES),
         "drift": columns(schema.DRIFT),
@@ -60,6 +70,7 @@ def write_pages(folder: Path) -> None:
         "exports": exports(),
         "stages": stages(WINDOW_STAGES),
         "field_stages": stages(FIELD_STAGES),
+        "dbscan_stages": stages(DBSCAN_STAGES),
         "merging_stages": stages((*AUTO_MERGING, *MERGED_RESULTS[1:])),
         "drift_stages": stages(DRIFT_STAGES),
         "tables": working_tables(),
@@ -75,12 +86,12 @@ def columns(of: Sequence[schema.Column]) -> str:
     return table(("column", "type", "meaning"), ((f"`{c.name}`", c.type, c.meaning) for c in of))
 
 
-def fields_of(kind: type) -> str:
+def fields_of(kind: type, without_default: str = "by column headers") -> str:
     """Fields of a dataclass with their defaults, and what its docstring says of them."""
     meanings = parameters(kind.__doc__ or "")
     rows = []
     for field in dataclasses.fields(kind):
-        default = field.default if field.default is not dataclasses.MISSING else "by column headers"
+        default = field.default if field.default is not dataclasses.MISSING else without_default
         rows.append((f"`{field.name}`", f"`{default}`", meanings[field.name]))
     return table(("name", "default", "meaning"), rows)
 
@@ -101,7 +112,7 @@ def parameters(docstring: str) -> dict[str, str]:
 
 
 def _is_type(text: str) -> bool:
-    return re.match(r"(str|int|float|bool|tuple|Path|ColumnMap|Mapping|None)\b", text) is not None
+    return re.match(r"(str|int|float|bool|tuple|Path|ColumnMap|Mapping|Method|None)\b", text) is not None
 
 
 def commands() -> str:

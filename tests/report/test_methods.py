@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from caml_dask.methods import DBSCAN
 from caml_dask.report.methods import methods_paragraph
 from caml_dask.report.results import Measured, Results
 
@@ -35,6 +36,17 @@ def test_it_is_one_paragraph_of_what_was_done():
     ):
         assert part in said
     assert "merged" not in said and "mask" not in said and "filter" not in said
+
+
+def test_a_method_is_said_with_its_parameters_and_no_network():
+    method = DBSCAN(25, 6).as_dict()
+    said = paragraph({"network": None, "method": method, "min_points": 1}, PLAIN | {"csr_test": {"p_value": 0.01}})
+    assert "were analyzed with caml_dask 9.8.7. 1,200 localizations were read" in said
+    assert "by DBSCAN (Ester et al., 1996) with a radius of 25 nm and min_samples 6: a localization with at" in said
+    assert "labeled by the same method; p was below 0.05 in 1 of 1 image." in said
+    assert said.endswith("Proc. KDD-96, 226-231 (1996).")
+    assert "Williamson" not in said and "The network" not in said and "SHA-256" not in said and "fewer" not in said
+    assert "fewer than 4 localizations were discarded" in paragraph({"method": method, "min_points": 4}, PLAIN)
 
 
 def test_filters_merging_and_regions_come_in_their_order():

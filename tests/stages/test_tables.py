@@ -15,8 +15,9 @@ from caml_dask.executors.in_memory import analyse
 from caml_dask.io.manifest import Image
 from caml_dask.io.readers.in_memory import as_localizations
 from caml_dask.io.store import MemoryStore
+from caml_dask.methods import DBSCAN
 from caml_dask.networks import load
-from caml_dask.pipeline import FIELD_STAGES, STAGE_NAMED, WINDOW_STAGES, stages_by
+from caml_dask.pipeline import DBSCAN_STAGES, FIELD_STAGES, STAGE_NAMED, WINDOW_STAGES, stages_by
 from caml_dask.schema import NON_CLUSTERED
 from caml_dask.settings import ColumnMap, Settings
 from caml_dask.stages import gather, read
@@ -94,6 +95,12 @@ ROUTES = pytest.mark.parametrize(
         route(stages_by("XPILJZ", "auto", "aim", False), TwoThresholds(below=0.8), merge="auto", drift="aim"),
         route(stages_by("XPILJZ", None, "rcc", True), TwoThresholds(below=0.8), drift="rcc", test=True),
         route(stages_by("XPILJZ", None, None, True), TwoThresholds(below=0.8), test=True, fdr=0.5),
+        route(DBSCAN_STAGES, DBSCAN(30, 5), of=None, method=DBSCAN(30, 5)),
+        route(
+            stages_by("dbscan", "5nm,3frames", "aim", True),
+            DBSCAN(30, 5),
+            **{"of": None, "method": DBSCAN(30, 5), "merge": "5nm,3frames", "drift": "aim", "test": True},
+        ),
         route(
             stages_by("field-2d", "5nm,3frames", None, True), load("field-2d"), merge="5nm,3frames", test=True, fdr=0.1
         ),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 
 from caml_dask.networks.field.graph import ROUNDS
 from caml_dask.networks.field.ranks import USED_RANKS
+from caml_dask.networks.field.trained import TrainedFieldNetwork
 from caml_dask.schema import COORDINATES, NON_CLUSTERED
 from caml_dask.spatial.links import UNLINKED
 from caml_dask.stages.field.rounds import READS
@@ -27,7 +28,7 @@ def vote(work: Work, unit: int) -> dict[str, Any]:
     at = np.searchsorted(context.regions, view.region)
     said = view.layers.answer(view.edges(), *view.state(ROUNDS), context.values[at], context.unit_nm[at])
     scores = said.clustered[:, None]
-    label = work.network.labels(scores)
+    label = cast(TrainedFieldNetwork, work.network).labels(scores)
     found = work.get(NEIGHBORHOODS, unit, ["distances_nm", "window_nm"])
     ids = view.tile["loc_id"]
     labels = dict(zip(work.network.score_columns, scores.T, strict=True)) | {"label": label}

@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -187,7 +188,7 @@ def put_numbers(work: Work, tables: list[pa.Table], ids: np.ndarray, group: np.n
     whole = pa.concat_tables([t.select(["root", "count"]) for t in tables])
     roots, component = whole["root"].to_numpy(), ids[group]
     count = np.bincount(group, weights=whole["count"].to_numpy(), minlength=len(ids))
-    kept = count >= work.settings.min_points
+    kept = count >= cast(int, work.settings.min_points)
     cluster = np.where(kept[group], component.astype(np.int64), NO_CLUSTER)
     home = np.zeros(len(ids), dtype=np.int64)
     at_home = roots == component

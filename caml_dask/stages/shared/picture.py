@@ -50,7 +50,9 @@ def draw(work: Work, clusters: MeasuredClusters, summary: dict[str, Any], path: 
         whole.add_counted(pixels["place"].to_numpy(), pixels["number"].to_numpy())
     spots = _spots(work, clusters, tuple(summary["bounds_nm"]))
     rate = summary["clusters_per_um2"]
-    caption = [f"network {summary['network']}", *([f"{rate:.2f} clusters per um2"] if rate is not None else [])]
+    method = work.settings.method
+    by = f"network {summary['network']}" if method is None else f"method {method.in_words()}"
+    caption = [by, *([f"{rate:.2f} clusters per um2"] if rate is not None else [])]
     if work.dimensions() == 3:
         caption.append("3D, seen along z")
     if "by_class" in summary:

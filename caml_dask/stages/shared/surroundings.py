@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow as pa
 
 from caml_dask.spatial.partition import Partition
 from caml_dask.stages.shared.work import Work, xy
-from caml_dask.stages.tables import TILE
+from caml_dask.stages.tables import TILE, Table
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,25 @@ def halo(work: Work, tiles: Partition, tile: int, pad_nm: float, most: int) -> S
         points = xy(table)
         table = table.filter(pa.array(np.all((points > lower - pad_nm) & (points < upper + pad_nm), axis=1)))
     return Surroundings(*_open_at_bounds(work, lower - pad_nm, upper + pad_nm), table, whole)
+
+
+def rows_around(work: Work, table: Table, tile: int, radius_nm: float) -> Iterator[tuple[int, pa.Table]]:
+    """The other tiles with rows of a table that may lie within a radius of localizations of a tile, and these rows.
+
+    They are those within the radius of its box in x and y, and a hair more than rounding may hide.
+    """
+    tiles = work.partition()
+    lower, upper = tiles.lower_nm[tile], tiles.upper_nm[tile]
+    sides = np.abs(np.concatenate([lower, upper]))
+    pad = radius_nm * (1 + 1e-9) + 4 * np.spacing(sides[np.isfinite(sides)].max(initial=0.0))
+    for other in tiles.overlapping(lower - pad, upper + pad):
+        if other == tile:
+            continue
+        rows = work.get(table, int(other))
+        points = xy(rows)
+        near = np.all((points >= lower - pad) & (points <= upper + pad), axis=1)
+        if near.any():
+            yield int(other), rows.filter(pa.array(near))
 
 
 def rows_within(

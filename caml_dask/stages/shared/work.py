@@ -26,7 +26,7 @@ CHUNK_ROWS = 1_000_000  # input rows handled at a time while reading and while w
 
 
 class Network(Protocol):
-    """What labels localizations: a network with its weights, or any other rule of the same shape."""
+    """What labels localizations: a network with its weights, a method, or any other rule of the same shape."""
 
     @property
     def name(self) -> str:
@@ -41,8 +41,8 @@ class Network(Protocol):
         """Localizations that an image needs."""
 
     @property
-    def dimensions(self) -> int:
-        """Dimensions of the localizations it takes, 2 or 3."""
+    def dimensions(self) -> int | None:
+        """Dimensions of the localizations it takes, 2 or 3; None for both."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -50,7 +50,7 @@ class Network(Protocol):
 
     @property
     def score_columns(self) -> tuple[str, ...]:
-        """Names of the scores in the points: p_clustered alone, or one of each class where there are three."""
+        """Names of the scores in the points: p_clustered alone, one of each class where there are three, or none."""
 
     @property
     def trained_on(self) -> Mapping[str, tuple[float, float]]:
@@ -60,15 +60,15 @@ class Network(Protocol):
     def csr_percent(self) -> tuple[float, ...]:
         """Percent of localizations it labels clustered in fields without clusters, of several densities."""
 
-    def labels(self, scores: np.ndarray) -> np.ndarray:
-        """(n, c) float32 scores to (n,) int8 classes."""
-
 
 class WindowNetwork(Network, Protocol):
     """A network that sees the distances to the neighbors of a localization."""
 
     def scores(self, distances: np.ndarray) -> np.ndarray:
         """(n, N) float32 ascending distances to (n, c) float32 scores, c of `score_columns`, each row by itself."""
+
+    def labels(self, scores: np.ndarray) -> np.ndarray:
+        """(n, c) float32 scores to (n,) int8 classes."""
 
 
 @dataclass(frozen=True)
