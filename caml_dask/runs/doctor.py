@@ -252,11 +252,12 @@ def _asked(deployment: Deployment, paths: Sequence[Path], out: Path, need: int) 
     one = replace(deployment, jobs=1) if isinstance(deployment, Batch) else deployment
     try:
         with (
-            tempfile.TemporaryDirectory(prefix=".caml_dask-", dir=standing) as scratch,
-            deployed(one, Path(scratch)) as client,
+            tempfile.TemporaryDirectory(prefix=".caml_dask-", dir=standing, ignore_cleanup_errors=True) as scratch,
+            deployed(one, Path(scratch)) as workers,
         ):
-            yield from _of_workers(client, [path.absolute() for path in paths if path != out] + [standing], need)
-            yield from _shared(client, Path(scratch), standing)
+            seen = [path.absolute() for path in paths if path != out] + [standing]
+            yield from _of_workers(workers.client, seen, need)
+            yield from _shared(workers.client, Path(scratch), standing)
     except CamlError as error:
         yield Finding(PROBLEM, str(error))
 

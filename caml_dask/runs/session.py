@@ -19,6 +19,7 @@ from caml_dask.executors.interface import Executor
 from caml_dask.executors.kernels import compile_kernels
 from caml_dask.executors.pending import units_by_stage
 from caml_dask.executors.serial import SerialExecutor
+from caml_dask.executors.shared_kernels import share_kernels
 from caml_dask.io.csv_text import csv_text
 from caml_dask.io.exporters.write import usable
 from caml_dask.io.manifest import Image, describe, image_ids
@@ -117,8 +118,10 @@ def analyse(
         run.forget_failures()
     if workers is None:
         workers = 0 if _bytes(run) <= SMALL_INPUT_BYTES else cores()
-    if not isinstance(deployment, Existing):
-        compile_kernels(run.settings.network)  # or each worker would compile all of them; jobs often see this cache
+    if deployment is None or isinstance(deployment, Local):
+        compile_kernels(run.settings.network)  # or each worker would compile all of them
+    elif not isinstance(deployment, Existing):
+        share_kernels(run.settings.network, run.root.absolute() / HIDDEN)
     with observer(run) as watch, executor(run, deployment or (Local(workers) if workers else None)) as chosen:
         chosen.execute(run, watch, resume)
     write_summary(run, watch.failed)
@@ -139,8 +142,8 @@ def executor(run: Run, deployment: Deployment | None) -> Iterator[Executor]:
     if deployment is None:
         yield SerialExecutor()
     else:
-        with deployed(deployment, run.root.absolute() / HIDDEN) as client:
-            yield DaskExecutor(client, deployment.wait_s)
+        with deployed(deployment, run.root.absolute() / HIDDEN) as workers:
+            yield DaskExecutor(workers.client, deployment.wait_s, workers.check)
 
 
 def _bytes(run: Run) -> int:

@@ -159,6 +159,37 @@ def test_jobs_that_die_at_once_end_the_run_soon_and_tell_why(table, tmp_path):
     assert shell("squeue", "--me", "--noheader", "--states=PD,R") == ""
 
 
+def test_a_job_that_fails_after_others_had_workers_is_submitted_again(table, serial, tmp_path):
+    """The first job is cancelled at work, and the one that takes its place fails as on a broken node."""
+    out, deploy, counted = tmp_path / "out", deployment(tmp_path), tmp_path / "started"
+    second = f"echo >> {counted}; if [ $(wc -l < {counted}) -eq 2 ]; then echo broken node; exit 1; fi"
+    deploy.write_text(deploy.read_text() + f"job_script_prologue = ['{second}']\n")
+    process = start(table, out, deploy)
+    wait_for_records(process, out, 3)
+    shell("scancel", *shell("squeue", "--me", "--noheader", "--format=%i").split())
+    output = finished(process)
+    assert re.search(r"job \d+ of slurm ended before a worker came: .*broken node; submitted again", output)
+    assert len(counted.read_text()) == 3
+    assert same(result_tables(out), serial)
+
+
+def test_a_job_that_is_cancelled_before_its_worker_came_is_submitted_again(table, serial, tmp_path):
+    deploy = deployment(tmp_path)
+    flag = tmp_path / "started"
+    first = f"if [ ! -e {flag} ]; then touch {flag}; sleep 300; fi"
+    deploy.write_text(deploy.read_text() + f"job_script_prologue = ['{first}']\n")
+    process = start(table, tmp_path / "out", deploy)
+    end = time.monotonic() + 200
+    while not flag.exists():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.2)
+    shell("scancel", *shell("squeue", "--me", "--noheader", "--states=R", "--format=%i").split())
+    output = finished(process)
+    assert same(result_tables(tmp_path / "out"), serial)
+    assert re.search(r"job \d+ of slurm ended before a worker came.*; submitted again", output)
+    assert (tmp_path / "out" / ".run" / "kernels").stat().st_mode & 0o777 == 0o700
+
+
 def test_jobs_that_never_start_end_the_run_in_bounded_time(table, tmp_path):
     deploy = deployment(tmp_path, wait_s=5)
     held = deploy.read_text() + 'job_extra_directives = ["--hold"]\n'

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,9 +57,21 @@ def _dask_silent_when_lost() -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True)
+class Workers:
+    """The workers of a deployment.
+
+    client : of their scheduler
+    check : called by whoever waits for a worker; raises where none will come, or the user has had enough
+    """
+
+    client: Client
+    check: Callable[[], None] = interrupts.check
+
+
 @contextmanager
-def deployed(deployment: Deployment, scratch: Path) -> Iterator[Client]:
-    """The client of a deployment, for as long as its workers are needed, with a worker at hand.
+def deployed(deployment: Deployment, scratch: Path) -> Iterator[Workers]:
+    """The workers of a deployment, for as long as they are needed, with one at hand.
 
     Parameters
     ----------
@@ -67,17 +80,18 @@ def deployed(deployment: Deployment, scratch: Path) -> Iterator[Client]:
     Raises
     ------
     UsageError : a deployment that cannot be used.
-    WorkersError : a scheduler that does not answer, jobs that are refused, or no worker within the time stated.
+    WorkersError : a scheduler that does not answer, jobs that are refused or end at once, or no worker within the time
+        stated.
     """
     if isinstance(deployment, Local):
         with local_cluster(deployment.workers or cores(), deployment.memory) as client:
-            yield client
+            yield Workers(client)
     elif isinstance(deployment, Existing):
         with _existing(deployment) as client:
-            yield client
+            yield Workers(client)
     else:
-        with _batch(deployment, scratch) as client:
-            yield client
+        with _batch(deployment, scratch) as workers:
+            yield workers
 
 
 @contextmanager
@@ -158,26 +172,27 @@ def _existing(deployment: Existing) -> Iterator[Client]:
 
 
 @contextmanager
-def _batch(deployment: Batch, scratch: Path) -> Iterator[Client]:
+def _batch(deployment: Batch, scratch: Path) -> Iterator[Workers]:
     import dask
     from distributed import Client
 
-    from caml_dask.executors.deployment.batch import EndedJobs, batch_cluster
+    from caml_dask.executors.deployment.batch import batch_cluster
     from caml_dask.executors.deployment.lost_workers import LostWorkers
+    from caml_dask.executors.shared_kernels import environment
 
     lost = LostWorkers()
     waits = {"distributed.scheduler.no-workers-timeout": f"{deployment.wait_s}s"}
     with (
         dask.config.set(_CONFIG | waits),
         interrupts.kept(),
-        batch_cluster(deployment, scratch, ONE_THREAD) as cluster,
+        batch_cluster(deployment, scratch, ONE_THREAD | environment(scratch)) as (cluster, dead),
         Client(cluster) as client,
     ):
         _log.info("%d jobs submitted to %s; waiting for the first worker", deployment.jobs, deployment.kind)
-        _wait_for_a_worker(client, deployment.wait_s, EndedJobs(cluster, deployment).check)
+        _wait_for_a_worker(client, deployment.wait_s, dead.check)
         cluster.scheduler.add_plugin(lost)
         try:
-            yield client
+            yield Workers(client, dead.check)
         finally:
             lost.closing = True
 
@@ -186,7 +201,6 @@ def _wait_for_a_worker(client: Client, wait_s: float, check: Callable[[], None] 
     """Wait for the first worker, unless the user, or `check`, has had enough of waiting."""
     until = time.monotonic() + wait_s
     while True:
-        interrupts.check()
         check()
         try:
             client.wait_for_workers(1, timeout=min(_LOOK_S, max(0.1, until - time.monotonic())))
