@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,13 @@ def run(
     Images are numbered by the order of their paths, however INPUTS are listed. If a name does not exist, the
     command stops before it writes anything; a file that cannot be read fails, and the others are analyzed.
 
+    Started by srun or mpirun as several tasks, without --workers: the first runs the analysis, the others work for it.
+
     Exit codes: 0 done, 2 usage, 3 some images failed or could not be exported, 4 all failed, no workers or no room,
     130 interrupted.
     """
     from caml_dask.executors.deployment.settings import chosen_deployment
+    from caml_dask.executors.deployment.tasks import deployment_of_tasks, task_of, work_for
     from caml_dask.runs.account import tell
     from caml_dask.runs.inputs import inputs_of
     from caml_dask.runs.session import execute
@@ -69,6 +73,12 @@ def run(
     chosen = settings_of(columns, settings)
     where = chosen_deployment(deploy, workers)
     files = inputs_of(inputs)
+    task = None if workers is not None else task_of(os.environ)
+    if task is not None:
+        where = deployment_of_tasks(task, where)
+        if task.rank:
+            work_for(task, out, where)
+            return DONE
     outcome = execute(
         files, out, chosen, workers=workers, deployment=where, resume=resume, overwrite=overwrite, export=export
     )

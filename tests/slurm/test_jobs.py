@@ -212,6 +212,28 @@ def test_the_doctor_asks_a_worker(table, tmp_path):
 
 
 COMMAND = [sys.executable, "-m", "caml_dask"]
+IN_A_JOB = """#!/bin/bash
+#SBATCH --ntasks=2 --mem=4G --output={folder}/job.log
+set -e
+{run} --out {folder}/launched --deploy {folder}/allocation.toml
+srun --overcommit --ntasks=3 {run} --out {folder}/tasks
+"""
+
+
+def test_inside_an_allocation_srun_starts_workers_or_tasks_that_work_together(table, serial, tmp_path):
+    (tmp_path / "allocation.toml").write_text('kind = "allocation"\nmemory = "1GB"\n')
+    run = shlex.join([*COMMAND, "run", str(table), "--max-localizations", str(TILE)])
+    (tmp_path / "job.sh").write_text(IN_A_JOB.format(folder=tmp_path, run=run))
+    job = subprocess.run(["sbatch", "--wait", tmp_path / "job.sh"], capture_output=True, timeout=400, check=False)
+    log = (tmp_path / "job.log").read_text()
+    assert job.returncode == 0 and "Traceback" not in log, log
+    assert log.count("1 of 1 images done") == 2 and "task 2 of 3: a worker" in log
+    for out, workers in (("launched", "allocation.log"), ("tasks", "task-1.log")):
+        assert same(result_tables(tmp_path / out), serial)
+        assert "End worker" in (tmp_path / out / ".run" / "jobs" / workers).read_text()
+        assert not list((tmp_path / out / ".run").glob(".tls-*"))
+
+
 HANGS = f"""#!/bin/sh
 case "$*" in "unit classify 0 "*) exec sleep 600 ;; esac
 exec {shlex.join(COMMAND)} "$@"

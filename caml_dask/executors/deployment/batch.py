@@ -7,7 +7,6 @@ import importlib
 import logging
 import shlex
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,8 +21,9 @@ from distributed import Status
 
 from caml_dask.errors import UsageError, WorkersError
 from caml_dask.executors.deployment.dead_jobs import DeadJobs
-from caml_dask.executors.deployment.security import identity, reading
+from caml_dask.executors.deployment.security import PRIVATE, own_key, reading
 from caml_dask.executors.deployment.settings import Batch
+from caml_dask.executors.deployment.workers import LOGS
 from caml_dask.extras import require
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ _NOT_OF_THE_JOB = ("scheduler_options", "scheduler_cls", "shared_temp_directory"
 _LOST_S = 20.0  # after its last worker was seen, a job counts as lost
 _LOOK_S = 5.0
 STAGGER_S = 120.0  # workers end by so much sooner or later than their lifetime, so that not all end at once
-_PRIVATE = ".tls-"  # folder of the key that a run's workers read
-_LOGS = "jobs"  # folder of what jobs write, unless the deployment names another
 
 
 @contextmanager
@@ -57,14 +55,9 @@ def batch_cluster(
     UsageError : keywords that dask-jobqueue does not take.
     WorkersError : a job that the batch system refuses.
     """
-    for stale in scratch.glob(f"{_PRIVATE}*"):  # of a run that was killed
-        shutil.rmtree(stale, ignore_errors=True)
-    logs = Path(site_setting(batch, "log_directory", scratch / _LOGS)).absolute()
+    logs = Path(site_setting(batch, "log_directory", scratch / LOGS)).absolute()
     logged = replace(batch, cluster={**batch.cluster, "log_directory": str(logs)})
-    with (
-        tempfile.TemporaryDirectory(prefix=_PRIVATE, dir=scratch) as private,
-        build(logged, threads, identity(Path(private))) as cluster,
-    ):
+    with own_key(scratch) as (_, security), build(logged, threads, security) as cluster:
         refusal = cluster.sync(_submit, cluster, batch.jobs)
         dead = DeadJobs(batch, logs)
         keeper = asyncio.run_coroutine_threadsafe(_keep(cluster, dead), cluster.loop.asyncio_loop)
@@ -90,7 +83,7 @@ def build(batch: Batch, threads: Mapping[str, str], security: Security) -> JobQu
 
 def job_of(batch: Batch, threads: Mapping[str, str], scratch: Path) -> Job:
     """A job as it will be submitted, but for the scheduler's address, the key's folder, and one of logs by default."""
-    security = reading(scratch / f"{_PRIVATE}of-this-run")
+    security = reading(scratch / f"{PRIVATE}of-this-run")
     with _said_plainly():
         given = keywords(batch, threads, security)
         of_the_job = {key: value for key, value in given.items() if key not in _NOT_OF_THE_JOB}

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from caml_dask.errors import WorkersError
 from caml_dask.executors.deployment import interrupts
-from caml_dask.executors.deployment.settings import Batch, Deployment, Existing, Local
+from caml_dask.executors.deployment.settings import Allocation, Batch, Deployment, Existing, Local
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
@@ -38,6 +38,8 @@ _CONFIG = {
     "distributed.comm.timeouts.connect": f"{_CONNECT_S}s",
 }
 _NOTHING_SERVED: dict[str, list[str]] = {f"distributed.{of}.http.routes": [] for of in ("scheduler", "worker", "nanny")}
+# Environment of worker processes that a batch system or a launcher starts.
+OF_WORKERS = ONE_THREAD | {f"DASK_DISTRIBUTED__{of}__HTTP__ROUTES": "[]" for of in ("WORKER", "NANNY")}
 
 
 _log = logging.getLogger("caml_dask")
@@ -89,6 +91,9 @@ def deployed(deployment: Deployment, scratch: Path) -> Iterator[Workers]:
     elif isinstance(deployment, Existing):
         with _existing(deployment) as client:
             yield Workers(client)
+    elif isinstance(deployment, Allocation):
+        with _allocation(deployment, scratch) as workers:
+            yield workers
     else:
         with _batch(deployment, scratch) as workers:
             yield workers
@@ -173,26 +178,57 @@ def _existing(deployment: Existing) -> Iterator[Client]:
 
 @contextmanager
 def _batch(deployment: Batch, scratch: Path) -> Iterator[Workers]:
-    import dask
-    from distributed import Client
-
     from caml_dask.executors.deployment.batch import batch_cluster
-    from caml_dask.executors.deployment.lost_workers import LostWorkers
     from caml_dask.executors.shared_kernels import environment
 
-    lost = LostWorkers()
-    waits = {"distributed.scheduler.no-workers-timeout": f"{deployment.wait_s}s"}
     with (
-        dask.config.set(_CONFIG | waits),
-        interrupts.kept(),
-        batch_cluster(deployment, scratch, ONE_THREAD | environment(scratch)) as (cluster, dead),
-        Client(cluster) as client,
+        _awaited(deployment.wait_s),
+        batch_cluster(deployment, scratch, OF_WORKERS | environment(scratch)) as (cluster, dead),
     ):
         _log.info("%d jobs submitted to %s; waiting for the first worker", deployment.jobs, deployment.kind)
-        _wait_for_a_worker(client, deployment.wait_s, dead.check)
+        with _with_a_worker(cluster, deployment.wait_s, dead.check) as workers:
+            yield workers
+
+
+@contextmanager
+def _allocation(deployment: Allocation, scratch: Path) -> Iterator[Workers]:
+    import dask
+
+    from caml_dask.executors.deployment.allocation import allocation_cluster
+    from caml_dask.executors.shared_kernels import environment
+
+    with (
+        _awaited(deployment.wait_s),
+        dask.config.set(_NOTHING_SERVED),
+        allocation_cluster(deployment, scratch, OF_WORKERS | environment(scratch)) as (cluster, check),
+        _with_a_worker(cluster, deployment.wait_s, check) as workers,
+    ):
+        yield workers
+
+
+@contextmanager
+def _awaited(wait_s: float) -> Iterator[None]:
+    """How Dask and interrupts behave while workers come and go that are not processes of this machine's."""
+    import dask
+
+    waits = {"distributed.scheduler.no-workers-timeout": f"{wait_s}s"}
+    with dask.config.set(_CONFIG | waits), interrupts.kept():
+        yield
+
+
+@contextmanager
+def _with_a_worker(cluster: Any, wait_s: float, check: Callable[[], None]) -> Iterator[Workers]:
+    """The workers of a cluster whose scheduler is in this process, once there is one."""
+    from distributed import Client
+
+    from caml_dask.executors.deployment.lost_workers import LostWorkers
+
+    lost = LostWorkers()
+    with Client(cluster) as client:
+        _wait_for_a_worker(client, wait_s, check)
         cluster.scheduler.add_plugin(lost)
         try:
-            yield Workers(client, dead.check)
+            yield Workers(client, check)
         finally:
             lost.closing = True
 
