@@ -66,9 +66,3 @@ def test_the_container_has_its_sections_and_what_it_copies_exists():
     assert copied and all((ROOT / name).exists() for name in copied)
     post = re.search(r"(?s)%post\n(.*?)\n\n", text).group(1)
     subprocess.run(["bash", "-n"], input=post, text=True, check=True, timeout=60)
-
-
-def test_the_array_script_says_how_it_is_used():
-    done = subprocess.run([DEPLOY / "slurm_array.sh"], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2
-    assert "OUT INPUT..." in done.stderr

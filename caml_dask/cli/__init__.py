@@ -43,6 +43,7 @@ for command in (
     screening.status,
     screening.prune,
     cluster.doctor,
+    cluster.array_script,
     cluster.plan,
     cluster.unit,
     cluster.finish,

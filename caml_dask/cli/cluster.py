@@ -25,6 +25,7 @@ from caml_dask.cli.options import (
     settings_of,
 )
 from caml_dask.errors import UsageError
+from caml_dask.executors.deployment.settings import BATCH_KINDS
 
 
 @click.command()
@@ -104,7 +105,8 @@ def plan(
     INPUTS are files, folders or patterns, as of `run`.
 
     Each stage is then an array: `caml-dask unit STAGE INDEX --of N --out DIR` for INDEX 0 to N-1, begun when the one
-    before it has ended; `caml-dask finish --out DIR` comes last, and exports. deploy/slurm_array.sh submits them all.
+    before it has ended; `caml-dask finish --out DIR` comes last, and exports. `caml-dask array-script` writes a script
+    that submits them all.
     """
     from caml_dask.runs.inputs import inputs_of
     from caml_dask.runs.job_array import plan as plan_arrays
@@ -129,6 +131,21 @@ def unit(stage: str, index: int, of: int, out: Path) -> int:
     from caml_dask.runs.job_array import run_share
 
     return SOME_FAILED if run_share(out, stage, index, of) else DONE
+
+
+@click.command("array-script")
+@click.option("--system", type=click.Choice(BATCH_KINDS), required=True, help="Batch system that it submits to.")
+@DEBUG
+@guarded
+def array_script(system: str) -> int:
+    """Print a script that plans a run and submits it as a chain of job arrays.
+
+    Call it as `./slurm_array.sh OUT INPUT...`; its first lines explain its settings.
+    """
+    from caml_dask.executors.array_script import array_script as script_for
+
+    say(script_for(system).rstrip("\n"))
+    return DONE
 
 
 @click.command()
