@@ -10,12 +10,12 @@ import click
 
 from caml_dask.cli.options import (
     ANALYSIS,
-    DEBUG,
     DEPLOY,
     DONE,
     EXPORT,
     FEATURES,
     LOCAL,
+    LOGS,
     OUT,
     OVERWRITE,
     RESUME,
@@ -37,7 +37,7 @@ from caml_dask.cli.options import (
 @EXPORT
 @RESUME
 @OVERWRITE
-@DEBUG
+@LOGS
 @guarded
 def run(
     inputs: tuple[Path, ...],
@@ -89,7 +89,7 @@ def run(
 @click.command()
 @click.option("-o", "--out", type=LOCAL, default=Path("caml_dask_demo"), show_default=True)
 @WORKERS
-@DEBUG
+@LOGS
 @guarded
 def demo(out: Path, workers: int | None) -> int:
     """Simulate a cell with clusters, analyze it, compare the result with the truth, and say where to look."""

@@ -9,11 +9,11 @@ import click
 
 from caml_dask.cli.options import (
     ANALYSIS,
-    DEBUG,
     DONE,
     EXPORT,
     FEATURES,
     LOCAL,
+    LOGS,
     OUT,
     OVERWRITE,
     RESUME,
@@ -44,7 +44,7 @@ from caml_dask.executors.deployment.settings import BATCH_KINDS
 )
 @TILE
 @click.option("--ask", is_flag=True, help="Also submit one job of the deployment, wait for it, and ask its worker.")
-@DEBUG
+@LOGS
 @guarded
 def doctor(inputs: tuple[Path, ...], deploy: Path | None, out: Path, max_localizations: int | None, ask: bool) -> int:
     """Check this machine, or a deployment before anything is queued.
@@ -89,7 +89,7 @@ def doctor(inputs: tuple[Path, ...], deploy: Path | None, out: Path, max_localiz
 @EXPORT
 @RESUME
 @OVERWRITE
-@DEBUG
+@LOGS
 @guarded
 def plan(
     inputs: tuple[Path, ...],
@@ -121,7 +121,7 @@ def plan(
 @click.argument("index", type=int)
 @click.option("--of", type=click.IntRange(min=1), required=True, help="Tasks of the array.")
 @OUT
-@DEBUG
+@LOGS
 @guarded
 def unit(stage: str, index: int, of: int, out: Path) -> int:
     """Run what falls to task INDEX (from 0) of an array over the units of STAGE, in a run that `plan` prepared.
@@ -135,7 +135,7 @@ def unit(stage: str, index: int, of: int, out: Path) -> int:
 
 @click.command("array-script")
 @click.option("--system", type=click.Choice(BATCH_KINDS), required=True, help="Batch system that it submits to.")
-@DEBUG
+@LOGS
 @guarded
 def array_script(system: str) -> int:
     """Print a script that plans a run and submits it as a chain of job arrays.
@@ -150,7 +150,7 @@ def array_script(system: str) -> int:
 
 @click.command()
 @OUT
-@DEBUG
+@LOGS
 @guarded
 def finish(out: Path) -> int:
     """Write the summary of a run whose arrays have ended, naming what is not done.

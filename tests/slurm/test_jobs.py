@@ -133,7 +133,8 @@ def test_a_driver_that_is_told_to_end_leaves_nothing_in_the_queue(table, tmp_pat
     process.terminate()
     output = process.communicate(timeout=120)[0].decode()
     assert process.returncode == 130
-    assert "continue with --resume" in output and "Traceback" not in output
+    assert "SIGTERM: the jobs of slurm are withdrawn" in output
+    assert "interrupted by SIGTERM" in output and "continue with --resume" in output and "Traceback" not in output
     assert shell("squeue", "--me", "--noheader", "--states=PD,R") == ""
     assert not list((out / ".run").glob(".tls-*"))
 

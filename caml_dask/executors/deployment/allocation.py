@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from caml_dask.errors import UsageError, WorkersError
 from caml_dask.executors.deployment import interrupts
+from caml_dask.executors.deployment.clusters import dask_level
 from caml_dask.executors.deployment.queue import end_of
 from caml_dask.executors.deployment.security import own_key
 from caml_dask.executors.deployment.settings import Allocation
@@ -94,7 +95,7 @@ def _scheduler(allocation: Allocation, security: Security) -> SpecCluster:
 
     options: dict[str, Any] = {"protocol": "tls://", "security": security, "interface": allocation.interface}
     options |= {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
-    return SpecCluster({}, {"cls": Scheduler, "options": options}, security=security, silence_logs=logging.ERROR)
+    return SpecCluster({}, {"cls": Scheduler, "options": options}, security=security, silence_logs=dask_level())
 
 
 def _given(threads: Mapping[str, str]) -> list[str]:

@@ -20,6 +20,7 @@ from dask.utils import parse_timedelta
 from distributed import Status
 
 from caml_dask.errors import UsageError, WorkersError
+from caml_dask.executors.deployment.clusters import dask_level
 from caml_dask.executors.deployment.dead_jobs import DeadJobs
 from caml_dask.executors.deployment.security import PRIVATE, own_key, reading
 from caml_dask.executors.deployment.settings import Batch
@@ -122,7 +123,7 @@ def keywords(batch: Batch, threads: Mapping[str, str], security: Security) -> di
         ],
         "scheduler_options": {"dashboard_address": "127.0.0.1:0", **of("scheduler_options", {})},
         "security": security,
-        "silence_logs": logging.ERROR,
+        "silence_logs": dask_level(),
     }
     return {**batch.cluster, **{key: value for key, value in added.items() if value is not None}}
 

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,11 @@ OF_WORKERS = ONE_THREAD | {f"DASK_DISTRIBUTED__{of}__HTTP__ROUTES": "[]" for of 
 _log = logging.getLogger("caml_dask")
 
 
+def dask_level() -> int:
+    """What of Dask's own log is shown: nothing, unless debugging. Runs say in their words what matters of it."""
+    return logging.ERROR if _log.isEnabledFor(logging.DEBUG) else logging.CRITICAL
+
+
 def cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -55,7 +60,7 @@ def _dask_silent_when_lost() -> Iterator[None]:
     """A client that loses its scheduler prints tracebacks, which the run's own message makes needless."""
     from distributed.utils import silence_logging_cmgr
 
-    with nullcontext() if _log.isEnabledFor(logging.DEBUG) else silence_logging_cmgr(logging.CRITICAL):
+    with silence_logging_cmgr(dask_level()):
         yield
 
 
@@ -97,6 +102,16 @@ def deployed(deployment: Deployment, scratch: Path) -> Iterator[Workers]:
     else:
         with _batch(deployment, scratch) as workers:
             yield workers
+
+
+@contextmanager
+def _told_when_interrupted(what: str) -> Iterator[None]:
+    """Say what becomes of the workers when the user, or SIGTERM, ends the run; it may take some seconds."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        _log.warning("%s: %s", interrupt.args[0] if interrupt.args else "interrupted", what)
+        raise
 
 
 @contextmanager
@@ -142,13 +157,14 @@ def local_cluster(workers: int, memory: str | None = None) -> Iterator[Client]:
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",  # any free port: several runs share a machine
                 scheduler_kwargs={"dashboard": False},
-                silence_logs=logging.ERROR if _log.isEnabledFor(logging.DEBUG) else logging.CRITICAL,
+                silence_logs=dask_level(),
                 memory_limit=memory or "auto",
             )
         cluster.scheduler.add_plugin(lost)
         with cluster, _replacing(cluster, workers), Client(cluster) as client:
             try:
-                yield client
+                with _told_when_interrupted("the workers of this machine end"):
+                    yield client
             finally:
                 lost.closing = True
 
@@ -186,7 +202,10 @@ def _batch(deployment: Batch, scratch: Path) -> Iterator[Workers]:
         batch_cluster(deployment, scratch, OF_WORKERS | environment(scratch)) as (cluster, dead),
     ):
         _log.info("%d jobs submitted to %s; waiting for the first worker", deployment.jobs, deployment.kind)
-        with _with_a_worker(cluster, deployment.wait_s, dead.check) as workers:
+        with (
+            _told_when_interrupted(f"the jobs of {deployment.kind} are withdrawn"),
+            _with_a_worker(cluster, deployment.wait_s, dead.check) as workers,
+        ):
             yield workers
 
 
@@ -201,6 +220,7 @@ def _allocation(deployment: Allocation, scratch: Path) -> Iterator[Workers]:
         _awaited(deployment.wait_s),
         dask.config.set(_NOTHING_SERVED),
         allocation_cluster(deployment, scratch, OF_WORKERS | environment(scratch)) as (cluster, check),
+        _told_when_interrupted("the workers of this allocation end"),
         _with_a_worker(cluster, deployment.wait_s, check) as workers,
     ):
         yield workers
@@ -212,7 +232,7 @@ def _awaited(wait_s: float) -> Iterator[None]:
     import dask
 
     waits = {"distributed.scheduler.no-workers-timeout": f"{wait_s}s"}
-    with dask.config.set(_CONFIG | waits), interrupts.kept():
+    with dask.config.set(_CONFIG | waits), interrupts.kept(), _dask_silent_when_lost():
         yield
 
 
