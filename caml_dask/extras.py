@@ -13,6 +13,7 @@ EXTRAS = {
     "export": ("openpyxl", "tifffile"),
     "geopackage": ("pyogrio",),
     "hpc": ("dask_jobqueue",),
+    "dashboard": ("bokeh",),
 }
 """What each extra of pyproject.toml installs, by the names under which it is imported."""
 

@@ -25,6 +25,7 @@ from caml_dask.cli.options import (
     say,
     settings_of,
 )
+from caml_dask.errors import UsageError
 
 
 @click.command()
@@ -35,6 +36,8 @@ from caml_dask.cli.options import (
 @DEPLOY
 @FEATURES
 @EXPORT
+@click.option("--dashboard", is_flag=True, help="Serve Dask's dashboard on 127.0.0.1 while the run goes on.")
+@click.option("--performance-report", type=LOCAL, metavar="FILE", help="Write Dask's performance report, as HTML.")
 @RESUME
 @OVERWRITE
 @LOGS
@@ -46,6 +49,8 @@ def run(
     deploy: Path | None,
     columns: str | None,
     export: tuple[str, ...],
+    dashboard: bool,
+    performance_report: Path | None,
     resume: bool,
     overwrite: bool,
     **settings: Any,
@@ -64,6 +69,7 @@ def run(
     Exit codes: 0 done, 2 usage, 3 some images failed or could not be exported, 4 all failed, no workers or no room,
     130 interrupted.
     """
+    from caml_dask.executors.deployment.pages import Pages
     from caml_dask.executors.deployment.settings import chosen_deployment
     from caml_dask.executors.deployment.tasks import deployment_of_tasks, task_of, work_for
     from caml_dask.runs.account import tell
@@ -79,8 +85,19 @@ def run(
         if task.rank:
             work_for(task, out, where)
             return DONE
+    pages = Pages(dashboard, performance_report)
+    if workers == 0 and pages != Pages():
+        raise UsageError("--workers 0 runs without Dask, which has nothing to show: leave it out")
     outcome = execute(
-        files, out, chosen, workers=workers, deployment=where, resume=resume, overwrite=overwrite, export=export
+        files,
+        out,
+        chosen,
+        workers=workers,
+        deployment=where,
+        resume=resume,
+        overwrite=overwrite,
+        export=export,
+        pages=pages,
     )
     say(tell(outcome))
     return outcome.exit_code

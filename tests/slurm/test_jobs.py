@@ -270,7 +270,7 @@ def test_job_arrays_do_the_same_without_a_scheduler_though_a_task_is_cancelled(t
     hangs.chmod(0o755)
     submit_arrays(table, out, [str(hangs)])
     end = time.monotonic() + 500
-    while not (hanging := [task for task in running("caml-classify") if task.endswith("_0")]):
+    while not (hanging := [task for task in running("caml-classify") if task.endswith("_1")]):
         assert time.monotonic() < end
         time.sleep(0.5)
     shell("scancel", *hanging)

@@ -54,7 +54,7 @@ def launcher_of(allocation: Allocation, environment: Mapping[str, str]) -> list[
 
 @contextmanager
 def allocation_cluster(
-    allocation: Allocation, scratch: Path, threads: Mapping[str, str]
+    allocation: Allocation, scratch: Path, threads: Mapping[str, str], dashboard: bool
 ) -> Iterator[tuple[SpecCluster, Callable[[], None]]]:
     """A scheduler in this process, with workers that the launcher starts, or that are the other tasks of this command.
 
@@ -64,6 +64,7 @@ def allocation_cluster(
     ----------
     scratch : a folder that all nodes see; holds the workers' key, and what they write.
     threads : environment of the workers.
+    dashboard : serve Dask's pages on 127.0.0.1 of this node.
 
     Raises
     ------
@@ -71,7 +72,7 @@ def allocation_cluster(
     """
     tasks = task_of(os.environ)
     launcher = None if tasks else launcher_of(allocation, os.environ)
-    with own_key(scratch) as (key, security), _scheduler(allocation, security) as cluster:
+    with own_key(scratch) as (key, security), _scheduler(allocation, security, dashboard) as cluster:
         if launcher is None:
             tell_tasks(key, cluster.scheduler_address)
             yield cluster, interrupts.check
@@ -90,11 +91,11 @@ def allocation_cluster(
             _end(process)
 
 
-def _scheduler(allocation: Allocation, security: Security) -> SpecCluster:
+def _scheduler(allocation: Allocation, security: Security, dashboard: bool) -> SpecCluster:
     from distributed import Scheduler, SpecCluster
 
     options: dict[str, Any] = {"protocol": "tls://", "security": security, "interface": allocation.interface}
-    options |= {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+    options |= {"dashboard": dashboard, "dashboard_address": "127.0.0.1:0"}
     return SpecCluster({}, {"cls": Scheduler, "options": options}, security=security, silence_logs=dask_level())
 
 

@@ -41,7 +41,7 @@ STAGGER_S = 120.0  # workers end by so much sooner or later than their lifetime,
 
 @contextmanager
 def batch_cluster(
-    batch: Batch, scratch: Path, threads: Mapping[str, str]
+    batch: Batch, scratch: Path, threads: Mapping[str, str], dashboard: bool
 ) -> Iterator[tuple[JobQueueCluster, DeadJobs]]:
     """A scheduler in this process, and its workers as jobs, of which lost ones are submitted anew.
 
@@ -50,6 +50,7 @@ def batch_cluster(
     scratch : a folder that all nodes see; holds the workers' key, readable for this user alone, while the cluster runs,
         and what the jobs wrote.
     threads : environment of the jobs: what keeps libraries in a worker to one thread, and where kernels are.
+    dashboard : serve Dask's pages on 127.0.0.1 of this machine.
 
     Raises
     ------
@@ -57,7 +58,8 @@ def batch_cluster(
     WorkersError : a job that the batch system refuses.
     """
     logs = Path(site_setting(batch, "log_directory", scratch / LOGS)).absolute()
-    logged = replace(batch, cluster={**batch.cluster, "log_directory": str(logs)})
+    options = {**site_setting(batch, "scheduler_options", {}), "dashboard": dashboard}
+    logged = replace(batch, cluster={**batch.cluster, "log_directory": str(logs), "scheduler_options": options})
     with own_key(scratch) as (_, security), build(logged, threads, security) as cluster:
         refusal = cluster.sync(_submit, cluster, batch.jobs)
         dead = DeadJobs(batch, logs)

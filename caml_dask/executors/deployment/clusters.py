@@ -37,7 +37,8 @@ _CONFIG = {
     "distributed.nanny.pre-spawn-environ": ONE_THREAD,
     "distributed.comm.timeouts.connect": f"{_CONNECT_S}s",
 }
-_NOTHING_SERVED: dict[str, list[str]] = {f"distributed.{of}.http.routes": [] for of in ("scheduler", "worker", "nanny")}
+_NO_PAGES: dict[str, list[str]] = {f"distributed.{of}.http.routes": [] for of in ("worker", "nanny")}
+_NONE_OF_SCHEDULER: dict[str, list[str]] = {"distributed.scheduler.http.routes": []}
 # Environment of worker processes that a batch system or a launcher starts.
 OF_WORKERS = ONE_THREAD | {f"DASK_DISTRIBUTED__{of}__HTTP__ROUTES": "[]" for of in ("WORKER", "NANNY")}
 
@@ -77,12 +78,13 @@ class Workers:
 
 
 @contextmanager
-def deployed(deployment: Deployment, scratch: Path) -> Iterator[Workers]:
+def deployed(deployment: Deployment, scratch: Path, dashboard: bool = False) -> Iterator[Workers]:
     """The workers of a deployment, for as long as they are needed, with one at hand.
 
     Parameters
     ----------
     scratch : a folder of the run that all workers see.
+    dashboard : the scheduler serves Dask's pages on 127.0.0.1 of this machine; one that stands does as it was told.
 
     Raises
     ------
@@ -91,16 +93,16 @@ def deployed(deployment: Deployment, scratch: Path) -> Iterator[Workers]:
         stated.
     """
     if isinstance(deployment, Local):
-        with local_cluster(deployment.workers or cores(), deployment.memory) as client:
+        with local_cluster(deployment.workers or cores(), deployment.memory, dashboard) as client:
             yield Workers(client)
     elif isinstance(deployment, Existing):
         with _existing(deployment) as client:
             yield Workers(client)
     elif isinstance(deployment, Allocation):
-        with _allocation(deployment, scratch) as workers:
+        with _allocation(deployment, scratch, dashboard) as workers:
             yield workers
     else:
-        with _batch(deployment, scratch) as workers:
+        with _batch(deployment, scratch, dashboard) as workers:
             yield workers
 
 
@@ -128,17 +130,18 @@ def _replacing(cluster: LocalCluster, workers: int) -> Iterator[None]:
 
 
 @contextmanager
-def local_cluster(workers: int, memory: str | None = None) -> Iterator[Client]:
+def local_cluster(workers: int, memory: str | None = None, dashboard: bool = False) -> Iterator[Client]:
     """An embedded cluster of single-threaded worker processes, on loopback alone, under mutual TLS.
 
     A scheduler runs what it is sent: other users of the machine reach its port, and have not its key, which no file
-    holds. Pages on a run's tasks and memory are not served.
+    holds. Pages on a run's tasks and memory are served only on request.
 
     What goes wrong in a unit is returned by it, and lost workers are told of: what else Dask logs, such as the
     connections that end with an interrupted run, is shown only when debugging.
 
     workers : number of worker processes, at least 1
     memory : what each may use, such as "4GiB"; None shares the machine's memory evenly
+    dashboard : serve Dask's pages, to anyone on this machine
     """
     import dask
     from distributed import Client, LocalCluster, Security
@@ -146,7 +149,7 @@ def local_cluster(workers: int, memory: str | None = None) -> Iterator[Client]:
     from caml_dask.executors.deployment.lost_workers import LostWorkers
 
     lost = LostWorkers()
-    with dask.config.set(_CONFIG | _NOTHING_SERVED), interrupts.kept():
+    with dask.config.set(_CONFIG | _routes(dashboard)), interrupts.kept():
         with interrupts.workers_spared():
             cluster = LocalCluster(
                 n_workers=workers,
@@ -156,7 +159,7 @@ def local_cluster(workers: int, memory: str | None = None) -> Iterator[Client]:
                 security=Security.temporary(),
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",  # any free port: several runs share a machine
-                scheduler_kwargs={"dashboard": False},
+                scheduler_kwargs={"dashboard": dashboard},
                 silence_logs=dask_level(),
                 memory_limit=memory or "auto",
             )
@@ -193,13 +196,13 @@ def _existing(deployment: Existing) -> Iterator[Client]:
 
 
 @contextmanager
-def _batch(deployment: Batch, scratch: Path) -> Iterator[Workers]:
+def _batch(deployment: Batch, scratch: Path, dashboard: bool) -> Iterator[Workers]:
     from caml_dask.executors.deployment.batch import batch_cluster
     from caml_dask.executors.shared_kernels import environment
 
     with (
-        _awaited(deployment.wait_s),
-        batch_cluster(deployment, scratch, OF_WORKERS | environment(scratch)) as (cluster, dead),
+        _awaited(deployment.wait_s, dashboard),
+        batch_cluster(deployment, scratch, OF_WORKERS | environment(scratch), dashboard) as (cluster, dead),
     ):
         _log.info("%d jobs submitted to %s; waiting for the first worker", deployment.jobs, deployment.kind)
         with (
@@ -210,29 +213,31 @@ def _batch(deployment: Batch, scratch: Path) -> Iterator[Workers]:
 
 
 @contextmanager
-def _allocation(deployment: Allocation, scratch: Path) -> Iterator[Workers]:
-    import dask
-
+def _allocation(deployment: Allocation, scratch: Path, dashboard: bool) -> Iterator[Workers]:
     from caml_dask.executors.deployment.allocation import allocation_cluster
     from caml_dask.executors.shared_kernels import environment
 
     with (
-        _awaited(deployment.wait_s),
-        dask.config.set(_NOTHING_SERVED),
-        allocation_cluster(deployment, scratch, OF_WORKERS | environment(scratch)) as (cluster, check),
+        _awaited(deployment.wait_s, dashboard),
+        allocation_cluster(deployment, scratch, OF_WORKERS | environment(scratch), dashboard) as (cluster, check),
         _told_when_interrupted("the workers of this allocation end"),
         _with_a_worker(cluster, deployment.wait_s, check) as workers,
     ):
         yield workers
 
 
+def _routes(dashboard: bool) -> dict[str, list[str]]:
+    """Pages that Dask is not to serve."""
+    return _NO_PAGES if dashboard else _NO_PAGES | _NONE_OF_SCHEDULER
+
+
 @contextmanager
-def _awaited(wait_s: float) -> Iterator[None]:
+def _awaited(wait_s: float, dashboard: bool) -> Iterator[None]:
     """How Dask and interrupts behave while workers come and go that are not processes of this machine's."""
     import dask
 
     waits = {"distributed.scheduler.no-workers-timeout": f"{wait_s}s"}
-    with dask.config.set(_CONFIG | waits), interrupts.kept(), _dask_silent_when_lost():
+    with dask.config.set(_CONFIG | waits | _routes(dashboard)), interrupts.kept(), _dask_silent_when_lost():
         yield
 
 
