@@ -7,6 +7,7 @@ cache folder. Where none of these can be written, the processes of a run share a
 from __future__ import annotations
 
 import atexit
+import glob
 import hashlib
 import logging
 import os
@@ -25,6 +26,7 @@ from numba.core.types import unliteral  # type: ignore[attr-defined]
 
 _log = logging.getLogger("caml_dask")
 _PACKAGE = Path(__file__).parent
+_kernels: list[Any] = []  # all that are made, in any module
 _HINT = "set NUMBA_CACHE_DIR to a folder of your own to keep them"
 
 
@@ -40,6 +42,7 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         if kept is not None:
             kernel._cache = kept
         kernel.get_call_template = _general(kernel.get_call_template)
+        _kernels.append(kernel)
         return kernel
 
     return decorate
@@ -56,6 +59,23 @@ def is_kept(kernel: Any, axes: int | None = None) -> bool:
 def kept_in(kernel: Any) -> Path | None:
     """The folder in which a kernel is kept once it is compiled; None where there is none."""
     return Path(kernel._cache.cache_path) if isinstance(kernel._cache, _Cache) else None
+
+
+def copy_kept(folder: Path) -> None:
+    """Copy what is kept of the kernels of this process, as processes find it whose NUMBA_CACHE_DIR is `folder`.
+
+    Raises
+    ------
+    OSError : a file cannot be written.
+    """
+    for kernel in _kernels:
+        if isinstance(kernel._cache, _Cache):
+            kept = kernel._cache._impl
+            into = folder / kept.locator.get_suitable_cache_subpath(kernel.py_func.__code__.co_filename)
+            into.mkdir(exist_ok=True)
+            for path in sorted(Path(kernel._cache.cache_path).glob(f"{glob.escape(kept.filename_base)}.*")):
+                if not (into / path.name).exists():
+                    shutil.copyfile(path, into / path.name)
 
 
 def is_temporary() -> bool:
@@ -100,15 +120,16 @@ def _general(template: Callable[..., Any]) -> Callable[..., Any]:
 class _Cache(FunctionCache):  # type: ignore[misc]
     """Numba's cache, but stale as soon as a kernel that may be called has changed, and failing quietly.
 
-    Numba looks at the file of the kernel alone, and lets a disk that is full or a damaged file end the program.
+    Numba looks at the time and size of the kernel's file alone, which differ between nodes that each installed the same
+    package, and lets a disk that is full or a damaged file end the program.
     """
 
     failed = False  # said once a process
 
     def __init__(self, function: Callable[..., Any]):
         super().__init__(function)
-        stamp = self._impl.locator.get_source_stamp(), _sources()
-        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, stamp)
+        source = hashlib.sha256(Path(function.__code__.co_filename).read_bytes()).hexdigest()
+        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, (source, _sources()))
 
     def holds(self, cpu: Any, axes: int | None) -> bool:
         """Whether there is an entry for a CPU, as numba describes it, and that many axes."""

@@ -14,6 +14,7 @@ EXTRAS = {
     "geopackage": ("pyogrio",),
     "geopandas": ("geopandas",),
     "hpc": ("dask_jobqueue",),
+    "dashboard": ("bokeh",),
 }
 """What each extra of pyproject.toml installs, by the names under which it is imported."""
 

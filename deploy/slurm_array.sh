@@ -1,38 +1,56 @@
 #!/usr/bin/env bash
-# A run as a chain of Slurm job arrays: no driver and no scheduler, so nothing runs longer than a task.
+# A run as a chain of Slurm job arrays: no driver and no scheduler, so nothing runs longer than a task. Made by
+# `caml-dask array-script --system slurm`.
 #
-#   TASKS=50 deploy/slurm_array.sh results cells/*.csv
-#   TASKS=50 OPTIONS="--network 87B144" deploy/slurm_array.sh results cells/*.csv
+#   TASKS=50 ./slurm_array.sh results cells/*.csv
+#   TASKS=50 OPTIONS="--network 87B144" ./slurm_array.sh results cells/*.csv
 #
 # Each stage of the analysis is an array of TASKS tasks, which begins when the previous array has ended, even if some of
 # its tasks failed: a killed task loses only its units. The last job writes the summary and lists what is not finished;
-# call the same command again to finish it. sbatch reads partition, account, time and memory from SBATCH_PARTITION,
-# SBATCH_ACCOUNT, SBATCH_TIMELIMIT and SBATCH_MEM_PER_NODE; 2 GB suit tiles of 200,000 localizations. A task has one core.
-# All nodes must see the inputs and the results, nothing else.
+# call the same command again to finish it. Queue, account, time and memory of the jobs are taken from
+# SBATCH_PARTITION, SBATCH_ACCOUNT, SBATCH_TIMELIMIT and SBATCH_MEM_PER_NODE.
+# 2 GB suit tiles of 200,000 localizations; a task has one core. All nodes must see the inputs and the results, nothing
+# else.
 set -euo pipefail
 if [[ $# -lt 2 ]]; then
-    echo "usage: [TASKS=n] [OPTIONS=...] $0 OUT INPUT..." >&2
+    echo "usage: [TASKS=n] [OPTIONS=...] [SUBMIT=...] $0 OUT INPUT..." >&2
     exit 2
 fi
 out=$(realpath -m "$1")
-quoted="'${out//\'/\'\\\'\'}'"    # for the shell of the jobs
 shift
 tasks=${TASKS:-10}
 caml_dask=${CAML_DASK:-caml-dask}    # the command, if it is not on the PATH of the nodes
+SUBMIT=${SUBMIT:-}                   # further words for each submission
+logs=$out/.run/jobs
+quoted="'${out//\'/\'\\\'\'}'"    # for the shell of the jobs
 
-# One thread per task, because a task has one core.
-export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
-
-# shellcheck disable=SC2086  # OPTIONS are several words
+# shellcheck disable=SC2086  # OPTIONS and SUBMIT are several words
 stages=$($caml_dask plan "$@" --out "$out" --resume ${OPTIONS:-})
-logs="$out/.run/%x-%A_%a.log"
-dependency=()
-for stage in $stages; do
-    job=$(sbatch --parsable --job-name="caml-$stage" --array="0-$((tasks - 1))" --ntasks=1 --cpus-per-task=1 \
-        --output="$logs" "${dependency[@]}" \
-        --wrap="$caml_dask unit $stage \$SLURM_ARRAY_TASK_ID --of $tasks --out $quoted")
-    dependency=(--dependency="afterany:${job%%;*}")
+mkdir -p "$logs"
+
+# Submit caml-$name with a command, as an array or as one job, to begin when the job before it has ended.
+submit() {
+    local kind=$1 job said after=()
+    if [[ -n $before ]]; then after=(--dependency="afterany:$before"); fi
+    job="#!/bin/sh
+export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
+exec $caml_dask $2 --out $quoted"
+    # shellcheck disable=SC2086
+    case $kind in
+    array) said=$(sbatch --parsable --job-name="caml-$name" --array="1-$tasks" --ntasks=1 --cpus-per-task=1 --output="$logs/caml-$name-%A_%a.log" "${after[@]}" $SUBMIT <<<"$job") ;;
+    job) said=$(sbatch --parsable --job-name="caml-$name" --ntasks=1 --cpus-per-task=1 --output="$logs/caml-$name.log" "${after[@]}" $SUBMIT <<<"$job") ;;
+    esac
+    before=$(tail -n 1 <<<"$said" | sed 's/;.*//')
+}
+
+before=
+for name in $stages; do
+    if ((tasks > 1)); then
+        submit array "unit $name \$((SLURM_ARRAY_TASK_ID - 1)) --of $tasks"
+    else
+        submit job "unit $name 0 --of 1"
+    fi
 done
-job=$(sbatch --parsable --job-name=caml-finish --ntasks=1 --cpus-per-task=1 --output="$out/.run/caml-finish.log" \
-    "${dependency[@]}" --wrap="$caml_dask finish --out $quoted")
-echo "submitted; job ${job%%;*} writes $out/summary.json at the end, and its output to $out/.run/caml-finish.log"
+name=finish
+submit job finish
+echo "submitted; job $before writes $out/summary.json at the end, and its output to $logs/caml-finish.log"

@@ -15,7 +15,7 @@ ROOT = DEPLOY.parent
 
 
 def unit(name):
-    parser = configparser.ConfigParser(interpolation=None, comment_prefixes="#", strict=True)
+    parser = configparser.ConfigParser(interpolation=None, comment_prefixes="#", strict=False)
     parser.optionxform = str
     parser.read_string((DEPLOY / name).read_text())
     return parser
@@ -39,6 +39,20 @@ def test_systemd_finds_nothing_wrong(tmp_path):
     done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, timeout=60)
     ours = [line for line in done.stderr.splitlines() if "caml-dask-screen" in line]
     assert ours == []
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_the_service_may_do_little(tmp_path):
+    """Of 100, what systemd finds exposed; 96 without a line of protection."""
+    path = tmp_path / "caml-dask-screen.service"
+    path.write_text((DEPLOY / path.name).read_text().replace("%h/venv/bin/caml-dask", "/bin/true"))
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=20", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if "unrecognized option" in done.stderr:
+        pytest.skip("this systemd-analyze looks at running services alone")
+    assert done.returncode == 0, done.stdout + done.stderr
+    written = unit(path.name)["Service"]["ReadWritePaths"]
+    assert written == unit(path.name)["Service"]["ExecStart"].split()[-1], "it writes where its results are"
 
 
 def test_the_crontab_is_silent_on_success_and_tells_everything_else(tmp_path):
@@ -66,9 +80,3 @@ def test_the_container_has_its_sections_and_what_it_copies_exists():
     assert copied and all((ROOT / name).exists() for name in copied)
     post = re.search(r"(?s)%post\n(.*?)\n\n", text).group(1)
     subprocess.run(["bash", "-n"], input=post, text=True, check=True, timeout=60)
-
-
-def test_the_array_script_says_how_it_is_used():
-    done = subprocess.run([DEPLOY / "slurm_array.sh"], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2
-    assert "OUT INPUT..." in done.stderr

@@ -44,6 +44,7 @@ for command in (
     screening.status,
     screening.prune,
     cluster.doctor,
+    cluster.array_script,
     cluster.plan,
     cluster.unit,
     cluster.finish,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,12 @@ import click
 
 from caml_dask.cli.options import (
     ANALYSIS,
-    DEBUG,
     DEPLOY,
     DONE,
     EXPORT,
     FEATURES,
     LOCAL,
+    LOGS,
     OUT,
     OVERWRITE,
     RESUME,
@@ -24,6 +25,7 @@ from caml_dask.cli.options import (
     say,
     settings_of,
 )
+from caml_dask.errors import UsageError
 
 
 @click.command()
@@ -34,9 +36,11 @@ from caml_dask.cli.options import (
 @DEPLOY
 @FEATURES
 @EXPORT
+@click.option("--dashboard", is_flag=True, help="Serve Dask's dashboard on 127.0.0.1 while the run goes on.")
+@click.option("--performance-report", type=LOCAL, metavar="FILE", help="Write Dask's performance report, as HTML.")
 @RESUME
 @OVERWRITE
-@DEBUG
+@LOGS
 @guarded
 def run(
     inputs: tuple[Path, ...],
@@ -45,6 +49,8 @@ def run(
     deploy: Path | None,
     columns: str | None,
     export: tuple[str, ...],
+    dashboard: bool,
+    performance_report: Path | None,
     resume: bool,
     overwrite: bool,
     **settings: Any,
@@ -58,10 +64,14 @@ def run(
     Images are numbered by the order of their paths, however INPUTS are listed. If a name does not exist, the
     command stops before it writes anything; a file that cannot be read fails, and the others are analyzed.
 
+    Started by srun or mpirun as several tasks, without --workers: the first runs the analysis, the others work for it.
+
     Exit codes: 0 done, 2 usage, 3 some images failed or could not be exported, 4 all failed, no workers or no room,
     130 interrupted.
     """
+    from caml_dask.executors.deployment.pages import Pages
     from caml_dask.executors.deployment.settings import chosen_deployment
+    from caml_dask.executors.deployment.tasks import deployment_of_tasks, task_of, work_for
     from caml_dask.runs.account import tell
     from caml_dask.runs.inputs import inputs_of
     from caml_dask.runs.session import execute
@@ -69,8 +79,25 @@ def run(
     chosen = settings_of(columns, settings)
     where = chosen_deployment(deploy, workers)
     files = inputs_of(inputs)
+    task = None if workers is not None else task_of(os.environ)
+    if task is not None:
+        where = deployment_of_tasks(task, where)
+        if task.rank:
+            work_for(task, out, where)
+            return DONE
+    pages = Pages(dashboard, performance_report)
+    if workers == 0 and pages != Pages():
+        raise UsageError("--workers 0 runs without Dask, which has nothing to show: leave it out")
     outcome = execute(
-        files, out, chosen, workers=workers, deployment=where, resume=resume, overwrite=overwrite, export=export
+        files,
+        out,
+        chosen,
+        workers=workers,
+        deployment=where,
+        resume=resume,
+        overwrite=overwrite,
+        export=export,
+        pages=pages,
     )
     say(tell(outcome))
     return outcome.exit_code
@@ -79,7 +106,7 @@ def run(
 @click.command()
 @click.option("-o", "--out", type=LOCAL, default=Path("caml_dask_demo"), show_default=True)
 @WORKERS
-@DEBUG
+@LOGS
 @guarded
 def demo(out: Path, workers: int | None) -> int:
     """Simulate a cell with clusters, analyze it, compare the result with the truth, and say where to look."""

@@ -9,11 +9,11 @@ import click
 
 from caml_dask.cli.options import (
     ANALYSIS,
-    DEBUG,
     DONE,
     EXPORT,
     FEATURES,
     LOCAL,
+    LOGS,
     OUT,
     OVERWRITE,
     RESUME,
@@ -25,6 +25,7 @@ from caml_dask.cli.options import (
     settings_of,
 )
 from caml_dask.errors import UsageError
+from caml_dask.executors.deployment.settings import BATCH_KINDS
 
 
 @click.command()
@@ -43,7 +44,7 @@ from caml_dask.errors import UsageError
 )
 @TILE
 @click.option("--ask", is_flag=True, help="Also submit one job of the deployment, wait for it, and ask its worker.")
-@DEBUG
+@LOGS
 @guarded
 def doctor(inputs: tuple[Path, ...], deploy: Path | None, out: Path, max_localizations: int | None, ask: bool) -> int:
     """Check this machine, or a deployment before anything is queued.
@@ -88,7 +89,7 @@ def doctor(inputs: tuple[Path, ...], deploy: Path | None, out: Path, max_localiz
 @EXPORT
 @RESUME
 @OVERWRITE
-@DEBUG
+@LOGS
 @guarded
 def plan(
     inputs: tuple[Path, ...],
@@ -104,7 +105,8 @@ def plan(
     INPUTS are files, folders or patterns, as of `run`.
 
     Each stage is then an array: `caml-dask unit STAGE INDEX --of N --out DIR` for INDEX 0 to N-1, begun when the one
-    before it has ended; `caml-dask finish --out DIR` comes last, and exports. deploy/slurm_array.sh submits them all.
+    before it has ended; `caml-dask finish --out DIR` comes last, and exports. `caml-dask array-script` writes a script
+    that submits them all.
     """
     from caml_dask.runs.inputs import inputs_of
     from caml_dask.runs.job_array import plan as plan_arrays
@@ -119,7 +121,7 @@ def plan(
 @click.argument("index", type=int)
 @click.option("--of", type=click.IntRange(min=1), required=True, help="Tasks of the array.")
 @OUT
-@DEBUG
+@LOGS
 @guarded
 def unit(stage: str, index: int, of: int, out: Path) -> int:
     """Run what falls to task INDEX (from 0) of an array over the units of STAGE, in a run that `plan` prepared.
@@ -131,9 +133,24 @@ def unit(stage: str, index: int, of: int, out: Path) -> int:
     return SOME_FAILED if run_share(out, stage, index, of) else DONE
 
 
+@click.command("array-script")
+@click.option("--system", type=click.Choice(BATCH_KINDS), required=True, help="Batch system that it submits to.")
+@LOGS
+@guarded
+def array_script(system: str) -> int:
+    """Print a script that plans a run and submits it as a chain of job arrays.
+
+    Call it as `./slurm_array.sh OUT INPUT...`; its first lines explain its settings.
+    """
+    from caml_dask.executors.array_script import array_script as script_for
+
+    say(script_for(system).rstrip("\n"))
+    return DONE
+
+
 @click.command()
 @OUT
-@DEBUG
+@LOGS
 @guarded
 def finish(out: Path) -> int:
     """Write the summary of a run whose arrays have ended, naming what is not done.

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from caml_dask.cli.options import DEBUG, DONE, LOCAL, SEED, guarded, say
+from caml_dask.cli.options import DONE, LOCAL, LOGS, SEED, guarded, say
 
 
 @click.command()
@@ -58,7 +58,7 @@ from caml_dask.cli.options import DEBUG, DONE, LOCAL, SEED, guarded, say
 )
 @SEED
 @click.option("--overwrite", is_flag=True, help="Replace an earlier comparison.")
-@DEBUG
+@LOGS
 @guarded
 def colocalize(
     directory: Path,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from caml_dask.cli.options import DEBUG, DONE, guarded
+from caml_dask.cli.options import DONE, LOGS, guarded
 from caml_dask.errors import UsageError
 
 SHELLS = ("bash", "zsh", "fish")
@@ -15,7 +15,7 @@ _VARIABLE = "_CAML_DASK_COMPLETE"  # as click asks for it, by the name of the pr
 
 @click.command()
 @click.argument("shell", type=click.Choice(SHELLS))
-@DEBUG
+@LOGS
 @guarded
 def completion(shell: str) -> int:
     """Print the script by which SHELL completes commands and options of caml-dask.

@@ -39,6 +39,9 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("for some data and a place for the results", "caml-dask doctor data -o results"),
         ("a cluster", "caml-dask doctor --deploy slurm.toml data -o results"),
     ),
+    "array-script": (
+        ("then TASKS=50 ./pbs_array.sh results data", "caml-dask array-script --system pbs > pbs_array.sh"),
+    ),
     "plan": (("then `unit` in each task of each stage", "caml-dask plan data -o results"),),
     "unit": (("the first of 50 tasks of a stage", "caml-dask unit classify 0 --of 50 -o results"),),
     "finish": (("when all arrays have ended", "caml-dask finish -o results"),),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from caml_dask.cli.options import DEBUG, DONE, LOCAL, guarded, say
+from caml_dask.cli.options import DONE, LOCAL, LOGS, guarded, say
 from caml_dask.errors import UnknownImageError, UsageError
 
 _SHOWN = 20  # files listed
@@ -44,7 +44,7 @@ class _Exports(click.Command):
     help="Size of the pixels of picasso, imagej, ome-tiff and ome-zarr.  [default: see the format]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that are there already.")
-@DEBUG
+@LOGS
 @guarded
 def export(
     directory: Path,

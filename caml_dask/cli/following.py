@@ -9,12 +9,12 @@ import click
 
 from caml_dask.cli.options import (
     COLUMNS,
-    DEBUG,
     DEPLOY,
     DRIFT,
     EXTENT,
     FDR,
     LOCAL,
+    LOGS,
     MERGE,
     MIN_POINTS,
     NETWORK,
@@ -63,7 +63,7 @@ from caml_dask.cli.options import (
 @DEPLOY
 @RESUME
 @OVERWRITE
-@DEBUG
+@LOGS
 @guarded
 def follow(
     inputs: tuple[Path, ...],

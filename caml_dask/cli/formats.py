@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from caml_dask.cli.options import DEBUG, DONE, guarded
+from caml_dask.cli.options import DONE, LOGS, guarded
 
 
 @click.command()
 @click.argument("name", required=False)
-@DEBUG
+@LOGS
 @guarded
 def formats(name: str | None) -> int:
     """List the formats that are read, each with an example; or say more of one, by NAME or part of it.

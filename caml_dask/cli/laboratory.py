@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from caml_dask.cli.options import DEBUG, DONE, LOCAL, OUT, SEED, WORKERS, guarded
+from caml_dask.cli.options import DONE, LOCAL, LOGS, OUT, SEED, WORKERS, guarded
 from caml_dask.errors import UsageError
 
 
 @click.command()
 @click.argument("network", required=False)
-@DEBUG
+@LOGS
 @guarded
 def networks(network: str | None) -> int:
     """List the networks, or print the card of one: NETWORK is its name, or a folder that `train --out` wrote."""
@@ -38,7 +38,7 @@ def networks(network: str | None) -> int:
     help="ThunderSTORM CSV or Parquet.",
 )
 @WORKERS
-@DEBUG
+@LOGS
 @guarded
 def simulate_tables(
     names: tuple[str, ...], out: Path | None, seed: int, replicates: int, file_format: str, workers: int | None
@@ -99,7 +99,7 @@ def simulate_tables(
     help="A variant: positions of the neighbors in place of distances. It can be compared, but not run.",
 )
 @WORKERS
-@DEBUG
+@LOGS
 @guarded
 def train(
     network: str,
@@ -169,7 +169,7 @@ def train(
 )
 @SEED
 @WORKERS
-@DEBUG
+@LOGS
 @guarded
 def train_field(
     out: Path,
@@ -223,7 +223,7 @@ def train_field(
 @click.option("--seed", default=0, show_default=True, help="Seed of the fields and samples.")
 @click.option("--smoke", is_flag=True, help="A few scenarios in small cells: whether everything works, in seconds.")
 @WORKERS
-@DEBUG
+@LOGS
 @guarded
 def evaluate(
     networks: tuple[str, ...], out: Path, grids: str | None, labelled: Path | None, workers: int | None, **protocol: Any

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from caml_dask.atomic import FULL
+from caml_dask.cli.logs import FORMATS, note_end, start_logs
 from caml_dask.errors import CamlError, UsageError, printable
 from caml_dask.methods import METHODS, PARAMETERS, method_of, option_of
 from caml_dask.settings import DEFAULT_NETWORK, DRIFT_METHODS, NETWORK_ALIASES
@@ -22,7 +25,6 @@ from caml_dask.settings import DEFAULT_NETWORK, DRIFT_METHODS, NETWORK_ALIASES
 if TYPE_CHECKING:
     from caml_dask.settings import Settings
 
-_log = logging.getLogger("caml_dask")
 DONE, USAGE, SOME_FAILED, FAILED, INTERRUPTED = 0, 2, 3, 4, 130
 EXIT_CODES = {
     DONE: "done",
@@ -178,7 +180,23 @@ EXPORT = click.option(
 RESUME = click.option("--resume", is_flag=True, help="Continue a run that was stopped; finished units are kept.")
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Remove the run that is in the directory, and start over.")
 SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all chance.")
-DEBUG = click.option("--debug", is_flag=True, help="Show tracebacks and debug messages.")
+
+
+def LOGS(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what is logged, and where; :func:`guarded` takes their values."""
+    for option in (
+        click.option("--debug", is_flag=True, help="Show tracebacks and debug messages."),
+        click.option(
+            "--log-format",
+            type=click.Choice(FORMATS),
+            default="text",
+            show_default=True,
+            help="Log lines as text, or as a JSON object each.",
+        ),
+        click.option("--log-file", type=LOCAL, help="Also add log lines, and how the command ended, to this file."),
+    ):
+        command = option(command)
+    return command
 
 
 def ANALYSIS(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -232,52 +250,47 @@ def say(text: str, *, err: bool = False) -> None:
     click.echo(printable(text), err=err)
 
 
-class _Formatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
-
-
-def _log_to_stderr(debug: bool) -> None:
-    """Our own lines, plain; what other packages log, only when debugging."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
-    log = logging.getLogger() if debug else _log
-    log.handlers[:] = [handler]
-    log.setLevel(logging.INFO)
-    _log.propagate = debug
-    if debug:
-        _log.setLevel(logging.DEBUG)
-    else:  # it prints the traceback of whatever of Dask's was given up, as records of lost workers are
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-
-
 def guarded(command: Callable[..., int]) -> Callable[..., None]:
     """Turn what a command raises into a message and an exit code; a traceback only with --debug."""
 
     @functools.wraps(command)
-    def wrapper(*, debug: bool, **options: Any) -> None:
-        _log_to_stderr(debug)
+    def wrapper(*, debug: bool, log_file: Path | None, log_format: str, **options: Any) -> None:
+        text = None
         try:
+            start_logs(debug, log_format, log_file)
+            _take_sigterm_for_an_interrupt()
             code = command(**options)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             hint = "continue with --resume" if "resume" in options else "call again to go on"
-            say(f"interrupted; what is done is kept: {hint}", err=True)
-            code = INTERRUPTED
+            by = f" by {interrupt.args[0]}" if interrupt.args else ""
+            text, code = f"interrupted{by}; what is done is kept: {hint}", INTERRUPTED
         except (CamlError, OSError) as error:
-            if debug:
-                traceback.print_exc()
             full = isinstance(error, OSError) and error.errno in FULL
             hint = ": no room is left on the disk; make room and call again" if full else ""
-            say(f"caml-dask: {error}{hint}", err=True)
-            code = USAGE if isinstance(error, UsageError) else FAILED
+            text, code = f"caml-dask: {error}{hint}", USAGE if isinstance(error, UsageError) else FAILED
+            _show_traceback(debug)
         except Exception as error:
-            if debug:
-                traceback.print_exc()
-            say(
-                f"caml-dask: a defect in the program ({type(error).__name__}: {error}); run with --debug and report it",
-                err=True,
-            )
-            code = FAILED
+            defect = f"a defect in the program ({type(error).__name__}: {error})"
+            text, code = f"caml-dask: {defect}; run with --debug and report it", FAILED
+            _show_traceback(debug)
+        if text is not None and log_format == "text":
+            say(text, err=True)
+        note_end(text, code)
         sys.exit(code)
 
     return wrapper
+
+
+def _take_sigterm_for_an_interrupt() -> None:
+    """As batch systems and systemd send it: what is done is kept, and workers and queued jobs are withdrawn."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, interrupt)
+
+
+def _show_traceback(debug: bool) -> None:
+    if debug:
+        traceback.print_exc()

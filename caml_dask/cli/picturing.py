@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from caml_dask.cli.options import DEBUG, DONE, LOCAL, guarded, say
+from caml_dask.cli.options import DONE, LOCAL, LOGS, guarded, say
 from caml_dask.errors import UnknownImageError, UsageError
 
 
@@ -23,7 +23,7 @@ from caml_dask.errors import UnknownImageError, UsageError
     help="image_id, or stem of the input; can be given several times.  [default: all images that are done]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that are there already.")
-@DEBUG
+@LOGS
 @guarded
 def overview(directory: Path, to: str, out: Path | None, images: tuple[str, ...], overwrite: bool) -> int:
     """Write the overviews of the images in DIRECTORY as PDF or SVG, with lines and text as such.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from caml_dask.cli.options import DEBUG, DONE, LOCAL, guarded, say
+from caml_dask.cli.options import DONE, LOCAL, LOGS, guarded, say
 
 
 @click.command()
@@ -20,7 +20,7 @@ from caml_dask.cli.options import DEBUG, DONE, LOCAL, guarded, say
     "recorded]",
 )
 @click.option("--out", "-o", type=LOCAL, help="Folder of the report.  [default: DIRECTORY]")
-@DEBUG
+@LOGS
 @guarded
 def report(directory: Path, by: str, within: tuple[str, ...], cohort: Path | None, out: Path | None) -> int:
     """Compare the conditions of the results in DIRECTORY, which `run` or `screen` wrote.

@@ -9,11 +9,11 @@ import click
 
 from caml_dask.cli.options import (
     ANALYSIS,
-    DEBUG,
     DEPLOY,
     DONE,
     EXPORT,
     LOCAL,
+    LOGS,
     OUT,
     RUN_WORKERS,
     guarded,
@@ -45,7 +45,7 @@ from caml_dask.cli.options import (
 @click.option(
     "--forget-gone", is_flag=True, help="Stop reporting images that earlier calls found and that are now missing."
 )
-@DEBUG
+@LOGS
 @guarded
 def screen(
     cohort: str,
@@ -95,7 +95,7 @@ def screen(
 @click.command()
 @click.argument("directory", type=LOCAL)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-@DEBUG
+@LOGS
 @guarded
 def status(directory: Path, as_json: bool) -> int:
     """Show the progress of the run or the screening in DIRECTORY.
@@ -114,7 +114,7 @@ def status(directory: Path, as_json: bool) -> int:
 @click.command()
 @click.argument("directory", type=LOCAL)
 @click.option("--yes", is_flag=True, help="Remove the nights; by default they are only listed.")
-@DEBUG
+@LOGS
 @guarded
 def prune(directory: Path, yes: bool) -> int:
     """List the superseded nights of the screening in DIRECTORY, and remove them with --yes.

@@ -9,7 +9,7 @@ import itertools
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from caml_dask import __version__
 from caml_dask.errors import CamlError, OutputError, WorkersError
+from caml_dask.executors.deployment import interrupts
 from caml_dask.executors.deployment.interrupts import Ended
 from caml_dask.executors.interface import Observer
 from caml_dask.executors.pending import barriers
@@ -95,11 +96,13 @@ class DaskExecutor:
     A unit under which workers died again and again is a suspect: Dask counts the deaths against every unit that a
     worker held. It is tried again with nothing else in flight, and only if it kills its workers then, its image fails.
 
+    client : of the cluster
     wait_s : seconds without any worker after which the run is given up
+    check : asked while there is no worker; raises where none will come
     """
 
-    def __init__(self, client: Client, wait_s: float = 60.0):
-        self._client, self._wait_s = client, wait_s
+    def __init__(self, client: Client, wait_s: float = 60.0, check: Callable[[], None] = interrupts.check):
+        self._client, self._wait_s, self._check = client, wait_s, check
 
     def execute(self, run: Run, observer: Observer, resumed: bool = False) -> None:
         """Run every pending unit on the workers.
@@ -108,16 +111,18 @@ class DaskExecutor:
         ------
         WorkersError : the scheduler, or for too long every worker, is lost.
         """
-        _Execution(run, self._client, observer, resumed, self._wait_s).finish()
+        _Execution(run, self._client, observer, resumed, self._wait_s, self._check).finish()
 
 
 class _Execution:
     """One run on its way through a cluster."""
 
-    def __init__(self, run: Run, client: Client, observer: Observer, resumed: bool, wait_s: float):
+    def __init__(
+        self, run: Run, client: Client, observer: Observer, resumed: bool, wait_s: float, check: Callable[[], None]
+    ):
         self._run, self._client, self._observer, self._resumed = run, client, observer, resumed
         self._root, self._which = str(run.root.absolute()), _which(run)  # workers run elsewhere
-        self._wait_s = wait_s
+        self._wait_s, self._check = wait_s, check
         self._ended = Ended()
         self._in_flight: dict[Future, _Attempt] = {}
         self._suspects: deque[_Attempt] = deque()
@@ -151,7 +156,9 @@ class _Execution:
         self._looked = time.monotonic()
         if self._workers:
             self._seen = self._looked
-        elif self._looked - self._seen > self._wait_s:
+            return
+        self._check()
+        if self._looked - self._seen > self._wait_s:
             raise WorkersError(f"no worker for {self._wait_s:g} s; what is done is kept: continue with --resume")
 
     def _count_workers(self) -> int:

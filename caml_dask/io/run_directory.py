@@ -18,6 +18,7 @@ from caml_dask import __version__, locks
 from caml_dask.atomic import WORKING, publish_json, publish_text, read_json, sweep
 from caml_dask.errors import DiskFullError, OutputError
 from caml_dask.io.manifest import FORMAT, Image, differences, digest_of
+from caml_dask.io.moved_inputs import followed
 from caml_dask.io.store import DirectoryStore
 from caml_dask.seen import awaited, names_in
 from caml_dask.settings import ColumnMap, Settings
@@ -221,12 +222,14 @@ def prepare(root: Path, manifest: dict[str, Any], resume: bool, overwrite: bool)
     sweep([*root.glob(WORKING), *(root / HIDDEN).glob(WORKING)])
     stands = _taken_up(root, manifest) if resume else None
     if stands is not None:
-        found = differences(stands, json.loads(json.dumps(manifest)))
+        now = json.loads(json.dumps(manifest))
+        here = dict(followed(stands, now) or stands)
+        found = differences(here, now)
         if found:
             raise OutputError(f"{root} holds another run, which cannot be resumed. It differs in " + "; ".join(found))
-        place = {name: manifest[name] for name in ("settings", "settings_digest", "inputs", "images")}
-        if any(stands[name] != value for name, value in place.items()):  # what workers read lies elsewhere now
-            publish_json(root / HIDDEN / "manifest.json", {**stands, **place}, indent=1)
+        here |= {name: now[name] for name in ("settings", "settings_digest")}
+        if here != stands:  # what workers read lies elsewhere now
+            publish_json(root / HIDDEN / "manifest.json", here, indent=1)
         return Run.open(root)
     _remove_run(root)
     publish_json(root / HIDDEN / "manifest.json", manifest, indent=1)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from caml_dask import __version__
 from caml_dask.errors import CamlError, UsageError
-from caml_dask.executors.deployment.clusters import ONE_THREAD, cores, deployed
-from caml_dask.executors.deployment.settings import Batch, Deployment, Existing, Local
+from caml_dask.executors.deployment.clusters import OF_WORKERS, cores, deployed
+from caml_dask.executors.deployment.settings import Allocation, Batch, Deployment, Existing, Local
 from caml_dask.holders import SILENT_S
 from caml_dask.networks.field.trained import is_field_network
 from caml_dask.runs.sharing import sharing
@@ -68,13 +68,16 @@ def examine(deployment: Deployment, inputs: Sequence[Path], out: Path, settings:
     Parameters
     ----------
     inputs, out : of the run that is meant; both may stand nowhere yet.
-    ask : also submit one job of a batch system and ask its worker; a scheduler that stands is always asked.
+    ask : also submit one job of a batch system, or start the workers of an allocation, and ask its workers; a scheduler
+        that stands is always asked.
     """
     paths = [*inputs, out, *(map(Path, deployment.shared) if isinstance(deployment, Batch) else ())]
     found = list(of_this_machine(paths, out, everywhere=not isinstance(deployment, Local)))
     need = needed_bytes(inputs, settings)
     if isinstance(deployment, Local):
         found += memory_of(deployment, need)
+    elif isinstance(deployment, Allocation):
+        found += _allocation(deployment, need)
     elif isinstance(deployment, Batch):
         found += _batch(deployment, out, need)
     if isinstance(deployment, Existing) or (ask and not any(finding.grade == PROBLEM for finding in found)):
@@ -97,7 +100,7 @@ def job_script(deployment: Batch, out: Path) -> str:
 def _job(deployment: Batch, out: Path) -> Job:
     from caml_dask.executors.deployment.batch import job_of
 
-    return job_of(deployment, ONE_THREAD, out.absolute() / ".run")
+    return job_of(deployment, OF_WORKERS, out.absolute() / ".run")
 
 
 def of_this_machine(paths: Sequence[Path], out: Path, everywhere: bool) -> Iterator[Finding]:
@@ -157,6 +160,20 @@ def _memory(has: int, need: int) -> Iterator[Finding]:
         yield Finding(OK, text)
     else:
         yield Finding(PROBLEM, f"{text}: give it more memory, or choose a smaller --max-localizations")
+
+
+def _allocation(deployment: Allocation, need: int) -> Iterator[Finding]:
+    import dask.utils
+
+    from caml_dask.executors.deployment.allocation import launcher_of
+
+    try:
+        launcher = launcher_of(deployment, os.environ)
+        yield Finding(OK, f"workers are started by {shlex.join(launcher)}, here {shutil.which(launcher[0])}")
+    except UsageError as error:
+        yield Finding(PROBLEM, f"{error}; examine this in a job")
+    if deployment.memory is not None:
+        yield from _memory(int(dask.utils.parse_bytes(deployment.memory)), need)
 
 
 def _batch(deployment: Batch, out: Path, need: int) -> Iterator[Finding]:
@@ -252,11 +269,12 @@ def _asked(deployment: Deployment, paths: Sequence[Path], out: Path, need: int) 
     one = replace(deployment, jobs=1) if isinstance(deployment, Batch) else deployment
     try:
         with (
-            tempfile.TemporaryDirectory(prefix=".caml_dask-", dir=standing) as scratch,
-            deployed(one, Path(scratch)) as client,
+            tempfile.TemporaryDirectory(prefix=".caml_dask-", dir=standing, ignore_cleanup_errors=True) as scratch,
+            deployed(one, Path(scratch)) as workers,
         ):
-            yield from _of_workers(client, [path.absolute() for path in paths if path != out] + [standing], need)
-            yield from _shared(client, Path(scratch), standing)
+            seen = [path.absolute() for path in paths if path != out] + [standing]
+            yield from _of_workers(workers.client, seen, need)
+            yield from _shared(workers.client, Path(scratch), standing)
     except CamlError as error:
         yield Finding(PROBLEM, str(error))
 

@@ -137,14 +137,18 @@ def _shares(run: Run) -> dict[str, float]:
 
 
 class Lines(Watch):
-    """Log lines: one a stage for few images, one an image for many, and one in between when it takes long."""
+    """Log lines: one a stage for few images, one an image for many, and one in between when it takes long.
 
-    def __init__(self, run: Run) -> None:
+    shown : whether a terminal shows the same; the lines then say so, and are for other logs
+    """
+
+    def __init__(self, run: Run, shown: bool = False) -> None:
         super().__init__(run)
         self._said = time.monotonic()
+        self._extra = {"shown": shown}
 
     def __enter__(self) -> Watch:
-        _log.info("analyzing %d image%s", self.images, "s"[: self.images != 1])
+        self._say("analyzing %d image%s", self.images, "s"[: self.images != 1])
         return super().__enter__()
 
     def stage_started(self, image: Image, stage: str, total: int, pending: int) -> None:
@@ -158,7 +162,7 @@ class Lines(Watch):
 
     def image_failed(self, image: Image, error: BaseException) -> None:
         super().image_failed(image, error)
-        _log.error("%s: failed: %s", image.image_id, error)
+        _log.error("%s: failed: %s", image.image_id, error, extra=self._extra)
 
     def show(self) -> None:
         if time.monotonic() - self._said > _BETWEEN_LINES_S:
@@ -168,14 +172,14 @@ class Lines(Watch):
 
     def _say(self, text: str, *values: object) -> None:
         self._said = time.monotonic()
-        _log.info(text, *values)
+        _log.info(text, *values, extra=self._extra)
 
 
-class Bar(Watch):
-    """One bar over all work, with the stage in words and a clock that moves; what is logged is written above it."""
+class Bar(Lines):
+    """One bar over all work, with the stage in words and a clock that moves; other log lines are written above it."""
 
     def __init__(self, run: Run, stream: TextIO) -> None:
-        super().__init__(run)
+        super().__init__(run, shown=True)
         self._stream = stream
         self._drawn = threading.Lock()
         self._streams: list[tuple[logging.StreamHandler[Any], Any]] = []
@@ -190,7 +194,7 @@ class Bar(Watch):
         )
         above = _Above(self._stream)
         for handler in _log.handlers:
-            if isinstance(handler, logging.StreamHandler):
+            if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
                 self._streams.append((handler, handler.setStream(above)))
         try:
             return super().__enter__()
@@ -213,6 +217,7 @@ class Bar(Watch):
         tqdm.write(printable(f"{image.image_id}: failed: {error}"), file=self._stream)
 
     def show(self) -> None:
+        super().show()
         left = self.left_s() if self.ended < self.images else None
         ending = "" if left is None else f", about {_clock(left)} left"
         with self._drawn:

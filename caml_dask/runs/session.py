@@ -14,11 +14,13 @@ from caml_dask.atomic import publish_json, publish_text
 from caml_dask.errors import UsageError
 from caml_dask.executors.dask import DaskExecutor
 from caml_dask.executors.deployment.clusters import cores, deployed
+from caml_dask.executors.deployment.pages import Pages, shown
 from caml_dask.executors.deployment.settings import Deployment, Existing, Local
 from caml_dask.executors.interface import Executor
 from caml_dask.executors.kernels import compile_kernels
 from caml_dask.executors.pending import units_by_stage
 from caml_dask.executors.serial import SerialExecutor
+from caml_dask.executors.shared_kernels import share_kernels
 from caml_dask.io.csv_text import csv_text
 from caml_dask.io.exporters.write import usable
 from caml_dask.io.manifest import Image, describe, image_ids
@@ -32,6 +34,7 @@ from caml_dask.runs.key_figures import key_figures, region_figures
 from caml_dask.runs.progress import observer
 from caml_dask.settings import Settings
 
+NO_PAGES = Pages()
 SMALL_INPUT_BYTES = 2 << 20  # some 50,000 localizations of CSV
 _PACKAGES = ("numpy", "scipy", "pyarrow", "shapely", "numba", "dask", "distributed", "scikit-learn", "zarr")
 
@@ -67,6 +70,7 @@ def execute(
     resume: bool = False,
     overwrite: bool = False,
     export: Sequence[str] = (),
+    pages: Pages = NO_PAGES,
 ) -> Outcome:
     """Analyse inputs into a run directory.
 
@@ -79,14 +83,16 @@ def execute(
     deployment : where the units run in place of such a cluster.
     resume, overwrite : what to do with a run that stands in `out` already; by default it is refused.
     export : formats that finished images are exported to, as `caml-dask export` does; a resumed run knows them.
+    pages : what Dask shows of the run, where it runs on Dask.
 
     Raises
     ------
     UsageError : settings, network, deployment, format or output directory that cannot be used.
     WorkersError : the scheduler, or for too long every worker, is lost; the run can be resumed.
     """
+    pages.refuse_unusable()
     with begun(inputs, out, settings, resume, overwrite, export) as run:
-        return exported(analyse(run, workers=workers, deployment=deployment, resume=resume))
+        return exported(analyse(run, workers=workers, deployment=deployment, resume=resume, pages=pages))
 
 
 @contextmanager
@@ -110,16 +116,24 @@ def begun(
 
 
 def analyse(
-    run: Run, *, workers: int | None = None, deployment: Deployment | None = None, resume: bool = False
+    run: Run,
+    *,
+    workers: int | None = None,
+    deployment: Deployment | None = None,
+    resume: bool = False,
+    pages: Pages = NO_PAGES,
 ) -> Outcome:
     """Run what is pending of a run whose directory the caller holds; parameters and errors as of :func:`execute`."""
     if resume:
         run.forget_failures()
     if workers is None:
-        workers = 0 if _bytes(run) <= SMALL_INPUT_BYTES else cores()
-    if not isinstance(deployment, Existing):
-        compile_kernels(run.settings.finder)  # or each worker would compile all of them; jobs often see this cache
-    with observer(run) as watch, executor(run, deployment or (Local(workers) if workers else None)) as chosen:
+        workers = 0 if _bytes(run) <= SMALL_INPUT_BYTES and pages == NO_PAGES else cores()
+    if deployment is None or isinstance(deployment, Local):
+        compile_kernels(run.settings.finder)  # or each worker would compile all of them
+    elif not isinstance(deployment, Existing):
+        share_kernels(run.settings.finder, run.root.absolute() / HIDDEN)
+    where = deployment or (Local(workers) if workers else None)
+    with observer(run) as watch, executor(run, where, pages) as chosen:
         chosen.execute(run, watch, resume)
     write_summary(run, watch.failed)
     return Outcome(run, watch.failed)
@@ -134,13 +148,16 @@ def exported(outcome: Outcome) -> Outcome:
 
 
 @contextmanager
-def executor(run: Run, deployment: Deployment | None) -> Iterator[Executor]:
+def executor(run: Run, deployment: Deployment | None, pages: Pages = NO_PAGES) -> Iterator[Executor]:
     """The executor of a deployment, whose workers live while the context lasts; None runs all in this process."""
     if deployment is None:
         yield SerialExecutor()
     else:
-        with deployed(deployment, run.root.absolute() / HIDDEN) as client:
-            yield DaskExecutor(client, deployment.wait_s)
+        with (
+            deployed(deployment, run.root.absolute() / HIDDEN, pages.dashboard) as workers,
+            shown(workers.client, pages),
+        ):
+            yield DaskExecutor(workers.client, deployment.wait_s, workers.check)
 
 
 def _bytes(run: Run) -> int:

@@ -17,7 +17,7 @@ from distributed import LocalCluster
 
 from caml_dask.cli import main
 from caml_dask.errors import WorkersError
-from caml_dask.executors.deployment.settings import Batch, Existing, Local
+from caml_dask.executors.deployment.settings import Allocation, Batch, Existing, Local
 from caml_dask.runs import doctor, self_check, sharing
 from caml_dask.runs.doctor import OK, PROBLEM, WARNING, examine, needed_bytes
 from caml_dask.runs.sharing import Sharing
@@ -91,6 +91,16 @@ def test_a_port_in_use_is_named(queued, tmp_path):
 def test_without_the_batch_system_nothing_can_be_submitted(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert any("sbatch is not found" in text for text in lines(SLURM, tmp_path, PROBLEM))
+
+
+def test_the_launcher_of_an_allocation_is_looked_for(tmp_path, monkeypatch):
+    (tmp_path / "mpirun").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    assert any(f"here {tmp_path}/mpirun" in text for text in lines(Allocation(), tmp_path, OK))
+    (problem,) = lines(Allocation(launcher="aprun", memory="4GiB"), tmp_path, PROBLEM)
+    assert "'aprun' is not found" in problem and "in a job" in problem
+    assert any("a worker has 0.1 GiB" in text for text in lines(Allocation(memory="100MiB"), tmp_path, PROBLEM))
 
 
 def test_larger_tiles_ask_for_more_memory(tmp_path):

@@ -133,7 +133,8 @@ def test_a_driver_that_is_told_to_end_leaves_nothing_in_the_queue(table, tmp_pat
     process.terminate()
     output = process.communicate(timeout=120)[0].decode()
     assert process.returncode == 130
-    assert "continue with --resume" in output and "Traceback" not in output
+    assert "SIGTERM: the jobs of slurm are withdrawn" in output
+    assert "interrupted by SIGTERM" in output and "continue with --resume" in output and "Traceback" not in output
     assert shell("squeue", "--me", "--noheader", "--states=PD,R") == ""
     assert not list((out / ".run").glob(".tls-*"))
 
@@ -159,6 +160,37 @@ def test_jobs_that_die_at_once_end_the_run_soon_and_tell_why(table, tmp_path):
     assert shell("squeue", "--me", "--noheader", "--states=PD,R") == ""
 
 
+def test_a_job_that_fails_after_others_had_workers_is_submitted_again(table, serial, tmp_path):
+    """The first job is cancelled at work, and the one that takes its place fails as on a broken node."""
+    out, deploy, counted = tmp_path / "out", deployment(tmp_path), tmp_path / "started"
+    second = f"echo >> {counted}; if [ $(wc -l < {counted}) -eq 2 ]; then echo broken node; exit 1; fi"
+    deploy.write_text(deploy.read_text() + f"job_script_prologue = ['{second}']\n")
+    process = start(table, out, deploy)
+    wait_for_records(process, out, 3)
+    shell("scancel", *shell("squeue", "--me", "--noheader", "--format=%i").split())
+    output = finished(process)
+    assert re.search(r"job \d+ of slurm ended before a worker came: .*broken node; submitted again", output)
+    assert len(counted.read_text()) == 3
+    assert same(result_tables(out), serial)
+
+
+def test_a_job_that_is_cancelled_before_its_worker_came_is_submitted_again(table, serial, tmp_path):
+    deploy = deployment(tmp_path)
+    flag = tmp_path / "started"
+    first = f"if [ ! -e {flag} ]; then touch {flag}; sleep 300; fi"
+    deploy.write_text(deploy.read_text() + f"job_script_prologue = ['{first}']\n")
+    process = start(table, tmp_path / "out", deploy)
+    end = time.monotonic() + 200
+    while not flag.exists():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.2)
+    shell("scancel", *shell("squeue", "--me", "--noheader", "--states=R", "--format=%i").split())
+    output = finished(process)
+    assert same(result_tables(tmp_path / "out"), serial)
+    assert re.search(r"job \d+ of slurm ended before a worker came.*; submitted again", output)
+    assert (tmp_path / "out" / ".run" / "kernels").stat().st_mode & 0o777 == 0o700
+
+
 def test_jobs_that_never_start_end_the_run_in_bounded_time(table, tmp_path):
     deploy = deployment(tmp_path, wait_s=5)
     held = deploy.read_text() + 'job_extra_directives = ["--hold"]\n'
@@ -181,6 +213,28 @@ def test_the_doctor_asks_a_worker(table, tmp_path):
 
 
 COMMAND = [sys.executable, "-m", "caml_dask"]
+IN_A_JOB = """#!/bin/bash
+#SBATCH --ntasks=2 --mem=4G --output={folder}/job.log
+set -e
+{run} --out {folder}/launched --deploy {folder}/allocation.toml
+srun --overcommit --ntasks=3 {run} --out {folder}/tasks
+"""
+
+
+def test_inside_an_allocation_srun_starts_workers_or_tasks_that_work_together(table, serial, tmp_path):
+    (tmp_path / "allocation.toml").write_text('kind = "allocation"\nmemory = "1GB"\n')
+    run = shlex.join([*COMMAND, "run", str(table), "--max-localizations", str(TILE)])
+    (tmp_path / "job.sh").write_text(IN_A_JOB.format(folder=tmp_path, run=run))
+    job = subprocess.run(["sbatch", "--wait", tmp_path / "job.sh"], capture_output=True, timeout=400, check=False)
+    log = (tmp_path / "job.log").read_text()
+    assert job.returncode == 0 and "Traceback" not in log, log
+    assert log.count("1 of 1 images done") == 2 and "task 2 of 3: a worker" in log
+    for out, workers in (("launched", "allocation.log"), ("tasks", "task-1.log")):
+        assert same(result_tables(tmp_path / out), serial)
+        assert "End worker" in (tmp_path / out / ".run" / "jobs" / workers).read_text()
+        assert not list((tmp_path / out / ".run").glob(".tls-*"))
+
+
 HANGS = f"""#!/bin/sh
 case "$*" in "unit classify 0 "*) exec sleep 600 ;; esac
 exec {shlex.join(COMMAND)} "$@"
@@ -216,17 +270,17 @@ def test_job_arrays_do_the_same_without_a_scheduler_though_a_task_is_cancelled(t
     hangs.chmod(0o755)
     submit_arrays(table, out, [str(hangs)])
     end = time.monotonic() + 500
-    while not (hanging := [task for task in running("caml-classify") if task.endswith("_0")]):
+    while not (hanging := [task for task in running("caml-classify") if task.endswith("_1")]):
         assert time.monotonic() < end
         time.sleep(0.5)
     shell("scancel", *hanging)
     wait_for_an_empty_queue()
-    told = (out / ".run" / "caml-finish.log").read_text()
+    told = (out / ".run" / "jobs" / "caml-finish.log").read_text()
     assert "units of classify are not done: submit its array again" in told
     before = done_records(out)
     submit_arrays(table, out)
     wait_for_an_empty_queue()
-    assert "1 of 1 images done" in (out / ".run" / "caml-finish.log").read_text()
+    assert "1 of 1 images done" in (out / ".run" / "jobs" / "caml-finish.log").read_text()
     execute([table], tmp_path / "serial", Settings(FEW_STAGES), workers=0)
     assert same(result_tables(out), result_tables(tmp_path / "serial"))
     after = done_records(out)

@@ -7,10 +7,10 @@ import importlib
 import logging
 import shlex
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +20,11 @@ from dask.utils import parse_timedelta
 from distributed import Status
 
 from caml_dask.errors import UsageError, WorkersError
-from caml_dask.executors.deployment.queue import has_ended, last_words
-from caml_dask.executors.deployment.security import identity, reading
+from caml_dask.executors.deployment.clusters import dask_level
+from caml_dask.executors.deployment.dead_jobs import DeadJobs
+from caml_dask.executors.deployment.security import PRIVATE, own_key, reading
 from caml_dask.executors.deployment.settings import Batch
+from caml_dask.executors.deployment.workers import LOGS
 from caml_dask.extras import require
 
 if TYPE_CHECKING:
@@ -34,38 +36,38 @@ _CLASSES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "
 _NOT_OF_THE_JOB = ("scheduler_options", "scheduler_cls", "shared_temp_directory", "silence_logs")
 _LOST_S = 20.0  # after its last worker was seen, a job counts as lost
 _LOOK_S = 5.0
-_STARTS_S = 30.0  # for so long a job without a worker is not looked for in the queue
-_DIES_AGAIN = 3  # times as many jobs as wanted that may end without a worker, before no more are submitted for them
 STAGGER_S = 120.0  # workers end by so much sooner or later than their lifetime, so that not all end at once
-_PRIVATE = ".tls-"  # folder of the key that a run's workers read
 
 
 @contextmanager
-def batch_cluster(batch: Batch, scratch: Path, threads: Mapping[str, str]) -> Iterator[JobQueueCluster]:
+def batch_cluster(
+    batch: Batch, scratch: Path, threads: Mapping[str, str], dashboard: bool
+) -> Iterator[tuple[JobQueueCluster, DeadJobs]]:
     """A scheduler in this process, and its workers as jobs, of which lost ones are submitted anew.
 
     Parameters
     ----------
-    scratch : a folder that all nodes see; holds the workers' key, readable for this user alone, while the cluster runs.
-    threads : environment that keeps libraries in a worker to one thread.
+    scratch : a folder that all nodes see; holds the workers' key, readable for this user alone, while the cluster runs,
+        and what the jobs wrote.
+    threads : environment of the jobs: what keeps libraries in a worker to one thread, and where kernels are.
+    dashboard : serve Dask's pages on 127.0.0.1 of this machine.
 
     Raises
     ------
     UsageError : keywords that dask-jobqueue does not take.
     WorkersError : a job that the batch system refuses.
     """
-    for stale in scratch.glob(f"{_PRIVATE}*"):  # of a run that was killed
-        shutil.rmtree(stale, ignore_errors=True)
-    with (
-        tempfile.TemporaryDirectory(prefix=_PRIVATE, dir=scratch) as private,
-        build(batch, threads, identity(Path(private))) as cluster,
-    ):
+    logs = Path(site_setting(batch, "log_directory", scratch / LOGS)).absolute()
+    options = {**site_setting(batch, "scheduler_options", {}), "dashboard": dashboard}
+    logged = replace(batch, cluster={**batch.cluster, "log_directory": str(logs), "scheduler_options": options})
+    with own_key(scratch) as (_, security), build(logged, threads, security) as cluster:
         refusal = cluster.sync(_submit, cluster, batch.jobs)
-        keeper = asyncio.run_coroutine_threadsafe(_keep(cluster, batch), cluster.loop.asyncio_loop)
+        dead = DeadJobs(batch, logs)
+        keeper = asyncio.run_coroutine_threadsafe(_keep(cluster, dead), cluster.loop.asyncio_loop)
         try:
             if refusal is not None:
                 raise WorkersError(f"{batch.kind} refuses the job: {refusal}")
-            yield cluster
+            yield cluster, dead
         finally:
             keeper.cancel()
             for job in cluster.workers.values():
@@ -83,8 +85,8 @@ def build(batch: Batch, threads: Mapping[str, str], security: Security) -> JobQu
 
 
 def job_of(batch: Batch, threads: Mapping[str, str], scratch: Path) -> Job:
-    """A job as it will be submitted, but for the scheduler's address and the name of the key's folder."""
-    security = reading(scratch / f"{_PRIVATE}of-this-run")
+    """A job as it will be submitted, but for the scheduler's address, the key's folder, and one of logs by default."""
+    security = reading(scratch / f"{PRIVATE}of-this-run")
     with _said_plainly():
         given = keywords(batch, threads, security)
         of_the_job = {key: value for key, value in given.items() if key not in _NOT_OF_THE_JOB}
@@ -117,10 +119,13 @@ def keywords(batch: Batch, threads: Mapping[str, str], security: Security) -> di
     added = {
         "processes": of("processes", of("cores", None)),
         "worker_extra_args": [*of("worker_extra_args", []), "--dashboard-address", "127.0.0.1:0", *lifetime],
-        "job_script_prologue": [*(f"export {k}={v}" for k, v in threads.items()), *of("job_script_prologue", [])],
+        "job_script_prologue": [
+            *(f"export {k}={shlex.quote(v)}" for k, v in threads.items()),
+            *of("job_script_prologue", []),
+        ],
         "scheduler_options": {"dashboard_address": "127.0.0.1:0", **of("scheduler_options", {})},
         "security": security,
-        "silence_logs": logging.ERROR,
+        "silence_logs": dask_level(),
     }
     return {**batch.cluster, **{key: value for key, value in added.items() if value is not None}}
 
@@ -144,94 +149,38 @@ async def _submit(cluster: JobQueueCluster, jobs: int) -> str | None:
     return None
 
 
-class EndedJobs:
-    """Notices that all jobs have left the queue before any of them had a worker.
-
-    Parameters
-    ----------
-    cluster : its jobs submitted.
-    batch : its deployment.
-    """
-
-    def __init__(self, cluster: JobQueueCluster, batch: Batch):
-        self._cluster, self._batch = cluster, batch
-        self._look = time.monotonic() + _LOOK_S
-        self._before: set[str] = set()
-
-    def check(self) -> None:
-        """Look at the queue, some seconds after the last look.
-
-        Raises
-        ------
-        WorkersError : none of the jobs was there at two looks; names the log of one, and what it ends with.
-        """
-        if time.monotonic() < self._look:
-            return
-        ids = {job.job_id for job in list(self._cluster.workers.values()) if job.job_id is not None}
-        gone = {job_id for job_id in ids if has_ended(self._batch.kind, job_id)}
-        if ids and gone == ids == self._before:
-            raise WorkersError(_died(self._batch, sorted(gone)))
-        self._before = gone
-        self._look = time.monotonic() + _LOOK_S
-
-
-def _died(batch: Batch, job_ids: list[str]) -> str:
-    named = f"{', '.join(job_ids[:3])}{', ...' * (len(job_ids) > 3)}"
-    told = last_words(job_ids, site_setting(batch, "log_directory"))
-    what = f"job {named} of {batch.kind} ended" if len(job_ids) == 1 else f"the jobs {named} of {batch.kind} ended"
-    return f"{what} before a worker came: " + (
-        told or "look at their output, in log_directory of the deployment's [cluster] or where they were submitted"
-    )
-
-
-async def _keep(cluster: JobQueueCluster, batch: Batch) -> None:
+async def _keep(cluster: JobQueueCluster, dead: DeadJobs) -> None:
     """Submit anew what was lost: dask-jobqueue itself leaves a job that ended, or whose submission failed, at that."""
     seen: dict[str, float] = {}
-    waiting: dict[str, float] = {}
     while True:
         await asyncio.sleep(_LOOK_S)
-        await _withdraw_lost(cluster, seen)
-        if seen:
-            await _withdraw_dead(cluster, batch, seen, waiting)
+        lost = _lost(cluster, seen, dead)
+        jobs = {job.job_id for job in cluster.workers.values() if job.job_id is not None}
+        again = await dead.to_replace(jobs, jobs - set(seen))
+        for name, job in list(cluster.workers.items()):
+            if name in lost or job.job_id in again:
+                del cluster.workers[name]
+                job.status = Status.closed
+                await job.close()
         if len(cluster.workers) < len(cluster.worker_spec):
             refusal = await _submit(cluster, len(cluster.worker_spec))
             if refusal is not None:
                 _log.warning("a job could not be submitted; it is tried again: %s", refusal)
 
 
-async def _withdraw_lost(cluster: JobQueueCluster, seen: dict[str, float]) -> None:
-    """Forget jobs that were not submitted, or had workers and have none any more.
+def _lost(cluster: JobQueueCluster, seen: dict[str, float], dead: DeadJobs) -> set[str]:
+    """Names of jobs that were not submitted, or had workers and have none any more.
 
     seen : number of a job in the queue to the time at which a worker of it was last there; filled here
+    dead : told of each job's first worker
     """
-    names = {str(worker.name) for worker in cluster.scheduler.workers.values()}
-    now = time.monotonic()
-    for name, job in list(cluster.workers.items()):
-        if any(worker == name or worker.startswith(f"{name}-") for worker in names):
+    workers = {str(worker.name) for worker in cluster.scheduler.workers.values()}
+    now, lost = time.monotonic(), set()
+    for name, job in cluster.workers.items():
+        if any(worker == name or worker.startswith(f"{name}-") for worker in workers):
+            if job.job_id not in seen:
+                dead.worker_came()
             seen[job.job_id] = now
         elif job.job_id is None or now - seen.get(job.job_id, now) > _LOST_S:
-            del cluster.workers[name]
-            job.status = Status.closed
-            await job.close()
-
-
-async def _withdraw_dead(
-    cluster: JobQueueCluster, batch: Batch, seen: dict[str, float], waiting: dict[str, float]
-) -> None:
-    """Forget jobs that left the queue without ever having had a worker, while other jobs have had some.
-
-    seen : as of `_withdraw_lost`
-    waiting : number of a job without a worker so far to the time of its first look; filled here, and -1 once it died
-    """
-    now = time.monotonic()
-    for name, job in list(cluster.workers.items()):
-        if job.job_id is None or job.job_id in seen or now - waiting.setdefault(job.job_id, now) < _STARTS_S:
-            continue
-        if list(waiting.values()).count(-1.0) >= _DIES_AGAIN * batch.jobs:
-            return
-        if await asyncio.to_thread(has_ended, batch.kind, job.job_id):
-            waiting[job.job_id] = -1.0
-            _log.warning("%s; another is submitted", _died(batch, [job.job_id]))
-            del cluster.workers[name]
-            job.status = Status.closed
-            await job.close()
+            lost.add(name)
+    return lost

@@ -6,13 +6,14 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from caml_dask.errors import WorkersError
 from caml_dask.executors.deployment import interrupts
-from caml_dask.executors.deployment.settings import Batch, Deployment, Existing, Local
+from caml_dask.executors.deployment.settings import Allocation, Batch, Deployment, Existing, Local
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
@@ -36,10 +37,18 @@ _CONFIG = {
     "distributed.nanny.pre-spawn-environ": ONE_THREAD,
     "distributed.comm.timeouts.connect": f"{_CONNECT_S}s",
 }
-_NOTHING_SERVED: dict[str, list[str]] = {f"distributed.{of}.http.routes": [] for of in ("scheduler", "worker", "nanny")}
+_NO_PAGES: dict[str, list[str]] = {f"distributed.{of}.http.routes": [] for of in ("worker", "nanny")}
+_NONE_OF_SCHEDULER: dict[str, list[str]] = {"distributed.scheduler.http.routes": []}
+# Environment of worker processes that a batch system or a launcher starts.
+OF_WORKERS = ONE_THREAD | {f"DASK_DISTRIBUTED__{of}__HTTP__ROUTES": "[]" for of in ("WORKER", "NANNY")}
 
 
 _log = logging.getLogger("caml_dask")
+
+
+def dask_level() -> int:
+    """What of Dask's own log is shown: nothing, unless debugging. Runs say in their words what matters of it."""
+    return logging.ERROR if _log.isEnabledFor(logging.DEBUG) else logging.CRITICAL
 
 
 def cores() -> int:
@@ -52,32 +61,59 @@ def _dask_silent_when_lost() -> Iterator[None]:
     """A client that loses its scheduler prints tracebacks, which the run's own message makes needless."""
     from distributed.utils import silence_logging_cmgr
 
-    with nullcontext() if _log.isEnabledFor(logging.DEBUG) else silence_logging_cmgr(logging.CRITICAL):
+    with silence_logging_cmgr(dask_level()):
         yield
 
 
+@dataclass(frozen=True)
+class Workers:
+    """The workers of a deployment.
+
+    client : of their scheduler
+    check : called by whoever waits for a worker; raises where none will come, or the user has had enough
+    """
+
+    client: Client
+    check: Callable[[], None] = interrupts.check
+
+
 @contextmanager
-def deployed(deployment: Deployment, scratch: Path) -> Iterator[Client]:
-    """The client of a deployment, for as long as its workers are needed, with a worker at hand.
+def deployed(deployment: Deployment, scratch: Path, dashboard: bool = False) -> Iterator[Workers]:
+    """The workers of a deployment, for as long as they are needed, with one at hand.
 
     Parameters
     ----------
     scratch : a folder of the run that all workers see.
+    dashboard : the scheduler serves Dask's pages on 127.0.0.1 of this machine; one that stands does as it was told.
 
     Raises
     ------
     UsageError : a deployment that cannot be used.
-    WorkersError : a scheduler that does not answer, jobs that are refused, or no worker within the time stated.
+    WorkersError : a scheduler that does not answer, jobs that are refused or end at once, or no worker within the time
+        stated.
     """
     if isinstance(deployment, Local):
-        with local_cluster(deployment.workers or cores(), deployment.memory) as client:
-            yield client
+        with local_cluster(deployment.workers or cores(), deployment.memory, dashboard) as client:
+            yield Workers(client)
     elif isinstance(deployment, Existing):
         with _existing(deployment) as client:
-            yield client
+            yield Workers(client)
+    elif isinstance(deployment, Allocation):
+        with _allocation(deployment, scratch, dashboard) as workers:
+            yield workers
     else:
-        with _batch(deployment, scratch) as client:
-            yield client
+        with _batch(deployment, scratch, dashboard) as workers:
+            yield workers
+
+
+@contextmanager
+def _told_when_interrupted(what: str) -> Iterator[None]:
+    """Say what becomes of the workers when the user, or SIGTERM, ends the run; it may take some seconds."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        _log.warning("%s: %s", interrupt.args[0] if interrupt.args else "interrupted", what)
+        raise
 
 
 @contextmanager
@@ -94,17 +130,18 @@ def _replacing(cluster: LocalCluster, workers: int) -> Iterator[None]:
 
 
 @contextmanager
-def local_cluster(workers: int, memory: str | None = None) -> Iterator[Client]:
+def local_cluster(workers: int, memory: str | None = None, dashboard: bool = False) -> Iterator[Client]:
     """An embedded cluster of single-threaded worker processes, on loopback alone, under mutual TLS.
 
     A scheduler runs what it is sent: other users of the machine reach its port, and have not its key, which no file
-    holds. Pages on a run's tasks and memory are not served.
+    holds. Pages on a run's tasks and memory are served only on request.
 
     What goes wrong in a unit is returned by it, and lost workers are told of: what else Dask logs, such as the
     connections that end with an interrupted run, is shown only when debugging.
 
     workers : number of worker processes, at least 1
     memory : what each may use, such as "4GiB"; None shares the machine's memory evenly
+    dashboard : serve Dask's pages, to anyone on this machine
     """
     import dask
     from distributed import Client, LocalCluster, Security
@@ -112,7 +149,7 @@ def local_cluster(workers: int, memory: str | None = None) -> Iterator[Client]:
     from caml_dask.executors.deployment.lost_workers import LostWorkers
 
     lost = LostWorkers()
-    with dask.config.set(_CONFIG | _NOTHING_SERVED), interrupts.kept():
+    with dask.config.set(_CONFIG | _routes(dashboard)), interrupts.kept():
         with interrupts.workers_spared():
             cluster = LocalCluster(
                 n_workers=workers,
@@ -122,14 +159,15 @@ def local_cluster(workers: int, memory: str | None = None) -> Iterator[Client]:
                 security=Security.temporary(),
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",  # any free port: several runs share a machine
-                scheduler_kwargs={"dashboard": False},
-                silence_logs=logging.ERROR if _log.isEnabledFor(logging.DEBUG) else logging.CRITICAL,
+                scheduler_kwargs={"dashboard": dashboard},
+                silence_logs=dask_level(),
                 memory_limit=memory or "auto",
             )
         cluster.scheduler.add_plugin(lost)
         with cluster, _replacing(cluster, workers), Client(cluster) as client:
             try:
-                yield client
+                with _told_when_interrupted("the workers of this machine end"):
+                    yield client
             finally:
                 lost.closing = True
 
@@ -158,26 +196,64 @@ def _existing(deployment: Existing) -> Iterator[Client]:
 
 
 @contextmanager
-def _batch(deployment: Batch, scratch: Path) -> Iterator[Client]:
+def _batch(deployment: Batch, scratch: Path, dashboard: bool) -> Iterator[Workers]:
+    from caml_dask.executors.deployment.batch import batch_cluster
+    from caml_dask.executors.shared_kernels import environment
+
+    with (
+        _awaited(deployment.wait_s, dashboard),
+        batch_cluster(deployment, scratch, OF_WORKERS | environment(scratch), dashboard) as (cluster, dead),
+    ):
+        _log.info("%d jobs submitted to %s; waiting for the first worker", deployment.jobs, deployment.kind)
+        with (
+            _told_when_interrupted(f"the jobs of {deployment.kind} are withdrawn"),
+            _with_a_worker(cluster, deployment.wait_s, dead.check) as workers,
+        ):
+            yield workers
+
+
+@contextmanager
+def _allocation(deployment: Allocation, scratch: Path, dashboard: bool) -> Iterator[Workers]:
+    from caml_dask.executors.deployment.allocation import allocation_cluster
+    from caml_dask.executors.shared_kernels import environment
+
+    with (
+        _awaited(deployment.wait_s, dashboard),
+        allocation_cluster(deployment, scratch, OF_WORKERS | environment(scratch), dashboard) as (cluster, check),
+        _told_when_interrupted("the workers of this allocation end"),
+        _with_a_worker(cluster, deployment.wait_s, check) as workers,
+    ):
+        yield workers
+
+
+def _routes(dashboard: bool) -> dict[str, list[str]]:
+    """Pages that Dask is not to serve."""
+    return _NO_PAGES if dashboard else _NO_PAGES | _NONE_OF_SCHEDULER
+
+
+@contextmanager
+def _awaited(wait_s: float, dashboard: bool) -> Iterator[None]:
+    """How Dask and interrupts behave while workers come and go that are not processes of this machine's."""
     import dask
+
+    waits = {"distributed.scheduler.no-workers-timeout": f"{wait_s}s"}
+    with dask.config.set(_CONFIG | waits | _routes(dashboard)), interrupts.kept(), _dask_silent_when_lost():
+        yield
+
+
+@contextmanager
+def _with_a_worker(cluster: Any, wait_s: float, check: Callable[[], None]) -> Iterator[Workers]:
+    """The workers of a cluster whose scheduler is in this process, once there is one."""
     from distributed import Client
 
-    from caml_dask.executors.deployment.batch import EndedJobs, batch_cluster
     from caml_dask.executors.deployment.lost_workers import LostWorkers
 
     lost = LostWorkers()
-    waits = {"distributed.scheduler.no-workers-timeout": f"{deployment.wait_s}s"}
-    with (
-        dask.config.set(_CONFIG | waits),
-        interrupts.kept(),
-        batch_cluster(deployment, scratch, ONE_THREAD) as cluster,
-        Client(cluster) as client,
-    ):
-        _log.info("%d jobs submitted to %s; waiting for the first worker", deployment.jobs, deployment.kind)
-        _wait_for_a_worker(client, deployment.wait_s, EndedJobs(cluster, deployment).check)
+    with Client(cluster) as client:
+        _wait_for_a_worker(client, wait_s, check)
         cluster.scheduler.add_plugin(lost)
         try:
-            yield client
+            yield Workers(client, check)
         finally:
             lost.closing = True
 
@@ -186,7 +262,6 @@ def _wait_for_a_worker(client: Client, wait_s: float, check: Callable[[], None] 
     """Wait for the first worker, unless the user, or `check`, has had enough of waiting."""
     until = time.monotonic() + wait_s
     while True:
-        interrupts.check()
         check()
         try:
             client.wait_for_workers(1, timeout=min(_LOOK_S, max(0.1, until - time.monotonic())))

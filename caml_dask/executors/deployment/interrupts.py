@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 _asked, _raised = threading.Event(), threading.Event()  # an interrupt came; `check` told of it
+_by: list[str] = []  # the signal that asked, where it is not Ctrl-C
 
 
 @contextmanager
@@ -35,6 +36,7 @@ def kept() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         if _asked.is_set():
             signal.default_int_handler(number, frame)
+        _by[:] = [signal.Signals(number).name] if number != signal.SIGINT else []
         _asked.set()
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -47,7 +49,7 @@ def kept() -> Iterator[None]:
         _asked.clear()
         _raised.clear()
     if unheard:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(*_by)
 
 
 @contextmanager
@@ -67,7 +69,7 @@ def workers_spared() -> Iterator[None]:
 
 
 def check() -> None:
-    """Raise the interrupt that was kept.
+    """Raise the interrupt that was kept, with the name of its signal where that was not Ctrl-C.
 
     Raises
     ------
@@ -75,7 +77,7 @@ def check() -> None:
     """
     if _asked.is_set():
         _raised.set()
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(*_by)
 
 
 class Ended:

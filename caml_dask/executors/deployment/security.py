@@ -7,9 +7,28 @@ run.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from distributed import Security
+
+PRIVATE = ".tls-"
+"""How the name of the folder begins that holds the key of a run."""
+
+
+@contextmanager
+def own_key(scratch: Path) -> Iterator[tuple[Path, Security]]:
+    """A folder with a key of this run's own, for this user alone, and what is demanded with it; removed at the end.
+
+    scratch : a folder that all nodes see
+    """
+    for stale in scratch.glob(f"{PRIVATE}*"):  # of a run that was killed
+        shutil.rmtree(stale, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=PRIVATE, dir=scratch) as private:
+        yield Path(private), identity(Path(private))
 
 
 def identity(folder: Path) -> Security:

@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 from caml_dask.errors import UsageError
 
 BATCH_KINDS = ("slurm", "pbs", "lsf", "sge")
-KINDS = ("local", "scheduler", *BATCH_KINDS)
+KINDS = ("local", "scheduler", "allocation", *BATCH_KINDS)
 # What a batch cluster is given by this package, so that its comms are encrypted and its jobs counted.
 _OURS = ("security", "protocol", "n_workers", "asynchronous", "silence_logs")
 _PATHS = ("scheduler_file", "tls_ca", "tls_cert", "tls_key")
@@ -67,6 +67,28 @@ class Existing:
 
 
 @dataclass(frozen=True)
+class Allocation:
+    """Workers in the allocation of a batch system in which the run itself is.
+
+    Parameters
+    ----------
+    launcher : command that starts its arguments as often as there are to be workers, such as "srun" or "mpirun -n 64";
+        None is srun in an allocation of Slurm, pbsdsh in one of PBS, and mpirun elsewhere.
+    memory : what each worker may use, such as "4GiB"; None shares a node's memory among its cores.
+    interface : of the network between nodes, such as "ib0".
+    wait_s : how long the run waits for a worker, at its start and when all are lost, in seconds.
+    """
+
+    launcher: str | None = None
+    memory: str | None = None
+    interface: str | None = None
+    wait_s: float = 300.0
+
+    def __post_init__(self) -> None:
+        _positive("wait_s", self.wait_s)
+
+
+@dataclass(frozen=True)
 class Batch:
     """Workers as jobs of a batch system, through dask-jobqueue.
 
@@ -97,7 +119,7 @@ class Batch:
             raise UsageError(f"[cluster] names {', '.join(ours)}, which a run sets itself: leave it out")
 
 
-Deployment = Local | Existing | Batch
+Deployment = Local | Existing | Allocation | Batch
 
 
 def load_deployment(path: Path) -> Deployment:
@@ -114,7 +136,7 @@ def load_deployment(path: Path) -> Deployment:
     kind = table.get("kind")
     if kind not in KINDS:
         raise UsageError(f"{path}: kind is {kind!r}: use one of {', '.join(KINDS)}")
-    made = {"local": Local, "scheduler": Existing}.get(kind, Batch)
+    made = {"local": Local, "scheduler": Existing, "allocation": Allocation}.get(kind, Batch)
     if kind not in BATCH_KINDS:
         del table["kind"]
     try:

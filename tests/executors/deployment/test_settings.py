@@ -13,7 +13,7 @@ from caml_dask.errors import UsageError
 from caml_dask.executors.deployment.batch import job_of, keywords
 from caml_dask.executors.deployment.clusters import ONE_THREAD
 from caml_dask.executors.deployment.security import identity
-from caml_dask.executors.deployment.settings import Batch, Existing, Local, load_deployment
+from caml_dask.executors.deployment.settings import Allocation, Batch, Existing, Local, load_deployment
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 
@@ -29,6 +29,8 @@ def test_each_kind_is_read(tmp_path):
     found = read(tmp_path, 'kind = "scheduler"\nscheduler_file = "s.json"\nwait_s = 5\n')
     assert found == Existing(scheduler_file=str(tmp_path / "s.json"), wait_s=5)
     found = read(tmp_path, 'kind = "pbs"\njobs = 3\nshared = ["data", "/x"]\n[cluster]\ncores = 2\n')
+    found_in = read(tmp_path, 'kind = "allocation"\nlauncher = "mpirun -n 8"\nmemory = "2GB"\ninterface = "ib0"\n')
+    assert found_in == Allocation("mpirun -n 8", "2GB", "ib0", 300)
     assert found == Batch("pbs", jobs=3, shared=[str(tmp_path / "data"), "/x"], cluster={"cores": 2})
 
 
@@ -54,7 +56,7 @@ def test_paths_for_jobs_hold_wherever_these_start(tmp_path, monkeypatch):
     ("text", "said"),
     [
         ("kind = 'local", "cannot be read"),
-        ("workers = 2", "kind is None: use one of local, scheduler, slurm, pbs, lsf, sge"),
+        ("workers = 2", "kind is None: use one of local, scheduler, allocation, slurm, pbs, lsf, sge"),
         ("kind = 'kubernetes'", "kind is 'kubernetes'"),
         ("kind = 'local'\nworker = 2", "worker is not known here: use workers, memory, wait_s"),
         ("kind = 'local'\nworkers = '2'", "workers = '2' is of type str: give int | None"),
