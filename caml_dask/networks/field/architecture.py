@@ -21,6 +21,8 @@ TRAITS = (
 """What is told of a region from its histograms. Logits: that molecules re-blink, and of the share in clusters. Logs:
 where molecules re-blink, their mean precision in the region's unit and the detections of one; over localizations in
 clusters, mean and standard deviation for the cluster's root mean square radius in that unit, and for its size."""
+SURE = 0.98
+"""Probability that molecules re-blink, above which users are warned: few fields that do not are told to."""
 TRAIT_WIDTHS = 256, 128, 32
 """Of the layers before; the last is what the network goes on with."""
 SHARED = 16

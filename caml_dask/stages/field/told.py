@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from caml_dask.networks.field.architecture import TRAITS
+from caml_dask.networks.field.architecture import SURE, TRAITS
 from caml_dask.stages.field.tables import TOLD
 from caml_dask.stages.shared.work import Work
 
 STEPS = 1_000
 """Of a probability or the log of a number."""
-_SURE = 0.98  # on its prior 3 of 1,000 fields whose molecules do not re-blink are told to, and two thirds that do
 
 
 def told_of_tile(traits: np.ndarray, unit_nm: np.ndarray, counts: np.ndarray) -> pa.Table:
@@ -59,7 +58,7 @@ def summary_of_told(work: Work) -> dict[str, Any]:
 
 def warnings_of_told(work: Work, told: dict[str, Any], others: list[str]) -> list[str]:
     """That localizations seem to be repeated detections, where nothing else in the table has said so."""
-    if told["probability"] < _SURE or any(other.startswith("repeated-detections") for other in others):
+    if told["probability"] < SURE or any(other.startswith("repeated-detections") for other in others):
         return []
     left = "merging left them" if work.settings.merge else "merge them with --merge auto, which needs frames"
     return [

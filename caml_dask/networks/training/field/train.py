@@ -17,6 +17,7 @@ from caml_dask.atomic import publish, publish_text
 from caml_dask.networks.training.field.batches import draw_batch
 from caml_dask.networks.training.field.figures import calibrated, decided, measure
 from caml_dask.networks.training.field.fit import FieldFit, fit
+from caml_dask.networks.training.field.traits import measure_traits
 from caml_dask.simulate.unknown import KINDS
 
 NOTED_BY_HAND = ("looks_at_labelled_fields", "fails")
@@ -73,6 +74,7 @@ def train_field(
         },
         "losses_at_the_end": records[-1],
         "results": measure(weights, settings.seed, axes, fields),
+        "traits": measure_traits(weights, settings.seed, settings.surveyed, 12 * fields, settings.draw, work, workers),
         "made_with": {p: version(p) for p in ("tensorflow", "keras", "numpy", "numba")}
         | {"python": platform.python_version()},
         **{noted: by_hand[noted] for noted in NOTED_BY_HAND if noted in by_hand},

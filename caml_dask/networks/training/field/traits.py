@@ -5,6 +5,7 @@ That needs no look at single localizations, so that it is learned of far more fi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -14,9 +15,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from caml_dask.atomic import publish
-from caml_dask.networks.field.architecture import TRAIT_WIDTHS, TRAITS
+from caml_dask.networks.field.architecture import SURE, TRAIT_WIDTHS, TRAITS
+from caml_dask.networks.field.network import Layers
 from caml_dask.networks.field.ranks import NEIGHBORS, USED_RANKS
 from caml_dask.networks.field.region import REGION_INPUTS, region_histogram, region_inputs
 from caml_dask.networks.training.field.batches import end_with_parent
@@ -56,7 +59,7 @@ def learn_traits(
     """
     kept = folder / f"traits-{fields}.npz"
     if not kept.exists():
-        weights = _fit(*_drawn(seed, fields, draw, folder / "traits", workers), seed)
+        weights = _fit(*_drawn(seed, range(fields), draw, folder / "traits", workers), seed)
         _keep(kept, **weights)
     with np.load(kept) as arrays:
         return dict(arrays)
@@ -88,12 +91,55 @@ def traits_of(sample: Sample, unit_nm: float) -> NDArray[np.float32]:
     return np.array([found[trait] for trait in TRAITS], np.float32)
 
 
+def measure_traits(
+    weights: Mapping[str, NDArray[np.float32]],
+    seed: int,
+    learned: int,
+    tried: int,
+    draw: dict[str, Any],
+    folder: Path,
+    workers: int,
+) -> dict[str, Any]:
+    """How well traits are told of fields that nothing was learned from.
+
+    Parameters
+    ----------
+    weights : mapping of str to float32 array
+        Of the network.
+    seed, draw, folder, workers
+        As of :func:`learn_traits`.
+    learned, tried : int
+        Fields that it was learned from; how many more are drawn.
+
+    Returns
+    -------
+    dict
+        How many they are; the share that is rightly told to re-blink or not, and of those that do not and that do the
+        share told to with more than `SURE`; by trait, the median absolute error where fields have it.
+    """
+    inputs, traits = _drawn(seed, range(learned, learned + tried), draw, folder / "traits", workers)
+    _, told = Layers(weights).regions(inputs)
+    blinking, p = traits[:, 0] > 0, expit(told[:, 0])
+    told[:, TRAITS.index("share")] = expit(told[:, TRAITS.index("share")])
+    error = np.nanmedian(np.abs(told - traits), axis=0)
+    return {
+        "fields": tried,
+        "rightly_told_whether_they_re_blink": round(float(((p > 0.5) == blinking).mean()), 4),
+        "told_for_sure_of_those_that_do_not": round(float((p > SURE)[~blinking].mean()), 4),
+        "told_for_sure_of_those_that_do": round(float((p > SURE)[blinking].mean()), 4),
+        "median_error": {trait: round(float(error[at]), 3) for at, trait in enumerate(TRAITS) if at > 0},
+    }
+
+
 def _drawn(
-    seed: int, fields: int, draw: dict[str, Any], folder: Path, workers: int
+    seed: int, fields: range, draw: dict[str, Any], folder: Path, workers: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Inputs of regions, (fields, REGION_INPUTS), and their traits, drawn in parts that are kept."""
+    """Inputs of regions, (fields, REGION_INPUTS), and their traits, by their numbers, in parts that are kept."""
     folder.mkdir(parents=True, exist_ok=True)
-    parts = [(seed, range(at, min(at + FIELDS_A_PART, fields)), draw, folder) for at in range(0, fields, FIELDS_A_PART)]
+    parts = [
+        (seed, range(at, min(at + FIELDS_A_PART, fields.stop)), draw, folder)
+        for at in range(fields.start, fields.stop, FIELDS_A_PART)
+    ]
     if workers == 0:
         paths = [_part(*part) for part in parts]
     else:

@@ -12,7 +12,7 @@ from caml_dask.networks.field.graph import build_graph
 from caml_dask.networks.field.network import Layers
 from caml_dask.networks.training.field import traits
 from caml_dask.networks.training.field.model import initial_weights
-from caml_dask.networks.training.field.traits import learn_traits, trait_loss, traits_of
+from caml_dask.networks.training.field.traits import learn_traits, measure_traits, trait_loss, traits_of
 from caml_dask.simulate.unknown import Sample
 
 DRAW = {"least": 200, "most": 600}
@@ -53,12 +53,16 @@ def test_what_was_learned_tells_fields_apart(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(traits, "FIELDS_A_PART", 200)
     weights = learn_traits(1, 400, DRAW, tmp_path, 0)
     layers = Layers({**initial_weights(0), **weights})
-    inputs, wanted = traits._drawn(2, 150, DRAW, tmp_path / "others", 0)
+    inputs, wanted = traits._drawn(2, range(150), DRAW, tmp_path / "others" / "traits", 0)
     _, told = layers.regions(inputs)
     for trait in ("share", "log_precision", "log_radius"):
         at = TRAITS.index(trait)
         known = np.isfinite(wanted[:, at])
         assert np.corrcoef(told[known, at], wanted[known, at])[0, 1] > 0.3, trait
+    found = measure_traits(layers.raw, 2, 0, 150, DRAW, tmp_path / "others", 0)
+    right = ((told[:, 0] > 0) == (wanted[:, 0] > 0)).mean()
+    assert found["rightly_told_whether_they_re_blink"] == pytest.approx(right, abs=1e-3)
+    assert found["median_error"]["log_precision"] < np.nanstd(wanted[:, TRAITS.index("log_precision")])
 
 
 def test_learning_that_was_stopped_draws_no_field_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
