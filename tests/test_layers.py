@@ -34,7 +34,7 @@ LAYERS = [
     {"stages", "pipeline"},
     {"executors"},
     {"api", "results", "runs"},
-    {"screening", "report", "evaluation", "channels", "following"},
+    {"screening", "report", "evaluation", "channels", "following", "describing"},
     {"cli", "__main__"},
 ]
 LAYER_OF = {package: layer for layer, packages in enumerate(LAYERS) for package in packages}
@@ -43,11 +43,11 @@ SAME_LAYER = {
     ("locks", "holders"), ("holders", "atomic"),
     ("blinking", "spatial"), ("pipeline", "stages"), ("api", "results"), ("runs", "api"), ("runs", "results"),
     ("settings", "where"), ("settings", "rectangles"), ("rectangles", "errors"), ("where", "errors"),
-    ("report", "screening"), ("__main__", "cli"),
+    ("report", "screening"), ("describing", "evaluation"), ("__main__", "cli"),
 }  # fmt: skip
 ONLY_IN = {
     "dask": {"executors", "runs"}, "distributed": {"executors", "runs"}, "dask_jobqueue": {"executors", "runs"},
-    "keras": {"networks"}, "tensorflow": {"networks"}, "matplotlib": {"evaluation"},
+    "keras": {"networks"}, "tensorflow": {"networks"}, "matplotlib": {"evaluation", "describing"},
 }  # fmt: skip
 
 
