@@ -10,6 +10,7 @@ from caml_dask.cli import (
     cluster,
     colocalizing,
     completion,
+    describing,
     exporting,
     following,
     formats,
@@ -56,6 +57,7 @@ for command in (
     exporting.export,
     colocalizing.colocalize,
     following.follow,
+    describing.describe,
     completion.completion,
 ):
     main.add_command(with_examples(command))
