@@ -1,9 +1,9 @@
 """Random fields of a region, and what the functions of its localizations are beside theirs.
 
 A field of complete spatial randomness has as many localizations as the region, even over it. Of many localizations,
-fields of fewer are simulated: deviations of K from pi r2 are those of a degenerate U-statistic, which shrink with the
-number of localizations, so they are scaled by it; deviations of the nearest-neighbor function, a mean over
-localizations, by its root, at distances scaled to the same number of neighbors.
+fields of fewer are simulated, and deviations are scaled by the root of the ratio. Of K that is on the safe side: the
+variance of a U-statistic of pairs has a part that falls with the number of localizations, and another that falls with
+its square. Nearest neighbors are looked for at distances that are scaled to the same number of neighbors.
 
 The global envelope is that of the largest absolute deviation from randomness (Ripley 1977; Baddeley et al. 2014): a
 random field leaves it somewhere in 5 % of cases. L has about the same spread at all distances, so that it is tested
@@ -136,14 +136,14 @@ def simulate(
         return curves_of(counts_within(places, border, rings, near), expected, rings)
 
     found = list(mapped(one, range(simulations)))
-    scale, disc = math.sqrt(m * (m - 1.0) / (n * (n - 1.0))), np.pi * radii**2
+    scale, disc = math.sqrt(m / n), np.pi * radii**2
     k_nm2 = disc + scale * (np.array([curves.k_nm2 for curves in found]) - disc)
     share = np.array([curves.nearest_share for curves in found])
     return Simulated(
         m,
         np.sqrt(np.maximum(k_nm2, 0.0) / np.pi) - radii,
         scale * (np.array([curves.pair_correlation for curves in found]) - 1.0),
-        math.sqrt(m / n) * (share - random_share(m, window.area_nm2, near.radii_nm)),
+        scale * (share - random_share(m, window.area_nm2, near.radii_nm)),
     )
 
 
