@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -213,6 +214,16 @@ def test_a_region_with_few_localizations_is_left_out_by_name():
     found = describe(some(200), simulations=0, roi="x=0..2000,y=0..3000;x=2990..3000,y=0..100")
     assert found.curves["region"].unique().tolist() == ["rectangle 0"]
     assert found.summary["warnings"][0].startswith("too-few-localizations: region 'rectangle 1'")
+
+
+def test_warnings_are_those_that_the_documentation_lists():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "warnings.md").read_text()
+    uneven = np.concatenate([some(600), np.add(some(30), (3000, 0))])
+    found = describe(uneven, simulations=19, most_nm=700, roi="x=0..6000,y=0..3000;x=7000..9900,y=0..2900")
+    identifiers = [text.partition(": ")[0] for text in found.summary["warnings"]]
+    assert identifiers == ["too-few-localizations", "scale-beyond-range"]
+    for identifier in (*identifiers, "rows-left-out", "repeated-coordinates", "hull-mostly-empty", "no-cell-outline"):
+        assert f"`{identifier}`" in page
 
 
 def test_an_empty_hull_is_not_described():
