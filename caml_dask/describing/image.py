@@ -249,6 +249,7 @@ def _describe(
     curves = curves_of(counts, expected, rings)
     random = random_share(counts.n, window.area_nm2, radii)
     table = {
+        "region_id": np.int32(number),
         "region": window.name,
         "r_nm": radii,
         "pairs": counts.pairs,
@@ -269,7 +270,7 @@ def _describe(
         table |= _envelopes("pair_correlation{}", of_g, 1.0, False)
         table |= _envelopes("nearest_neighbor_share{}", of_nearest, random, True)
     frame = pd.DataFrame(table).reindex(columns=[column.name for column in DESCRIPTION])
-    return frame, summary_of_region(window, counts, rings, curves, simulated, of_l, of_nearest)
+    return frame, {"region_id": number} | summary_of_region(window, counts, rings, curves, simulated, of_l, of_nearest)
 
 
 def _envelopes(name: str, of: Beside, random: Any, whole: bool) -> dict[str, Any]:

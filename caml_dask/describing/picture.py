@@ -38,15 +38,15 @@ def draw_description(curves: pd.DataFrame, title: str, path: Path) -> None:
         Matplotlib is not installed.
     """
     require("plot", "a picture")
-    regions = list(curves.groupby("region", sort=False))[:SHOWN]
+    regions = [table for _, table in curves.groupby("region_id")][:SHOWN]
     figure, axes = panels(3 * len(regions), title, columns=3, size=(4.2, 3.2))
-    for number, (name, table) in enumerate(regions):
+    for number, table in enumerate(regions):
         of_l, of_g, of_nearest = axes[3 * number : 3 * number + 3]
         _draw(of_l, table, "l_minus_r{}_nm", 0.0)
         _draw(of_g, table, "pair_correlation{}", 1.0)
         _draw(of_nearest, table, "nearest_neighbor_share{}", table["nearest_neighbor_share_random"])
         of_l.set_ylabel("L(r) - r (nm)")
-        of_l.set_title(str(name), loc="left", fontsize=10)
+        of_l.set_title(table["region"].iloc[0], loc="left", fontsize=10)
         of_g.set_ylabel("pair correlation g(r)")
         highest = float(np.quantile(table["pair_correlation"], 1 - _HIGHEST_CORRELATION))
         of_g.set_ylim(0, 1.15 * max(highest, 1.5))

@@ -10,6 +10,7 @@ _POINTWISE = "of 95 % of random fields at this distance; null without simulation
 _GLOBAL = "end of the band that 95 % of random fields leave nowhere; null without simulations"
 
 DESCRIPTION = (
+    Column("region_id", pa.int32(), "number of the region, from 0"),
     Column("region", pa.string(), "region of interest, or how the region was found"),
     Column("r_nm", pa.float64(), "distance"),
     Column("pairs", pa.int64(), "pairs of localizations between the distance of the row before and this one"),

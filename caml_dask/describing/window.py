@@ -37,6 +37,11 @@ class Window:
     name: str
     shape: shapely.Geometry
 
+    def __post_init__(self) -> None:
+        shapely.prepare(self.shape)
+        x, y = shapely.get_coordinates(self.shape)[0]
+        shapely.intersects_xy(self.shape, x, y)  # makes its index, which threads then share
+
     @property
     def area_nm2(self) -> float:
         """Its area in nm2, holes excluded."""
