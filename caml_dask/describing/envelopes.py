@@ -28,7 +28,7 @@ LEVEL = 0.05
 """Share of random fields that leave an envelope."""
 FEWEST_SIMULATIONS = round(1 / LEVEL) - 1
 """Simulations of which one in 20 can be left out."""
-FULL, MOST = 10_000, 100_000
+FULL, MOST = 30_000, 100_000
 """Localizations up to which random fields have as many, and that they have at most."""
 _ALL_NEAR = 3.0  # mean distances between localizations within which all have a neighbor but one in 10^12
 
@@ -93,7 +93,7 @@ def localizations_simulated(n: int, simulations: int) -> int:
     Returns
     -------
     int
-        n up to 10,000; of more as many as give all random fields together half of the pairs of the region, but 10,000
+        n up to 30,000; of more as many as give all random fields together half of the pairs of the region, but 30,000
         at least and 100,000 at most.
     """
     return n if n <= FULL else min(max(FULL, round(n / math.sqrt(2 * simulations))), MOST)
