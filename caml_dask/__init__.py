@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from caml_dask.api import CAML, analyze
     from caml_dask.blinking.merge import merge_detections
     from caml_dask.channels.colocalize import Colocalization, colocalize
+    from caml_dask.describing.describe import Description, describe
     from caml_dask.following.follow import Following, follow
     from caml_dask.io.readers.sources import read_localizations
     from caml_dask.methods import DBSCAN
@@ -24,12 +25,14 @@ __all__ = [
     "DBSCAN",
     "Analysis",
     "Colocalization",
+    "Description",
     "Following",
     "ImageResult",
     "RunResult",
     "__version__",
     "analyze",
     "colocalize",
+    "describe",
     "follow",
     "merge_detections",
     "open_run",
@@ -41,11 +44,13 @@ _HOME = {
     "Analysis": "caml_dask.results.analysis",
     "DBSCAN": "caml_dask.methods",
     "Colocalization": "caml_dask.channels.colocalize",
+    "Description": "caml_dask.describing.describe",
     "Following": "caml_dask.following.follow",
     "ImageResult": "caml_dask.results.image",
     "RunResult": "caml_dask.results.run",
     "analyze": "caml_dask.api",
     "colocalize": "caml_dask.channels.colocalize",
+    "describe": "caml_dask.describing.describe",
     "follow": "caml_dask.following.follow",
     "merge_detections": "caml_dask.blinking.merge",
     "open_run": "caml_dask.results.run",

@@ -34,7 +34,7 @@ LAYERS = [
     {"stages", "pipeline", "plotting"},
     {"executors"},
     {"api", "results", "runs"},
-    {"screening", "report", "evaluation", "channels", "following"},
+    {"screening", "report", "evaluation", "channels", "following", "describing"},
     {"cli", "__main__"},
 ]
 LAYER_OF = {package: layer for layer, packages in enumerate(LAYERS) for package in packages}
@@ -44,11 +44,12 @@ SAME_LAYER = {
     ("blinking", "spatial"), ("pipeline", "stages"), ("api", "results"), ("runs", "api"), ("runs", "results"),
     ("settings", "methods"), ("methods", "errors"),
     ("settings", "where"), ("settings", "rectangles"), ("rectangles", "errors"), ("where", "errors"),
-    ("report", "screening"), ("__main__", "cli"),
+    ("report", "screening"), ("describing", "evaluation"), ("__main__", "cli"),
 }  # fmt: skip
 ONLY_IN = {
     "dask": {"executors", "runs"}, "distributed": {"executors", "runs"}, "dask_jobqueue": {"executors", "runs"},
-    "keras": {"networks"}, "tensorflow": {"networks"}, "matplotlib": {"evaluation", "plotting", "results"},
+    "keras": {"networks"}, "tensorflow": {"networks"},
+    "matplotlib": {"evaluation", "describing", "plotting", "results"},
 }  # fmt: skip
 
 

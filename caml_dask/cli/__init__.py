@@ -10,6 +10,7 @@ from caml_dask.cli import (
     cluster,
     colocalizing,
     completion,
+    describing,
     exporting,
     following,
     formats,
@@ -59,6 +60,7 @@ for command in (
     picturing.overview,
     colocalizing.colocalize,
     following.follow,
+    describing.describe,
     completion.completion,
 ):
     main.add_command(with_examples(command))

@@ -96,6 +96,11 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("that overlap by half", "caml-dask follow cell.csv -o followed --time-window 500 --time-step 250"),
         ("after drift correction", "caml-dask follow cell.csv -o followed --time-window 500 --drift aim"),
     ),
+    "describe": (
+        ("a field", "caml-dask describe cell.csv -o described"),
+        ("inside the cell, to 1 um", "caml-dask describe cell.csv -o described --cell-mask auto --most-nm 1000"),
+        ("regions outlined in ImageJ", "caml-dask describe data -o described --roi outlines --roi-pixel-nm 100"),
+    ),
     "completion": (("of bash", "caml-dask completion bash >> ~/.bashrc"),),
 }
 

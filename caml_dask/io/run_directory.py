@@ -27,8 +27,8 @@ HIDDEN = ".run"
 REPORT_PAGE, REPORT_TABLES, REPORT_METHODS = "report.html", "report", "methods.txt"  # what `caml-dask report` adds
 EXPORTS = "export"  # where `caml-dask export` writes
 _ASKED = "export.json"  # formats that a run was asked for
-OUTPUT_MARKS = (HIDDEN, ".screen", ".follow")
-"""Folders by which the directory of a run, of a screening, or of followed clusters is known."""
+OUTPUT_MARKS = (HIDDEN, ".screen", ".follow", ".describe")
+"""Folders by which the directory of a run, of a screening, of followed clusters, or of descriptions is known."""
 _IMAGE_ID = re.compile(r"[0-9]{4,}_[A-Za-z0-9_-]+")
 _log = logging.getLogger("caml_dask")
 
@@ -136,7 +136,7 @@ class Run:
 
 
 def is_output_directory(folder: Path) -> bool:
-    """Whether a folder is the directory of a run, of a screening, or of followed clusters."""
+    """Whether a folder is the directory of a run, of a screening, of followed clusters, or of descriptions."""
     return any(os.path.isdir(folder / mark) for mark in OUTPUT_MARKS)  # noqa: PTH112 - it never raises
 
 

@@ -20,6 +20,7 @@ from caml_dask import schema
 from caml_dask.channels.write import figures_in_order, meaning_of
 from caml_dask.cli import main
 from caml_dask.cli.options import EXIT_CODES
+from caml_dask.describing.tables import DESCRIPTION
 from caml_dask.following.tables import EVENTS, TRACK_POINTS, TRACKS, WINDOWS
 from caml_dask.io.exporters.formats import EXPORTERS
 from caml_dask.io.readers.formats import READERS
@@ -62,6 +63,7 @@ def write_pages(folder: Path) -> None:
         "clusters_3d": columns(schema.CLUSTERS_3D),
         "carried": columns(schema.CARRIED),
         "figures_of_pairs": table(("figure", "meaning"), ((f"`{f}`", meaning_of(f)) for f in figures_in_order())),
+        "description": columns(DESCRIPTION),
         "tracks": columns(TRACKS),
         "track_points": columns(TRACK_POINTS),
         "events": columns(EVENTS),

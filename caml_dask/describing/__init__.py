@@ -1,0 +1,1 @@
+"""How localizations are spread over a region: Ripley's functions, pair correlation, nearest neighbors."""
