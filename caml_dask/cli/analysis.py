@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,8 +14,10 @@ from caml_dask.cli.options import (
     DONE,
     EXPORT,
     FEATURES,
+    INPUT,
     LOCAL,
     OUT,
+    OUT_URL,
     OVERWRITE,
     RESUME,
     RUN_WORKERS,
@@ -25,10 +27,15 @@ from caml_dask.cli.options import (
     settings_of,
 )
 
+if TYPE_CHECKING:
+    from caml_dask.io.remote.url import Url
+    from caml_dask.runs.inputs import Input
+
 
 @click.command()
-@click.argument("inputs", nargs=-1, required=True, type=LOCAL)
+@click.argument("inputs", nargs=-1, required=True, type=INPUT)
 @OUT
+@OUT_URL
 @ANALYSIS
 @RUN_WORKERS
 @DEPLOY
@@ -39,8 +46,9 @@ from caml_dask.cli.options import (
 @DEBUG
 @guarded
 def run(
-    inputs: tuple[Path, ...],
+    inputs: tuple[Input, ...],
     out: Path,
+    out_url: Url | None,
     workers: int | None,
     deploy: Path | None,
     columns: str | None,
@@ -53,24 +61,33 @@ def run(
 
     INPUTS are files, folders, or patterns in quotes such as 'data/**/*.csv': ThunderSTORM CSV, CAML tsv, delimited
     tables or Parquet. Each file is an image, or one a channel. A folder means the .csv, .tsv, .xls, .parquet and .pq
-    files in it and in its folders; hidden files and earlier results are left out.
+    files in it and in its folders; hidden files and earlier results are left out. URLs of objects are inputs too:
+    https://, and s3://BUCKET/KEY, where s3://BUCKET/FOLDER/ and patterns mean several.
 
     Images are numbered by the order of their paths, however INPUTS are listed. If a name does not exist, the
     command stops before it writes anything; a file that cannot be read fails, and the others are analyzed.
 
-    Exit codes: 0 done, 2 usage, 3 some images failed or could not be exported, 4 all failed, no workers or no room,
-    130 interrupted.
+    Exit codes: 0 done, 2 usage, 3 some images failed or could not be exported or copied, 4 all failed, no workers, no
+    store or no room, 130 interrupted.
     """
     from caml_dask.executors.deployment.settings import chosen_deployment
     from caml_dask.runs.account import tell
-    from caml_dask.runs.inputs import inputs_of
+    from caml_dask.runs.inputs import named
     from caml_dask.runs.session import execute
 
     chosen = settings_of(columns, settings)
     where = chosen_deployment(deploy, workers)
-    files = inputs_of(inputs)
+    files = named(inputs)
     outcome = execute(
-        files, out, chosen, workers=workers, deployment=where, resume=resume, overwrite=overwrite, export=export
+        files,
+        out,
+        chosen,
+        workers=workers,
+        deployment=where,
+        resume=resume,
+        overwrite=overwrite,
+        export=export,
+        out_url=out_url,
     )
     say(tell(outcome))
     return outcome.exit_code

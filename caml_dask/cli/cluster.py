@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,8 +13,10 @@ from caml_dask.cli.options import (
     DONE,
     EXPORT,
     FEATURES,
+    INPUT,
     LOCAL,
     OUT,
+    OUT_URL,
     OVERWRITE,
     RESUME,
     SOME_FAILED,
@@ -25,6 +27,10 @@ from caml_dask.cli.options import (
     settings_of,
 )
 from caml_dask.errors import UsageError
+
+if TYPE_CHECKING:
+    from caml_dask.io.remote.url import Url
+    from caml_dask.runs.inputs import Input
 
 
 @click.command()
@@ -81,8 +87,9 @@ def doctor(inputs: tuple[Path, ...], deploy: Path | None, out: Path, max_localiz
 
 
 @click.command()
-@click.argument("inputs", nargs=-1, required=True, type=LOCAL)
+@click.argument("inputs", nargs=-1, required=True, type=INPUT)
 @OUT
+@OUT_URL
 @ANALYSIS
 @FEATURES
 @EXPORT
@@ -91,8 +98,9 @@ def doctor(inputs: tuple[Path, ...], deploy: Path | None, out: Path, max_localiz
 @DEBUG
 @guarded
 def plan(
-    inputs: tuple[Path, ...],
+    inputs: tuple[Input, ...],
     out: Path,
+    out_url: Url | None,
     columns: str | None,
     export: tuple[str, ...],
     resume: bool,
@@ -101,16 +109,16 @@ def plan(
 ) -> int:
     """Prepare a run of INPUTS for job arrays, and print the names of its stages, one a line.
 
-    INPUTS are files, folders or patterns, as of `run`.
+    INPUTS are files, folders, patterns or URLs, as of `run`.
 
     Each stage is then an array: `caml-dask unit STAGE INDEX --of N --out DIR` for INDEX 0 to N-1, begun when the one
     before it has ended; `caml-dask finish --out DIR` comes last, and exports. deploy/slurm_array.sh submits them all.
     """
-    from caml_dask.runs.inputs import inputs_of
+    from caml_dask.runs.inputs import named
     from caml_dask.runs.job_array import plan as plan_arrays
 
     chosen = settings_of(columns, settings)
-    say("\n".join(plan_arrays(inputs_of(inputs), out, chosen, resume, overwrite, export)))
+    say("\n".join(plan_arrays(named(inputs), out, chosen, resume, overwrite, export, out_url)))
     return DONE
 
 
@@ -138,7 +146,7 @@ def unit(stage: str, index: int, of: int, out: Path) -> int:
 def finish(out: Path) -> int:
     """Write the summary of a run whose arrays have ended, naming what is not done.
 
-    Exit codes: 0 done, 2 usage, 3 some images failed or could not be exported, 4 all failed.
+    Exit codes: 0 done, 2 usage, 3 some images failed or could not be exported or copied, 4 all failed.
     """
     from caml_dask.runs.account import tell
     from caml_dask.runs.job_array import finish as finish_arrays
