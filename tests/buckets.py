@@ -53,7 +53,7 @@ def environment(address: str) -> Iterator[pytest.MonkeyPatch]:
 class Proxy:
     """Stands before a server; `fate` of a request's number, from 0, its method and path says what becomes of it.
 
-    "" hands it on; "503" answers so; "cut" breaks the connection in the middle of the answer's body; "lost" hands it on
+    "" hands it on; a number is answered as a status; "cut" breaks the connection in the middle of the answer's body; "lost" hands it on
     and breaks the connection without an answer; "altered" hands on another body than was sent, or than was answered.
     """
 
@@ -71,8 +71,8 @@ class Proxy:
                     fate_now = fate(next(count), self.command, self.path)
                     proxy.fates[fate_now] += 1
                     proxy.seen.append((self.command, self.path))
-                if fate_now == "503":
-                    self.send_response(503)
+                if fate_now.isdecimal():
+                    self.send_response(int(fate_now))
                     self.send_header("Content-Length", "0")
                     self.end_headers()
                     return

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-BLOCK_BYTES = 8 << 20
-"""Read and written at a time."""
+BLOCK_BYTES = 10 << 20
+"""Read and written at a time: as much as a part that Arrow uploads, so that each block becomes one."""
 
 
 @dataclass(frozen=True)

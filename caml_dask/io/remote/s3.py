@@ -20,8 +20,6 @@ from caml_dask.io.remote.url import Url
 if TYPE_CHECKING:
     from pyarrow.fs import S3FileSystem
 
-PART_BYTES = 10 << 20
-"""Bytes of all parts but the last that Arrow uploads of an object."""
 _ATTEMPTS = 5  # of one request, by Arrow
 _CONNECT_S, _SILENT_S = 10.0, 30.0
 _CODE = re.compile(r"AWS Error ([A-Z_]+)(?: \(HTTP status (\d+)\))?")
@@ -94,8 +92,10 @@ class Bucket:
         """
         from pyarrow.fs import FileSelector, FileType
 
-        wanted = FileSelector(self._path(url).rstrip("/"), allow_not_found=True, recursive=deep)
-        found = self._persist(f"listing {url}", url, lambda: self._files.get_file_info(wanted))
+        wanted = FileSelector(self._path(url).rstrip("/"), recursive=deep)
+        found = []
+        with suppress(FileNotFoundError):
+            found = self._persist(f"listing {url}", url, lambda: self._files.get_file_info(wanted))
         kept = [info for info in found if not deep or info.type == FileType.File]
         return {info.path.partition("/")[2]: info.size or 0 for info in kept}
 
@@ -121,7 +121,7 @@ class S3Object:
 
     def __init__(self, url: Url, file: Any):
         self._url, self._file = url, file
-        tag = file.metadata().get(b"ETag", b"").decode("latin-1").strip('"')
+        tag = file.metadata().get("ETag", b"").decode("latin-1").strip('"')
         self.about = About(file.size(), tag)
 
     def blocks(self, start: int) -> Iterator[bytes]:

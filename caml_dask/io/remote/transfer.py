@@ -13,7 +13,7 @@ from caml_dask.atomic import publish
 from caml_dask.errors import TransferError
 from caml_dask.io.remote.objects import BLOCK_BYTES, About, RemoteObject
 from caml_dask.io.remote.retries import PassingError, Patience
-from caml_dask.io.remote.s3 import PART_BYTES, Bucket
+from caml_dask.io.remote.s3 import Bucket
 from caml_dask.io.remote.url import S3, Url
 from caml_dask.io.remote.web import open_web
 
@@ -90,7 +90,7 @@ class Content:
 
     size : in bytes
     sha256 : hexadecimal
-    tags : the ETags that a store gives it which tags by MD5, sent in one piece or in parts of PART_BYTES
+    tags : the ETags that a store gives it which tags by MD5, sent in one piece or in parts of BLOCK_BYTES
     """
 
     size: int
@@ -105,9 +105,9 @@ class Content:
             whole.update(block)
             left = memoryview(block)
             while left:
-                if size % PART_BYTES == 0:
+                if size % BLOCK_BYTES == 0:
                     parts.append(_md5())
-                piece = left[: PART_BYTES - size % PART_BYTES]
+                piece = left[: BLOCK_BYTES - size % BLOCK_BYTES]
                 parts[-1].update(piece)
                 size, left = size + len(piece), left[len(piece) :]
         parts = parts or [_md5()]

@@ -104,6 +104,8 @@ def _ask(url: Url, headers: dict[str, str]) -> http.client.HTTPResponse | None:
             return None
         if error.code in _PASSING:
             raise PassingError(f"the server answers {error.code}") from None
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise TransferError(f"{url} changed while it was read: call again") from None
         raise UsageError(f"{url}: the server answers {error.code} ({error.reason}): check the URL") from None
     except urllib.error.URLError as error:
         raise PassingError(f"the server cannot be reached ({error.reason})") from None
