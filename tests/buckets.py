@@ -53,8 +53,8 @@ def environment(address: str) -> Iterator[pytest.MonkeyPatch]:
 class Proxy:
     """Stands before a server; `fate` of a request's number, from 0, its method and path says what becomes of it.
 
-    "" hands it on; a number is answered as a status; "cut" breaks the connection in the middle of the answer's body; "lost" hands it on
-    and breaks the connection without an answer; "altered" hands on another body than was sent, or than was answered.
+    "" hands it on; a number is answered as a status; "cut" breaks the connection in the middle of the answer's body;
+    "lost" hands it on and breaks the connection without an answer; "altered" hands on another body than was sent.
     """
 
     def __init__(self, address: str, fate: Callable[[int, str, str], str]):

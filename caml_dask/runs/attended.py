@@ -8,6 +8,7 @@ from typing import Any
 from caml_dask.errors import InputError
 from caml_dask.executors.interface import Observer
 from caml_dask.io.manifest import Image
+from caml_dask.io.remote.inputs import named_after
 from caml_dask.io.run_directory import Run
 from caml_dask.runs.bringing import remove_brought
 from caml_dask.runs.copying import Copies
@@ -42,6 +43,6 @@ class Attended:
 
     def image_failed(self, image: Image, error: BaseException) -> None:
         """An image cannot be analyzed; the message names the URL in place of the file that was brought here."""
-        if image.url is not None and isinstance(error, InputError) and error.path == image.path:
-            error = type(error)(error.message, image.url, error.row)
+        if image.url is not None and isinstance(error, InputError):
+            error = named_after(image.url, image.path, error)
         self._observer.image_failed(image, error)

@@ -18,12 +18,12 @@ from caml_dask.atomic import publish_json, read_json
 from caml_dask.errors import CamlError, DiskFullError, OutputError, UsageError
 from caml_dask.executors.pending import altered_results
 from caml_dask.io.manifest import Image, content_of
-from caml_dask.io.readers.formats import names_beside
+from caml_dask.io.remote.inputs import fetch_input
 from caml_dask.io.remote.objects import About
-from caml_dask.io.remote.transfer import Places, fetch
+from caml_dask.io.remote.transfer import Places
 from caml_dask.io.remote.url import Url
 from caml_dask.io.run_directory import BROUGHT, HIDDEN, Run, brought_to
-from caml_dask.runs.inputs import images_in
+from caml_dask.runs.inputs import images_in, natural
 from caml_dask.settings import ColumnMap
 
 _AT_ONCE = 8  # objects
@@ -47,7 +47,7 @@ class Bringing:
     """
 
     def __init__(self, urls: Iterable[Url]):
-        self.urls = sorted(urls)
+        self.urls = sorted(urls, key=lambda url: natural(Path(str(url))))
         self.contents: dict[str, list[int | str]] = {}  # of inputs by their URLs, once they were brought
         self._places = Places()
         names = [url.name for url in self.urls]  # refused before the store is asked
@@ -105,11 +105,7 @@ class Bringing:
     def _bring(self, root: Path, url: Url) -> None:
         path = brought_to(root, url)
         _remove(path.parent)
-        objects = {url: fetch(self._places, url, path)}
-        for name in [] if url.query else names_beside(path):  # what is signed is signed for one object
-            beside = url.beside(name)
-            if self._places.about(beside) is not None:
-                objects[beside] = fetch(self._places, beside, path.with_name(name))
+        objects = fetch_input(self._places, url, path)
         content = content_of(path)
         if content is None:
             raise CamlError(f"{path}, where {url} was brought, cannot be read: look who removed it")

@@ -101,13 +101,15 @@ class Target:
         send_text(self.places, sealed(mark), self.at(COPY_MARK))
 
     def _empty(self) -> None:
-        """Remove what an earlier run left, and nothing else: records of complete images first."""
-        start = len(self.at("").key)
-        keys = self.bucket.names_below(self.at(""))
-        for key in sorted(keys, key=lambda key: not key.endswith(f"/{COMPLETE}")):
-            top, slash, _ = key[start:].partition("/")
-            if (slash and (is_image_id(top) or top == EXPORTS)) or key[start:] in _TABLES:
-                self.bucket.remove(self.url.at(key))
+        """Remove what an earlier run left, and nothing else: of each image the record that it is whole first."""
+        there = {key.rpartition("/")[2] for key in self.bucket.names_below(self.at(""), deep=False)}
+        for name in sorted(there):
+            if is_image_id(name):
+                self.bucket.remove(self.at(f"{name}/{COMPLETE}"))
+            if is_image_id(name) or name == EXPORTS:
+                self.bucket.remove_folder(self.at(f"{name}/"))
+            elif name in _TABLES:
+                self.bucket.remove(self.at(name))
 
 
 class Copies:

@@ -102,7 +102,7 @@ def in_order(paths: Sequence[Path]) -> list[Path]:
 
     Numbers in names count as numbers: cell_2.csv comes before cell_10.csv.
     """
-    return sorted(map(followed, paths), key=_natural)
+    return sorted(map(followed, paths), key=natural)
 
 
 def followed(path: Path) -> Path:
@@ -153,7 +153,8 @@ def channels_of(path: Path, columns: ColumnMap) -> list[str | None]:
         return [None]
 
 
-def _natural(path: Path) -> tuple[list[list[tuple[int, str]]], str]:
+def natural(path: Path) -> tuple[list[list[tuple[int, str]]], str]:
+    """A key that sorts paths by their parts, numbers in them as numbers."""
     return [[_rank(piece) for piece in re.split(r"(\d+)", part.casefold())] for part in path.parts], str(path)
 
 

@@ -108,6 +108,15 @@ class Bucket:
 
         self._persist(f"removing {url}", url, attempt)
 
+    def remove_folder(self, url: Url) -> None:
+        """Remove all objects below a prefix, which ends at a slash; none is no error."""
+
+        def attempt() -> None:
+            with suppress(FileNotFoundError):
+                self._files.delete_dir(self._path(url).rstrip("/"))
+
+        self._persist(f"removing {url}", url, attempt)
+
     def _path(self, url: Url) -> str:
         return f"{self._name}/{url.key}"
 
