@@ -135,6 +135,8 @@ class Copies:
     def finish(self, outcome: Outcome) -> Outcome:
         """The outcome of the run once all is copied, the tables of the run too; it says what could not be."""
         failed = dict[str, str]()
+        if left := sum(not sent.done() for sent in self._sent.values()):
+            _log.info("copying %d image%s to %s", left, "s"[: left != 1], self._target.url)
         for image_id, sent in self._sent.items():
             try:
                 sent.result()

@@ -5,8 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 import requests
 from buckets import SECRET, Proxy, client, environment, one_in_five, server
@@ -18,6 +23,10 @@ from caml_dask.atomic import parsed
 from caml_dask.cli import main
 from caml_dask.errors import InputError
 from caml_dask.io.remote import retries
+from caml_dask.io.remote.url import Url
+from caml_dask.runs.bringing import Bringing
+from caml_dask.runs.inputs import named
+from caml_dask.settings import ColumnMap
 
 
 @pytest.fixture(scope="module")
@@ -114,10 +123,6 @@ def test_a_folder_of_a_bucket_as_the_same_files_here(s3, expected, tmp_path):
     ],
 )
 def test_patterns_and_folders(s3, url, names):
-    from caml_dask.io.remote.url import Url
-    from caml_dask.runs.bringing import Bringing
-    from caml_dask.runs.inputs import named
-
     found = Bringing(named([Url.parse(url)])).urls
     assert [one.name for one in found] == [f"{name}.csv" for name in names]
 
@@ -155,6 +160,48 @@ def test_what_could_not_be_copied_is_named_and_copied_later(s3, store, tmp_path)
     assert sent and not {path.partition("/output/")[2].replace("%20", " ") for path in sent} & before
     assert not [path for method, path in proxy.seen if method == "GET" and path.startswith("/input/cells/cell")]
     assert_whole(s3, out, "run")
+
+
+def test_a_run_that_is_killed_while_it_copies_leaves_nothing_that_looks_whole(s3, store, tmp_path):
+    """It dies when the record of an image is about to arrive, after all else of that image."""
+    out, processes = tmp_path / "out", []
+
+    def fate(_: int, method: str, path: str) -> str:
+        if method in ("PUT", "POST") and "complete.json" in path:
+            processes[0].kill()
+            return "503"
+        return ""
+
+    with Proxy(store, fate) as proxy, environment(proxy.address):
+        call = [sys.executable, "-m", "caml_dask", "run", "s3://input/cells/cell 2.csv", "--out", str(out), "-j", "0"]
+        processes.append(subprocess.Popen([*call, *quick("--out-url", "s3://output/run")], stderr=subprocess.DEVNULL))
+        assert processes[0].wait(timeout=120) == -signal.SIGKILL
+    there = objects(s3)
+    assert {f"run/0001_cell_2/{name}" for name in ("points.parquet", "clusters.csv", "overview.png")} <= there.keys()
+    assert not [name for name in there if name.endswith(("complete.json", "summary.json"))]
+    with Proxy(store, lambda *_: "") as proxy, environment(proxy.address):
+        assert invoke("s3://input/cells/cell 2.csv", out=out, options=quick("--resume")).exit_code == 0
+    assert not [path for method, path in proxy.seen if method == "PUT" and "points.parquet" in path]
+    assert_whole(s3, out, "run", images=1)
+
+
+def test_metadata_beside_an_object_come_with_it(s3, tmp_path):
+    path = tmp_path / "locs.hdf5"
+    with h5py.File(path, "w") as file:
+        file["locs"] = np.array([(0, 1, 2), (1, 3, 4)], [("frame", "u4"), ("x", "f4"), ("y", "f4")])
+    s3.put_object(Bucket="input", Key="picasso/locs.hdf5", Body=path.read_bytes())
+    s3.put_object(Bucket="input", Key="picasso/locs.yaml", Body=b"Pixelsize: 100\n")
+    assert caml_dask.read_localizations("s3://input/picasso/locs.hdf5")["x_nm"].to_pylist() == [100, 300]
+    url, out = Url.parse("s3://input/picasso/locs.hdf5"), tmp_path / "run"
+    for pixelsize in (100, 120):
+        s3.put_object(Bucket="input", Key="picasso/locs.yaml", Body=f"Pixelsize: {pixelsize}\n".encode())
+        (out / ".run").mkdir(parents=True, exist_ok=True)
+        (image,) = Bringing([url]).images(out, ColumnMap(), resume=True)
+        assert read_positions(image.path) == [pixelsize, 3 * pixelsize]
+
+
+def read_positions(path: Path) -> list[float]:
+    return caml_dask.read_localizations(path)["x_nm"].to_pylist()
 
 
 def test_a_copy_that_was_damaged_is_made_whole(s3, tmp_path):

@@ -214,7 +214,7 @@ def _in_words(url: Url, attempt: Callable[[], _Result]) -> _Result:
                 "bucket set AWS_NO_SIGN_REQUEST=YES"
             ) from None
         said = _without_secrets(str(error))
-        if 400 <= status < 500 and status not in _PASSING_4XX:
+        if 300 <= status < 500 and status not in _PASSING_4XX:
             raise UsageError(f"{url}: the store refuses the request: {said}") from None
         raise PassingError(said) from None
 
