@@ -204,6 +204,18 @@ def read_positions(path: Path) -> list[float]:
     return caml_dask.read_localizations(path)["x_nm"].to_pylist()
 
 
+def test_whole_images_are_read_as_the_documentation_says(s3, store, tmp_path, files):
+    out = tmp_path / "out"
+    assert invoke(files[0], out=out, options=quick("--out-url", "s3://output/run")).exit_code == 0
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "object-stores.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    found = {}
+    code = code.replace("cohort/results/run-1", "output/run")
+    exec(code.replace("S3FileSystem()", f"S3FileSystem(endpoint_override={store!r}, region='us-east-1')"), found)
+    assert found["image"]["image_id"] == "0001_cell_2"
+    assert found["points"].equals(result_tables(out)["0001_cell_2/points"])
+
+
 def test_a_copy_that_was_damaged_is_made_whole(s3, tmp_path):
     out = tmp_path / "out"
     assert invoke("s3://input/cells/", out=out, options=quick("--out-url", "s3://output/run")).exit_code == 0
