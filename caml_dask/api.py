@@ -88,8 +88,9 @@ def analyze(
     Parameters
     ----------
     localizations : path, array or table
-        The path of a file of one image; an (n, 2) array in nm, or (n, 3) where the network is 3D; or a table of pandas,
-        Arrow, polars or any other library with ``__arrow_c_stream__`` or ``__dataframe__``, whose own columns are kept.
+        The path of a file of one image, or its s3:// or https:// URL; an (n, 2) array in nm, or (n, 3) where the
+        network is 3D; or a table of pandas, Arrow, polars or any other library with
+        ``__arrow_c_stream__`` or ``__dataframe__``, whose own columns are kept.
     network : str or path, optional
         Name of a network, or the folder of one of your own, as ``caml-dask train --out`` wrote it. Without it, and
         without ``method=``, it is field-2d.

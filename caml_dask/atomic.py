@@ -107,7 +107,17 @@ def read_json(path: Path) -> dict[str, Any]:
     OSError : it cannot be read.
     ValueError : it is damaged.
     """
-    content = json.loads(path.read_text(encoding="utf-8"))
+    return parsed(path.read_text(encoding="utf-8"))
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """What :func:`sealed` made a text of.
+
+    Raises
+    ------
+    ValueError : it is damaged.
+    """
+    content = json.loads(text)
     if not isinstance(content, dict) or content.pop(_SEAL, None) != _seal_of(content):
         raise ValueError("its content does not fit the digest in it")
     return content

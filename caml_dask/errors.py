@@ -81,5 +81,9 @@ class StoreError(CamlError):
     """A result file that is missing, truncated or altered, or that another process keeps from being written."""
 
 
+class TransferError(CamlError):
+    """An object elsewhere that could not be read or written, tried again and again; what was done is kept."""
+
+
 class WorkersError(CamlError):
     """No worker, or no scheduler, is left to run units on: the run stops, and can be resumed."""

@@ -60,6 +60,7 @@ def test_what_is_not_run_says_why():
     reasons = {s.reason for page in PAGES for s in snippets(page) if s.reason}
     assert reasons == {
         "needs a batch system",
+        "needs a bucket",
         "needs the network trained above",
         "takes an hour and a half",
         "takes two hours",

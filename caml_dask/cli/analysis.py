@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,9 +14,11 @@ from caml_dask.cli.options import (
     DONE,
     EXPORT,
     FEATURES,
+    INPUT,
     LOCAL,
     LOGS,
     OUT,
+    OUT_URL,
     OVERWRITE,
     RESUME,
     RUN_WORKERS,
@@ -27,10 +29,15 @@ from caml_dask.cli.options import (
 )
 from caml_dask.errors import UsageError
 
+if TYPE_CHECKING:
+    from caml_dask.io.remote.url import Url
+    from caml_dask.runs.inputs import Input
+
 
 @click.command()
-@click.argument("inputs", nargs=-1, required=True, type=LOCAL)
+@click.argument("inputs", nargs=-1, required=True, type=INPUT)
 @OUT
+@OUT_URL
 @ANALYSIS
 @RUN_WORKERS
 @DEPLOY
@@ -43,8 +50,9 @@ from caml_dask.errors import UsageError
 @LOGS
 @guarded
 def run(
-    inputs: tuple[Path, ...],
+    inputs: tuple[Input, ...],
     out: Path,
+    out_url: Url | None,
     workers: int | None,
     deploy: Path | None,
     columns: str | None,
@@ -59,26 +67,27 @@ def run(
 
     INPUTS are files, folders, or patterns in quotes such as 'data/**/*.csv': ThunderSTORM CSV, CAML tsv, delimited
     tables or Parquet. Each file is an image, or one a channel. A folder means the .csv, .tsv, .xls, .parquet and .pq
-    files in it and in its folders; hidden files and earlier results are left out.
+    files in it and in its folders; hidden files and earlier results are left out. URLs of objects are inputs too:
+    https://, and s3://BUCKET/KEY, where s3://BUCKET/FOLDER/ and patterns mean several.
 
     Images are numbered by the order of their paths, however INPUTS are listed. If a name does not exist, the
     command stops before it writes anything; a file that cannot be read fails, and the others are analyzed.
 
     Started by srun or mpirun as several tasks, without --workers: the first runs the analysis, the others work for it.
 
-    Exit codes: 0 done, 2 usage, 3 some images failed or could not be exported, 4 all failed, no workers or no room,
-    130 interrupted.
+    Exit codes: 0 done, 2 usage, 3 some images failed or could not be exported or copied, 4 all failed, no workers, no
+    store or no room, 130 interrupted.
     """
     from caml_dask.executors.deployment.pages import Pages
     from caml_dask.executors.deployment.settings import chosen_deployment
     from caml_dask.executors.deployment.tasks import deployment_of_tasks, task_of, work_for
     from caml_dask.runs.account import tell
-    from caml_dask.runs.inputs import inputs_of
+    from caml_dask.runs.inputs import named
     from caml_dask.runs.session import execute
 
     chosen = settings_of(columns, settings)
     where = chosen_deployment(deploy, workers)
-    files = inputs_of(inputs)
+    files = named(inputs)
     task = None if workers is not None else task_of(os.environ)
     if task is not None:
         where = deployment_of_tasks(task, where)
@@ -98,6 +107,7 @@ def run(
         overwrite=overwrite,
         export=export,
         pages=pages,
+        out_url=out_url,
     )
     say(tell(outcome))
     return outcome.exit_code

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,9 +12,11 @@ from caml_dask.cli.options import (
     DONE,
     EXPORT,
     FEATURES,
+    INPUT,
     LOCAL,
     LOGS,
     OUT,
+    OUT_URL,
     OVERWRITE,
     RESUME,
     SOME_FAILED,
@@ -26,6 +28,10 @@ from caml_dask.cli.options import (
 )
 from caml_dask.errors import UsageError
 from caml_dask.executors.deployment.settings import BATCH_KINDS
+
+if TYPE_CHECKING:
+    from caml_dask.io.remote.url import Url
+    from caml_dask.runs.inputs import Input
 
 
 @click.command()
@@ -82,8 +88,9 @@ def doctor(inputs: tuple[Path, ...], deploy: Path | None, out: Path, max_localiz
 
 
 @click.command()
-@click.argument("inputs", nargs=-1, required=True, type=LOCAL)
+@click.argument("inputs", nargs=-1, required=True, type=INPUT)
 @OUT
+@OUT_URL
 @ANALYSIS
 @FEATURES
 @EXPORT
@@ -92,8 +99,9 @@ def doctor(inputs: tuple[Path, ...], deploy: Path | None, out: Path, max_localiz
 @LOGS
 @guarded
 def plan(
-    inputs: tuple[Path, ...],
+    inputs: tuple[Input, ...],
     out: Path,
+    out_url: Url | None,
     columns: str | None,
     export: tuple[str, ...],
     resume: bool,
@@ -102,17 +110,17 @@ def plan(
 ) -> int:
     """Prepare a run of INPUTS for job arrays, and print the names of its stages, one a line.
 
-    INPUTS are files, folders or patterns, as of `run`.
+    INPUTS are files, folders, patterns or URLs, as of `run`.
 
     Each stage is then an array: `caml-dask unit STAGE INDEX --of N --out DIR` for INDEX 0 to N-1, begun when the one
     before it has ended; `caml-dask finish --out DIR` comes last, and exports. `caml-dask array-script` writes a script
     that submits them all.
     """
-    from caml_dask.runs.inputs import inputs_of
+    from caml_dask.runs.inputs import named
     from caml_dask.runs.job_array import plan as plan_arrays
 
     chosen = settings_of(columns, settings)
-    say("\n".join(plan_arrays(inputs_of(inputs), out, chosen, resume, overwrite, export)))
+    say("\n".join(plan_arrays(named(inputs), out, chosen, resume, overwrite, export, out_url)))
     return DONE
 
 
@@ -155,7 +163,7 @@ def array_script(system: str) -> int:
 def finish(out: Path) -> int:
     """Write the summary of a run whose arrays have ended, naming what is not done.
 
-    Exit codes: 0 done, 2 usage, 3 some images failed or could not be exported, 4 all failed.
+    Exit codes: 0 done, 2 usage, 3 some images failed or could not be exported or copied, 4 all failed.
     """
     from caml_dask.runs.account import tell
     from caml_dask.runs.job_array import finish as finish_arrays

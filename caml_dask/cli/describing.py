@@ -13,6 +13,7 @@ from caml_dask.cli.options import (
     DRIFT,
     EXTENT,
     LOCAL,
+    LOGS,
     MERGE,
     NONFINITE,
     OUT,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import signal
 import sys
 import threading
@@ -19,6 +18,7 @@ import click
 from caml_dask.atomic import FULL
 from caml_dask.cli.logs import FORMATS, note_end, start_logs
 from caml_dask.errors import CamlError, UsageError, printable
+from caml_dask.io.remote.url import Url, is_url, shown
 from caml_dask.methods import METHODS, PARAMETERS, method_of, option_of
 from caml_dask.settings import DEFAULT_NETWORK, DRIFT_METHODS, NETWORK_ALIASES
 
@@ -29,23 +29,52 @@ DONE, USAGE, SOME_FAILED, FAILED, INTERRUPTED = 0, 2, 3, 4, 130
 EXIT_CODES = {
     DONE: "done",
     USAGE: "the command cannot be used like this, or the output directory is in use",
-    SOME_FAILED: "some images failed; the others are done",
-    FAILED: "all images failed, or no workers came, or the disk is full",
+    SOME_FAILED: "some images failed, or could not be exported or copied; the others are done",
+    FAILED: "all images failed, or no workers came, or a store did not answer, or the disk is full",
     INTERRUPTED: "interrupted; continue with `--resume`",
 }
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+_INSTEAD = (
+    "give one; `run` and `plan` take URLs as inputs, and copy results to a bucket with --out-url; elsewhere mount the "
+    "store, or copy to and from this machine"
+)
 
 
 class _LocalPath(click.Path):
     """A path on this machine; a URL, which would be taken for a folder named `s3:`, is refused."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if _URL.match(os.fspath(value)):
-            self.fail(f"{value} is a URL: mount the store, or copy to and from this machine", param, ctx)
+        if is_url(text := os.fspath(value)):
+            self.fail(f"{shown(text)} is a URL, where a path is wanted: {_INSTEAD}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class _Url(click.ParamType):
+    """A URL that can be opened."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Url:
+        if isinstance(value, Url):
+            return value
+        try:
+            return Url.parse(value)
+        except UsageError as error:
+            self.fail(printable(str(error)), param, ctx)
+
+
+class _Input(_LocalPath):
+    """A path on this machine, or a URL."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, Url) or is_url(os.fspath(value)):
+            return _Url().convert(value, param, ctx)
         return super().convert(value, param, ctx)
 
 
 LOCAL = _LocalPath(path_type=Path)
+INPUT = _Input(path_type=Path)
 NETWORK = click.option(
     "-n",
     "--network",
@@ -176,6 +205,12 @@ EXPORT = click.option(
     callback=_formats,
     help="Also write the results for other programs, into the folder export, such as csv,picasso: the formats of "
     "`caml-dask export`. Can be given several times.",
+)
+OUT_URL = click.option(
+    "--out-url",
+    type=_Url(),
+    metavar="URL",
+    help="Copy each finished image, and the tables of the run, to s3://BUCKET/PREFIX; --out stays a directory here.",
 )
 RESUME = click.option("--resume", is_flag=True, help="Continue a run that was stopped; finished units are kept.")
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Remove the run that is in the directory, and start over.")

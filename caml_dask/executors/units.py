@@ -73,7 +73,7 @@ def run_unit(run: Run, key: Key) -> dict[str, Any]:
 
 def _check_input(run: Run, image: Image) -> None:
     """Refuse what was read of a file that is no longer the one whose digest the manifest has."""
-    if image.path is not None and content_of(image.path, run.settings.roi) != run.manifest["inputs"][str(image.path)]:
+    if image.path is not None and content_of(image.path, run.settings.roi) != run.manifest["inputs"][image.source]:
         raise UnreadableError("it changed after the run had begun: analyze it in a new run", image.path)
 
 

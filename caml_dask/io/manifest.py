@@ -7,8 +7,9 @@ import json
 import platform
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from caml_dask import __version__
@@ -30,36 +31,60 @@ class Image:
     image_id : running number and sanitized stem, such as 0001_cell_a
     path : the input file; None for localizations given in memory
     channel : only rows of this channel, where the file holds several
+    url : where the file was brought from, without what may be secret; None for one that was here
     """
 
     image_id: str
     path: Path | None = None
     channel: str | None = None
+    url: str | None = None
+
+    @property
+    def source(self) -> str:
+        """What the input is called: its URL, or its path."""
+        return self.url or str(self.path)
 
 
 def image_ids(sources: Sequence[tuple[Path, str | None]], first: int = 1) -> tuple[Image, ...]:
-    """Number the images from `first` on and name them after their files; no name can leave the output directory."""
-    images = []
-    for number, (path, channel) in enumerate(sources, start=first):
-        stem = re.sub(r"[^A-Za-z0-9_-]+", "_", path.stem).strip("_")[:60] or "image"
+    """The images in files, by path and channel, as :func:`numbered` names them."""
+    return numbered([Image("", path, channel) for path, channel in sources], first)
+
+
+def numbered(images: Sequence[Image], first: int = 1) -> tuple[Image, ...]:
+    """Number images of files from `first` on and name them after these; no name can leave the output directory."""
+    named = []
+    for number, image in enumerate(images, start=first):
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "_", "" if image.path is None else image.path.stem).strip("_")[:60] or "image"
+        channel = image.channel
         suffix = "" if channel is None else "_ch" + (re.sub(r"[^A-Za-z0-9_-]+", "_", channel)[:20] or "none")
-        images.append(Image(f"{number:04d}_{stem}{suffix}", path, channel))
-    return tuple(images)
+        named.append(replace(image, image_id=f"{number:04d}_{stem}{suffix}"))
+    return tuple(named)
 
 
-def describe(settings: Settings, images: Sequence[Image], network: Mapping[str, Any]) -> dict[str, Any]:
+def describe(
+    settings: Settings,
+    images: Sequence[Image],
+    network: Mapping[str, Any],
+    brought: Mapping[str, Sequence[int | str]] = MappingProxyType({}),
+) -> dict[str, Any]:
     """The manifest of a run by this version: settings, inputs by content, weights and machine.
 
     network : name and weights_sha256 of the network, and card_sha256 of one of the user's own
+    brought : by their URLs, the contents of inputs that were brought here, as of :func:`content_of` without regions
     """
-    contents = {image.path: content_of(image.path, settings.roi) for image in images if image.path is not None}
+    contents: dict[str, list[int | str] | None] = {}
+    for image in images:
+        if image.path is not None and image.source not in contents:
+            pinned = brought.get(image.source)
+            roi = [] if pinned is None else rois_content(image.path, settings.roi)
+            contents[image.source] = content_of(image.path, settings.roi) if pinned is None else [*pinned, *roi]
     return {
         "format": FORMAT,
         "settings": settings.as_dict(),
         "settings_digest": settings.digest(),
         "steps": settings.steps(),
-        "inputs": {str(path): content for path, content in contents.items()},
-        "images": [{"image_id": i.image_id, "path": str(i.path), "channel": i.channel} for i in images],
+        "inputs": contents,
+        "images": [{"image_id": i.image_id, "path": i.source, "channel": i.channel} for i in images],
         "network": dict(network),
         "version": __version__,
         "machine": {"processor": _processor(), "scoring": "numba float32"},

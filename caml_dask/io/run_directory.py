@@ -19,6 +19,7 @@ from caml_dask.atomic import WORKING, publish_json, publish_text, read_json, swe
 from caml_dask.errors import DiskFullError, OutputError
 from caml_dask.io.manifest import FORMAT, Image, differences, digest_of
 from caml_dask.io.moved_inputs import followed
+from caml_dask.io.remote.url import Url, is_url
 from caml_dask.io.store import DirectoryStore
 from caml_dask.seen import awaited, names_in
 from caml_dask.settings import ColumnMap, Settings
@@ -26,7 +27,9 @@ from caml_dask.settings import ColumnMap, Settings
 HIDDEN = ".run"
 REPORT_PAGE, REPORT_TABLES, REPORT_METHODS = "report.html", "report", "methods.txt"  # what `caml-dask report` adds
 EXPORTS = "export"  # where `caml-dask export` writes
+BROUGHT = "inputs"  # in .run, where inputs by URL are
 _ASKED = "export.json"  # formats that a run was asked for
+_COPIED_TO = "copies.json"  # where finished images are copied to
 OUTPUT_MARKS = (HIDDEN, ".screen", ".follow", ".describe")
 """Folders by which the directory of a run, of a screening, of followed clusters, or of descriptions is known."""
 _IMAGE_ID = re.compile(r"[0-9]{4,}_[A-Za-z0-9_-]+")
@@ -109,6 +112,26 @@ class Run:
             _log.warning("%s is damaged (%s): name the formats again with --export", path, error)
             return []
 
+    def ask_copies(self, url: Url | None) -> None:
+        """Note where finished images are copied to: a resumed run knows it. None changes nothing."""
+        if url is not None:
+            publish_json(self.root / HIDDEN / _COPIED_TO, {"url": str(url)})
+
+    def copies_asked(self) -> Url | None:
+        """Where finished images are copied to, as :meth:`ask_copies` noted it; None for nowhere.
+
+        Raises
+        ------
+        OutputError : the note is damaged.
+        """
+        path = self.root / HIDDEN / _COPIED_TO
+        if _COPIED_TO not in names_in(path.parent):
+            return None
+        try:
+            return Url.parse(awaited(path, read_json)["url"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise OutputError(f"{path} is damaged ({error}): name the URL again with --out-url") from None
+
     @classmethod
     def open(cls, root: Path) -> Run:
         """Read a run directory's manifest.
@@ -125,7 +148,7 @@ class Run:
         _refuse_another_format(root, manifest)
         try:
             settings = {**manifest["settings"], "columns": ColumnMap(**manifest["settings"]["columns"])}
-            images = tuple(Image(_safe(i["image_id"]), Path(i["path"]), i["channel"]) for i in manifest["images"])
+            images = tuple(_image(Path(root), entry) for entry in manifest["images"])
             return cls(Path(root), Settings(**settings), images, manifest)
         except (KeyError, TypeError, ValueError) as error:
             made_by = manifest.get("version", "unknown")
@@ -174,11 +197,29 @@ def _refuse_another_format(root: Path, manifest: Mapping[str, Any]) -> None:
         )
 
 
+def brought_to(root: Path, url: Url) -> Path:
+    """Where the file of an input by URL is, while its image is not finished."""
+    return Path(root).absolute() / HIDDEN / BROUGHT / url.digest / url.name
+
+
+def _image(root: Path, entry: Mapping[str, Any]) -> Image:
+    """An image as a manifest holds it."""
+    source, image_id = entry["path"], _safe(entry["image_id"])
+    if is_url(source):
+        return Image(image_id, brought_to(root, Url.parse(source)), entry["channel"], source)
+    return Image(image_id, Path(source), entry["channel"])
+
+
 def _safe(image_id: str) -> str:
     """An image_id as a manifest holds them: one that was tampered with cannot point outside the run."""
-    if not _IMAGE_ID.fullmatch(image_id):
+    if not is_image_id(image_id):
         raise ValueError(f"{image_id!r} is no image_id")
     return image_id
+
+
+def is_image_id(name: str) -> bool:
+    """Whether an image may be called so."""
+    return _IMAGE_ID.fullmatch(name) is not None
 
 
 def refuse_standing(root: Path, resume: bool, overwrite: bool) -> None:
@@ -284,7 +325,8 @@ def _remove_run(root: Path) -> None:
     if (root / REPORT_PAGE).exists() and (root / REPORT_TABLES).is_dir():
         shutil.rmtree(root / REPORT_TABLES)
     tables = ("summary.json", "images.csv", "regions.csv")
-    for name in (REPORT_PAGE, REPORT_METHODS, *tables, f"{HIDDEN}/{_ASKED}", f"{HIDDEN}/manifest.json"):
+    notes = (f"{HIDDEN}/{_ASKED}", f"{HIDDEN}/{_COPIED_TO}", f"{HIDDEN}/manifest.json")
+    for name in (REPORT_PAGE, REPORT_METHODS, *tables, *notes):
         (root / name).unlink(missing_ok=True)
 
 

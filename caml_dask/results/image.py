@@ -84,7 +84,7 @@ class ImageResult(Shown):
         channel = "" if self.summary["channel"] is None else f", channel {self.summary['channel']}"
         lines = [
             f"ImageResult {self.image_id}: {figures_in_words(self.summary)}",
-            f"  of {self.path}{channel}; in {self.directory}",
+            f"  of {self.summary['path']}{channel}; in {self.directory}",
             *warning_lines(self.summary),
             "  .points, .clusters, .outlines, .summary; .plot(); .points_in_batches() where points do not fit memory",
         ]

@@ -19,6 +19,7 @@ def tell(outcome: Outcome) -> str:
     if len(summary["images"]) > _SHOWN:
         lines.append(f"... and {len(summary['images']) - _SHOWN} more, in images.csv")
     lines += not_exported_in_words(outcome.not_exported)
+    lines += _not_copied_in_words(outcome.not_copied)
     done = len(summary["images"]) - len(outcome.failed)
     lines.append(f"{done} of {len(summary['images'])} images done; results in {outcome.run.root}")
     return "\n".join(lines)
@@ -30,6 +31,13 @@ def not_exported_in_words(reasons: Mapping[str, str]) -> list[str]:
     if len(reasons) > _SHOWN:
         lines.append(f"... and {len(reasons) - _SHOWN} more that were not exported")
     return lines
+
+
+def _not_copied_in_words(reasons: Mapping[str, str]) -> list[str]:
+    lines = [f"{name}: not copied: {reason}" for name, reason in list(reasons.items())[:_SHOWN]]
+    if len(reasons) > _SHOWN:
+        lines.append(f"... and {len(reasons) - _SHOWN} more that were not copied")
+    return [*lines, *(["copy what is missing with --resume"] if reasons else [])]
 
 
 def _line(image: dict[str, Any]) -> str:

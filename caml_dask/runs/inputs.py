@@ -10,16 +10,41 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from caml_dask.errors import InputError, UsageError
 from caml_dask.io.readers.formats import FOLDER_ENDINGS, taken_from_folders
 from caml_dask.io.readers.sources import list_channels
+from caml_dask.io.remote.transfer import Places
+from caml_dask.io.remote.url import Url
 from caml_dask.io.run_directory import is_output_directory
+from caml_dask.runs.listing import objects_of
 from caml_dask.settings import ColumnMap
 
+Input: TypeAlias = Path | Url
+"""What is analyzed: a file here, or an object elsewhere."""
 _log = logging.getLogger("caml_dask")
 _LONGEST_NAME = 256
 _NAMED = 5  # of what is missing or left out, as many are named
+
+
+def named(given: Sequence[Input]) -> list[Input]:
+    """The files and objects that are meant by what a command was given: :func:`inputs_of` of the paths, then
+    :func:`caml_dask.runs.listing.objects_of` of the URLs.
+
+    Raises
+    ------
+    UsageError : as of these.
+    TransferError : a store does not answer.
+    """
+    paths, urls = apart(given)
+    places = Places()
+    return [*inputs_of(paths), *(one for url in urls for one in objects_of(url, places))]
+
+
+def apart(given: Sequence[Input]) -> tuple[list[Path], list[Url]]:
+    """Paths and URLs, each in the order given."""
+    return [one for one in given if isinstance(one, Path)], [one for one in given if isinstance(one, Url)]
 
 
 def inputs_of(given: Sequence[Path]) -> list[Path]:
@@ -77,7 +102,7 @@ def in_order(paths: Sequence[Path]) -> list[Path]:
 
     Numbers in names count as numbers: cell_2.csv comes before cell_10.csv.
     """
-    return sorted(map(followed, paths), key=_natural)
+    return sorted(map(followed, paths), key=natural)
 
 
 def followed(path: Path) -> Path:
@@ -91,13 +116,13 @@ def followed(path: Path) -> Path:
     return real if os.path.lexists(real) or not path.is_symlink() else followed(path.parent) / path.name
 
 
-def refuse_unfit(paths: Sequence[Path], out: Path, overwrite: bool) -> None:
+def refuse_unfit(inputs: Sequence[Input], out: Path, overwrite: bool) -> None:
     """Refuse inputs of which one would count twice, or would be removed before it is read.
 
     Parameters
     ----------
-    paths : sequence of Path
-        Files, as :func:`in_order` gives them.
+    inputs : sequence of Path or Url
+        Files, as :func:`in_order` gives them, and objects.
     out : Path
         The run directory, absolute.
     overwrite : bool
@@ -108,10 +133,10 @@ def refuse_unfit(paths: Sequence[Path], out: Path, overwrite: bool) -> None:
     UsageError
         There is such an input.
     """
-    for path, times in Counter(paths).items():
+    for path, times in Counter(inputs).items():
         if times > 1:
             raise UsageError(f"{path} is given {times} times: give it once, or it counts as {times} images")
-        if overwrite and path.is_relative_to(out):
+        if overwrite and isinstance(path, Path) and path.is_relative_to(out):
             raise UsageError(f"{path} lies in {out}, which --overwrite empties: move it, or name another --out")
 
 
@@ -128,7 +153,8 @@ def channels_of(path: Path, columns: ColumnMap) -> list[str | None]:
         return [None]
 
 
-def _natural(path: Path) -> tuple[list[list[tuple[int, str]]], str]:
+def natural(path: Path) -> tuple[list[list[tuple[int, str]]], str]:
+    """A key that sorts paths by their parts, numbers in them as numbers."""
     return [[_rank(piece) for piece in re.split(r"(\d+)", part.casefold())] for part in path.parts], str(path)
 
 

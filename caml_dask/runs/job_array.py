@@ -15,23 +15,32 @@ from caml_dask.errors import CamlError, UsageError
 from caml_dask.executors.job_array import JobArrayShare, not_done
 from caml_dask.executors.pending import barriers, withdraw_altered
 from caml_dask.executors.units import in_words
+from caml_dask.io.remote.url import Url
 from caml_dask.io.run_directory import Run, locked
 from caml_dask.pipeline import stages_of
+from caml_dask.runs.attended import Attended
+from caml_dask.runs.inputs import Input
 from caml_dask.runs.progress import Lines, observer
-from caml_dask.runs.session import Outcome, begun, exported, write_summary
+from caml_dask.runs.session import Outcome, begun, copying, exported, write_summary
 from caml_dask.settings import Settings
 
 _log = logging.getLogger("caml_dask")
 
 
 def plan(
-    inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, overwrite: bool, export: Sequence[str] = ()
+    inputs: Sequence[Input],
+    out: Path,
+    settings: Settings,
+    resume: bool,
+    overwrite: bool,
+    export: Sequence[str] = (),
+    out_url: Url | None = None,
 ) -> list[str]:
     """Start a run, or take up the one that stands; the stages to be run, in their order.
 
     Tasks look at done records alone: what is missing or altered of the files behind them is found here.
     """
-    with begun(inputs, out, settings, resume, overwrite, export) as run:
+    with begun(inputs, out, settings, resume, overwrite, export, out_url) as run:
         if resume:
             run.forget_failures()
             withdraw_altered(run)
@@ -75,16 +84,18 @@ def run_share(out: Path, stage: str, index: int, of: int) -> int:
 def finish(out: Path) -> Outcome:
     """Write the summary of a run whose arrays have ended; an image with units that are not done has failed."""
     run = Run.open(out)
-    with locked(out):
+    with locked(out), copying(run) as copies:
         with observer(run) as watch:
+            attended = Attended(run, watch, copies)
             for number, image in enumerate(run.images):
                 try:
                     for stage, keys, _ in barriers(run, number):
                         if keys:
                             raise CamlError(not_done(run, number, stage.name, keys))
                 except Exception as error:
-                    watch.image_failed(image, in_words(error))
+                    attended.image_failed(image, in_words(error))
                 else:
-                    watch.image_done(image)
+                    attended.image_done(image)
         write_summary(run, watch.failed)
-        return exported(Outcome(run, watch.failed))
+        outcome = exported(Outcome(run, watch.failed))
+        return outcome if copies is None else copies.finish(outcome)

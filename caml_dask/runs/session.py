@@ -23,13 +23,17 @@ from caml_dask.executors.serial import SerialExecutor
 from caml_dask.executors.shared_kernels import share_kernels
 from caml_dask.io.csv_text import csv_text
 from caml_dask.io.exporters.write import usable
-from caml_dask.io.manifest import Image, describe, image_ids
+from caml_dask.io.manifest import Image, describe, numbered
+from caml_dask.io.remote.url import Url
 from caml_dask.io.rois.given import refuse_missing
 from caml_dask.io.run_directory import HIDDEN, Run, locked, prepare, refuse_standing
 from caml_dask.networks.trained import load_for
 from caml_dask.pipeline import LAST, stages_of
 from caml_dask.results.run import open_run
-from caml_dask.runs.inputs import images_in, in_order, refuse_unfit
+from caml_dask.runs.attended import Attended
+from caml_dask.runs.bringing import Bringing
+from caml_dask.runs.copying import Copies, Target
+from caml_dask.runs.inputs import Input, apart, images_in, in_order, refuse_unfit
 from caml_dask.runs.key_figures import key_figures, region_figures
 from caml_dask.runs.progress import observer
 from caml_dask.settings import Settings
@@ -46,22 +50,24 @@ class Outcome:
     run : its directory
     failed : image_id to the reason, of the images that could not be analysed
     not_exported : image_id to the reason, of images that are done but could not be exported
+    not_copied : image_id, or name of a table or an exported file, to the reason, of what could not be copied
     """
 
     run: Run
     failed: dict[str, BaseException]
     not_exported: dict[str, str] = field(default_factory=dict)
+    not_copied: dict[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
-        """0 all done, 3 some images failed or could not be exported, 4 all failed."""
+        """0 all done, 3 some images failed or could not be exported or copied, 4 all failed."""
         if not self.failed:
-            return 3 if self.not_exported else 0
+            return 3 if self.not_exported or self.not_copied else 0
         return 4 if len(self.failed) == len(self.run.images) else 3
 
 
 def execute(
-    inputs: Sequence[Path],
+    inputs: Sequence[Input],
     out: Path,
     settings: Settings,
     *,
@@ -71,12 +77,14 @@ def execute(
     overwrite: bool = False,
     export: Sequence[str] = (),
     pages: Pages = NO_PAGES,
+    out_url: Url | None = None,
 ) -> Outcome:
     """Analyse inputs into a run directory.
 
     Parameters
     ----------
-    inputs : files in any order; each is an image, or one a channel. They are numbered in the order of their paths.
+    inputs : files and objects in any order; each is an image, or one a channel. They are numbered in the order of their
+        paths, objects behind files.
     out : the run directory.
     workers : worker processes of an embedded Dask cluster; 0 runs everything in this process, without Dask. None is one
         a core, or 0 for inputs so small that a cluster takes longer to start than they take.
@@ -84,35 +92,65 @@ def execute(
     resume, overwrite : what to do with a run that stands in `out` already; by default it is refused.
     export : formats that finished images are exported to, as `caml-dask export` does; a resumed run knows them.
     pages : what Dask shows of the run, where it runs on Dask.
+    out_url : where finished images are copied to (:mod:`caml_dask.runs.copying`); a resumed run knows it.
 
     Raises
     ------
-    UsageError : settings, network, deployment, format or output directory that cannot be used.
+    UsageError : settings, network, deployment, format, object, store or output directory that cannot be used.
+    TransferError : an input by URL cannot be brought here.
     WorkersError : the scheduler, or for too long every worker, is lost; the run can be resumed.
     """
     pages.refuse_unusable()
-    with begun(inputs, out, settings, resume, overwrite, export) as run:
-        return exported(analyse(run, workers=workers, deployment=deployment, resume=resume, pages=pages))
+    with begun(inputs, out, settings, resume, overwrite, export, out_url) as run, copying(run) as copies:
+        outcome = analyse(run, workers=workers, deployment=deployment, resume=resume, pages=pages, copies=copies)
+        outcome = exported(outcome)
+        return outcome if copies is None else copies.finish(outcome)
 
 
 @contextmanager
 def begun(
-    inputs: Sequence[Path], out: Path, settings: Settings, resume: bool, overwrite: bool, export: Sequence[str] = ()
+    inputs: Sequence[Input],
+    out: Path,
+    settings: Settings,
+    resume: bool,
+    overwrite: bool,
+    export: Sequence[str] = (),
+    out_url: Url | None = None,
 ) -> Iterator[Run]:
     """A run started, or the one that stands taken up; its directory is held while the context lasts."""
     if resume and overwrite:
         raise UsageError("--resume continues a run and --overwrite removes it: give one of them")
-    inputs = in_order(inputs)
-    refuse_unfit(inputs, out.resolve(), overwrite)
+    paths, urls = apart(inputs)
+    files = in_order(paths)
+    refuse_unfit([*files, *urls], out.resolve(), overwrite)
     refuse_missing(settings.roi)
     formats = [exporter.name for exporter in usable(export, "--export")]
-    network = load_for(settings)  # refused before anything is written
+    network = load_for(settings)  # refused before anything is written, and so are objects and stores
+    objects = Bringing(urls)
+    if out_url is not None:
+        Target(out_url).refuse_standing(resume, overwrite)
     with locked(out):
         refuse_standing(out, resume, overwrite)
-        found = images_in(inputs, settings.columns)
-        run = prepare(out, describe(settings, image_ids(found), network.identity), resume, overwrite)
+        images = [Image("", path, channel) for path, channel in images_in(files, settings.columns)]
+        images += objects.images(out, settings.columns, resume)
+        manifest = describe(settings, numbered(images), network.identity, objects.contents)
+        run = prepare(out, manifest, resume, overwrite)
         run.ask_exports(formats)
+        run.ask_copies(out_url)
+        if (asked := run.copies_asked()) is not None:
+            Target(asked).claim(run, overwrite)
         yield run
+
+
+@contextmanager
+def copying(run: Run) -> Iterator[Copies | None]:
+    """What copies the finished images of a run, while the context lasts; None where they are to be copied nowhere."""
+    asked = run.copies_asked()
+    if asked is None:
+        yield None
+    else:
+        with Copies(run, Target(asked)) as copies:
+            yield copies
 
 
 def analyse(
@@ -122,6 +160,7 @@ def analyse(
     deployment: Deployment | None = None,
     resume: bool = False,
     pages: Pages = NO_PAGES,
+    copies: Copies | None = None,
 ) -> Outcome:
     """Run what is pending of a run whose directory the caller holds; parameters and errors as of :func:`execute`."""
     if resume:
@@ -134,7 +173,7 @@ def analyse(
         share_kernels(run.settings.finder, run.root.absolute() / HIDDEN)
     where = deployment or (Local(workers) if workers else None)
     with observer(run) as watch, executor(run, where, pages) as chosen:
-        chosen.execute(run, watch, resume)
+        chosen.execute(run, Attended(run, watch, copies), resume)
     write_summary(run, watch.failed)
     return Outcome(run, watch.failed)
 
@@ -170,7 +209,7 @@ def write_summary(run: Run, failed: Mapping[str, BaseException]) -> None:
     images: list[dict[str, Any]] = []
     for image in run.images:
         error = failed.get(image.image_id)
-        entry: dict[str, Any] = {"image_id": image.image_id, "path": str(image.path), "channel": image.channel}
+        entry: dict[str, Any] = {"image_id": image.image_id, "path": image.source, "channel": image.channel}
         entry["status"] = "done" if error is None else "failed"
         images.append(entry | ({"reason": str(error)} if error is not None else summary_of(run, image)))
     names, figures = key_figures(images)

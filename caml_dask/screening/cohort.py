@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caml_dask.errors import UsageError
+from caml_dask.io.remote.url import is_url, shown
 from caml_dask.runs.inputs import followed
 
 PATH, CHANNEL = "path", "channel"
@@ -79,6 +80,8 @@ def read_cohort(where: str, leave_out: Path | None = None) -> Cohort:
         another length, no path or no condition, or lists localizations that another row lists. A path without a file
         is no error here: its image fails later, by name.
     """
+    if is_url(where):
+        raise UsageError(f"{shown(where)}: a screening reads paths: mount the store, or name URLs to `caml-dask run`")
     if "{" in where and not Path(where).is_file():
         factors, members = _matches(where, leave_out)
         unreadable = tuple(_unreadable_folders(where))
@@ -126,6 +129,8 @@ def _member(where: str, place: str, folder: Path, cells: Mapping[str, str], fact
     for name in (PATH, FACTORS[0]):
         if not cells[name]:
             raise UsageError(f"{where}, {place}: the {name} is empty: every image needs one")
+    if is_url(cells[PATH]):
+        raise UsageError(f"{where}, {place}: {shown(cells[PATH])} is a URL; a screening reads paths: mount the store")
     try:
         path = followed(folder / cells[PATH])
     except ValueError as error:

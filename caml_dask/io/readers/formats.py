@@ -168,6 +168,12 @@ def _is_named_as_table(name: str) -> bool:
 
 def sidecars_of(path: Path) -> list[Path]:
     """Files beside an input that decide what is read from it; those that are there."""
+    beside = (path.with_name(name) for name in names_beside(path))
+    return [one for one in beside if one != path and one.is_file()]
+
+
+def names_beside(path: Path) -> list[str]:
+    """Names that files have which decide, beside an input of its format, what is read from it."""
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
@@ -175,8 +181,8 @@ def sidecars_of(path: Path) -> list[Path]:
     except (OSError, ValueError):  # of which the image fails by name when it is read
         return []
     if found is archives.READER:
-        return archives.beside_gzip(path, SIDECARS) if head.startswith(archives.GZIP) else []
-    return _beside(path, () if found is None else found.sidecars)
+        return [path.with_suffix("").with_suffix(e).name for e in SIDECARS] if head.startswith(archives.GZIP) else []
+    return [path.with_suffix(ending).name for ending in (() if found is None else found.sidecars)]
 
 
 def possible_sidecars(path: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from caml_dask.errors import InputError, UsageError
 from caml_dask.io.readers.coordinates import to_nm
 from caml_dask.io.readers.headers import Header, find_axes, name_own_columns
 from caml_dask.io.readers.sources import list_channels, read_localizations
+from caml_dask.io.remote.inputs import as_file
 from caml_dask.schema import COORDINATES
 from caml_dask.settings import ColumnMap
 
@@ -62,8 +63,8 @@ def as_localizations(data: Localizations, columns: ColumnMap) -> pa.Table:
     Parameters
     ----------
     data : str, path, array or table
-        The path of a file of one channel; an (n, 2) or (n, 3) array in nm; or a table of pandas, of Arrow, or with
-        ``__arrow_c_stream__`` or ``__dataframe__``, whose headers or `columns` name coordinates and unit.
+        The path or URL of a file of one channel; an (n, 2) or (n, 3) array in nm; or a table of pandas, of Arrow, or
+        with ``__arrow_c_stream__`` or ``__dataframe__``, whose headers or `columns` name coordinates and unit.
     columns : ColumnMap
         Which columns are the coordinates, where the headers do not say.
 
@@ -80,7 +81,8 @@ def as_localizations(data: Localizations, columns: ColumnMap) -> pa.Table:
         A table whose coordinates or units are not known, or a file that cannot be read or holds several channels.
     """
     if isinstance(data, str | PathLike):
-        return _of_file(Path(data), columns)
+        with as_file(data) as path:
+            return _of_file(path, columns)
     table = _table_of(data)
     if table is None:
         if columns != ColumnMap():

@@ -21,6 +21,7 @@ from caml_dask.io.readers.dialect import HEAD_BYTES
 from caml_dask.io.readers.formats import READERS, SIDECARS, recognized, tables_in
 from caml_dask.io.readers.headers import Axis, find_axes, name_own_columns
 from caml_dask.io.readers.reader import Opened, Reader
+from caml_dask.io.remote.inputs import as_file
 from caml_dask.schema import COORDINATES
 from caml_dask.settings import ColumnMap
 
@@ -220,7 +221,7 @@ def read_localizations(path: Path | str, columns: ColumnMap | str = _NO_MAP) -> 
 
     Parameters
     ----------
-    path : a file of one of the formats that ``caml-dask formats`` lists.
+    path : a file of one of the formats that ``caml-dask formats`` lists, or its URL, of s3:// or https://.
     columns : which columns are the coordinates, such as ``"x=X,y=Y,unit=um"``, where the header does not say.
 
     Returns
@@ -233,9 +234,9 @@ def read_localizations(path: Path | str, columns: ColumnMap | str = _NO_MAP) -> 
     UsageError : columns that cannot be used.
     InputError : a file that cannot be read, or whose coordinates or units are not known.
     """
-    path = Path(path)
-    member, _ = _member_and_channel(path, None)
-    return pa.concat_tables(_open(path, ColumnMap.of(columns), True, member).tables(_ROWS_IN_MEMORY))
+    with as_file(path) as file:
+        member, _ = _member_and_channel(file, None)
+        return pa.concat_tables(_open(file, ColumnMap.of(columns), True, member).tables(_ROWS_IN_MEMORY))
 
 
 def _open(path: Path, columns: ColumnMap, settle: bool, member: str | None) -> Source:

@@ -1,0 +1,1 @@
+"""Objects that lie elsewhere: inputs by URL, and copies of finished images."""
