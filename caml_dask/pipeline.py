@@ -63,7 +63,8 @@ FIELD_STAGES = (
     link_votes.STAGE,
     number_votes.STAGE,
     *_MEASURES,
-    *_RESULTS,
+    *_RESULTS[:-1],
+    reading(publish.STAGE, (TOLD,)),
 )
 DBSCAN_STAGES = (
     read.STAGE,
@@ -127,6 +128,8 @@ def stages_by(finder: str, merge: str | None, drift: str | None, tested: bool) -
     first: tuple[Stage, ...] = (stages[0],)
     if merge is not None:
         results, last = MERGED_RESULTS[:-1], MERGED_RESULTS[-1]
+        if stages is FIELD_STAGES:
+            last = reading(last, (TOLD,))
         if merge == "auto":
             first, last = AUTO_MERGING, reading(last, (LAW,))
         else:
@@ -138,8 +141,6 @@ def stages_by(finder: str, merge: str | None, drift: str | None, tested: bool) -
     if tested:
         test = randomness.stage_after(stages[: -len(_MEASURES) - len(_RESULTS)])
         results, last = (test, members.JUDGED_STAGE, *results[1:]), reading(last, (VERDICTS, CSR_TEST))
-    if stages is FIELD_STAGES:
-        last = reading(last, (TOLD,))
     return (*first, *finding, *results, last)
 
 

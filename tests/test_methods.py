@@ -174,3 +174,13 @@ def test_real_tables_are_labelled_as_by_scikit_learn_on_any_tiling(tmp_path):
         cluster, core = found[f"{number:04d}_{path.stem}/points"]["cluster_id"].to_numpy(), fitted.core_sample_indices_
         assert same_partition(cluster[core], fitted.labels_[core])
         assert np.array_equal(cluster < 0, fitted.labels_ < 0)
+
+
+def test_overviews_of_a_method_magnify_what_needs_no_score(tmp_path):
+    pytest.importorskip("matplotlib", reason="needs the extra 'plot'")
+    rng = np.random.default_rng(0)
+    xy = np.vstack([rng.normal(500, 10, (40, 2)), rng.normal(900, 20, (40, 2)), rng.uniform(0, 1_500, (60, 2))])
+    result = analyze(xy, method=DBSCAN(eps_nm=30), test=False)
+    assert len(result.clusters) >= 2
+    assert "D  " not in result.save_overview(tmp_path / "overview.svg").read_text()
+    assert "DBSCAN (eps_nm=30, min_samples=5)" in result._repr_html_()

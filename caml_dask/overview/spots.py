@@ -28,15 +28,15 @@ class Found:
         Areas of their outlines.
     radius_nm : (c,) float64
         Radii of gyration.
-    score : (c,) float64
-        The network's mean score for clustered of the members of each.
+    score : (c,) float64 or None
+        The network's mean score for clustered of the members of each; None from a method, which scores nothing.
     """
 
     centroids_nm: FloatArray
     n_localizations: FloatArray
     area_nm2: FloatArray
     radius_nm: FloatArray
-    score: FloatArray
+    score: FloatArray | None
 
 
 class MeanScores:
@@ -67,9 +67,9 @@ def spots_of(found: Found, bounds_nm: Bounds) -> list[tuple[str, Bounds]]:
     """Names and squares of the spots that are magnified.
 
     They are the square with most clusters, and the surroundings of the typical cluster, whose number of localizations
-    and area come closest to the medians; of the largest one, by area; and of the least certain one, by its mean score.
-    Of equal clusters the one with the lower coordinates is taken, so that no order of them matters. A cluster is shown
-    once.
+    and area come closest to the medians; of the largest one, by area; and, if there are scores, of the one with the
+    lowest. Of equal clusters the one with the lower coordinates is taken, so that no order of them matters. A cluster
+    is shown once.
 
     Parameters
     ----------
@@ -91,8 +91,9 @@ def spots_of(found: Found, bounds_nm: Bounds) -> list[tuple[str, Bounds]]:
     chosen = {
         "typical": _first(_off_median(found.n_localizations) * _off_median(found.area_nm2), found),
         "largest": _first(-found.area_nm2, found),
-        "least certain": _first(found.score, found),
     }
+    if found.score is not None:
+        chosen["least certain"] = _first(found.score, found)
     shown = dict[int, str]()
     for name, cluster in chosen.items():
         shown.setdefault(cluster, name)

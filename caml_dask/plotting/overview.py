@@ -92,18 +92,24 @@ def _letter(k: int) -> str:
     return chr(ord("A") + k)
 
 
-def _spots(image: Exportable) -> list[tuple[str, Bounds]]:
-    """What overview.png magnifies."""
-    clusters = image.clusters()
-    ids = clusters["cluster_id"].to_numpy()
+def _mean_scores(image: Exportable, ids: np.ndarray) -> np.ndarray | None:
+    """(c,) float64, mean score for clustered of the members of each cluster; None from a method."""
+    name = next((name for name in image.schema.names if name in ("p_clustered", "p_non")), None)
+    if name is None:
+        return None
     scores = MeanScores(ids)
-    name = next(name for name in image.schema.names if name in ("p_clustered", "p_non"))
     for batch in image.points(["cluster_id", name]):
         of = batch.column("cluster_id")
         there = of.is_valid().to_numpy(zero_copy_only=False) & (numbers(of) != NO_CLUSTER)
         kept = batch.filter(there)
         scores.add(kept.column("cluster_id").to_numpy(), kept.column(name).to_numpy())
-    means = scores.means() if name == "p_clustered" else 1 - scores.means()
+    return scores.means() if name == "p_clustered" else 1 - scores.means()
+
+
+def _spots(image: Exportable) -> list[tuple[str, Bounds]]:
+    """What overview.png magnifies."""
+    clusters = image.clusters()
+    means = _mean_scores(image, clusters["cluster_id"].to_numpy())
 
     def column(name: str) -> np.ndarray:
         return numbers(clusters[name].combine_chunks())

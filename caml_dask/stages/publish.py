@@ -12,7 +12,7 @@ import numpy as np
 
 from caml_dask.io.rois.geojson import geojson_of
 from caml_dask.io.rois.roi import Roi
-from caml_dask.networks.field.trained import is_field_network
+from caml_dask.networks.field.trained import TrainedFieldNetwork
 from caml_dask.schema import NO_REGION, NON_CLUSTERED
 from caml_dask.stages.drift.summary import summary_of_drift, warnings_of_drift
 from caml_dask.stages.field.told import summary_of_told, warnings_of_told
@@ -73,7 +73,7 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
     if work.settings.merge is not None:
         read, merged = work.detection_facts(), {"merge": summary_of_merging(work)}
     tested, radii_nm = _tested(work, whole, clusters), clusters.column("radius_of_gyration_nm")
-    told = {"re_blinking": summary_of_told(work)} if is_field_network(work.settings.finder) else {}
+    told = {"re_blinking": summary_of_told(work)} if isinstance(work.network, TrainedFieldNetwork) else {}
     drifted = {} if work.settings.drift is None else {"drift": summary_of_drift(work)}
     warned = (
         warnings(work, facts | {"nonfinite": read["nonfinite"]}, counts, clusters, whole.area_um2)

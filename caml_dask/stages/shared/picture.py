@@ -95,8 +95,10 @@ def _spots(work: Work, clusters: MeasuredClusters, bounds_nm: tuple[float, float
     return spots
 
 
-def _mean_scores(work: Work, clusters: MeasuredClusters) -> np.ndarray:
-    """(c,) float64, mean score for clustered, of whichever class, of the members of each cluster."""
+def _mean_scores(work: Work, clusters: MeasuredClusters) -> np.ndarray | None:
+    """(c,) float64, mean score for clustered, of whichever class, of members of each cluster; None from a method."""
+    if not work.network.score_columns:
+        return None
     name = work.network.score_columns[0]
     scores = MeanScores(clusters.ids)
     for tile in range(work.partition().n_tiles):
