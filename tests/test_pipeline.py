@@ -393,7 +393,7 @@ def in_3d(path, z=None):
 
 def test_a_run_in_3d_of_three_classes(tmp_path, monkeypatch):
     network = Weighted(n_neighbors=19, rank=5, below=0.6, dimensions=3)
-    monkeypatch.setattr("caml_dask.executors.units.load", lambda name: network)
+    monkeypatch.setattr("caml_dask.executors.units.load_for", lambda settings: network)
     monkeypatch.setattr("caml_dask.runs.session.load_for", lambda settings: network)
     table = in_3d(tmp_path / "cells.csv")
     for out, tile in (("one", None), ("many", 60)):

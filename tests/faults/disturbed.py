@@ -107,8 +107,7 @@ def finish(store: DirectoryStore, stage: str, unit: int, record: dict[str, Any])
 
 def disturb() -> None:
     """Put the rule and the journal in place, in this process."""
-    caml_dask.executors.units.load = load
-    caml_dask.runs.session.load_for = lambda settings: load(settings.network)
+    caml_dask.executors.units.load_for = caml_dask.runs.session.load_for = lambda settings: load(settings.finder)
     caml_dask.runs.session.compile_kernels = lambda name: None  # those of a rule are compiled when they are called
     for module in (caml_dask.executors.serial, caml_dask.executors.dask, caml_dask.executors.job_array):
         module.run_unit = run_unit
