@@ -46,7 +46,7 @@ def of_rounds(*names: str) -> list[str]:
 POSITIONS = of_rounds("edge{}_head")
 VARIANTS = {
     "the network as it is": Variant(),
-    "without region statistics": Variant(["region1_kernel", *"traits", *of_rounds("share{}_", "shared{}_")]),
+    "without region statistics": Variant(["region1_kernel", "traits", *of_rounds("share{}_", "shared{}_")]),
     "without the traits of regions": Variant(["traits"]),
     "without messages": Variant([*of_rounds("other{}_", "edge{}_kernel"), *POSITIONS, f"other{ROUNDS}_"]),
     "without positions": Variant(POSITIONS),

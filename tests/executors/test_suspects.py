@@ -71,7 +71,7 @@ def test_what_was_cancelled_meanwhile_does_not_count_as_company(monkeypatch):
         manifest={"settings_digest": ""},
         images=[SimpleNamespace(image_id="poisoned"), SimpleNamespace(image_id="bad")],
     )
-    work = executor._Execution(run, client, watch, resumed=False, wait_s=60.0)
+    work = executor._Execution(run, client, watch, resumed=False, wait_s=60.0, check=lambda: None)
     killed = KilledWorker("link", None, 2)
     outcomes = iter([(POISON, "error", killed), (BAD, "finished", CamlError("a bad unit"))])
     real = work._ended.next
