@@ -28,7 +28,7 @@ def test_a_job_compiles_nothing_that_the_run_compiled(tmp_path: Path) -> None:
     assert given == {"NUMBA_CACHE_DIR": str(tmp_path / KERNELS)}
     of_job = {**os.environ, **given, "PYTHONPATH": str(Path(caml_dask.__file__).parents[1])}
     command = [sys.executable, "-c", COUNTS]
-    done = subprocess.run(command, env=of_job, capture_output=True, text=True, timeout=300, check=True)
+    done = subprocess.run(command, env=of_job, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True)
     assert done.stdout.split() == ["[]", "0"]
 
 
