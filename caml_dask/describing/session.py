@@ -11,7 +11,6 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from caml_dask.io.rois.given import refuse_missing
 from caml_dask.io.run_directory import OUTPUT_MARKS
 from caml_dask.io.store import DirectoryStore, MemoryStore
 from caml_dask.runs.inputs import images_in, in_order, refuse_unfit
+from caml_dask.runs.tables_done import Outcome
 from caml_dask.schema import arrow_schema
 from caml_dask.stages import read
 
@@ -40,27 +40,6 @@ HOME = OUTPUT_MARKS[3]
 _IMAGES, _SUMMARY = "images.json", "summary.json"
 _TABLE, _TEXT, _PICTURE = "describe.parquet", "describe.csv", "describe.png"
 _log = logging.getLogger("caml_dask")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of the images.
-
-    Attributes
-    ----------
-    summaries : dict
-        What the summary says of each that was described, by image_id.
-    failed : dict
-        Why the others could not be, by image_id.
-    """
-
-    summaries: dict[str, dict[str, Any]] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def exit_code(self) -> int:
-        """0 all done, 3 some images failed, 4 all failed."""
-        return 0 if not self.failed else 3 if self.summaries else 4
 
 
 def describe_images(

@@ -12,7 +12,7 @@ import json
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from caml_dask.networks.trained import load_for
 from caml_dask.results.run import open_run
 from caml_dask.runs.inputs import images_in, in_order, refuse_unfit
 from caml_dask.runs.session import execute, made_with
+from caml_dask.runs.tables_done import Outcome
 from caml_dask.settings import Settings
 from caml_dask.stages import read
 from caml_dask.stages.drift.tables import DRIFT_OF_FRAMES
@@ -69,27 +70,6 @@ class CutTable:
     counts: list[int]
     left_out: int
     files: dict[int, Path]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of the tables.
-
-    Attributes
-    ----------
-    summaries : dict
-        What the summary says of each that was followed, by image_id.
-    failed : dict
-        Why the others could not be, by image_id.
-    """
-
-    summaries: dict[str, dict[str, Any]] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def exit_code(self) -> int:
-        """0 all done, 3 some tables failed, 4 all failed."""
-        return 0 if not self.failed else 3 if self.summaries else 4
 
 
 def follow_tables(
