@@ -120,7 +120,7 @@ def test_tiling_changes_nothing_in_3d(table, tile):
 
 
 @given(st.one_of(blinking_layouts(), blinking_layouts(axes=3)), st.sampled_from([3, 8, 20]), st.sampled_from([1, 3]))
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_tiling_changes_nothing_by_a_law(table, tile, chunks):
     """On layouts where no law could be estimated one is given; the stages are the same."""
     axes = 3 if "z_nm" in table.column_names else 2
