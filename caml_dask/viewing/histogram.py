@@ -79,4 +79,4 @@ class Histogram(QWidget):
         self.brushed.emit((self._bins.value(first), self._bins.value(last)) if dragged else None)
 
     def _at(self, event: QMouseEvent) -> float:
-        return float(np.clip(event.position().x() / max(1, self.width()), 0, 1))
+        return float(np.clip(event.position().x() / max(1, self.width() - 1), 0, 1))

@@ -157,9 +157,7 @@ class Counted:
         top, left = row * TILE_PX, column * TILE_PX
         if level >= self._first_whole:
             times = 2 ** (level - self._first_whole)
-            part = self._whole[
-                :, top * times : (top + TILE_PX) * times, left * times : (left + TILE_PX) * times
-            ]
+            part = self._whole[:, top * times : (top + TILE_PX) * times, left * times : (left + TILE_PX) * times]
             short = [(0, TILE_PX * times - side) for side in part.shape[1:]]
             square = np.pad(part, [(0, 0), *short]).reshape(self._channels, TILE_PX, times, TILE_PX, times)
             return np.asarray(square.sum(axis=(2, 4), dtype=np.uint32))

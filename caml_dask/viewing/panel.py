@@ -48,6 +48,7 @@ class ClusterPanel(QWidget):
         self.followers: dict[str, Follower] = {}
         self._expected: dict[str, Scene] = {}
         self._folders: dict[str, Path] = {}
+        self._new: Follower | None = None
         self._timer = QTimer(self, singleShot=True, interval=_REST_MS)
         self._timer.timeout.connect(self._now)
         self._lay_out()
@@ -132,16 +133,25 @@ class ClusterPanel(QWidget):
             return
         of = [layer for layer in self.viewer.layers if layer.metadata.get("caml_dask", {}).get("image_id") == name]
         points = next(layer for layer in reversed(of) if isinstance(layer, Points))
-        self.followers[name] = Follower(
-            self.viewer, self._expected.pop(name), points, event.value, self._timer.start, self.shown.setText, self._picked
+        self.followers[name] = self._new = Follower(
+            self.viewer,
+            self._expected.pop(name),
+            points,
+            event.value,
+            self._timer.start,
+            self.shown.setText,
+            self._picked,
         )
-        scale_bar = self.viewer.canvas.overlays.scale_bar
-        scale_bar.visible = True
+        self.viewer.canvas.overlays.scale_bar.visible = True
         self.image.setCurrentText(name)
         self._show_image()
         self._timer.start()
 
     def _now(self) -> None:
+        """The view has come to rest, or an image that is new has not filled it yet."""
+        if self._new is not None:
+            self._new.look_at(self._new.scene.image.bounds_nm)
+            self._new = None
         for follower in list(self.followers.values()):
             self._tried(follower.update)
 

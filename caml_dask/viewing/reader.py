@@ -38,7 +38,7 @@ def run_of(folder: Path) -> Path | None:
     """The folder of the run or screening that a folder is, or is an image of; None where it is none."""
     if is_output_directory(folder):
         return folder
-    if folder.is_dir() and is_image_id(folder.name) and is_output_directory(folder.absolute().parent):
+    if is_image_id(folder.name) and is_output_directory(folder.absolute().parent):
         return folder.absolute().parent
     return None
 

@@ -33,7 +33,7 @@ MOST_POINTS = 200_000
 MOST_OUTLINES = 1_500
 SELECTION_FORMATS = ("clusters-csv", "geojson")
 _DOT_NM = 10.0
-_DOT_PX = (2.0, 60.0)
+_DOT_PX = (3.0, 12.0)
 _OUTLINE_PX = 1.5
 _DIM = 0.25  # opacity of what is not selected
 _CLIP = (0.01, 0.99)  # quantiles that the colors of a number reach
@@ -167,6 +167,7 @@ class Scene:
             "features": points.features,
             "face_color": points.colors,
             "border_width": 0,
+            "border_color": "transparent",  # which small dots have even so
             "size": _DOT_NM,
             "canvas_size_limits": _DOT_PX,
             **self._known(),
@@ -178,6 +179,7 @@ class Scene:
             "edge_color": outlines.colors,
             "face_color": np.zeros((len(outlines.rings), 4)),
             "edge_width": self.edge_nm(self.image.bounds_nm),
+            "opacity": 1.0,
             **self._known(),
         }
         return [
@@ -220,7 +222,9 @@ class Scene:
         elif isinstance(how, Values):
             colors = shades(how.of(known))
         else:
-            raise UsageError(f"localizations cannot be colored by {self.color!r}: choose one of {', '.join(self.colors)}")
+            raise UsageError(
+                f"localizations cannot be colored by {self.color!r}: choose one of {', '.join(self.colors)}"
+            )
         return Points(found.xy_nm[:, ::-1], known.to_pandas(), colors, found.in_view)
 
     def outlines(self, bounds: Bounds) -> Outlines:
@@ -254,11 +258,12 @@ class Scene:
     def said(self, points: Points, outlines: Outlines) -> str:
         """What of a view is shown, in words."""
         n, whole = len(points.yx_nm), points.in_view
-        drawn = f"{n:,} localizations" if n == whole else f"an even sample of {n:,} of some {whole:,} localizations"
-        if outlines.shown == outlines.in_view:
-            return f"{drawn}, {outlines.in_view:,} outlines"
-        first = "the selected and the widest" if self.selected.any() else "the widest"
-        return f"{drawn}, {outlines.shown:,} of {outlines.in_view:,} outlines: {first}"
+        drawn = f"all {n:,}" if n == whole else f"{n:,} of some {whole:,}, an even sample"
+        first = "the selected, then the widest" if self.selected.any() else "the widest"
+        outlined = f"all {outlines.shown:,}"
+        if outlines.shown < outlines.in_view:
+            outlined = f"{outlines.shown:,} of {outlines.in_view:,}, {first}"
+        return f"localizations in view: {drawn}; outlines: {outlined}"
 
     def export_selection(self, folder: Path) -> list[Path]:
         """Write the selected clusters as CSV and GeoJSON.
