@@ -78,9 +78,7 @@ class Clusters:
         """
         row = int(np.searchsorted(self.ids, cluster_id))
         if row == len(self.ids) or self.ids[row] != cluster_id:
-            raise UsageError(
-                f"there is no cluster {cluster_id}: take a cluster_id of clusters.csv, the smallest loc_id of its members"
-            )
+            raise UsageError(f"there is no cluster {cluster_id}: take a cluster_id of clusters.csv")
         return row
 
     def around(self, row: int) -> Bounds:

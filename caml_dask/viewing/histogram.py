@@ -39,7 +39,7 @@ class Histogram(QWidget):
         self._range = (first, last)
         self.update()
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
+    def paintEvent(self, event: QPaintEvent) -> None:
         """Draw bars and brush."""
         painter = QPainter(self)
         wide, high = self.width(), self.height()
@@ -55,19 +55,19 @@ class Histogram(QWidget):
             painter.fillRect(QRectF(low * wide, 0, max(1.0, (top - low) * wide), high), _BRUSH)
         painter.end()
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mousePressEvent(self, event: QMouseEvent) -> None:
         """Begin a brush."""
         if event.button() == Qt.MouseButton.LeftButton:
             self._from = self._at(event)
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Drag it."""
         if self._from is not None:
             first, last = sorted((self._from, self._at(event)))
             self._range = (first, last)
             self.update()
 
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """End it, and tell the range."""
         if self._from is None:
             return
