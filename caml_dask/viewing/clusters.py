@@ -15,7 +15,7 @@ from caml_dask.errors import UsageError
 from caml_dask.io.exporters.columns import is_numerical, numbers
 from caml_dask.io.exporters.exporter import Exportable
 from caml_dask.io.exporters.outlined import outlined_clusters
-from caml_dask.plotting.view import Bounds
+from caml_dask.plotting.view import Bounds, rings_of
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -128,9 +128,8 @@ class Clusters:
         tuple
             (k, 2) coordinates x, y in nm of each ring, and which of the rows each is of.
         """
-        parts, of_part = shapely.get_parts(_shapes(self._outlines.take(rows).combine_chunks()), return_index=True)
-        rings, of_ring = shapely.get_rings(parts, return_index=True)
-        return [shapely.get_coordinates(ring)[:-1] for ring in rings], of_part[of_ring]
+        rings, of = rings_of(_shapes(self._outlines.take(rows).combine_chunks()))
+        return [ring[:-1] for ring in rings], of
 
     def exportable(self, image: Exportable, chosen: Mask, why: str) -> Exportable:
         """The chosen clusters as formats of clusters and outlines take them.

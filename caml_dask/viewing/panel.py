@@ -61,13 +61,9 @@ class ClusterPanel(QWidget):
         self.cluster = QLineEdit(placeholderText="cluster_id")
         for label in (self.count, self.shown, self.message):
             label.setWordWrap(True)
-        buttons = [
-            ("Go", self.go),
-            ("Previous selected", partial(self.step, -1)),
-            ("Next selected", partial(self.step, 1)),
-            ("Export selection...", self._ask_folder),
-        ]
-        go, previous, following, out = (self._button(*button) for button in buttons)
+        go, out = self._button("Go", self.go), self._button("Export selection...", self._ask_folder)
+        previous = self._button("Previous selected", partial(self.step, -1))
+        following = self._button("Next selected", partial(self.step, 1))
         form = QFormLayout()
         for name, widget in (("image", self.image), ("color by", self.color), ("measure", self.measure)):
             form.addRow(name, widget)

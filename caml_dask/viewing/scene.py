@@ -23,7 +23,7 @@ from caml_dask.plotting.colors import GRAY, PALETTE, Classes, Values, color_of_c
 from caml_dask.plotting.view import Bounds
 from caml_dask.results.image import ImageResult
 from caml_dask.viewing.clusters import Clusters, Mask
-from caml_dask.viewing.levels import Counted, brightest, planes, stored
+from caml_dask.viewing.levels import Counted, Source, brightest, planes, stored
 from caml_dask.viewing.places import Floats, Ints, Places
 
 LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
@@ -109,6 +109,7 @@ class Scene:
         self.selected: Mask = np.zeros(len(self.clusters), bool)
         self.why = ""
         self.color = "label"
+        self.source: Source
         exported = stored(_pyramid(result), self.image)
         if exported is not None:
             self.levels, self.source = exported
