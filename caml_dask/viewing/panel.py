@@ -53,6 +53,7 @@ class ClusterPanel(QWidget):
         self._timer.timeout.connect(self._now)
         self._lay_out()
         self.viewer.layers.events.inserted.connect(self._inserted)
+        self.viewer.layers.events.removed.connect(self._removed)
 
     def _lay_out(self) -> None:
         self.image, self.color, self.measure = QComboBox(), QComboBox(), QComboBox()
@@ -143,6 +144,15 @@ class ClusterPanel(QWidget):
         self._show_image()
         self._timer.start()
 
+    def _removed(self) -> None:
+        """What an image holds is given up with its layers."""
+        self.followers = {name: follower for name, follower in self.followers.items() if follower.there}
+        if self._new is not None and not self._new.there:
+            self._new = None
+        if self.follower is None:
+            self.count.setText(NOTHING)
+            self.shown.clear()
+
     def _now(self) -> None:
         """The view has come to rest, or an image that is new has not filled it yet."""
         if self._new is not None:
@@ -152,8 +162,7 @@ class ClusterPanel(QWidget):
             self._tried(follower.update)
 
     def _choose_image(self, name: str) -> None:
-        follower = self.followers.get(name)
-        if follower is None or not follower.there:
+        if name not in self.followers:
             self._tried(lambda: self.viewer.open(str(self._folders[name]), plugin="caml_dask"))
         else:
             self._show_image()

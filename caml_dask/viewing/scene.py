@@ -154,6 +154,7 @@ class Scene:
                 "translate": corner,
                 "contrast_limits": (0.0, brightest(pyramid[-1])),
                 "colormap": {"colors": np.array([[0, 0, 0], hue / 255]), "name": f"caml_dask {name}"},
+                "gamma": 0.5,  # finer pixels hold fewer localizations
                 "blending": "additive",
                 **self._known(),
             }

@@ -199,6 +199,7 @@ def test_layers_follow_the_view(scene, monkeypatch):
     follower.look_at(scene.image.bounds_nm)
     follower.update()
     assert len(points.data) == 50, "and comes back"
+    assert np.unique(points.size).tolist() == [15] and not points.border_width.any()
     viewer.layers.remove(points)
     follower.look_at((0, 0, 10, 10))
     before = len(said)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,7 @@ def viewer(display: None) -> Iterator[Any]:
     QApplication.processEvents()
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 20.0) -> None:
+def wait_for(what: Callable[[], bool], seconds: float = 60.0) -> None:
     """Let Qt work until something has come about."""
     from qtpy.QtWidgets import QApplication
 
@@ -183,10 +185,14 @@ def test_another_image_of_the_run_is_chosen_and_shown(viewer: Any, panel: Any, r
     panel.image.setCurrentText(first)
     panel.image.textActivated.emit(first)
     assert len(viewer.layers) == 8 and panel.follower.scene.image_id == first
+    scene = weakref.ref(panel.follower.scene)
     viewer.layers.clear()
-    wait_for(lambda: True)
+    assert panel.follower is None and "Open the folder of a run" in panel.count.text()
     panel.select(0, None)
-    assert not panel.follower.there
+    panel._tried(lambda: panel.export(run / "nothing"))
+    assert "Open the folder of a run" in panel.message.text() and not (run / "nothing").exists()
+    gc.collect()
+    assert scene() is None, "and its temporary files are gone"
 
 
 def test_what_cannot_be_opened_says_why(viewer: Any, run: Path):
