@@ -45,7 +45,8 @@ class Clusters:
         parts = list(outlined_clusters(image))
         self.table: pa.Table = image.clusters()
         self.ids: Ints = self.table["cluster_id"].to_numpy()
-        self._outlines = pa.chunked_array([outline for _, outline in parts], pa.binary())
+        whole = [pa.array([], pa.large_binary()), *(outline.cast(pa.large_binary()) for _, outline in parts)]
+        self._outlines = pa.concat_arrays(whole)
         decoded = [shapely.bounds(_shapes(outline)).reshape(-1, 4) for _, outline in parts]
         self._bounds = np.concatenate([np.zeros((0, 4)), *decoded])
         self._centroids = np.column_stack([self.values("centroid_x_nm"), self.values("centroid_y_nm")])
@@ -115,20 +116,23 @@ class Clusters:
         width = np.maximum(high_x - low_x, high_y - low_y)[there]
         return np.sort(there[np.lexsort((-width, ~first[there]))[:most]]), len(there)
 
-    def rings(self, rows: Ints) -> tuple[list[Floats], Ints]:
+    def rings(self, rows: Ints, tolerance_nm: float = 0.0) -> tuple[list[Floats], Ints]:
         """The outlines of clusters as rings: the outer ones and those of holes.
 
         Parameters
         ----------
         rows : (c,) int64
             The clusters.
+        tolerance_nm : float
+            How far a corner may lie from the lines that are drawn without it.
 
         Returns
         -------
         tuple
             (k, 2) coordinates x, y in nm of each ring, and which of the rows each is of.
         """
-        rings, of = rings_of(_shapes(self._outlines.take(rows).combine_chunks()))
+        shapes = _shapes(self._outlines.take(pa.array(rows)))
+        rings, of = rings_of(shapely.simplify(shapes, tolerance_nm) if tolerance_nm else shapes)
         return [ring[:-1] for ring in rings], of
 
     def exportable(self, image: Exportable, chosen: Mask, why: str) -> Exportable:

@@ -141,7 +141,8 @@ class Counted:
     def add(self, xy_nm: Floats, channel: Ints) -> None:
         """Take in (n, 2) localizations of channels (n,), each once."""
         row, column = self._pixels(xy_nm, self._first_whole)
-        np.add.at(self._whole, (channel, row, column), np.uint32(1))
+        place = (channel * self._whole.shape[1] + row) * self._whole.shape[2] + column
+        np.add.at(self._whole.reshape(-1), place, np.uint32(1))  # of one axis, it is three times as fast
 
     def tile(self, level: int, channel: int, row: int, column: int) -> Counts:
         """A square of `TILE_PX` pixels of a level; what lies beyond the image is 0."""

@@ -51,6 +51,15 @@ def test_outlines_come_with_their_holes_and_parts(clusters):
     }
 
 
+def test_corners_that_would_not_be_seen_are_left_out():
+    circle = shapely.Point(0, 0).buffer(100, 64)
+    table = pa.table({"cluster_id": pa.array([0], pa.int64()), "outline": pa.array([shapely.to_wkb(circle)])})
+    clusters = Clusters(hand_drawn(clusters=lambda: clusters_table()[:1], outlines=lambda: iter([table])))
+    (exact,), (coarse,), (least,) = (clusters.rings(np.array([0]), tolerance)[0] for tolerance in (0.0, 2.0, 1e9))
+    assert len(exact) == 256 > 4 * len(coarse) and len(least) >= 3
+    assert shapely.hausdorff_distance(shapely.LinearRing(exact), shapely.LinearRing(coarse)) <= 2.0
+
+
 def test_of_too_many_outlines_the_selected_come_first_then_the_widest(clusters):
     none = np.zeros(3, bool)
     assert [clusters.in_view(EVERYWHERE, most, none)[0].tolist() for most in (2, 1)] == [[0, 1], [1]]
