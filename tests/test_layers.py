@@ -34,7 +34,7 @@ LAYERS = [
     {"stages", "pipeline", "plotting"},
     {"executors"},
     {"api", "results", "runs"},
-    {"screening", "report", "evaluation", "channels", "following", "describing"},
+    {"screening", "report", "evaluation", "channels", "following", "describing", "viewing"},
     {"cli", "__main__"},
 ]
 LAYER_OF = {package: layer for layer, packages in enumerate(LAYERS) for package in packages}
@@ -50,6 +50,7 @@ ONLY_IN = {
     "dask": {"executors", "runs"}, "distributed": {"executors", "runs"}, "dask_jobqueue": {"executors", "runs"},
     "keras": {"networks"}, "tensorflow": {"networks"},
     "matplotlib": {"evaluation", "describing", "plotting", "results"},
+    "napari": {"viewing"}, "qtpy": {"viewing"},
 }  # fmt: skip
 
 
