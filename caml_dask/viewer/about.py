@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pyarrow as pa
+
 from caml_dask.results.words import finder_of
 from caml_dask.schema import CLUSTERS, CLUSTERS_3D
 from caml_dask.viewer.clusters import LEAST_PX
@@ -17,6 +19,7 @@ MOST_OUTLINES = 3_000
 """Outlines of a view that are drawn."""
 _FIGURES = ("image_id", "path", "localizations", "percent_clustered", "clusters", "clusters_per_um2", "bounds_nm")
 _MEANINGS = {column.name: column.meaning for column in (*CLUSTERS_3D, *CLUSTERS)}
+_TYPES = {column.name: column.type for column in (*CLUSTERS_3D, *CLUSTERS)}
 
 
 def about(image: Prepared, summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,7 +43,10 @@ def about(image: Prepared, summary: Mapping[str, Any]) -> dict[str, Any]:
         "by": " ".join(finder_of(summary["network"], summary.get("method"))),
         "warnings": summary["warnings"],
         "rows": len(image.clusters),
-        "measures": [{"name": name, "meaning": _MEANINGS.get(name, "")} for name in image.clusters.names],
+        "measures": [
+            {"name": name, "meaning": _MEANINGS[name], "truth": pa.types.is_boolean(_TYPES[name])}
+            for name in image.clusters.names
+        ],
         "has_score": "score" in image.points.names,
         "channels": pyramid.channels,
         "tile_px": TILE_PX,

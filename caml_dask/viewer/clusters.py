@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -74,8 +75,8 @@ class Clusters:
         """
         if not 0 <= row < len(self):
             raise UsageError(f"there is no row {row}: clusters have rows 0 to {len(self) - 1}")
-        values: dict[str, float | None] = self._table.select(self.names).slice(row, 1).to_pylist()[0]
-        return {name: None if value is None or value != value else value for name, value in values.items()}
+        values = {name: float(numbers(self._table[name][row : row + 1].combine_chunks())[0]) for name in self.names}
+        return {name: None if math.isnan(value) else value for name, value in values.items()}
 
     def passing(self, ranges: Iterable[Range]) -> npt.NDArray[np.bool_]:
         """(c,) which clusters lie in all ranges."""

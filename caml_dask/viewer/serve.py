@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from caml_dask.errors import UsageError
@@ -48,7 +49,8 @@ def serve(directory: Path, port: int, cache: Path | None, say: Callable[[str], N
         say(f"Whoever has this address can look at {directory}. What the page needs is kept in {kept}.")
         say("Ctrl-C ends it.")
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off")
-        uvicorn.Server(config).run([door])
+        with suppress(KeyboardInterrupt):  # which uvicorn raises again once it has ended
+            uvicorn.Server(config).run([door])
 
 
 def refuse_no_run(directory: Path) -> None:

@@ -178,9 +178,9 @@ async function selected() {
 
 function measure([name, value]) {
   const { name: text, unit } = labelled(name);
-  const meaning = open.about.measures.find((known) => known.name === name)?.meaning ?? "";
-  return element("div", { title: meaning }, element("dt", { textContent: text }),
-    element("dd", { textContent: value === null ? "–" : `${number(value)} ${unit}` }));
+  const { meaning, truth } = open.about.measures.find((known) => known.name === name);
+  const words = truth ? (value ? "yes" : "no") : value === null ? "–" : `${number(value)} ${unit}`;
+  return element("div", { title: meaning }, element("dt", { textContent: text }), element("dd", { textContent: words }));
 }
 
 function warnings(lines) {

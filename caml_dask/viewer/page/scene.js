@@ -42,7 +42,7 @@ export class Scene extends EventTarget {
     this.map.on("change:size", () => this.settle());
     this.map.on("rendercomplete", () => this.dispatchEvent(new Event("drawn")));
     this.map.on("pointermove", (event) => event.dragging || this.point(event.coordinate));
-    this.map.on("singleclick", (event) => this.click(event.coordinate));
+    this.map.on("click", (event) => this.click(event.coordinate));
     for (const part of [this.dots, this.shapes]) part.addEventListener("changed", () => this.covered());
     clusters.addEventListener("filtered", () => (this.dots.repaint(), this.settle()));
   }

@@ -17,12 +17,12 @@ export function number(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   if (Number.isInteger(value)) return value.toLocaleString("en-US");
   if (Math.abs(value) >= 1000) return Math.round(value).toLocaleString("en-US");
-  return String(Number(value.toPrecision(4)));
+  return value.toPrecision(4);
 }
 
 /** A length in nm or um. */
 export function length(nm) {
-  return nm >= 1000 ? `${number(nm / 1000)} µm` : `${number(nm)} nm`;
+  return nm >= 1000 ? `${Number((nm / 1000).toPrecision(4))} µm` : `${Number(nm.toPrecision(4))} nm`;
 }
 
 /** An element with properties and children; texts become text, never markup. */
