@@ -55,7 +55,7 @@ class Guard:
             await answer(scope, receive, sending)
             return
         path = "/" + scope["path"].split("/", 2)[2]
-        await self._app({**scope, "path": path, "raw_path": path.encode()}, receive, sending)
+        await self._app({**scope, "path": path}, receive, sending)
 
     def _refused(self, scope: Scope) -> Response | None:
         """What those get whom the application does not answer."""

@@ -68,7 +68,9 @@ def application(library: Library, token: str) -> ASGIApp:
     ]
     gzip = Middleware(GZipMiddleware, minimum_size=_LEAST_GZIPPED, compresslevel=1)
     handlers = {CamlError: _told, HTTPException: _told}
-    return Guard(Starlette(routes=routes, middleware=[gzip], exception_handlers=handlers), token)  # type: ignore[arg-type]
+    app = Starlette(routes=routes, middleware=[gzip], exception_handlers=handlers)  # type: ignore[arg-type]
+    app.router.redirect_slashes = False  # it would redirect without the token
+    return Guard(app, token)
 
 
 def _files() -> dict[str, Path]:

@@ -115,7 +115,7 @@ class Shelf:
                     image = opens()
                     publish(self.folder / image_id, lambda path: self._make(image, digest, path, progress))
                     found = self.ready(image_id, digest)
-        except PermissionError as error:
+        except (PermissionError, NotADirectoryError, FileExistsError) as error:
             raise OutputError(
                 f"{self.folder} cannot be written ({error.strerror}): name another folder with --cache"
             ) from None
