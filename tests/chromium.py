@@ -56,7 +56,7 @@ class Browser:
         os.close(self._from)
 
     def call(self, method: str, **parameters: object) -> dict:
-        """What a method of the protocol answers; what the page's console says meanwhile is kept in `said`."""
+        """What a method of the protocol answers; errors of the page meanwhile are kept in `said`."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
         if self._session:
@@ -67,7 +67,7 @@ class Browser:
             if answer.get("id") == self._number:
                 assert "error" not in answer, answer["error"]
                 return answer["result"]
-            if answer.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded"):
+            if answer.get("method") == "Runtime.exceptionThrown" or _is_error(answer):
                 self.said.append(json.dumps(answer["params"]))
 
     def _message(self) -> dict:
@@ -87,7 +87,7 @@ class Browser:
         return found["result"].get("value")
 
     def wait(self, script: str) -> object:
-        """The first value of a script that is not false, null or empty."""
+        """The first value of a script that is not false, null or empty; elements of the page have none."""
         until = time.monotonic() + WAIT_S
         while time.monotonic() < until:
             answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
@@ -107,3 +107,7 @@ class Browser:
 
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+
+
+def _is_error(event: dict) -> bool:
+    return event.get("method") == "Log.entryAdded" and event["params"]["entry"]["level"] == "error"
