@@ -16,11 +16,13 @@ from caml_dask.io.exporters.exporter import Exportable
 from caml_dask.schema import CLUSTERS, arrow_schema
 
 
-def drawn_image(seed: int, n: int, clusters: int, *, scores: bool = True, rows: int = 97, size_nm: float = 9000.0):
+def drawn_image(seed: int, n: int, clusters: int, *, scores: Sequence[str] = ("p_clustered",), rows: int = 97):
     """An image of `n` localizations, half of them in some clusters, and a hot spot; every tenth row was not analyzed.
 
+    scores : columns of them; with p_fiber some clusters are fibers
     rows : of a batch of its points
     """
+    size_nm = 9000.0
     rng = np.random.default_rng(seed)
     xy = rng.uniform(-size_nm / 3, size_nm, (n, 2))
     cluster = np.where(rng.random(n) < 0.5, rng.integers(0, max(1, clusters), n), -1) if clusters else np.full(n, -1)
@@ -37,8 +39,9 @@ def drawn_image(seed: int, n: int, clusters: int, *, scores: bool = True, rows: 
             "loc_id": pa.array(range(n), pa.uint64()),
             "x_nm": xy[:, 0],
             "y_nm": xy[:, 1],
-            **({"p_clustered": pa.array(rng.random(n).astype(np.float32), mask=left_out)} if scores else {}),
-            "label": pa.array((of >= 0).astype(np.int8), mask=left_out),
+            "z_nm": xy.sum(axis=1),
+            **{name: pa.array(rng.random(n).astype(np.float32), mask=left_out) for name in scores},
+            "label": pa.array(np.where(of < 0, 0, 1 + ("p_fiber" in scores) * of % 2).astype(np.int8), mask=left_out),
             "cluster_id": pa.array(of, pa.int64(), mask=left_out),
         }
     )

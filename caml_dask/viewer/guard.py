@@ -39,11 +39,8 @@ class Guard:
         self._app, self._token = app, token.encode("ascii")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
         if scope["type"] != "http":
-            return  # a websocket is closed
+            return  # no lifespan, and no websocket
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":

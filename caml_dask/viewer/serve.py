@@ -48,7 +48,9 @@ def serve(directory: Path, port: int, cache: Path | None, say: Callable[[str], N
         say(f"http://{_LOOPBACK}:{door.getsockname()[1]}/{token}/")
         say(f"Whoever has this address can look at {directory}. What the page needs is kept in {kept}.")
         say("Ctrl-C ends it.")
-        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off")
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, lifespan="off", ws="none"
+        )
         with suppress(KeyboardInterrupt):  # which uvicorn raises again once it has ended
             uvicorn.Server(config).run([door])
 

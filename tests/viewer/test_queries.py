@@ -59,7 +59,7 @@ def test_points_of_a_view_are_those_that_lie_in_it(shown, box):
     wanted = np.flatnonzero((x >= box[0]) & (x <= box[2]) & (y >= box[1]) & (y <= box[3]))
     order = np.argsort(found.columns["loc_id"])
     assert found.total == len(wanted) == len(order)
-    for name in ("loc_id", "x_nm", "y_nm"):
+    for name in ("loc_id", "x_nm", "y_nm", "z_nm"):
         assert np.array_equal(found.columns[name][order], all_of[name][wanted])
     assert np.array_equal(found.columns["score"][order], all_of["p_clustered"][wanted])
     ids = image.clusters()["cluster_id"].to_numpy()
@@ -183,11 +183,24 @@ def test_places_are_given_to_a_hundredth_of_a_nm(shown):
 
 @pytest.mark.parametrize("clusters", [0, 5])
 def test_images_without_clusters_or_scores_are_prepared(clusters, tmp_path: Path):
-    image = drawn_image(2, 200, clusters, scores=False)
+    image = drawn_image(2, 200, clusters, scores=())
     prepare(image, None, tmp_path / "plain", lambda _: None)
     points = Points(tmp_path / "plain" / POINTS)
     assert "score" not in points.names and points.rows == image.localizations
     assert len(Clusters(tmp_path / "plain" / CLUSTERS)) == len(image.clusters())
+
+
+def test_three_classes_are_three_channels(tmp_path):
+    image = drawn_image(5, 600, 12, scores=("p_non", "p_round", "p_fiber"))
+    prepare(image, None, tmp_path / "three", lambda _: None)
+    found, all_of = Points(tmp_path / "three" / POINTS).inside(image.bounds_nm, MANY).columns, analyzed(image)
+    order = np.argsort(found["loc_id"])
+    assert np.array_equal(found["channel"][order], np.where(all_of["cluster_id"] < 0, 0, all_of["label"]))
+    assert set(found["channel"]) == {0, 1, 2} and np.array_equal(found["score"][order], 1 - all_of["p_non"])
+    pyramid = Pyramid(tmp_path / "three" / PYRAMID_NAME)
+    tiles = [pyramid.tile(0, r, c) for r, c in np.ndindex(*(-(-side // TILE_PX) for side in pyramid.shapes[0]))]
+    totals = sum(tile.sum(axis=(1, 2), dtype=int) for tile in tiles if tile is not None)
+    assert pyramid.channels[1:] == ["round", "fiber"] and totals.tolist() == np.bincount(found["channel"]).tolist()
 
 
 def test_points_of_clusters_that_there_are_not_are_refused(tmp_path):

@@ -47,7 +47,7 @@ function gallery() {
   fillGallery(by("gallery"), run, source, (imageId) => {
     history.pushState(null, "", `#image=${encodeURIComponent(imageId)}`);
     trouble();
-    show(imageId);
+    show(imageId).catch(failed);
   });
   only("gallery");
 }
@@ -111,6 +111,7 @@ async function lay(imageId, of, about) {
 function follow({ scene, clusters, table }) {
   scene.addEventListener("moved", note);
   scene.addEventListener("covered", drawn);
+  scene.dots.addEventListener("changed", () => trouble());
   scene.addEventListener("failed", ({ detail }) => trouble(detail.message));
   scene.addEventListener("pointed", ({ detail }) => (by("pointed").textContent = pointed(detail)));
   scene.view.on("change:resolution", drawn);
@@ -231,7 +232,8 @@ const KEYS = {
 function listen() {
   document.addEventListener("keydown", (event) => {
     const typing = event.target.matches("input, select, dialog *");
-    if (!open || typing || event.ctrlKey || event.metaKey || event.altKey || !(event.key in KEYS)) return;
+    if (!open || typing || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    if (!(event.key in KEYS)) return;
     if (event.key.startsWith("Arrow") && event.target.closest("aside")) return;
     KEYS[event.key]();
     event.preventDefault();

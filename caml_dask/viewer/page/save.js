@@ -41,7 +41,7 @@ function picture(scene, chosen) {
   context.fillStyle = css(GROUND);
   context.fillRect(0, 0, canvas.width, canvas.height);
   for (const layer of scene.map.getViewport().querySelectorAll(chosen)) {
-    if (!layer.width || layer.closest(".ol-layers > *")?.style.display === "none") continue;
+    if (!layer.width) continue;
     const matrix = /^matrix\(([^)]+)\)$/.exec(layer.style.transform)?.[1].split(",").map(Number) ?? [
       parseFloat(layer.style.width) / layer.width || 1, 0, 0, parseFloat(layer.style.height) / layer.height || 1, 0, 0];
     context.setTransform(...matrix.map((value) => value * ratio));

@@ -10,7 +10,7 @@ const SETTLED_MS = 120; // for which a moving view has to rest before it is aske
 const MOVE_MS = 350;
 const STEP = 0.25; // of the view, by a key
 
-/** Tells of "moved" and "drawn", and of "pointed" with what is there as its detail. */
+/** Tells of "moved" and "covered", and of "pointed" and "failed" with what is there, or the error, as their detail. */
 export class Scene extends EventTarget {
   constructor(target, source, about, clusters, look) {
     super();
@@ -40,7 +40,6 @@ export class Scene extends EventTarget {
     });
     this.view.on("change", () => this.settle());
     this.map.on("change:size", () => this.settle());
-    this.map.on("rendercomplete", () => this.dispatchEvent(new Event("drawn")));
     this.map.on("pointermove", (event) => event.dragging || this.point(event.coordinate));
     this.map.on("click", (event) => this.click(event.coordinate));
     for (const part of [this.dots, this.shapes]) part.addEventListener("changed", () => this.covered());

@@ -27,7 +27,9 @@ function side(value) {
 }
 
 async function answer(address, signal) {
-  const found = await fetch(address, { signal });
+  const found = await fetch(address, { signal }).catch((error) => {
+    throw error.name === "AbortError" ? error : new Error("caml-dask view does not answer: has it ended?");
+  });
   if (found.ok) return found;
   const told = await found.json().catch(() => ({}));
   throw new Error(told.error ?? `the server answered ${found.status}`);
