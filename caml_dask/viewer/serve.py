@@ -77,6 +77,7 @@ def _bound(port: int) -> socket.socket:
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         door.bind((_LOOPBACK, port))
+        door.listen()  # before the address is printed
     except OSError as error:
         door.close()
         raise UsageError(f"port {port} cannot be used ({error.strerror}): name another with --port, or none") from None
