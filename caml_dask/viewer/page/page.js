@@ -19,6 +19,7 @@ let run = null, open = null;
 
 async function start() {
   run = await source.run();
+  by("title").textContent = document.title = run.title;
   if (run.error) return trouble(run.error);
   const wanted = readAddress().image;
   if (wanted && run.images.some((image) => image.image_id === wanted && image.status === "done")) return show(wanted);
@@ -37,7 +38,6 @@ function only(id) {
 function trouble(text) {
   by("trouble").textContent = text ?? "";
   by("trouble").hidden = !text;
-  if (run) by("title").textContent = document.title = run.title;
 }
 
 function gallery() {
