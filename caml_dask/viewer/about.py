@@ -15,7 +15,7 @@ from caml_dask.viewer.shelf import Prepared
 
 MOST_POINTS = 100_000
 """Localizations of a view that are drawn one by one; of more, their counts in pixels are."""
-MOST_OUTLINES = 3_000
+MOST_OUTLINES = 2_000
 """Outlines of a view that are drawn."""
 _FIGURES = ("image_id", "path", "localizations", "percent_clustered", "clusters", "clusters_per_um2", "bounds_nm")
 _MEANINGS = {column.name: column.meaning for column in (*CLUSTERS_3D, *CLUSTERS)}
