@@ -27,6 +27,7 @@ from caml_dask.settings import ColumnMap, Settings
 HIDDEN = ".run"
 REPORT_PAGE, REPORT_TABLES, REPORT_METHODS = "report.html", "report", "methods.txt"  # what `caml-dask report` adds
 EXPORTS = "export"  # where `caml-dask export` writes
+VIEWED = ".view"  # what `caml-dask view` keeps
 BROUGHT = "inputs"  # in .run, where inputs by URL are
 _ASKED = "export.json"  # formats that a run was asked for
 _COPIED_TO = "copies.json"  # where finished images are copied to
@@ -324,6 +325,8 @@ def _remove_run(root: Path) -> None:
             file.unlink()
     if (root / REPORT_PAGE).exists() and (root / REPORT_TABLES).is_dir():
         shutil.rmtree(root / REPORT_TABLES)
+    if (root / VIEWED).is_dir() and not (root / VIEWED).is_symlink():
+        shutil.rmtree(root / VIEWED)
     tables = ("summary.json", "images.csv", "regions.csv")
     notes = (f"{HIDDEN}/{_ASKED}", f"{HIDDEN}/{_COPIED_TO}", f"{HIDDEN}/manifest.json")
     for name in (REPORT_PAGE, REPORT_METHODS, *tables, *notes):
