@@ -34,7 +34,7 @@ LAYERS = [
     {"stages", "pipeline", "plotting"},
     {"executors"},
     {"api", "results", "runs"},
-    {"screening", "report", "evaluation", "channels", "following", "describing", "viewer", "viewing"},
+    {"screening", "report", "evaluation", "channels", "following", "describing", "viewer", "napari_plugin"},
     {"cli", "__main__"},
 ]
 LAYER_OF = {package: layer for layer, packages in enumerate(LAYERS) for package in packages}
@@ -51,7 +51,7 @@ ONLY_IN = {
     "keras": {"networks"}, "tensorflow": {"networks"},
     "starlette": {"viewer"}, "uvicorn": {"viewer"},
     "matplotlib": {"evaluation", "describing", "plotting", "results"},
-    "napari": {"viewing"}, "qtpy": {"viewing"},
+    "napari": {"napari_plugin"}, "qtpy": {"napari_plugin"},
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from caml_dask.errors import OutputError
 from caml_dask.io.run_directory import OUTPUT_MARKS, is_image_id, is_output_directory
 from caml_dask.results.image import ImageResult
 from caml_dask.results.run import RunResult, open_run
-from caml_dask.viewing.scene import LayerData, Scene
+from caml_dask.napari_plugin.scene import LayerData, Scene
 
 _log = logging.getLogger("caml_dask")
 
@@ -90,7 +90,7 @@ def layers_of(folder: Path) -> list[LayerData]:
     run, image = image_in(folder)
     scene = Scene(image)
     if (viewer := current_viewer()) is not None:
-        from caml_dask.viewing.panel import expect
+        from caml_dask.napari_plugin.panel import expect
 
         expect(viewer, scene, run)
     return scene.layers()

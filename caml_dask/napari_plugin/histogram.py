@@ -7,7 +7,7 @@ from qtpy.QtCore import QRectF, Qt, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from caml_dask.viewing.bins import Bins
+from caml_dask.napari_plugin.bins import Bins
 
 _HEIGHT_PX = 120
 _BAR, _BRUSHED, _BRUSH = QColor(128, 156, 206), QColor(255, 150, 40), QColor(255, 150, 40, 50)

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from caml_dask.errors import OutputError, StoreError, UsageError
 from caml_dask.io.exporters.exporter import Options
 from caml_dask.io.exporters.write import export
-from caml_dask.viewing.bins import Bins
-from caml_dask.viewing.clusters import Clusters
+from caml_dask.napari_plugin.bins import Bins
+from caml_dask.napari_plugin.clusters import Clusters
 
 EVERYWHERE = (-1e9, -1e9, 1e9, 1e9)
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from caml_dask.io.exporters.exporter import Exportable, Options
 from caml_dask.io.exporters.ome_zarr import Levels
-from caml_dask.viewing.places import Floats, Ints, Places
+from caml_dask.napari_plugin.places import Floats, Ints, Places
 
 Counts: TypeAlias = npt.NDArray[np.uint32]
 
