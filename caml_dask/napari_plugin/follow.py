@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from caml_dask.plotting.view import Bounds
 from caml_dask.napari_plugin.scene import Scene
+from caml_dask.plotting.view import Bounds
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -22,11 +22,11 @@ from qtpy.QtWidgets import (
 )
 
 from caml_dask.errors import CamlError, UsageError
-from caml_dask.results.run import RunResult
 from caml_dask.napari_plugin.bins import Bins
 from caml_dask.napari_plugin.follow import Follower
 from caml_dask.napari_plugin.histogram import Histogram
 from caml_dask.napari_plugin.scene import Scene
+from caml_dask.results.run import RunResult
 
 _REST_MS = 150
 _FIRST_MEASURE = ("area_nm2", "volume_nm3", "n_localizations")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from caml_dask.errors import OutputError
 from caml_dask.io.run_directory import OUTPUT_MARKS, is_image_id, is_output_directory
+from caml_dask.napari_plugin.scene import LayerData, Scene
 from caml_dask.results.image import ImageResult
 from caml_dask.results.run import RunResult, open_run
-from caml_dask.napari_plugin.scene import LayerData, Scene
 
 _log = logging.getLogger("caml_dask")
 

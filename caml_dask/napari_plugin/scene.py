@@ -18,13 +18,13 @@ from caml_dask.io.exporters.exporter import Exportable, Options
 from caml_dask.io.exporters.ome_zarr import EXPORTER, Levels
 from caml_dask.io.exporters.write import export
 from caml_dask.io.run_directory import EXPORTS
+from caml_dask.napari_plugin.clusters import Clusters, Mask
+from caml_dask.napari_plugin.levels import Counted, Source, brightest, planes, stored
+from caml_dask.napari_plugin.places import Floats, Ints, Places
 from caml_dask.overview.raster import CLUSTERED_COLOR, FIBER_COLOR, NON_CLUSTERED_COLOR
 from caml_dask.plotting.colors import GRAY, PALETTE, Classes, Values, color_of_cluster, coloring
 from caml_dask.plotting.view import Bounds
 from caml_dask.results.image import ImageResult
-from caml_dask.napari_plugin.clusters import Clusters, Mask
-from caml_dask.napari_plugin.levels import Counted, Source, brightest, planes, stored
-from caml_dask.napari_plugin.places import Floats, Ints, Places
 
 LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 """Data, settings and type of a layer."""

@@ -13,12 +13,12 @@ from exported import FINITE, hand_drawn, points_table
 from caml_dask.io.exporters.exporter import Exportable, Options
 from caml_dask.io.exporters.ome_zarr import Levels
 from caml_dask.io.exporters.write import export
-from caml_dask.schema import NO_CLUSTER
 from caml_dask.napari_plugin import levels as levels_of
 from caml_dask.napari_plugin import places as places_of
 from caml_dask.napari_plugin.levels import Counted, planes, stored
 from caml_dask.napari_plugin.places import Places, rank_of
 from caml_dask.napari_plugin.scene import taken
+from caml_dask.schema import NO_CLUSTER
 
 
 def scattered(n: int = 6000, batch: int = 700) -> tuple[Exportable, pa.Table]:

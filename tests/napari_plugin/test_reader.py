@@ -13,13 +13,13 @@ from support import simulated_table
 
 from caml_dask import DBSCAN, open_run
 from caml_dask.errors import CamlError, OutputError, StoreError
-from caml_dask.runs.session import execute
-from caml_dask.schema import NO_CLUSTER
-from caml_dask.settings import Settings
 from caml_dask.napari_plugin import scene as scenes
 from caml_dask.napari_plugin.follow import Follower
 from caml_dask.napari_plugin.reader import image_in, layers_of, reader_of
 from caml_dask.napari_plugin.scene import Scene
+from caml_dask.runs.session import execute
+from caml_dask.schema import NO_CLUSTER
+from caml_dask.settings import Settings
 
 napari = pytest.importorskip("napari", reason="napari is not installed: pip install 'caml_dask[napari]'")
 
@@ -221,4 +221,4 @@ def test_the_manifest_names_what_there_is():
     assert reader.accepts_directories and widget.display_name == "Clusters"
     project = (Path(__file__).parents[2] / "pyproject.toml").read_text()
     assert '[project.entry-points."napari.manifest"]\ncaml_dask = "caml_dask.napari_plugin:napari.yaml"' in project
-    assert json.dumps("viewing/napari.yaml") in project, "it is in the wheel"
+    assert json.dumps("napari_plugin/napari.yaml") in project, "it is in the wheel"

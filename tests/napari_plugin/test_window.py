@@ -37,7 +37,7 @@ def viewer(display: None) -> Iterator[Any]:
     manager = npe2.PluginManager.instance()
     manager.discover()
     if "caml_dask" not in manager:  # tests run on a copy that is not installed
-        manifest = Path(__file__).parents[2] / "caml_dask/viewing/napari.yaml"
+        manifest = Path(__file__).parents[2] / "caml_dask/napari_plugin/napari.yaml"
         manager.register(npe2.PluginManifest.from_file(manifest))
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1200, 800)
