@@ -54,7 +54,7 @@ def call(table, out, *options, command="run"):
         ("--method dbscan --eps-nm nan", "eps_nm=nan: give a radius above 0"),
         ("--method dbscan --eps-nm 30 --min-samples 0", "min_samples=0: give a whole number from 1 on"),
         ("--method dbscan --eps-nm 30 --save-features", "leave it out with --method"),
-        ("--method optics --eps-nm 30", "'optics' is not 'dbscan'"),
+        ("--method optics --eps-nm 30", "'optics' is not one of 'dbscan', 'getis-franklin'"),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_anything_is_written(table, tmp_path, options, said):

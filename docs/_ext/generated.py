@@ -29,7 +29,7 @@ from caml_dask.networks.cards import card
 from caml_dask.networks.registry import NETWORKS
 from caml_dask.pipeline import (
     AUTO_MERGING,
-    DBSCAN_STAGES,
+    DENSITY_STAGES,
     DRIFT_STAGES,
     FIELD_STAGES,
     MERGED_RESULTS,
@@ -72,7 +72,7 @@ def write_pages(folder: Path) -> None:
         "exports": exports(),
         "stages": stages(WINDOW_STAGES),
         "field_stages": stages(FIELD_STAGES),
-        "dbscan_stages": stages(DBSCAN_STAGES),
+        "dbscan_stages": stages(DENSITY_STAGES),
         "merging_stages": stages((*AUTO_MERGING, *MERGED_RESULTS[1:])),
         "drift_stages": stages(DRIFT_STAGES),
         "tables": working_tables(),
