@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from caml_dask.methods import DBSCAN, GetisFranklin, Voronoi
+from caml_dask.methods import DBSCAN, HDBSCAN, GetisFranklin, ToMATo, Voronoi
 from caml_dask.networks.field.trained import is_field_network
 from caml_dask.settings import Settings
 from caml_dask.stages import (
@@ -31,7 +31,7 @@ from caml_dask.stages.field.tables import TOLD
 from caml_dask.stages.merging import collect, estimate, prepare, results
 from caml_dask.stages.merging import link as merging_link
 from caml_dask.stages.merging.tables import LAW
-from caml_dask.stages.methods import cells, cores, dense_cells, link_cells, link_cores, settle, sites
+from caml_dask.stages.methods import cells, cores, dense_cells, fit, link_cells, link_cores, settle, sites
 from caml_dask.stages.methods.tables import SETTLED
 from caml_dask.stages.stage import Stage, reading
 from caml_dask.stages.tables import CSR_TEST, VERDICTS
@@ -87,7 +87,14 @@ def _of_method(*finding: Stage) -> tuple[Stage, ...]:
 
 DENSITY_STAGES = _of_method(cores.STAGE, link_cores.STAGE)
 VORONOI_STAGES = _of_method(sites.STAGE, cells.STAGE, dense_cells.STAGE, link_cells.STAGE)
-METHOD_STAGES = {DBSCAN.name: DENSITY_STAGES, GetisFranklin.name: DENSITY_STAGES, Voronoi.name: VORONOI_STAGES}
+WHOLE_STAGES = _of_method(fit.FIT, fit.LINK_FITTED)
+METHOD_STAGES = {
+    DBSCAN.name: DENSITY_STAGES,
+    GetisFranklin.name: DENSITY_STAGES,
+    Voronoi.name: VORONOI_STAGES,
+    HDBSCAN.name: WHOLE_STAGES,
+    ToMATo.name: WHOLE_STAGES,
+}
 """The stages of each method, by its name."""
 FIRST, LAST = read.STAGE, publish.STAGE
 FIXED_MERGING = (

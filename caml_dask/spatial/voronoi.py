@@ -142,8 +142,7 @@ def voronoi_cells(known: Known, rows: np.ndarray, answers: Answers) -> Cells:
 
 
 def nearest_sites(index: BlockIndex, places_nm: np.ndarray, bound_nm2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The site nearest to each place, of those within a distance of it; of equally near ones that with the lower x, then
-    y.
+    """The site nearest to each place within a distance; of equally near ones that with the lower x, then y.
 
     Parameters
     ----------
@@ -208,7 +207,7 @@ def _nearest_sites(points, lower, upper, depth, order, places, row, square):  # 
 
 @njit()
 def _square(site, field, half, corners, kind):  # type: ignore[no-untyped-def]
-    """Begin a cell as a square around its site, cut off at the field: corners against the clock, relative to the site."""
+    """Begin a cell as a square around its site, cut off at the field: corners against the clock, from the site."""
     sides = np.empty(4)
     for s in range(4):
         a, sign = s % 2, -1.0 if s < 2 else 1.0
@@ -358,7 +357,4 @@ def _cells(  # type: ignore[no-untyped-def]
 @njit()
 def _is_cut(n, kind, by):  # type: ignore[no-untyped-def]
     """Whether a side is of a kind."""
-    for i in range(n):
-        if kind[i] == by:
-            return True
-    return False
+    return np.any(kind[:n] == by)

@@ -13,8 +13,8 @@ from caml_dask.stages.shared.work import Work
 
 
 def counted(work: Work) -> tuple[int, float]:
-    """Localizations, and the area in nm2 that they lie on: those of the regions of interest, or all on the area given, or
-    on their convex hull.
+    """Localizations, and the area in nm2 that they lie on: those in regions of interest, or all on the given area or
+    their convex hull.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What the stages of every method leave of a tile: labels, pieces of clusters, and the sums that give outlines their b."""
+"""What the stages of every method leave of a tile: labels, pieces of clusters, and sums for the b of outlines."""
 
 from __future__ import annotations
 

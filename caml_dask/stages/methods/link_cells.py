@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from caml_dask.spatial.links import merge
 from caml_dask.stages.methods.found import FOUND_READS, FOUND_WRITES, NO_PIECE, put_found

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pyarrow as pa
 
 from caml_dask.errors import InputError
-from caml_dask.methods import DBSCAN, GetisFranklin, Method, Voronoi
+from caml_dask.methods import DBSCAN, HDBSCAN, GetisFranklin, Method, ToMATo, Voronoi
 from caml_dask.schema import arrow_schema
 from caml_dask.stages.methods.counted import counted
 from caml_dask.stages.methods.tables import SETTLED
@@ -60,7 +60,7 @@ def _of_voronoi(work: Work) -> dict[str, float]:
     x0, y0, x1, y1 = work.facts()["bounds_nm"]
     if not (x1 > x0 and y1 > y0):
         raise InputError(
-            "the localizations lie on a line, so that their Voronoi cells have no area: give at least three that do not",
+            "the localizations lie on a line, and their Voronoi cells have no area: give at least three that do not",
             work.image.path,
         )
     n, area_nm2 = counted(work)
@@ -75,6 +75,8 @@ _SETTLES: Mapping[str, Callable[[Work], dict[str, float]]] = {
     DBSCAN.name: _of_dbscan,
     GetisFranklin.name: _of_getis_franklin,
     Voronoi.name: _of_voronoi,
+    HDBSCAN.name: lambda _: {},
+    ToMATo.name: lambda _: {},
 }
 _SHOWN = ("density_per_um2",)
 STAGE = Stage(

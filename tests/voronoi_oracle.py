@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from caml_dask.baselines.graph import merge
 
 from caml_dask.baselines.checks import FloatArray, IntArray, at_least, checked, field_area_nm2, numbered, positive
-from caml_dask.baselines.graph import merge
 from caml_dask.errors import InputError, UsageError
 
 
