@@ -18,7 +18,7 @@ from caml_dask.stages.drift.summary import summary_of_drift, warnings_of_drift
 from caml_dask.stages.field.told import summary_of_told, warnings_of_told
 from caml_dask.stages.merging.summary import summary_of_merging, warnings_of_merging
 from caml_dask.stages.merging.tables import DETECTION_BOXES, DETECTION_CUTS, DETECTION_FACTS, MERGE_TALLY
-from caml_dask.stages.methods.settle import summary_of_settled
+from caml_dask.stages.methods.settle import summary_of_settled, warnings_of_settled
 from caml_dask.stages.shared.hull import hull_area_um2
 from caml_dask.stages.shared.measured import MeasuredClusters, write_clusters
 from caml_dask.stages.shared.picture import draw
@@ -80,6 +80,7 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
     warned = (
         warnings(work, facts | {"nonfinite": read["nonfinite"]}, counts, clusters, whole.area_um2)
         + (warnings_of_test(work, tested, radii_nm[whole.clusters]) if tested else [])
+        + warnings_of_settled(settled.get("settled", {}))
         + (warnings_of_drift(drifted["drift"]) if drifted else [])
         + (warnings_of_merging(merged["merge"]) if merged else [])
     )

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 from baselines_oracles import clustered_field, distances, same_partition, without_small
+from caml_dask.baselines.tomato import knn_density_per_um2
 
 from caml_dask.baselines import ToMATo, graph, tomato
-from caml_dask.baselines.tomato import knn_density_per_um2
 
 
 def one_by_one(xy: np.ndarray, density: np.ndarray, link_nm: float, persistence: float) -> np.ndarray:

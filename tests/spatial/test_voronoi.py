@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import shapely
 from baselines_oracles import clustered_field, components, same_partition, without_small
+from caml_dask.baselines.sr_tesseler import voronoi_cells
 
 from caml_dask.baselines import SRTesseler, sr_tesseler
-from caml_dask.baselines.sr_tesseler import voronoi_cells
 
 
 def half_plane_cells(sites: np.ndarray) -> list[shapely.Geometry]:

@@ -11,7 +11,9 @@ import pyarrow as pa
 from caml_dask.errors import InputError
 from caml_dask.methods import DBSCAN, HDBSCAN, GetisFranklin, Method, ToMATo, Voronoi
 from caml_dask.schema import arrow_schema
+from caml_dask.spatial.plateau import plateau_of
 from caml_dask.stages.methods.counted import counted
+from caml_dask.stages.methods.samples import samples
 from caml_dask.stages.methods.tables import SETTLED
 from caml_dask.stages.shared.work import Work
 from caml_dask.stages.stage import UNCOMPARED, Stage
@@ -39,10 +41,31 @@ def summary_of_settled(work: Work) -> dict[str, Any]:
     return {"settled": shown} if shown else {}
 
 
+def warnings_of_settled(figures: Mapping[str, float]) -> list[str]:
+    """What a user should know of a parameter that was taken from the data, a sentence each."""
+    if figures.get("agreement", 1.0) >= _LITTLE_AGREEMENT:
+        return []
+    return [
+        f"radius-not-flat: --eps-nm auto took {figures['eps_nm']:.3g} nm, but clusters of radii around it agree by "
+        f"{100 * figures['agreement']:.0f} % only: the localizations show no radius of their own; give one with "
+        "--eps-nm, or see the p value before you count clusters"
+    ]
+
+
 def _of_dbscan(work: Work) -> dict[str, float]:
     method = cast(DBSCAN, work.network)
-    found: dict[str, float] = {"link_nm": cast(float, method.eps_nm)}
-    return {**found, "radius_nm": found["link_nm"], "least_samples": method.min_samples}
+    figures = {"least_samples": float(method.min_samples)}
+    if isinstance(method.eps_nm, float):
+        return {"radius_nm": method.eps_nm, "link_nm": method.eps_nm, **figures}
+    found = plateau_of(samples(work), method.min_samples)
+    if found is None:
+        raise InputError(
+            f"no radius makes clusters of min_samples {method.min_samples} that hold 2 to 50 % of the localizations: "
+            "give the radius with --eps-nm, such as --eps-nm 30",
+            work.image.path,
+        )
+    chosen = {"eps_nm": found.radius_nm, "eps_from_nm": found.from_nm, "eps_to_nm": found.to_nm}
+    return {"radius_nm": found.radius_nm, "link_nm": found.radius_nm, **chosen, "agreement": found.agreement, **figures}
 
 
 def _of_getis_franklin(work: Work) -> dict[str, float]:
@@ -78,7 +101,8 @@ _SETTLES: Mapping[str, Callable[[Work], dict[str, float]]] = {
     HDBSCAN.name: lambda _: {},
     ToMATo.name: lambda _: {},
 }
-_SHOWN = ("density_per_um2",)
+_SHOWN = ("density_per_um2", "eps_nm", "eps_from_nm", "eps_to_nm", "agreement")
+_LITTLE_AGREEMENT = 0.85  # of complete randomness 0.4 to 0.7; of clusters from 0.9 on
 STAGE = Stage(
     name="settle",
     title="settling the method's parameters",
