@@ -4,8 +4,8 @@ The idea is FINDER's (Verzelli et al., Nature Communications 13, 2022): of the t
 finds the same clusters, while those that a parameter makes come and go with it. Radii are tried in steps of 10 %. From
 one to the next, clusters of DBSCAN only grow, appear and merge; the agreement of two successive radii is the share of
 the localizations in clusters of the larger one that were together already, in the largest part of their cluster. The
-radius that is taken has the highest mean agreement within a factor of 1.35 around it. Left out are radii at which one
-cluster holds more than half of the localizations, and those at which fewer than 2 % are in clusters.
+radius that is taken has the highest mean agreement within a factor of 1.35 around it. Left out are radii at which the
+largest cluster of each field holds more than half of the localizations, and those at which fewer than 2 % are in clusters.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ def plateau_of(fields: Sequence[np.ndarray], min_samples: int) -> Plateau | None
     for radius in radii:
         found = [clusters_within(index, float(radius), min_samples) for index in indexes]
         clustered = sum(int((one >= 0).sum()) for one in found)
-        largest = max(int(np.bincount(one[one >= 0], minlength=1).max()) / len(one) for one in found)
+        largest = sum(int(np.bincount(one[one >= 0], minlength=1).max()) for one in found)
         total = sum(len(one) for one in found)
-        allowed.append(clustered >= _LEAST_CLUSTERED * total and largest <= _MOST_IN_ONE)
+        allowed.append(clustered >= _LEAST_CLUSTERED * total and largest <= _MOST_IN_ONE * total)
         if before is not None:
             kept = sum(_kept(*pair) for pair in zip(before, found, strict=True))
             agreed.append(kept / clustered if clustered else 0.0)

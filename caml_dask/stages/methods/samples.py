@@ -9,9 +9,9 @@ from caml_dask.stages.shared.selection import selected, selected_xy
 from caml_dask.stages.shared.work import Work, coordinates
 from caml_dask.stages.tables import INPUT
 
-BOX = 5_000
+BOX = 32_000
 """Most localizations of a box."""
-MOST_BOXES = 8
+MOST_BOXES = 4
 
 
 def samples(work: Work) -> list[np.ndarray]:
