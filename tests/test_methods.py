@@ -71,7 +71,7 @@ def test_parameters_of_another_method_and_unknown_methods_are_refused():
         method_as_kept({"name": "optics"})
 
 
-@pytest.mark.parametrize("given", ["dbscan", baselines.DBSCAN(), 30, DBSCAN])
+@pytest.mark.parametrize("given", ["dbscan", baselines.Bayesian(), 30, DBSCAN])
 def test_what_is_no_method_is_refused(given):
     with pytest.raises(UsageError, match=r"give a method with its parameters, such as DBSCAN\(eps_nm=30"):
         analyze(np.zeros((9, 2)), method=given)
