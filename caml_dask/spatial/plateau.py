@@ -4,8 +4,9 @@ The idea is FINDER's (Verzelli et al., Nature Communications 13, 2022): of the t
 finds the same clusters, while those that a parameter makes come and go with it. Radii are tried in steps of 10 %. From
 one to the next, clusters of DBSCAN only grow, appear and merge; the agreement of two successive radii is the share of
 the localizations in clusters of the larger one that were together already, in the largest part of their cluster. The
-radius that is taken has the highest mean agreement within a factor of 1.35 around it. Left out are radii at which the
-largest cluster of each field holds more than half of the localizations, and those at which fewer than 2 % are in clusters.
+radius that is taken has the highest mean agreement within a factor of 1.33 around it. Left out are radii at which the
+largest cluster of each field holds more than half of the localizations, and those at which fewer than 2 % are in
+clusters.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ def voronoi_cells(known: Known, rows: np.ndarray, answers: Answers) -> Cells:
     m = len(rows)
     area, question, bound, nearest = np.full(m, np.nan), np.zeros((m, 2)), np.zeros(m), np.full(m, NOBODY)
     given = (answers.first, answers.site, np.ascontiguousarray(answers.xy_nm))
-    side_of, neighbor = _cells(
+    side_of, neighbor = find_cells(
         *arrays(known.index), known.index.order, position[rows], np.asarray(known.window_nm, np.float64),
         np.asarray(known.field_nm, np.float64), known.start_nm, *given, area, question, bound, nearest,
     )  # fmt: skip
@@ -268,7 +268,7 @@ def _wider(corners, kind, sure):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _cells(  # type: ignore[no-untyped-def]
+def find_cells(  # type: ignore[no-untyped-def]
     points, lower, upper, depth, order, asked, window, field, start, first, answer, answer_xy, area, question, bound,
     nearest,
 ):  # fmt: skip

@@ -96,6 +96,8 @@ def test_a_cell_whose_disc_is_not_at_hand_asks_and_takes_the_answer():
         row, square = nearest_sites(BlockIndex.build(sites[1:]), found.question_nm, found.bound_nm2)
         assert (square <= found.bound_nm2).all()
         site = np.where(row == NOBODY, NOBODY, 7)
-        given = Answers(given.first + [0, 1], np.append(given.site, site), np.vstack([given.xy_nm, sites[1:]]))
+        given = Answers(
+            given.first + np.array([0, 1]), np.append(given.site, site), np.vstack([given.xy_nm, sites[1:]])
+        )
     assert found.area_nm2.tolist() == cells_of(sites, 20.0).area_nm2[:1].tolist()
     assert found.neighbor.tolist() == [-2 - 7]
