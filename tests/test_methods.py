@@ -145,6 +145,31 @@ def test_tiles_and_workers_change_nothing(table, run, tmp_path):
         assert same(result_tables(tmp_path / out), result_tables(run))
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("getis-franklin --radius-nm 40", "L(r) for r = 40 nm is 80 nm or more"),
+        ("voronoi --density-factor 3", "at least 3 times denser than the field"),
+        ("hdbscan --min-cluster-size 8", "min_cluster_size 8 and min_samples 8"),
+        ("tomato --link-nm 40 --persistence-per-um2 500", "by the 10-th neighbor that persist over 500"),
+        ("dbscan --eps-nm auto", "The radius was "),
+    ],
+)
+def test_each_method_runs_resumes_and_is_reported(table, tmp_path, options, said):
+    out, method = tmp_path / "out", ["--method", *options.split(), "--max-localizations", 300]
+    assert call(table, out, *method, "--no-test").exit_code == 0
+    before, points = done_records(out), pq.read_table(out / "0001_cell" / "points.parquet")
+    assert call(table, out, *method, "--no-test", "--resume").exit_code == 0
+    assert done_records(out) == before
+    kept = method_as_kept(json.loads((out / "summary.json").read_text())["settings"]["method"])
+    assert analyze(table, method=kept, test=False).points.equals(points.to_pandas())
+    assert len(np.unique(points["cluster_id"])) > 10
+    assert CliRunner().invoke(main, ["report", str(out)]).exit_code == 0
+    assert said in (out / "methods.txt").read_text()
+    planned = CliRunner().invoke(main, ["plan", str(table), "--out", str(tmp_path / "planned"), *map(str, method)])
+    assert planned.exit_code == 0, planned.output
+
+
 def test_a_screening_analyzes_anew_under_another_radius_alone(table, tmp_path):
     shutil.copy(table, tmp_path / "a.csv")
     (tmp_path / "cohort.csv").write_text("path,condition,replicate\na.csv,naive,1\n")

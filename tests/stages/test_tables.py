@@ -15,9 +15,9 @@ from caml_dask.executors.in_memory import analyse
 from caml_dask.io.manifest import Image
 from caml_dask.io.readers.in_memory import as_localizations
 from caml_dask.io.store import MemoryStore
-from caml_dask.methods import DBSCAN, GetisFranklin
+from caml_dask.methods import DBSCAN, HDBSCAN, GetisFranklin, Voronoi
 from caml_dask.networks import load
-from caml_dask.pipeline import DENSITY_STAGES, FIELD_STAGES, STAGE_NAMED, WINDOW_STAGES, stages_by
+from caml_dask.pipeline import DENSITY_STAGES, FIELD_STAGES, METHOD_STAGES, STAGE_NAMED, WINDOW_STAGES, stages_by
 from caml_dask.schema import NON_CLUSTERED
 from caml_dask.settings import ColumnMap, Settings
 from caml_dask.stages import gather, read
@@ -97,6 +97,8 @@ ROUTES = pytest.mark.parametrize(
         route(stages_by("XPILJZ", None, None, True), TwoThresholds(below=0.8), test=True, fdr=0.5),
         route(DENSITY_STAGES, DBSCAN(30, 5), of=None, method=DBSCAN(30, 5)),
         route(DENSITY_STAGES, GetisFranklin(30), of=None, method=GetisFranklin(30), roi="x=0..2000,y=0..2000"),
+        route(METHOD_STAGES["voronoi"], Voronoi(), of=None, method=Voronoi()),
+        route(METHOD_STAGES["hdbscan"], HDBSCAN(), of=None, method=HDBSCAN()),
         route(
             stages_by("dbscan", "5nm,3frames", "aim", True),
             DBSCAN(30, 5),

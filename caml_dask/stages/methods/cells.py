@@ -93,7 +93,7 @@ def cells(work: Work, unit: int) -> dict[str, Any]:
     """Keep the areas and sides of the cells of a tile's sites."""
     own = len(work.get(SITES, unit))
     area, rounds = np.full(own, np.nan), 0
-    sides = [(np.zeros(0, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.int64))]
+    sides: list[tuple[np.ndarray, ...]] = [(np.zeros(0, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.int64))]
     if own:
         here, known = _at_hand(work, unit)
         others, asked, answers = _Others(work, unit), np.arange(own), Answers.none(own)
