@@ -41,7 +41,8 @@ LAYER_OF = {package: layer for layer, packages in enumerate(LAYERS) for package 
 SAME_LAYER = {
     ("settings", "errors"), ("extras", "errors"), ("sorting", "compiled"), ("locks", "atomic"),
     ("locks", "holders"), ("holders", "atomic"),
-    ("blinking", "spatial"), ("pipeline", "stages"), ("api", "results"), ("runs", "api"), ("runs", "results"),
+    ("baselines", "spatial"), ("blinking", "spatial"),
+    ("pipeline", "stages"), ("api", "results"), ("runs", "api"), ("runs", "results"),
     ("settings", "methods"), ("methods", "errors"),
     ("settings", "where"), ("settings", "rectangles"), ("rectangles", "errors"), ("where", "errors"),
     ("report", "screening"), ("describing", "evaluation"), ("__main__", "cli"),

@@ -1,9 +1,4 @@
-"""SR-Tesseler: cells of the Voronoi diagram that are denser than the field, connected.
-
-Reference
----------
-Levet et al., Nature Methods 12 (2015), 1065. A cell ends at the bounding box of the localizations.
-"""
+"""SR-Tesseler by scipy's Voronoi diagram, to which the cells of the package are held: another way to the same."""
 
 from __future__ import annotations
 
@@ -12,48 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from caml_dask.baselines.checks import FloatArray, IntArray, at_least, checked, field_area_nm2, numbered, positive
-from caml_dask.baselines.graph import merge
-from caml_dask.errors import InputError, UsageError
-
-
-@dataclass(frozen=True)
-class SRTesseler:
-    """Settings of SR-Tesseler.
-
-    Parameters
-    ----------
-    density_factor : float
-        Cells at least this many times denser than the field on average are clustered.
-    rank : int
-        1 takes the density over a cell and its neighbors, (1 + neighbors) / their areas; 0 over the cell alone.
-    min_points : int
-        Localizations of the smallest cluster.
-    min_area_nm2 : float
-        Area of the cells of the smallest cluster, in nm2.
-    area_um2 : float or None
-        Area of the field in um2, for its mean density; None takes the convex hull of the localizations.
-
-    Raises
-    ------
-    UsageError
-        A value is out of its range.
-    """
-
-    density_factor: float = 2.0
-    rank: int = 1
-    min_points: int = 5
-    min_area_nm2: float = 0.0
-    area_um2: float | None = None
-
-    def __post_init__(self) -> None:
-        positive(density_factor=self.density_factor)
-        at_least(1, min_points=self.min_points)
-        at_least(0, min_area_nm2=self.min_area_nm2)
-        if self.rank not in (0, 1):
-            raise UsageError(f"rank={self.rank}: use 0 (a cell alone) or 1 (with its neighbors)")
-        if self.area_um2 is not None:
-            positive(area_um2=self.area_um2)
+from caml_dask.baselines.checks import FloatArray, IntArray, hull_area_nm2, numbered
+from caml_dask.errors import InputError
+from caml_dask.spatial.graph import merge
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,40 +34,20 @@ class Cells:
     neighbors: IntArray
 
 
-def sr_tesseler(xy_nm: npt.ArrayLike, settings: SRTesseler) -> IntArray:
-    """Label localizations by the density of their Voronoi cells.
-
-    Parameters
-    ----------
-    xy_nm : (n, 2) array_like of float
-        Coordinates in nm.
-    settings : SRTesseler
-        Threshold of the density, and smallest cluster.
-
-    Returns
-    -------
-    (n,) int64
-        Clusters from 0 in the order of their first localizations, -1 for noise.
-
-    Raises
-    ------
-    InputError
-        The input is not (n, 2) finite coordinates of at least 3 localizations, or all of them lie on a line.
-    """
-    xy = checked(xy_nm, "SR-Tesseler", 3)
-    field_nm2 = field_area_nm2(xy, settings.area_um2)
+def sr_tesseler(xy: np.ndarray, factor: float, rank: int, min_points: int, area_um2: float | None = None) -> np.ndarray:
+    """Clusters from 0 in the order of their first localizations, -1 for noise: (n,) int64."""
+    field_nm2 = hull_area_nm2(xy) if area_um2 is None else 1e6 * area_um2
     cells = voronoi_cells(xy)
     a, b = cells.neighbors.T
     n, area = cells.n.astype(np.float64), cells.area_nm2
-    if settings.rank == 1:
+    if rank == 1:
         n = n + np.bincount(a, cells.n[b], len(n)) + np.bincount(b, cells.n[a], len(n))
         area = area + np.bincount(a, area[b], len(n)) + np.bincount(b, area[a], len(n))
-    dense = n >= settings.density_factor * len(xy) / field_nm2 * area
+    dense = n >= factor * len(xy) / field_nm2 * area
     both = dense[a] & dense[b]
     component = merge(np.arange(len(n)), a[both], b[both])
-    wide = np.bincount(component, cells.area_nm2 * dense) >= settings.min_area_nm2
-    cluster = np.where(dense & wide[component], component, -1)
-    return numbered(cluster[cells.site], settings.min_points)
+    cluster = np.where(dense, component, -1)
+    return numbered(cluster[cells.site], min_points)
 
 
 def voronoi_cells(xy: FloatArray) -> Cells:

@@ -1,4 +1,4 @@
-"""ToMATo: clusters are the peaks of a density that persist, with their slopes.
+"""Peaks of a density that persist, with their slopes: what ToMATo calls clusters.
 
 References
 ----------
@@ -9,80 +9,13 @@ localizations, with a graph of fixed radius.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from caml_dask.baselines.checks import FloatArray, IntArray, at_least, checked, numbered, positive
-from caml_dask.baselines.graph import knn_distance_nm, pairs_within
+from caml_dask.spatial.graph import FloatArray, IntArray, knn_distance_nm, pairs_within
 
 LEAST_NM = 1e-3
 """Distances to the k-th neighbor are taken as at least this, so that duplicates have a finite density."""
-
-
-@dataclass(frozen=True)
-class ToMATo:
-    """Settings of ToMATo.
-
-    Parameters
-    ----------
-    k : int
-        The density at a localization is k over the area of the disc that reaches its k-th neighbor.
-    link_nm : float
-        Localizations within this distance in nm are neighbors in the graph.
-    persistence_per_um2 : float
-        A peak that rises above the saddle to a higher peak by less than this is merged into it; a peak lower than
-        this is noise with its slopes. In localizations per um2.
-    min_density_per_um2 : float
-        Localizations of a lower density are noise from the start.
-    min_points : int
-        Localizations of the smallest cluster.
-
-    Raises
-    ------
-    UsageError
-        A value is out of its range.
-    """
-
-    k: int = 10
-    link_nm: float = 50.0
-    persistence_per_um2: float = 1_000.0
-    min_density_per_um2: float = 0.0
-    min_points: int = 3
-
-    def __post_init__(self) -> None:
-        positive(link_nm=self.link_nm)
-        at_least(1, k=self.k, min_points=self.min_points)
-        at_least(0, persistence_per_um2=self.persistence_per_um2, min_density_per_um2=self.min_density_per_um2)
-
-
-def tomato(xy_nm: npt.ArrayLike, settings: ToMATo) -> IntArray:
-    """Label localizations by the persistent peaks of their density.
-
-    Parameters
-    ----------
-    xy_nm : (n, 2) array_like of float
-        Coordinates in nm.
-    settings : ToMATo
-        Density, graph and persistence.
-
-    Returns
-    -------
-    (n,) int64
-        Clusters from 0 in the order of their first localizations, -1 for noise.
-
-    Raises
-    ------
-    InputError
-        The input is not (n, 2) finite coordinates, or holds k localizations or fewer.
-    """
-    xy = checked(xy_nm, "ToMATo", settings.k + 1)
-    density = knn_density_per_um2(xy, settings.k)
-    kept = np.flatnonzero(density >= settings.min_density_per_um2)
-    cluster = np.full(len(xy), -1, dtype=np.int64)
-    cluster[kept] = persistent(xy[kept], density[kept], settings.link_nm, settings.persistence_per_um2)
-    return numbered(cluster, settings.min_points)
 
 
 def knn_density_per_um2(xy: FloatArray, k: int) -> FloatArray:

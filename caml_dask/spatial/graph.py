@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from caml_dask.baselines.checks import FloatArray, IntArray
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 MOST_PAIRS = 4_000_000
 """Pairs that are held at a time, unless one localization alone has more: about 100 MB."""
