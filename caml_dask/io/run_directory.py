@@ -276,10 +276,10 @@ def prepare(root: Path, manifest: dict[str, Any], resume: bool, overwrite: bool)
             raise OutputError(f"{root} holds another run, which cannot be resumed. It differs in " + "; ".join(found))
         here |= {name: now[name] for name in ("settings", "settings_digest")}
         if here != stands:  # what workers read lies elsewhere now
-            publish_json(root / HIDDEN / "manifest.json", here, indent=1)
+            publish_json(root / HIDDEN / "manifest.json", here)
         return Run.open(root)
     _remove_run(root)
-    publish_json(root / HIDDEN / "manifest.json", manifest, indent=1)
+    publish_json(root / HIDDEN / "manifest.json", manifest)
     return Run.open(root)
 
 
@@ -304,7 +304,7 @@ def _taken_up(root: Path, manifest: dict[str, Any]) -> dict[str, Any] | None:
                     _log.warning(
                         "%s was damaged or lost and is written again: the finished units belong to this run", path
                     )
-                    publish_json(path, manifest, indent=1)
+                    publish_json(path, manifest)
                     return manifest
         raise
 
