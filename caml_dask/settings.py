@@ -35,8 +35,9 @@ NETWORK_ALIASES = {
 They are here so that the help lists them without loading a network.
 """
 
-FIELD_NETWORKS = ("field-2d", "field-3d")
-"""Networks that see whole fields, and need no window."""
+FIBER_NETWORK = "field-2d-fibers"
+FIELD_NETWORKS = ("field-2d", "field-3d", FIBER_NETWORK)
+"""Networks that see whole fields, and need no window; the last one tells fibers from round clusters."""
 DEFAULT_NETWORK = FIELD_NETWORKS[0]
 DRIFT_METHODS = ("aim", "rcc")
 

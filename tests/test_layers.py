@@ -136,10 +136,22 @@ def test_importing_the_package_loads_nothing_heavy():
     assert not {"keras", "tensorflow", "dask", "distributed", "scipy", "numpy", "pyarrow", "numba", "sklearn"} & loaded
 
 
+def test_a_run_of_the_command_loads_no_more_than_it_needs(tmp_path):
+    code = (
+        "import sys, numpy; from click.testing import CliRunner; from caml_dask.cli import main\n"
+        "numpy.savetxt('t.csv', 1e3 * numpy.random.rand(200, 2), delimiter=',', header='x [nm],y [nm]', comments='')\n"
+        "done = CliRunner().invoke(main, ['run', 't.csv', '--out', 'out'])\n"
+        "print(done.exit_code, *sys.modules)"
+    )
+    done, *loaded = run(code, tmp_path).split()
+    assert done == "0"
+    assert not {"matplotlib", "distributed", "scipy.stats", "tensorflow"} & set(loaded)
+
+
 def test_scoring_loads_neither_keras_nor_tensorflow_nor_dask():
     code = "import sys, numpy; from caml_dask import CAML; CAML().fit(numpy.random.rand(200, 2)); print(*sys.modules)"
     assert not {"keras", "tensorflow", "dask", "distributed"} & set(run(code).split())
 
 
-def run(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+def run(code: str, folder: Path | None = None) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=folder).stdout

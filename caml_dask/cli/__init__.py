@@ -54,6 +54,7 @@ for command in (
     laboratory.simulate_tables,
     laboratory.train,
     laboratory.train_field,
+    laboratory.train_fibers,
     laboratory.evaluate,
     reporting.report,
     exporting.export,

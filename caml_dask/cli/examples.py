@@ -67,6 +67,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("two hours on two cores", "caml-dask train-field -o mine --work work --steady 6000 --annealed 600"),
         ("on from there", "caml-dask train-field -o mine --work work --steady 20000 --annealed 2000"),
     ),
+    "train-fibers": (
+        ("a network of one's own", "caml-dask train-fibers --network mine -o mine-with-fibers"),
+        ("in seconds, to try it", "caml-dask train-fibers -o mine --fields 8"),
+    ),
     "evaluate": (
         ("all networks", "caml-dask evaluate -o evaluation"),
         ("one, on two grids", "caml-dask evaluate XPILJZ -o evaluation --grids densities,csr"),

@@ -20,10 +20,10 @@ from caml_dask.geometry.volume import closing_volumes
 from caml_dask.methods import METHODS
 from caml_dask.networks.field.graph import EDGE_INPUTS, NODE_INPUTS, Graph, build_graph
 from caml_dask.networks.field.messages import messages_of_a_round
-from caml_dask.networks.field.network import say
 from caml_dask.networks.field.ranks import EDGE_RANKS
 from caml_dask.networks.field.region import REGION_INPUTS
 from caml_dask.networks.field.trained import LEAST_LOCALIZATIONS, load_field_network
+from caml_dask.networks.field.whole import say
 from caml_dask.networks.trained import TrainedNetwork, load, load_of_windows
 from caml_dask.spatial.blocks import BlockIndex
 from caml_dask.spatial.candidates import fill

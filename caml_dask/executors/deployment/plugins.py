@@ -1,13 +1,26 @@
-"""What runs inside Dask's scheduler: lost workers are told of."""
+"""What runs inside Dask's scheduler: workers that come are noted, and lost ones are told of."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from distributed import Scheduler, SchedulerPlugin
 
 _log = logging.getLogger("caml_dask")
+
+
+class Arrivals(SchedulerPlugin):
+    """Hands on the name of every worker that comes, in the scheduler's event loop."""
+
+    name = "arrivals"
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self._note = note
+
+    async def add_worker(self, scheduler: Scheduler, worker: str) -> None:
+        self._note(str(scheduler.workers[worker].name))
 
 
 class LostWorkers(SchedulerPlugin):
