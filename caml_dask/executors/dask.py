@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from caml_dask.errors import CamlError, WorkersError
 from caml_dask.executors.deployment import interrupts
@@ -22,7 +22,7 @@ from caml_dask.executors.interface import Observer
 from caml_dask.executors.pace import Pace
 from caml_dask.executors.pending import Due, barriers
 from caml_dask.executors.units import Key, in_words, standing
-from caml_dask.executors.worker import Outcome, report_of, run_batch, which_run
+from caml_dask.executors.worker import Outcome, run_batch, which_run
 from caml_dask.io.run_directory import Run
 from caml_dask.io.shared_part import part_of, publish_shared_part
 from caml_dask.pipeline import FIRST, stage_of
@@ -242,20 +242,18 @@ class _Execution:
                 self._end(unit, outcome)
 
     def _suspect(self, batch: _Batch) -> None:
-        """Workers died of a batch: what they recorded is done, and what they were doing may have ended them."""
+        """Workers died of a batch: the first unit that they did not record may have ended them. The others are tried
+        again, in which those with a record take no time."""
         if batch.alone:
             self._end(batch.units[0], self._poison(batch.units[0]))
             return
-        left = []
-        for unit in batch.units:
-            store = self._run.store(self._run.images[unit.key[0]])
-            record = standing(store, stage_of(self._run.settings, unit.key[1]), unit.key[2])
-            if record is None:
-                left.append(unit)
-            else:
-                self._end(unit, report_of(record))
-        self._suspects.extend(left[:1])
-        self._waiting.extendleft(reversed(left[1:]))
+        first = next((unit for unit in batch.units if self._record(unit) is None), batch.units[0])
+        self._suspects.append(first)
+        self._waiting.extendleft(unit for unit in reversed(batch.units) if unit is not first)
+
+    def _record(self, unit: _Unit) -> dict[str, Any] | None:
+        store = self._run.store(self._run.images[unit.key[0]])
+        return standing(store, stage_of(self._run.settings, unit.key[1]), unit.key[2])
 
     def _end(self, unit: _Unit, outcome: Outcome) -> None:
         """A unit has its report, or has failed; of an image that failed, nothing is told any more."""
