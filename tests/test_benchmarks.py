@@ -74,6 +74,18 @@ def test_simulated_inputs_come_in_random_order(tmp_path, monkeypatch, hot_spot):
     assert [path.name for path in tmp_path.iterdir()] == ["square.csv"]
 
 
+def test_driver_smoke(tmp_path):
+    """All units are done once; what stands is not measured again."""
+    results = tmp_path / "driver.json"
+    command = [sys.executable, str(BENCHMARKS / "driver.py"), "--smoke", "--results", str(results)]
+    subprocess.run(command, check=True, capture_output=True)
+    cases = json.loads(results.read_text())["cases"]
+    assert [case["what"] for case in cases] == ["images", "tiles", "begin"]
+    assert cases[0]["units"] == 40 and cases[1]["units"] > 6 * 20
+    again = subprocess.run(command, check=True, capture_output=True)
+    assert again.stdout == b"" and json.loads(results.read_text())["cases"] == cases
+
+
 def test_dbscan_scale_smoke(tmp_path):
     """All programs find as many clusters and as much noise."""
     results = tmp_path / "dbscan.json"

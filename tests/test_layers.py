@@ -34,14 +34,15 @@ LAYERS = [
     {"stages", "pipeline", "plotting"},
     {"executors"},
     {"api", "results", "runs"},
-    {"screening", "report", "evaluation", "channels", "following", "describing"},
+    {"screening", "report", "evaluation", "channels", "following", "describing", "viewer", "napari_plugin"},
     {"cli", "__main__"},
 ]
 LAYER_OF = {package: layer for layer, packages in enumerate(LAYERS) for package in packages}
 SAME_LAYER = {
     ("settings", "errors"), ("extras", "errors"), ("sorting", "compiled"), ("locks", "atomic"),
     ("locks", "holders"), ("holders", "atomic"),
-    ("blinking", "spatial"), ("pipeline", "stages"), ("api", "results"), ("runs", "api"), ("runs", "results"),
+    ("baselines", "spatial"), ("blinking", "spatial"),
+    ("pipeline", "stages"), ("api", "results"), ("runs", "api"), ("runs", "results"),
     ("settings", "methods"), ("methods", "errors"),
     ("settings", "where"), ("settings", "rectangles"), ("rectangles", "errors"), ("where", "errors"),
     ("report", "screening"), ("describing", "evaluation"), ("__main__", "cli"),
@@ -49,7 +50,9 @@ SAME_LAYER = {
 ONLY_IN = {
     "dask": {"executors", "runs"}, "distributed": {"executors", "runs"}, "dask_jobqueue": {"executors", "runs"},
     "keras": {"networks"}, "tensorflow": {"networks"},
+    "starlette": {"viewer"}, "uvicorn": {"viewer"},
     "matplotlib": {"evaluation", "describing", "plotting", "results"},
+    "napari": {"napari_plugin"}, "qtpy": {"napari_plugin"},
 }  # fmt: skip
 
 
@@ -106,6 +109,7 @@ def test_imports_go_one_way(package, path):
         ("evaluation", "from caml_dask.screening.screen import screen"),
         ("errors", "from caml_dask.schema import POINTS"),
         ("report", "from caml_dask.evaluation.run import evaluate"),
+        ("report", "from starlette.requests import Request"),
         ("pipeline", "import caml_dask.report"),
         ("executors", "from caml_dask.runs.session import execute"),
         ("runs", "from caml_dask.screening.ledger import Ledger"),
@@ -136,10 +140,22 @@ def test_importing_the_package_loads_nothing_heavy():
     assert not {"keras", "tensorflow", "dask", "distributed", "scipy", "numpy", "pyarrow", "numba", "sklearn"} & loaded
 
 
+def test_a_run_of_the_command_loads_no_more_than_it_needs(tmp_path):
+    code = (
+        "import sys, numpy; from click.testing import CliRunner; from caml_dask.cli import main\n"
+        "numpy.savetxt('t.csv', 1e3 * numpy.random.rand(200, 2), delimiter=',', header='x [nm],y [nm]', comments='')\n"
+        "done = CliRunner().invoke(main, ['run', 't.csv', '--out', 'out'])\n"
+        "print(done.exit_code, *sys.modules)"
+    )
+    done, *loaded = run(code, tmp_path).split()
+    assert done == "0"
+    assert not {"matplotlib", "distributed", "scipy.stats", "tensorflow"} & set(loaded)
+
+
 def test_scoring_loads_neither_keras_nor_tensorflow_nor_dask():
     code = "import sys, numpy; from caml_dask import CAML; CAML().fit(numpy.random.rand(200, 2)); print(*sys.modules)"
     assert not {"keras", "tensorflow", "dask", "distributed"} & set(run(code).split())
 
 
-def run(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+def run(code: str, folder: Path | None = None) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=folder).stdout

@@ -18,6 +18,7 @@ from caml_dask.cli import (
     picturing,
     reporting,
     screening,
+    viewing,
 )
 from caml_dask.cli.examples import with_examples
 
@@ -54,10 +55,12 @@ for command in (
     laboratory.simulate_tables,
     laboratory.train,
     laboratory.train_field,
+    laboratory.train_fibers,
     laboratory.evaluate,
     reporting.report,
     exporting.export,
     picturing.overview,
+    viewing.view,
     colocalizing.colocalize,
     following.follow,
     describing.describe,

@@ -67,6 +67,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("two hours on two cores", "caml-dask train-field -o mine --work work --steady 6000 --annealed 600"),
         ("on from there", "caml-dask train-field -o mine --work work --steady 20000 --annealed 2000"),
     ),
+    "train-fibers": (
+        ("a network of one's own", "caml-dask train-fibers --network mine -o mine-with-fibers"),
+        ("in seconds, to try it", "caml-dask train-fibers -o mine --fields 8"),
+    ),
     "evaluate": (
         ("all networks", "caml-dask evaluate -o evaluation"),
         ("one, on two grids", "caml-dask evaluate XPILJZ -o evaluation --grids densities,csr"),
@@ -80,6 +84,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "overview": (
         ("a PDF of each image", "caml-dask overview results"),
         ("an SVG of one, elsewhere", "caml-dask overview results --to svg --images cell_a -o figures"),
+    ),
+    "view": (
+        ("a run or a screening", "caml-dask view results"),
+        ("one image as a page to send", "caml-dask view results --static cell_a -o cell_a.html"),
     ),
     "export": (
         ("for Picasso and ThunderSTORM", "caml-dask export results --to picasso --to thunderstorm"),

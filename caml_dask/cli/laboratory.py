@@ -213,6 +213,38 @@ def train_field(
     return DONE
 
 
+@click.command(name="train-fibers")
+@click.option("-o", "--out", type=LOCAL, required=True, help="Folder for the weights and the card.")
+@click.option("--network", default="field-2d", show_default=True, help="Field network in 2D to add to, or its FOLDER.")
+@click.option("--fields", type=click.IntRange(min=2), default=900, show_default=True, help="Fields to learn from.")
+@SEED
+@WORKERS
+@LOGS
+@guarded
+def train_fibers(out: Path, network: str, fields: int, seed: int, workers: int | None) -> int:
+    """Teach a field network to tell fibers from round clusters, in minutes; its other answers stay as they are.
+
+    Use what it wrote with --network FOLDER.
+    """
+    import json
+    import shlex
+
+    from caml_dask.networks.field.trained import load_field_network
+    from caml_dask.networks.training.keras import import_keras
+    from caml_dask.settings import network_named
+
+    import_keras()
+    from caml_dask.networks.training.field.fibers import train_fibers as fit_and_write
+
+    known = load_field_network(network_named(network))
+    if known.dimensions != 2 or known.fibers:
+        raise UsageError(f"--network {network}: give a field network in 2D that tells two classes")
+    command = shlex.join(["caml-dask", *sys.argv[1:]])
+    card = fit_and_write(known, seed, fields, out, workers=1 if workers is None else workers, command=command)
+    click.echo(json.dumps(card["fibers"]["results"], indent=1))
+    return DONE
+
+
 @click.command()
 @click.argument("networks", nargs=-1)
 @OUT

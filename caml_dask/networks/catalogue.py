@@ -9,12 +9,13 @@ from typing import Any
 from caml_dask.networks.cards import card, read_card
 from caml_dask.networks.field.trained import (
     LEAST_LOCALIZATIONS,
-    field_card,
-    field_network_for,
+    TrainedFieldNetwork,
     is_field_network,
+    load_field_network,
+    ships,
 )
 from caml_dask.networks.registry import NETWORKS
-from caml_dask.settings import network_named
+from caml_dask.settings import FIELD_NETWORKS, network_named
 
 
 def catalogue() -> str:
@@ -38,9 +39,8 @@ def catalogue() -> str:
             f"  not for {entry.fails}",
             f"  weights SHA-256 {found['weights_sha256']}",
         ]
-    for axes in (2, 3):
-        if (name := field_network_for(axes)) is not None:
-            lines += _of_field_network(name, field_card(name))
+    for name in filter(ships, FIELD_NETWORKS):
+        lines += _of_field_network(load_field_network(name))
     return "\n".join([*lines, "All that is known of one: caml-dask networks NAME, or the FOLDER of one of your own"])
 
 
@@ -58,7 +58,7 @@ def readable(network: str | os.PathLike[str]) -> str:
         Markdown.
     """
     if is_field_network(name := network_named(network)):
-        return _readable_field_network(field_card(name))
+        return _readable_field_network(load_field_network(name))
     source = read_card(network)
     entry, found = source.spec, source.about
     training, results = found["training"], found["results"]
@@ -99,12 +99,13 @@ def readable(network: str | os.PathLike[str]) -> str:
     return "\n".join([*lines, f"Loss by epoch, training / validation: {losses}."])
 
 
-def _of_field_network(name: str, about: Mapping[str, Any]) -> list[str]:
+def _of_field_network(network: TrainedFieldNetwork) -> list[str]:
     """A field network in a few lines."""
+    about = network.card
     molecules, blinking = (about["results"][sort] for sort in ("molecules", "re-blinking"))
     return [
-        f"{name}: {about['dimensions']}D, whole fields of {LEAST_LOCALIZATIONS} localizations or more, non-clustered "
-        "/ clustered",
+        f"{network.name}: {network.dimensions}D, whole fields of {LEAST_LOCALIZATIONS} localizations or more, "
+        f"{' / '.join(network.classes)}",
         f"  {100 * molecules['accuracy']:.1f} % right on molecules and {100 * blinking['accuracy']:.1f} % on "
         f"re-blinking detections of fields of which nothing was known beforehand (adjusted Rand index of clusters "
         f"{molecules['ari']:.2f} and {blinking['ari']:.2f})",
@@ -114,14 +115,15 @@ def _of_field_network(name: str, about: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _readable_field_network(about: Mapping[str, Any]) -> str:
+def _readable_field_network(network: TrainedFieldNetwork) -> str:
     """The card of a field network as Markdown."""
+    about = network.card
     seen, results = about["seen"], about["results"]
     kinds = ", ".join(f"{kind} {100 * share:.0f} %" for kind, share in about["prior"]["kinds"].items())
     lines = [
         f"# {about['name']}",
-        f"{about['dimensions']}D, whole fields of {LEAST_LOCALIZATIONS} localizations or more; classes non-clustered, "
-        "clustered.",
+        f"{about['dimensions']}D, whole fields of {LEAST_LOCALIZATIONS} localizations or more; classes "
+        f"{', '.join(network.classes)}.",
         f"{about['weights']:,} weights; SHA-256 {about['weights_sha256']}.",
         "",
         "## Trained on",
@@ -141,12 +143,25 @@ def _readable_field_network(about: Mapping[str, Any]) -> str:
         f"In clusters where nothing is: {_listed(csr, 'localizations', 1.0)}.",
         f"Share of clustered localizations by what was said: {shares}.",
     ]
+    if network.fibers:
+        lines += ["", "## Fibers and round clusters", *_of_fibers(about["fibers"])]
     if "fails" in about:
         lines += ["", "## Where it fails", f"{about['fails']}."]
     for look in about.get("looks_at_labelled_fields", ()):
         of = ", ".join(f"{sort} {ari:.3f}" for sort, ari in look["mean_ari"].items())
         lines.append(f"Looked at labelled fields: {of} ({look['of']}).")
     return "\n".join(lines)
+
+
+def _of_fibers(about: Mapping[str, Any]) -> Iterator[str]:
+    found = about["results"]
+    recall = ", ".join(f"{name} {_percent(value)}" for name, value in found["recall"].items())
+    yield (
+        f"Learned of {about['localizations']:,} localizations in clusters of {about['fields']:,} fields, half of the "
+        f"published kind with fibers, in {about['seconds']} s, on top of {about['on']['name']} (SHA-256 "
+        f"{about['on']['weights_sha256']}), which stays as it is. Command: `{about['command']}`."
+    )
+    yield f"Recall in {found['fields']} more fields of that kind: {recall}; mean {_percent(found['macro_recall'])}."
 
 
 def _promises(holds: str, fails: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 FloatArray = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ def p_value(seen: ArrayLike, random: ArrayLike) -> float:
     difference = fields.mean() - chance.mean()
     if error == 0:
         return 1.0 if difference <= 0 else 1 / (1 + len(chance))
-    return max(float(stats.t.sf(difference / error, len(chance) - 1)), LEAST_P)
+    return max(float(special.stdtr(len(chance) - 1, -difference / error)), LEAST_P)
 
 
 def scan_statistic(members: ArrayLike, radius_of_gyration_nm: ArrayLike, density: float, dimensions: int) -> FloatArray:

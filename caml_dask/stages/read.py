@@ -16,6 +16,7 @@ from caml_dask.io.readers.carried import CarriedColumn, find_carried
 from caml_dask.io.readers.sources import open_source
 from caml_dask.io.rois.given import read_rois
 from caml_dask.io.rois.roi import Roi, region_of
+from caml_dask.methods import METHODS
 from caml_dask.networks.field.trained import LEAST_LOCALIZATIONS, field_network_for
 from caml_dask.networks.registry import NETWORKS
 from caml_dask.schema import COORDINATES, NO_REGION, arrow_schema
@@ -195,6 +196,15 @@ def check_fits(work: Work, n: int, dimensions: int, of: int) -> None:
         raise InputError(
             f"has {dimensions} coordinates a localization; {name} takes {work.network.dimensions}: "
             + ", or ".join(ways),
+            work.image.path,
+        )
+    method = work.settings.method
+    if method is not None and method.most_localizations is not None and n > method.most_localizations:
+        unbound = " or ".join(name for name, kind in METHODS.items() if kind.most_localizations is None)
+        raise InputError(
+            f"has {n:,} localizations; {method.name} looks at all of an image at once, and takes up to "
+            f"{method.most_localizations:,}: analyze parts of it with --where, such as 'x_nm < 20000', or use a method "
+            f"that has no bound, --method {unbound}",
             work.image.path,
         )
     if work.settings.bootstrap is not None and dimensions == 3:

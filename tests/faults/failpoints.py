@@ -44,6 +44,7 @@ from caml_dask.settings import Settings
 TILE = 150
 LONGEST_S = 120.0
 PAGE_KIB = 4
+LARGEST_KIB = 1 << 15
 REMOVING = ("os.remove", "os.rmdir", "shutil.rmtree")
 MAKING = ("open", "os.mkdir", "os.rename")
 
@@ -189,13 +190,12 @@ def can_mount() -> bool:
 
 def small_disks(table: Path, expected: dict[str, str], step: int, begin: int) -> Iterator[list[str]]:
     """What went wrong on each disk, until the run fits one."""
-    kib = begin
-    while True:
+    for kib in range(begin, LARGEST_KIB, step):
         fits, faults = on_small_disk(table, expected, kib)
         yield faults
         if fits:
             return
-        kib += step
+    yield [f"no disk of less than {LARGEST_KIB} KiB is large enough"]
 
 
 def main() -> None:

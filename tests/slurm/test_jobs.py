@@ -242,11 +242,11 @@ exec {shlex.join(COMMAND)} "$@"
 """The command on a node where the first task of an array hangs before its first unit."""
 
 
-def submit_arrays(table, out, command=COMMAND):
+def submit_arrays(table, out, tasks, command=COMMAND):
     environment = {
         **os.environ,
-        "TASKS": "2",
-        "OPTIONS": f"--network {FEW_STAGES} --max-localizations {TILE}",
+        "TASKS": str(tasks),
+        "OPTIONS": f"--network {FEW_STAGES} --no-test --max-localizations {TILE}",
         "SBATCH_MEM_PER_NODE": "1G",
         "CAML_DASK": shlex.join(command),
     }
@@ -268,7 +268,7 @@ def test_job_arrays_do_the_same_without_a_scheduler_though_a_task_is_cancelled(t
     out, hangs = tmp_path / "out", tmp_path / "hangs"
     hangs.write_text(HANGS)
     hangs.chmod(0o755)
-    submit_arrays(table, out, [str(hangs)])
+    submit_arrays(table, out, 2, [str(hangs)])
     end = time.monotonic() + 500
     while not (hanging := [task for task in running("caml-classify") if task.endswith("_1")]):
         assert time.monotonic() < end
@@ -278,10 +278,10 @@ def test_job_arrays_do_the_same_without_a_scheduler_though_a_task_is_cancelled(t
     told = (out / ".run" / "jobs" / "caml-finish.log").read_text()
     assert "units of classify are not done: submit its array again" in told
     before = done_records(out)
-    submit_arrays(table, out)
+    submit_arrays(table, out, 1)
     wait_for_an_empty_queue()
     assert "1 of 1 images done" in (out / ".run" / "jobs" / "caml-finish.log").read_text()
-    execute([table], tmp_path / "serial", Settings(FEW_STAGES), workers=0)
+    execute([table], tmp_path / "serial", Settings(FEW_STAGES, test=False), workers=0)
     assert same(result_tables(out), result_tables(tmp_path / "serial"))
     after = done_records(out)
     assert {path: after[path] for path in before} == before

@@ -22,6 +22,7 @@ from distributed import Status
 from caml_dask.errors import UsageError, WorkersError
 from caml_dask.executors.deployment.clusters import dask_level
 from caml_dask.executors.deployment.dead_jobs import DeadJobs
+from caml_dask.executors.deployment.plugins import Arrivals
 from caml_dask.executors.deployment.security import PRIVATE, own_key, reading
 from caml_dask.executors.deployment.settings import Batch
 from caml_dask.executors.deployment.workers import LOGS
@@ -151,10 +152,21 @@ async def _submit(cluster: JobQueueCluster, jobs: int) -> str | None:
 
 async def _keep(cluster: JobQueueCluster, dead: DeadJobs) -> None:
     """Submit anew what was lost: dask-jobqueue itself leaves a job that ended, or whose submission failed, at that."""
-    seen: dict[str, float] = {}
+    seen: dict[str, float] = {}  # number of a job to the time at which a worker of it was last there
+
+    def note(worker: str) -> None:
+        for name, job in cluster.workers.items():
+            if worker == name or worker.startswith(f"{name}-"):
+                if job.job_id not in seen:
+                    dead.worker_came()
+                seen[job.job_id] = time.monotonic()
+
+    cluster.scheduler.add_plugin(Arrivals(note))  # a worker may come and be lost between two looks
     while True:
         await asyncio.sleep(_LOOK_S)
-        lost = _lost(cluster, seen, dead)
+        for worker in cluster.scheduler.workers.values():
+            note(str(worker.name))
+        lost = _lost(cluster, seen)
         jobs = {job.job_id for job in cluster.workers.values() if job.job_id is not None}
         again = await dead.to_replace(jobs, jobs - set(seen))
         for name, job in list(cluster.workers.items()):
@@ -168,19 +180,9 @@ async def _keep(cluster: JobQueueCluster, dead: DeadJobs) -> None:
                 _log.warning("a job could not be submitted; it is tried again: %s", refusal)
 
 
-def _lost(cluster: JobQueueCluster, seen: dict[str, float], dead: DeadJobs) -> set[str]:
-    """Names of jobs that were not submitted, or had workers and have none any more.
-
-    seen : number of a job in the queue to the time at which a worker of it was last there; filled here
-    dead : told of each job's first worker
-    """
-    workers = {str(worker.name) for worker in cluster.scheduler.workers.values()}
-    now, lost = time.monotonic(), set()
-    for name, job in cluster.workers.items():
-        if any(worker == name or worker.startswith(f"{name}-") for worker in workers):
-            if job.job_id not in seen:
-                dead.worker_came()
-            seen[job.job_id] = now
-        elif job.job_id is None or now - seen.get(job.job_id, now) > _LOST_S:
-            lost.add(name)
-    return lost
+def _lost(cluster: JobQueueCluster, seen: Mapping[str, float]) -> set[str]:
+    """Names of jobs that were not submitted, or had workers and have none any more."""
+    now = time.monotonic()
+    return {
+        name for name, job in cluster.workers.items() if job.job_id is None or now - seen.get(job.job_id, now) > _LOST_S
+    }

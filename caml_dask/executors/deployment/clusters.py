@@ -146,7 +146,7 @@ def local_cluster(workers: int, memory: str | None = None, dashboard: bool = Fal
     import dask
     from distributed import Client, LocalCluster, Security
 
-    from caml_dask.executors.deployment.lost_workers import LostWorkers
+    from caml_dask.executors.deployment.plugins import LostWorkers
 
     lost = LostWorkers()
     with dask.config.set(_CONFIG | _routes(dashboard)), interrupts.kept():
@@ -246,7 +246,7 @@ def _with_a_worker(cluster: Any, wait_s: float, check: Callable[[], None]) -> It
     """The workers of a cluster whose scheduler is in this process, once there is one."""
     from distributed import Client
 
-    from caml_dask.executors.deployment.lost_workers import LostWorkers
+    from caml_dask.executors.deployment.plugins import LostWorkers
 
     lost = LostWorkers()
     with Client(cluster) as client:

@@ -12,8 +12,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from distributed import Security
+if TYPE_CHECKING:
+    from distributed import Security
 
 PRIVATE = ".tls-"
 """How the name of the folder begins that holds the key of a run."""
@@ -36,6 +38,8 @@ def identity(folder: Path) -> Security:
 
     folder : removed by the caller when the run ends; workers read the files there
     """
+    from distributed import Security
+
     made = Security.temporary()
     for name, pem in (("ca", made.tls_ca_file), ("cert", made.tls_worker_cert), ("key", made.tls_worker_key)):
         path = folder / f"{name}.pem"
@@ -46,6 +50,8 @@ def identity(folder: Path) -> Security:
 
 def reading(folder: Path) -> Security:
     """What is demanded of all that speak to each other: encryption, and the certificate in `folder`."""
+    from distributed import Security
+
     pem = {
         f"tls_{role}_{part}": str(folder / f"{part}.pem")
         for role in ("scheduler", "worker", "client")

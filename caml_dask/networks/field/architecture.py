@@ -39,13 +39,20 @@ EDGE_HEADS = 2
 
 BENDS = 2
 """Numbers that bend the logit of "clustered" at last, so that probabilities mean what they say."""
+FIBER_WIDTH = 32
+"""Of the layer before what tells fibers from round clusters."""
 DECISIONS = 2
 """Probability from which a localization counts as clustered; share of the radius that it expects of its cluster within
 which its vote is linked to others."""
 
 
-def weight_shapes() -> dict[str, tuple[int, ...]]:
+def weight_shapes(fibers: bool = False) -> dict[str, tuple[int, ...]]:
     """The shape of each weight array by name.
+
+    Parameters
+    ----------
+    fibers : bool
+        Of a network that tells fibers from round clusters.
 
     Returns
     -------
@@ -78,5 +85,8 @@ def weight_shapes() -> dict[str, tuple[int, ...]]:
             dense(f"shared{r}", SHARED, CONTEXT)
     dense("last", 3 * WIDTH, WIDTH)
     dense("heads", WIDTH, NODE_HEADS)
+    if fibers:
+        dense("fiber1", 3 * WIDTH + CONTEXT, FIBER_WIDTH)
+        dense("fiber2", FIBER_WIDTH, 1)
     shapes["bend"], shapes["decision"] = (BENDS,), (DECISIONS,)
     return shapes

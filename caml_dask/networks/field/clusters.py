@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from caml_dask.errors import InputError, TooFewLocalizations
 from caml_dask.networks.field.graph import build_graph
-from caml_dask.networks.field.network import say
 from caml_dask.networks.field.trained import LEAST_LOCALIZATIONS, load_field_network
+from caml_dask.networks.field.whole import say
 from caml_dask.schema import NO_CLUSTER
 from caml_dask.spatial.blocks import BlockIndex
 from caml_dask.spatial.labelled import LabelledIndex

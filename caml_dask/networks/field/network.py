@@ -1,7 +1,7 @@
 """What the field network says of localizations, without the framework that trained it.
 
-:func:`say` asks it about a field that is one region. The steps of `Layers` take a part of an image: each computes `h`
-and `vectors`, the numbers that stand for localizations, of its own from those of all that these exchange messages with.
+The steps of `Layers` take a part of an image: each computes `h` and `vectors`, the numbers that stand for
+localizations, of its own from those of all that these exchange messages with.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from caml_dask.compiled import njit
 from caml_dask.networks.field.architecture import NODE_HEADS, SHARED, SHARED_STEPS, TRAIT_WIDTHS, TRAITS
-from caml_dask.networks.field.graph import CHANNELS, ROUNDS, WIDTH, Graph
+from caml_dask.networks.field.graph import ROUNDS, WIDTH
 from caml_dask.networks.field.layers import add_pulls, one_layer, two_layers
 from caml_dask.networks.field.messages import Edges, forward
 from caml_dask.networks.field.ranks import NEAR_EDGES
@@ -43,6 +43,8 @@ class Said:
         Scale of the offset's error in nm.
     same : (n, E) float32
         Probability that both ends of an edge are in one cluster.
+    fiber : (n,) float32
+        Probability that its cluster is a fiber, were it in one; 0 of a network that does not tell.
     """
 
     clustered: NDArray[np.float32]
@@ -50,6 +52,7 @@ class Said:
     radius_nm: NDArray[np.float64]
     error_nm: NDArray[np.float64]
     same: NDArray[np.float32]
+    fiber: NDArray[np.float32]
 
 
 class Layers:
@@ -206,16 +209,47 @@ class Layers:
             Of the n localizations.
         """
         n, axes = len(around), vectors.shape[2]
-        means, _, out = self._messages(ROUNDS, edges, h, vectors, around, pool)
+        own, means, out = self.seen_at_last(edges, h, vectors, around, pool)
         last = np.empty((n, NODE_HEADS), np.float32)
-        own = np.ascontiguousarray(h[:n])
         two_layers(own, means, _nothing(own), True, *self._both("last", "heads"), last)
         said = Said(
-            np.empty(n, np.float32), np.empty((n, axes)), np.empty(n), np.empty(n), np.empty(out.shape[:2], np.float32)
+            np.empty(n, np.float32),
+            np.empty((n, axes)),
+            np.empty(n),
+            np.empty(n),
+            np.empty(out.shape[:2], np.float32),
+            np.zeros(n, np.float32),
         )
         bend = self.raw["bend"]
-        _conclude(last, out, edges.present, edges.inputs, edges.directions, unit_nm, bend, *vars(said).values())
+        answers = said.clustered, said.offset_nm, said.radius_nm, said.error_nm, said.same
+        _conclude(last, out, edges.present, edges.inputs, edges.directions, unit_nm, bend, *answers)
+        if "fiber1" in self.packed:
+            logit = np.empty((n, 1), np.float32)
+            two_layers(own, means, around, True, *self._both("fiber1", "fiber2"), logit)
+            _probabilities(logit, said.fiber)
         return said
+
+    def seen_at_last(
+        self, edges: Edges, h: _F, vectors: _F, around: _F, pool: ThreadPoolExecutor | None = None
+    ) -> tuple[_F, _F, _F]:
+        """What the answer is made of.
+
+        Parameters
+        ----------
+        edges, h, vectors, around, pool
+            As of :meth:`exchange`.
+
+        Returns
+        -------
+        own : (n, WIDTH) float32
+            What stands for the n localizations.
+        means : (n, 2 WIDTH) float32
+            Means of their last messages.
+        out : (n, E, EDGE_HEADS) float32
+            Of their edges.
+        """
+        means, _, out = self._messages(ROUNDS, edges, h, vectors, around, pool)
+        return np.ascontiguousarray(h[: len(around)]), means, out
 
     def _messages(
         self, r: int, edges: Edges, h: _F, vectors: _F, around: _F, pool: ThreadPoolExecutor | None
@@ -231,35 +265,6 @@ class Layers:
         return self.packed[first], self.packed[second]
 
 
-def say(weights: Mapping[str, _F], graph: Graph, threads: int = 1) -> Said:
-    """Ask the network about a field that is one region.
-
-    Parameters
-    ----------
-    weights : mapping of str to float32 array
-        By name, as trained.
-    graph : Graph
-        The field.
-    threads : int
-        That share the messages.
-
-    Returns
-    -------
-    Said
-        The answer; no bit of it depends on `threads`.
-    """
-    layers, n = Layers(weights), len(graph.nodes)
-    edges = Edges(graph.neighbors, graph.present, graph.edges, graph.directions)
-    context, traits = layers.regions(graph.region[None])
-    h = layers.enter(graph.nodes, np.repeat(context, n, axis=0), np.repeat(traits, n, axis=0))
-    vectors = np.zeros((n, CHANNELS, graph.directions.shape[2]), np.float32)
-    with ThreadPoolExecutor(threads) as pool:
-        for r in range(ROUNDS):
-            h, vectors = layers.exchange(r, edges, h, vectors, np.repeat(context, n, axis=0), pool)
-            context = layers.context_after(r, context, layers.share(r, h).sum(axis=0)[None], np.array([n]))
-        return layers.answer(edges, h, vectors, np.repeat(context, n, axis=0), np.full(n, graph.unit_nm), pool)
-
-
 def _nothing(values: _F) -> _F:
     return np.empty((len(values), 0), np.float32)
 
@@ -267,6 +272,12 @@ def _nothing(values: _F) -> _F:
 @njit()
 def _sigmoid(logit):  # type: ignore[no-untyped-def]
     return 1 / (1 + math.exp(-np.float64(logit)))
+
+
+@njit()
+def _probabilities(logit, p):  # type: ignore[no-untyped-def]
+    for i in range(len(p)):
+        p[i] = _sigmoid(logit[i, 0])
 
 
 @njit()
@@ -288,7 +299,7 @@ def _in_steps(given, steps):  # type: ignore[no-untyped-def]
 
 @njit()
 def _conclude(last, out, present, inputs, directions, unit, bend, clustered, offset, radius, error, same):  # type: ignore[no-untyped-def]
-    """Fill the arrays of a `Said` from the heads of localizations and edges."""
+    """Fill arrays of a `Said` from the heads of localizations and edges."""
     edges, axes = present.shape[1], directions.shape[2]
     for i in range(len(clustered)):
         plain = _sigmoid(last[i, 0])

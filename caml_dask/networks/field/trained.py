@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from caml_dask.errors import UsageError, WeightsError
 from caml_dask.networks.cards import bounded_bytes
 from caml_dask.networks.field.architecture import weight_shapes
-from caml_dask.networks.field.network import Layers
+from caml_dask.networks.field.network import Layers, Said
 from caml_dask.networks.field.ranks import NEIGHBORS
-from caml_dask.settings import FIELD_NETWORKS
+from caml_dask.schema import CLUSTERED, FIBER, NON_CLUSTERED
+from caml_dask.settings import FIBER_NETWORK, FIELD_NETWORKS
 
 LEAST_LOCALIZATIONS = 30
 """Of a field: the least on which the network was trained."""
@@ -63,7 +64,23 @@ def field_network_for(axes: int) -> str | None:
         Its name; None where none ships with this version.
     """
     name = f"field-{axes}d"
-    return name if (_folder() / f"{name}.json").is_file() else None
+    return name if ships(name) else None
+
+
+def ships(name: str) -> bool:
+    """Whether the weights of a field network are in this version.
+
+    Parameters
+    ----------
+    name : str
+        One of ``settings.FIELD_NETWORKS``.
+
+    Returns
+    -------
+    bool
+        True if they are.
+    """
+    return (_folder() / f"{name}.json").is_file()
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +90,7 @@ class TrainedFieldNetwork:
     Parameters
     ----------
     name : str
-        "field-2d" or "field-3d".
+        One of ``settings.FIELD_NETWORKS``.
     card : mapping
         What is known of it.
     weights : mapping of str to float32 array
@@ -88,8 +105,21 @@ class TrainedFieldNetwork:
     card_sha256: str | None = None
     n_neighbors: int = NEIGHBORS
     least_localizations: int = LEAST_LOCALIZATIONS
-    classes: tuple[str, ...] = ("non-clustered", "clustered")
-    score_columns: tuple[str, ...] = ("p_clustered",)
+
+    @property
+    def fibers(self) -> bool:
+        """Whether it tells fibers from round clusters."""
+        return "fiber1_kernel" in self.weights
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of its classes, by label."""
+        return ("non-clustered", "round", "fiber") if self.fibers else ("non-clustered", "clustered")
+
+    @property
+    def score_columns(self) -> tuple[str, ...]:
+        """Names of its scores."""
+        return ("p_non", "p_round", "p_fiber") if self.fibers else ("p_clustered",)
 
     @property
     def dimensions(self) -> int:
@@ -118,12 +148,12 @@ class TrainedFieldNetwork:
         return Layers(self.weights)
 
     def labels(self, scores: NDArray[np.float32]) -> NDArray[np.int8]:
-        """Classes of `scores`, (n, 1) float32: (n,) int8.
+        """Classes of localizations.
 
         Parameters
         ----------
-        scores : (n, 1) float32
-            Probabilities of being in a cluster.
+        scores : (n, c) float32
+            Probabilities, in the order of `score_columns`.
 
         Returns
         -------
@@ -131,23 +161,28 @@ class TrainedFieldNetwork:
             Classes, by their place in `classes`.
         """
         called, _ = self.weights["decision"]
-        return (scores[:, 0] > called).astype(np.int8)
+        if not self.fibers:
+            return (scores[:, 0] > called).astype(np.int8)
+        shape = np.where(scores[:, 2] > scores[:, 1], FIBER, CLUSTERED)
+        return np.where(1 - scores[:, 0] > called, shape, NON_CLUSTERED).astype(np.int8)
 
+    def scores(self, said: Said) -> NDArray[np.float32]:
+        """Its scores.
 
-def field_card(network: str) -> dict[str, Any]:
-    """The card of a field network; `network` and errors as of :func:`load_field_network`.
+        Parameters
+        ----------
+        said : Said
+            Its answer for n localizations.
 
-    Parameters
-    ----------
-    network : str
-        Name or path of a field network.
-
-    Returns
-    -------
-    dict
-        The card's values.
-    """
-    return dict(load_field_network(network).card)
+        Returns
+        -------
+        (n, c) float32
+            Probabilities, in the order of `score_columns`.
+        """
+        clustered = said.clustered
+        if not self.fibers:
+            return clustered[:, None]
+        return np.stack([1 - clustered, clustered * (1 - said.fiber), clustered * said.fiber], axis=1)
 
 
 def load_field_network(network: str) -> TrainedFieldNetwork:
@@ -174,18 +209,18 @@ def load_field_network(network: str) -> TrainedFieldNetwork:
     """
     if network not in FIELD_NETWORKS:
         card: Traversable | None = _own_card(Path(network))
-        remedy, ships = "train it again, or copy its folder anew", False
+        remedy, shipped = "train it again, or copy its folder anew", False
     else:
         card = _folder() / f"{network}.json"
-        remedy, ships = "reinstall caml_dask", True
-    if card is None or (ships and not card.is_file()):
+        remedy, shipped = "reinstall caml_dask", True
+    if card is None or (shipped and not card.is_file()):
         raise UsageError(f"no field network {network} ships with this version: train one, or take another network")
     name = card.name.removesuffix(".json")
-    weights = Path(str(card)).with_suffix(".safetensors") if not ships else _folder() / f"{name}.safetensors"
-    most = sum(4 * math.prod(shape) for shape in weight_shapes().values()) + _HEADER_BYTES
+    weights = Path(str(card)).with_suffix(".safetensors") if not shipped else _folder() / f"{name}.safetensors"
+    most = sum(4 * math.prod(shape) for shape in weight_shapes(fibers=True).values()) + _HEADER_BYTES
     blobs = bounded_bytes(card, _MOST_CARD_BYTES, remedy), bounded_bytes(weights, most, remedy)
     try:
-        return _parsed(name, *blobs, ships)
+        return _parsed(name, *blobs, shipped)
     except (ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         raise WeightsError(f"{card} and its weights are no field network ({error}): {remedy}") from error
 
@@ -201,17 +236,18 @@ def _own_card(path: Path) -> Path | None:
 
 
 @lru_cache(maxsize=8)
-def _parsed(name: str, card: bytes, weights: bytes, ships: bool) -> TrainedFieldNetwork:
+def _parsed(name: str, card: bytes, weights: bytes, shipped: bool) -> TrainedFieldNetwork:
     about = json.loads(card)
-    if about["name"] != name or about["dimensions"] != 2 + FIELD_NETWORKS.index(name):
+    if about["name"] != name or not name.startswith(f"field-{about['dimensions']}d"):
         raise ValueError(f"the card says {about['name']} of {about['dimensions']} axes")
     found = hashlib.sha256(weights).hexdigest()
     if found != about["weights_sha256"]:
         raise ValueError(f"the weights have SHA-256 {found}, the card says {about['weights_sha256']}")
     arrays = safetensors.numpy.load(weights)
     shapes = {key: (array.shape, array.dtype.name) for key, array in arrays.items()}
-    if shapes != {key: (shape, "float32") for key, shape in weight_shapes().items()}:
+    wanted = weight_shapes(fibers=name == FIBER_NETWORK)
+    if shapes != {key: (shape, "float32") for key, shape in wanted.items()}:
         raise ValueError("its arrays are not those of this version's architecture")
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ValueError("its weights are not finite")
-    return TrainedFieldNetwork(name, about, arrays, None if ships else hashlib.sha256(card).hexdigest())
+    return TrainedFieldNetwork(name, about, arrays, None if shipped else hashlib.sha256(card).hexdigest())

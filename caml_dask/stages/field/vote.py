@@ -27,8 +27,9 @@ def vote(work: Work, unit: int) -> dict[str, Any]:
     context = view.context(ROUNDS)
     at = np.searchsorted(context.regions, view.region)
     said = view.layers.answer(view.edges(), *view.state(ROUNDS), context.values[at], context.unit_nm[at])
-    scores = said.clustered[:, None]
-    label = cast(TrainedFieldNetwork, work.network).labels(scores)
+    network = cast(TrainedFieldNetwork, work.network)
+    scores = network.scores(said)
+    label = network.labels(scores)
     found = work.get(NEIGHBORHOODS, unit, ["distances_nm", "window_nm"])
     ids = view.tile["loc_id"]
     labels = dict(zip(work.network.score_columns, scores.T, strict=True)) | {"label": label}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -106,6 +107,27 @@ def test_a_job_is_dead_if_two_looks_miss_it_and_the_system_says_so(queue):
     q.answers, q.queued = True, set
     q.fates = {"7": Fate.QUEUED}  # not listed yet, and there
     assert q.look() == set()
+    q.dead.check()
+
+
+def test_a_worker_that_comes_and_is_lost_between_two_looks_counts(queue, monkeypatch):
+    monkeypatch.setattr(batch, "_LOOK_S", 0.0)
+    plugins, come = [], SimpleNamespace(name="jobs-0-1")
+    scheduler = SimpleNamespace(workers={"tls://here": come}, add_plugin=plugins.append)
+    cluster = SimpleNamespace(scheduler=scheduler, workers={"jobs-0": SimpleNamespace(job_id="7")}, worker_spec=[0])
+    q = queue(1)
+
+    async def keep():
+        keeper = asyncio.create_task(batch._keep(cluster, q.dead))
+        await asyncio.sleep(0)
+        await plugins[0].add_worker(scheduler, "tls://here")
+        scheduler.workers.clear()
+        await asyncio.sleep(0.01)
+        keeper.cancel()
+
+    asyncio.run(keep())
+    q.fates = {"8": Fate.ENDED}
+    assert q.look() == {"8"}
     q.dead.check()
 
 

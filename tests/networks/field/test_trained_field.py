@@ -45,12 +45,19 @@ def arrays_of(folder: Path) -> dict[str, np.ndarray]:
     return safetensors.numpy.load((folder / "field-2d.safetensors").read_bytes())
 
 
-@pytest.mark.parametrize(("name", "axes"), [("field-2d", 2), ("field-3d", 3)])
+@pytest.mark.parametrize(("name", "axes"), [("field-2d", 2), ("field-3d", 3), ("field-2d-fibers", 2)])
 def test_the_weights_that_ship_are_those_of_the_card_and_the_architecture(name: str, axes: int) -> None:
     network = load_field_network(name)
     assert network.dimensions == axes == network.card["dimensions"]
     assert network.card["weights"] == sum(array.size for array in network.weights.values())
-    assert {name: array.shape for name, array in network.weights.items()} == weight_shapes()
+    assert {name: array.shape for name, array in network.weights.items()} == weight_shapes(network.fibers)
+
+
+def test_the_network_that_tells_fibers_is_the_other_one_with_two_layers_more() -> None:
+    two, three = load_field_network("field-2d"), load_field_network("field-2d-fibers")
+    assert three.card["fibers"]["on"] == two.identity
+    assert all(np.array_equal(three.weights[name], array) for name, array in two.weights.items())
+    assert set(three.weights) - set(two.weights) == {f"fiber{i}_{part}" for i in (1, 2) for part in ("kernel", "bias")}
 
 
 def test_training_draws_the_weights_of_the_architecture() -> None:

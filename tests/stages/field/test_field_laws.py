@@ -16,6 +16,8 @@ from caml_dask.io.readers.in_memory import as_localizations
 from caml_dask.io.store import MemoryStore
 from caml_dask.networks import load
 from caml_dask.networks.field.clusters import find_clusters
+from caml_dask.networks.field.trained import TrainedFieldNetwork
+from caml_dask.schema import CLUSTERED, FIBER
 from caml_dask.settings import ColumnMap, Settings
 from caml_dask.simulate.unknown import draw_field
 from caml_dask.stages.field import regions
@@ -23,6 +25,7 @@ from caml_dask.stages.shared.measured import MeasuredClusters
 from caml_dask.stages.shared.work import Work
 
 FIELD = load("field-2d")
+FIBERS = load("field-2d-fibers")
 WHOLE = 10**6
 
 
@@ -32,14 +35,16 @@ def _small_regions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(regions, "REGION_LOCALIZATIONS", 150)
 
 
-def analysis(xy: np.ndarray, tile: int, uncertainty: np.ndarray | None = None) -> Result:
+def analysis(
+    xy: np.ndarray, tile: int, uncertainty: np.ndarray | None = None, network: TrainedFieldNetwork = FIELD
+) -> Result:
     """All stages of the field network over tiles of at most `tile` localizations."""
     if uncertainty is None:
         table = pa.table({"x_nm": xy[:, 0], "y_nm": xy[:, 1]})
     else:
         table = pa.table({"x_nm": xy[:, 0], "y_nm": xy[:, 1], "uncertainty_nm": uncertainty})
-    chosen = Settings(network="field-2d", max_localizations=tile, any_extent=True, test=False)
-    work = Work(Image("test"), chosen, FIELD, MemoryStore(), ("uncertainty_nm",))
+    chosen = Settings(network=network.name, max_localizations=tile, any_extent=True, test=False)
+    work = Work(Image("test"), chosen, network, MemoryStore(), ("uncertainty_nm",))
     analyse(work, [as_localizations(table, ColumnMap())], {})
     clusters = pa.concat_tables(MeasuredClusters(work).tables()).combine_chunks()
     return Result(work.store.get("points", 0), clusters, work)
@@ -60,6 +65,27 @@ def test_tiling_changes_nothing(xy, tile, precision):
     """Laws 1 and 2, with regions of their own and with and without the precision of each localization."""
     uncertainty = np.random.default_rng(len(xy)).choice([0.0, 3.0, 20.0], len(xy)) if precision else None
     assert_same(analysis(xy, WHOLE, uncertainty), analysis(xy, tile, uncertainty))
+
+
+@settings(max_examples=3)
+@given(layouts(least=40, most=90), st.sampled_from([9, 40]))
+def test_tiling_changes_nothing_of_three_classes(xy, tile):
+    assert_same(analysis(xy, WHOLE, network=FIBERS), analysis(xy, tile, network=FIBERS))
+
+
+def test_fibers_are_told_apart_and_nothing_else_changes():
+    """A straight line and round clusters among others: which localizations are clustered is what `field-2d` says."""
+    rng = np.random.default_rng(8)
+    line = np.column_stack([np.linspace(500, 3_500, 400), np.full(400, 2_000.0)]) + rng.normal(0, 12, (400, 2))
+    centers = np.array([[1_000, 800], [3_000, 800], [2_000, 3_300]])
+    blobs = (centers + rng.normal(0, 25, (60, 3, 2))).reshape(-1, 2)
+    xy = np.vstack([line, blobs, rng.uniform(0, 4_000, (300, 2))])
+    two, three = analysis(xy, 200).points, analysis(xy, 200, network=FIBERS).points
+    label = three["label"].to_numpy()
+    assert np.array_equal(label > 0, two["label"].to_numpy() > 0)
+    assert np.array_equal(1 - two["p_clustered"].to_numpy(), three["p_non"].to_numpy())
+    assert (label[:400] == FIBER).mean() > 0.9
+    assert (label[400:580] == CLUSTERED).mean() > 0.9
 
 
 @pytest.mark.parametrize("kind", KINDS)
