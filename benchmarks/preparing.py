@@ -2,7 +2,7 @@
 
     python benchmarks/preparing.py --n 1e6 --results benchmarks/results/preparing.json
 
-Detections of molecules that blink, of which half lie in clusters. Seconds are those of the processors, so that other work
+Detections of molecules that blink, half of them in clusters. Seconds are those of the processors, so that other work
 on the machine counts little; `times` is the multiple of those without. Where detections are merged, what follows sees
 fewer localizations, and costs less: `before_s` are the seconds of the stages before the tiles are planned.
 """
@@ -80,6 +80,9 @@ def run(path: Path, out: Path, name: str, workers: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=float, default=1e6)
+    parser.add_argument(
+        "--options", nargs="+", choices=[*OPTIONS][1:], default=[*OPTIONS][1:], help="those to be tried"
+    )
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--results", type=Path, required=True, help="JSON to write")
     asked = parser.parse_args()
@@ -87,7 +90,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.csv"
         write_blinking(path, int(asked.n))
-        for name in OPTIONS:
+        for name in ("none", *asked.options):
             found = run(path, Path(folder) / name.replace(" ", "_"), name, asked.workers)
             beside = runs[0] if runs else found
             found["times"] = round(found["processor_s"] / beside["processor_s"], 2)

@@ -119,13 +119,22 @@ def estimate(counted: Counted) -> Law:
     since, active = activity(counted.frames, counted.detections)
 
     def law(fit: _Fit | None, rates: np.ndarray, weights: np.ndarray) -> Law:
-        spread = (*fit.spreads, 0.0)[:2] if fit else (0.0, 0.0)
+        spread, spread_z = (*fit.spreads, 0.0)[:2] if fit else (0.0, 0.0)
         same = fit.found[0] / (2.0 * counted.centers) if fit and fit.found[0] > _SURE * fit.error[0] else 0.0
         certain = np.maximum(fit.found[bins.used], 0.0) / fit.error[bins.used] if fit else np.zeros(1)
-        returns, signal = float((weights / rates).sum()), float(np.sqrt((certain**2).sum()))
         return Law(
-            *spread, rates, weights, float(same), returns, n_frames, counted.per_volume, since, active, signal
-        )  # fmt: skip
+            spread=spread,
+            spread_z=spread_z,
+            rates=rates,
+            weights=weights,
+            same_frame=float(same),
+            returns=float((weights / rates).sum()),
+            frames=n_frames,
+            per_volume=counted.per_volume,
+            since=since,
+            active=active,
+            signal=float(np.sqrt((certain**2).sum())),
+        )
 
     nothing = law(None, np.zeros(0), np.zeros(0))
     if not bins.used.any() or not counted.centers or not bins.shares[bins.far].sum() > 0:

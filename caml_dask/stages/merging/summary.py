@@ -44,12 +44,12 @@ def _estimated(work: Work, law: Law, doubtful: int, detections: int) -> dict[str
     _, medians = law_of(work)
     last = float((law.weights / law.rates).sum()) if law.blinks else 0.0
     found = {
-        "precision_nm": law.spread * medians.scales_nm(2)[0] if law.blinks else None,
+        "precision_nm": float(law.spread * medians.scales_nm(2)[0]) if law.blinks else None,
         "precision_times_stated": law.spread if law.blinks and medians.lateral_nm is not None else None,
     }
     if work.dimensions() == 3:
         found |= {
-            "axial_precision_nm": law.spread_z * medians.scales_nm(3)[2] if law.blinks else None,
+            "axial_precision_nm": float(law.spread_z * medians.scales_nm(3)[2]) if law.blinks else None,
             "axial_precision_times_stated": law.spread_z if law.blinks and medians.axial_nm is not None else None,
         }
     return found | {
