@@ -9,7 +9,8 @@ import pytest
 from baselines_oracles import clustered_field, distances, same_partition, without_small
 from tiled_methods import WHOLE, analysis
 
-from caml_dask.baselines import ToMATo, graph
+from caml_dask.methods import ToMATo
+from caml_dask.spatial import graph
 from caml_dask.spatial.persistence import knn_density_per_um2
 
 
