@@ -2,7 +2,8 @@
 
     python benchmarks/plots.py
 
-Reads scale.json, memory.json and speed.json where they stand in benchmarks/results, and writes PNG files beside them.
+Reads scale.json, memory.json, speed.json and driver.json where they stand in benchmarks/results, and writes PNG files
+beside them.
 """
 
 from __future__ import annotations
@@ -111,6 +112,26 @@ def _bars(axes: Axes, values: dict[str, float], label: str) -> None:
     axes.invert_yaxis()
 
 
+def driver_against_count(axes: Axes, results: dict[str, Any]) -> None:
+    """CPU of driver and scheduler by images, and by units of one image; memory beside it."""
+    memory = axes.twinx()
+    for label, color in (("before", "tab:orange"), ("after", "tab:blue")):
+        for what, mark, name in (("images", "o-", "driver_ms_an_image"), ("tiles", "s--", "driver_ms_a_unit")):
+            cases = [case for case in results["driver"]["cases"] if (case["label"], case["what"]) == (label, what)]
+            cases.sort(key=lambda case: case["units"])
+            units = [case["units"] for case in cases]
+            axes.plot(units, [case[name] for case in cases], mark, color=color, label=f"{label}, {what}")
+            memory.plot(units, [case["grown_mib"] for case in cases], mark[0] + ":", color=color, alpha=0.4)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("units (a small image is one)")
+    axes.set_ylabel("ms of CPU of driver and scheduler a unit")
+    memory.set_ylabel("MiB that the driver grows by (pale)")
+    memory.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+
+
 PLOTS: tuple[tuple[str, str, Callable[[Axes, dict[str, Any]], None]], ...] = (
     ("scale", "time", time_against_n),
     ("scale", "memory", memory_against_n),
@@ -118,6 +139,7 @@ PLOTS: tuple[tuple[str, str, Callable[[Axes, dict[str, Any]], None]], ...] = (
     ("scale", "ratios", ratios_of_scale),
     ("memory", "memory", memory_against_n),
     ("speed", "speed", ratios_of_speed),
+    ("driver", "driver", driver_against_count),
 )
 """The results a plot needs, the name of its file, and what draws it; the first that can be drawn has the name."""
 
@@ -126,7 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON files, and for the plots")
     folder = parser.parse_args().results
-    paths = {name: folder / f"{name}.json" for name in ("scale", "memory", "speed")}
+    paths = {name: folder / f"{name}.json" for name in ("scale", "memory", "speed", "driver")}
     results = {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
     drawn: set[str] = set()
     for needed, name, draw in PLOTS:

@@ -94,6 +94,35 @@ def publish_json(path: Path, content: Mapping[str, Any], indent: int | None = No
     publish_text(path, sealed(content, indent))
 
 
+def publish_json_of(path: Path, content: Mapping[str, Any], name: str, items: Iterable[Mapping[str, Any]]) -> None:
+    """Publish a mapping as :func:`publish_json` does, with a list of further mappings under `name`, one a line.
+
+    The items are taken one after another, and none is kept.
+    """
+
+    def write(working: Path) -> None:
+        seal = hashlib.blake2b(digest_size=16)
+        keys = sorted([*content, name])
+        before, after = keys[: keys.index(name)], keys[keys.index(name) + 1 :]
+        seal.update(
+            ("{" + "".join(f"{_member(key, content[key])}, " for key in before) + f"{json.dumps(name)}: [").encode()
+        )
+        with working.open("w", encoding="utf-8") as file:
+            file.write("{\n" + "".join(f"{json.dumps(key)}: {json.dumps(content[key])},\n" for key in content))
+            file.write(f"{json.dumps(name)}: [")
+            for number, item in enumerate(items):
+                seal.update((", " * (number > 0) + json.dumps(item, sort_keys=True)).encode())
+                file.write(",\n" * (number > 0) + json.dumps(item))
+            seal.update(("]" + "".join(f", {_member(key, content[key])}" for key in after) + "}").encode())
+            file.write(f'],\n"{_SEAL}": "{seal.hexdigest()}"}}')
+
+    publish(path, write)
+
+
+def _member(key: str, value: Any) -> str:
+    return f"{json.dumps(key)}: {json.dumps(value, sort_keys=True)}"
+
+
 def sealed(content: Mapping[str, Any], indent: int | None = None) -> str:
     """A mapping as JSON under its seal."""
     return json.dumps({**content, _SEAL: _seal_of(content)}, indent=indent)

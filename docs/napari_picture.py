@@ -43,7 +43,7 @@ def main(path: Path) -> None:
     manager = npe2.PluginManager.instance()
     manager.discover()
     if "caml_dask" not in manager:
-        manifest = Path(caml_dask.__file__).parent / "viewing/napari.yaml"
+        manifest = Path(caml_dask.__file__).parent / "napari_plugin/napari.yaml"
         manager.register(npe2.PluginManifest.from_file(manifest))
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

@@ -74,6 +74,18 @@ def test_simulated_inputs_come_in_random_order(tmp_path, monkeypatch, hot_spot):
     assert [path.name for path in tmp_path.iterdir()] == ["square.csv"]
 
 
+def test_driver_smoke(tmp_path):
+    """All units are done once; what stands is not measured again."""
+    results = tmp_path / "driver.json"
+    command = [sys.executable, str(BENCHMARKS / "driver.py"), "--smoke", "--results", str(results)]
+    subprocess.run(command, check=True, capture_output=True)
+    cases = json.loads(results.read_text())["cases"]
+    assert [case["what"] for case in cases] == ["images", "tiles", "begin"]
+    assert cases[0]["units"] == 40 and cases[1]["units"] > 6 * 20
+    again = subprocess.run(command, check=True, capture_output=True)
+    assert again.stdout == b"" and json.loads(results.read_text())["cases"] == cases
+
+
 def test_dbscan_scale_smoke(tmp_path):
     """All programs find as many clusters and as much noise."""
     results = tmp_path / "dbscan.json"
@@ -148,6 +160,10 @@ def test_merging_smoke(tmp_path):
     rules = {row["choice"]: row for row in found["molecules"]}
     assert set(rules) == {"auto", "published", "best"}
     assert rules["auto"]["ari"] > 0.9 and rules["auto"]["counted"] == pytest.approx(1, abs=0.1)
+    in_space = {row["choice"]: row for row in found["volumes"]}
+    assert in_space["auto"]["ari"] > in_space["best"]["ari"] and in_space["auto"]["counted"] == pytest.approx(
+        1, abs=0.1
+    )
     clusters = {row["of"]: row["ari"] for row in found["clusters"] if row["network"] == "XPILJZ"}
     assert clusters["true molecules"] > clusters["detections"]
     before, after = found["real"]

@@ -34,7 +34,7 @@ LAYERS = [
     {"stages", "pipeline", "plotting"},
     {"executors"},
     {"api", "results", "runs"},
-    {"screening", "report", "evaluation", "channels", "following", "describing", "viewing"},
+    {"screening", "report", "evaluation", "channels", "following", "describing", "viewer", "napari_plugin"},
     {"cli", "__main__"},
 ]
 LAYER_OF = {package: layer for layer, packages in enumerate(LAYERS) for package in packages}
@@ -50,8 +50,9 @@ SAME_LAYER = {
 ONLY_IN = {
     "dask": {"executors", "runs"}, "distributed": {"executors", "runs"}, "dask_jobqueue": {"executors", "runs"},
     "keras": {"networks"}, "tensorflow": {"networks"},
+    "starlette": {"viewer"}, "uvicorn": {"viewer"},
     "matplotlib": {"evaluation", "describing", "plotting", "results"},
-    "napari": {"viewing"}, "qtpy": {"viewing"},
+    "napari": {"napari_plugin"}, "qtpy": {"napari_plugin"},
 }  # fmt: skip
 
 
@@ -108,6 +109,7 @@ def test_imports_go_one_way(package, path):
         ("evaluation", "from caml_dask.screening.screen import screen"),
         ("errors", "from caml_dask.schema import POINTS"),
         ("report", "from caml_dask.evaluation.run import evaluate"),
+        ("report", "from starlette.requests import Request"),
         ("pipeline", "import caml_dask.report"),
         ("executors", "from caml_dask.runs.session import execute"),
         ("runs", "from caml_dask.screening.ledger import Ledger"),

@@ -1,100 +1,80 @@
-"""The Dask executor: the serial one of :mod:`caml_dask.pipeline`, with the units of all images in flight at once.
+"""The Dask executor: the serial one of :mod:`caml_dask.pipeline`, with the units of several images in flight at once.
 
-Dask carries keys to the workers and small records back, never tables.
+Dask carries keys to the workers and small reports back, never tables. A task is a batch of units, so that small ones do
+not cost a task each; a bounded number of tasks is in flight, and all other units wait here.
 """
 
 from __future__ import annotations
 
 import itertools
-import socket
+import math
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from caml_dask import __version__
-from caml_dask.errors import CamlError, OutputError, WorkersError
+from caml_dask.errors import CamlError, WorkersError
 from caml_dask.executors.deployment import interrupts
 from caml_dask.executors.deployment.interrupts import Ended
 from caml_dask.executors.interface import Observer
-from caml_dask.executors.pending import barriers
-from caml_dask.executors.units import Key, in_words, run_unit
-from caml_dask.io.run_directory import HIDDEN, Run
-from caml_dask.seen import names_in
-from caml_dask.stages.stage import Stage
+from caml_dask.executors.pace import Pace
+from caml_dask.executors.pending import Due, barriers
+from caml_dask.executors.units import Key, in_words, standing
+from caml_dask.executors.worker import Outcome, run_batch, which_run
+from caml_dask.io.run_directory import Run
+from caml_dask.io.shared_part import part_of, publish_shared_part
+from caml_dask.pipeline import FIRST, stage_of
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-_IN_FLIGHT = 2  # units in flight a worker before the next image is begun
+_IN_FLIGHT = 2  # batches in flight a worker
 _LOOK_S = 5.0  # between two looks at the workers
 _ANSWER_S = 30.0  # within which the scheduler tells of them
-_SEEN_S = 60.0  # within which a worker sees the manifest that the driver wrote
-_MOST_LOST = 10  # records of a unit that may be lost with the worker that made them
+_MOST_LOST = 10  # reports of a batch that may be lost with the worker that made them
 _KILLED = CamlError("the unit's workers died")
 
 
-@lru_cache(maxsize=4)
-def _open(root: str, which: tuple[str, str]) -> Run:
-    """The run that the driver began; this machine may still remember one that was there before."""
-    here, until = socket.gethostname(), time.monotonic() + _SEEN_S
-    if "manifest.json" not in names_in(Path(root) / HIDDEN):
-        raise OutputError(f"the worker on {here} does not see {root}: name a directory that all see")
-    while _which(run := Run.open(Path(root))) != which:
-        if time.monotonic() > until:
-            raise OutputError(f"the worker on {here} sees another run in {root}: name a directory that all see")
-        time.sleep(0.5)
-    if run.manifest["version"] != __version__:
-        raise OutputError(
-            f"the worker on {here} has caml_dask {__version__}, and the run is one of {run.manifest['version']}: "
-            "install the same on both sides"
-        )
-    return run
+@dataclass(eq=False)
+class _Underway:
+    """An image under way: the rest of its stages, and the units of the present one that have not ended.
 
-
-def _which(run: Run) -> tuple[str, str]:
-    """What tells a run from an earlier one in its place, or from the same before its network was moved."""
-    return run.digest, run.manifest["settings_digest"]
-
-
-def unit_task(root: str, which: tuple[str, str], key: Key) -> dict[str, Any] | CamlError:
-    """What a worker does: open the run, which it keeps, and run one unit of it; a failure is returned, not raised.
-
-    Raised, Dask would print it with a traceback on the terminal of the user.
+    size : bytes of its input
+    stages : None until its first unit told that there are further ones
     """
-    try:
-        return run_unit(_open(root, which), key)
-    except Exception as error:
-        return in_words(error)
-
-
-@dataclass
-class _InFlight:
-    """An image under way: the rest of its stages, and the units submitted of the present one, suspects among them."""
 
     index: int
-    stages: Iterator[tuple[Stage, list[Key], int]]
+    size: float
+    stages: Iterator[Due] | None = None
+    due: Due | None = None
     units: set[Key] = field(default_factory=set)
+    failed: bool = False
 
 
 @dataclass(frozen=True)
-class _Attempt:
-    """A unit in flight, or a suspect that waits to be; alone: with nothing else in flight."""
-
-    image: _InFlight
+class _Unit:
+    image: _Underway
     key: Key
+    size: float
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Units of one task; alone: with nothing else in flight; lost: times that its reports were."""
+
+    units: tuple[_Unit, ...]
     alone: bool = False
+    lost: int = 0
 
 
 class DaskExecutor:
     """Runs the pending units of a run on a Dask cluster.
 
-    A unit under which workers died again and again is a suspect: Dask counts the deaths against every unit that a
-    worker held. It is tried again with nothing else in flight, and only if it kills its workers then, its image fails.
+    A batch under which workers died again and again holds a suspect: Dask counts the deaths against every batch that a
+    worker held. Its first unit without a record is tried again with nothing else in flight, and only if it kills its
+    workers then, its image fails. The other units go on in other batches.
 
     client : of the cluster
     wait_s : seconds without any worker after which the run is given up
@@ -111,6 +91,7 @@ class DaskExecutor:
         ------
         WorkersError : the scheduler, or for too long every worker, is lost.
         """
+        publish_shared_part(run)
         _Execution(run, self._client, observer, resumed, self._wait_s, self._check).finish()
 
 
@@ -121,30 +102,58 @@ class _Execution:
         self, run: Run, client: Client, observer: Observer, resumed: bool, wait_s: float, check: Callable[[], None]
     ):
         self._run, self._client, self._observer, self._resumed = run, client, observer, resumed
-        self._root, self._which = str(run.root.absolute()), _which(run)  # workers run elsewhere
+        self._root, self._which = str(run.root.absolute()), which_run(run)  # workers run elsewhere
         self._wait_s, self._check = wait_s, check
-        self._ended = Ended()
-        self._in_flight: dict[Future, _Attempt] = {}
-        self._suspects: deque[_Attempt] = deque()
+        self._ended, self._pace = Ended(), Pace()
+        self._images = deque(range(len(run.images)))
+        self._waiting: deque[_Unit] = deque()
+        self._suspects: deque[_Unit] = deque()
+        self._in_flight: dict[Future, _Batch] = {}
         self._numbers = itertools.count()
-        self._lost: Counter[Key] = Counter()
         self._looked = self._seen = time.monotonic()
         self._workers = self._count_workers()
 
     def finish(self) -> None:
         """Run everything; images that fail are told to the observer and do not stop the others."""
-        waiting = deque(range(len(self._run.images)))
-        while waiting or self._in_flight or self._suspects:
-            while waiting and not self._suspects and len(self._in_flight) < _IN_FLIGHT * max(1, self._workers):
-                index = waiting.popleft()
-                self._advance(_InFlight(index, barriers(self._run, index, self._resumed)))
-            if self._suspects and not self._in_flight:
-                self._submit(self._suspects.popleft())
-            if self._in_flight:
-                self._settle(self._next())
+        while self._fill():
+            self._settle(self._next())
+
+    def _fill(self) -> bool:
+        """Submit as much as may be in flight; whether anything is."""
+        while self._suspects and not self._in_flight:
+            suspect = self._suspects.popleft()
+            if not suspect.image.failed:
+                self._submit(_Batch((suspect,), alone=True))
+        while not self._suspects and len(self._in_flight) < self._places and (units := self._take()):
+            self._submit(_Batch(units))
+        return bool(self._in_flight)
+
+    @property
+    def _places(self) -> int:
+        return _IN_FLIGHT * max(1, self._workers)
+
+    def _take(self) -> tuple[_Unit, ...]:
+        """The next units that wait, as many as make a batch: fewer where little is left for all workers."""
+        most = math.ceil((len(self._waiting) + len(self._images)) / self._places)
+        taken: list[_Unit] = []
+        room = 1.0
+        while len(taken) < max(1, most):
+            while self._images and not self._waiting:
+                self._begin(self._images.popleft())
+            if not self._waiting:
+                break
+            unit = self._waiting[0]
+            share = self._pace.share(unit.key[1], unit.size)
+            if taken and share > room:
+                break
+            self._waiting.popleft()
+            if not unit.image.failed:
+                taken.append(unit)
+                room -= share
+        return tuple(taken)
 
     def _next(self) -> Future:
-        """The next unit that ended, whatever became of it; meanwhile the workers are looked after."""
+        """The next batch that ended, whatever became of it; meanwhile the workers are looked after."""
         while True:
             if time.monotonic() - self._looked > _LOOK_S:
                 self._look()
@@ -163,86 +172,140 @@ class _Execution:
 
     def _count_workers(self) -> int:
         try:  # the client's own scheduler_info waits without end, and tells old news where the connection broke
-            found = self._client.sync(self._client.scheduler.identity, n_workers=-1, callback_timeout=_ANSWER_S)
-            return len(found["workers"])
+            return len(self._client.sync(self._client.scheduler.ncores, callback_timeout=_ANSWER_S))
         except Exception as error:  # of many kinds, by the moment in which the connection broke
             raise _scheduler_lost() from error
 
-    def _advance(self, image: _InFlight) -> None:
-        """Submit the next stage of an image that has units to run; or see its end."""
+    def _begin(self, index: int) -> None:
+        """An image's first unit waits to be run; of a run that is resumed, the units of its first stage that is due."""
+        content = part_of(self._run, index)[1]
+        image = _Underway(index, 1.0 + (content[0] if content else 0))
+        if self._resumed:
+            image.stages = barriers(self._run, index, True)
+            self._advance(image)
+        else:  # nothing of it stands: the worker begins it
+            self._observer.stage_started(self._run.images[index], FIRST.name, 1, 1)
+            self._put(image, [(index, FIRST.name, 0)], 1)
+
+    def _put(self, image: _Underway, keys: list[Key], total: int) -> None:
+        image.units.update(keys)
+        self._waiting.extend(_Unit(image, key, image.size / total) for key in keys)
+
+    def _advance(self, image: _Underway) -> None:
+        """Let the next stage of an image that has units to run wait for workers; or see its end."""
         name = self._run.images[image.index]
+        if image.stages is None:
+            image.stages = barriers(self._run, image.index)
         try:
             while not image.units:
-                stage, keys, total = next(image.stages)
-                self._observer.stage_started(name, stage.name, total, len(keys))
-                for key in keys:
-                    self._submit(_Attempt(image, key))
+                image.due = due = next(image.stages)
+                self._observer.stage_started(name, due.stage.name, due.total, len(due.keys))
+                self._put(image, due.keys, due.total)
         except StopIteration:
             self._observer.image_done(name)
-        except WorkersError:
-            raise
         except Exception as error:
             self._fail(image, in_words(error))
 
-    def _submit(self, attempt: _Attempt) -> None:
-        image, key = attempt.image, attempt.key
+    def _submit(self, batch: _Batch) -> None:
         if self._client.status != "running":
             raise _scheduler_lost()
-        label = f"{key[1]}-{self._run.images[image.index].image_id}-{key[2]}-{next(self._numbers)}"
-        future = self._client.submit(unit_task, self._root, self._which, key, key=label, pure=False)
-        image.units.add(key)
-        self._in_flight[future] = attempt
+        first = batch.units[0]
+        label = f"{first.key[1]}-{self._name(first)}-{first.key[2]}-{len(batch.units)}-{next(self._numbers)}"
+        places = {index: place for place, index in enumerate(dict.fromkeys(unit.key[0] for unit in batch.units))}
+        parts = [part_of(self._run, index) for index in places]
+        keys = [(places[unit.key[0]], *unit.key[1:]) for unit in batch.units]
+        future = self._client.submit(run_batch, self._root, self._which, parts, keys, key=label, pure=False)
+        self._in_flight[future] = batch
         self._ended.add(future)
+
+    def _name(self, unit: _Unit) -> str:
+        return self._run.images[unit.key[0]].image_id
 
     def _settle(self, future: Future) -> None:
         if future not in self._in_flight:
             return
-        attempt = self._in_flight.pop(future)
-        image, key, alone = attempt.image, attempt.key, attempt.alone
-        outcome = _outcome(future)
-        if outcome is None and self._lost[key] < _MOST_LOST:
-            self._lost[key] += 1
-            self._submit(attempt)
-        elif outcome is None:
-            self._fail(image, CamlError(f"the record of {key[1]} {key[2]} was lost {_MOST_LOST} times on its way here"))
-        elif outcome is _KILLED and not alone:
-            self._suspects.append(_Attempt(image, key, alone=True))
-        elif isinstance(outcome, BaseException):
-            self._fail(image, outcome if outcome is not _KILLED else self._poison(key))
+        batch = self._in_flight.pop(future)
+        outcomes = _outcomes(future)
+        if outcomes is None and batch.lost < _MOST_LOST:
+            self._submit(replace(batch, lost=batch.lost + 1))
+        elif outcomes is None:
+            for unit in batch.units:
+                lost = f"the record of {unit.key[1]} {unit.key[2]} was lost {_MOST_LOST} times on its way here"
+                self._end(unit, CamlError(lost))
+        elif outcomes is _KILLED:
+            self._suspect(batch)
+        elif isinstance(outcomes, CamlError):
+            for unit in batch.units:
+                self._end(unit, outcomes)
         else:
-            image.units.discard(key)
-            self._observer.unit_done(self._run.images[image.index], outcome)
-            if not image.units:
-                self._advance(image)
+            for unit, outcome in zip(batch.units, outcomes, strict=True):
+                self._end(unit, outcome)
 
-    def _poison(self, key: Key) -> CamlError:
+    def _suspect(self, batch: _Batch) -> None:
+        """Workers died of a batch: the first unit that they did not record may have ended them. The others are tried
+        again, in which those with a record take no time."""
+        if batch.alone:
+            self._end(batch.units[0], self._poison(batch.units[0]))
+            return
+        first = next((unit for unit in batch.units if self._record(unit) is None), batch.units[0])
+        self._suspects.append(first)
+        self._waiting.extendleft(unit for unit in reversed(batch.units) if unit is not first)
+
+    def _record(self, unit: _Unit) -> dict[str, Any] | None:
+        store = self._run.store(self._run.images[unit.key[0]])
+        return standing(store, stage_of(self._run.settings, unit.key[1]), unit.key[2])
+
+    def _end(self, unit: _Unit, outcome: Outcome) -> None:
+        """A unit has its report, or has failed; of an image that failed, nothing is told any more."""
+        image = unit.image
+        if image.failed:
+            return
+        if isinstance(outcome, CamlError):
+            self._fail(image, outcome)
+            return
+        image.units.discard(unit.key)
+        self._pace.learn(unit.key[1], unit.size, outcome["seconds"])
+        if image.due is not None:
+            image.due.enter(outcome)
+        self._observer.unit_done(self._run.images[image.index], outcome)
+        if image.units:
+            return
+        if outcome.get("fused") and image.stages is None:
+            self._observer.image_done(self._run.images[image.index])
+        else:
+            self._advance(image)
+
+    def _poison(self, unit: _Unit) -> CamlError:
         return CamlError(
-            f"{key[1]}-{self._run.images[key[0]].image_id}-{key[2]} ended its worker each time it was tried: most "
-            "likely it needs more memory; use fewer --workers or a smaller --max-localizations"
+            f"{unit.key[1]}-{self._name(unit)}-{unit.key[2]} ended its worker each time it was tried: most likely it "
+            "needs more memory; use fewer --workers or a smaller --max-localizations"
         )
 
-    def _fail(self, image: _InFlight, error: BaseException) -> None:
-        for future in [future for future, attempt in self._in_flight.items() if attempt.image is image]:
-            del self._in_flight[future]
-            future.cancel()
-        self._suspects = deque(suspect for suspect in self._suspects if suspect.image is not image)
+    def _fail(self, image: _Underway, error: BaseException) -> None:
+        """An image has failed; its units that wait are passed over, and batches of nothing else are given up."""
+        image.failed = True
+        for future, batch in list(self._in_flight.items()):
+            if all(unit.image.failed for unit in batch.units):
+                del self._in_flight[future]
+                future.cancel()
         self._observer.image_failed(self._run.images[image.index], error)
 
 
-def _outcome(future: Future) -> dict[str, Any] | BaseException | None:
-    """What became of a unit: its record, what it found wrong, or _KILLED; None where its result went with its worker.
+def _outcomes(future: Future) -> list[Outcome] | CamlError | None:
+    """What became of a batch: of each unit its report or what it found wrong, or _KILLED, or why none could begin; None
+    where the reports went with their worker.
 
     Raises
     ------
-    WorkersError : what failed is not the unit.
+    WorkersError : what failed is not the units.
     """
     from distributed import KilledWorker
     from distributed.scheduler import NoWorkerError
 
     if future.status == "finished":
         with suppress(Exception):  # its worker may end before the result is fetched, which then would never come
-            result: dict[str, Any] | CamlError = future.result(timeout=_LOOK_S)
-            return result
+            reports: list[Outcome] = future.result(timeout=_LOOK_S)
+            return reports
     error = future.exception() if future.status == "error" else None
     if isinstance(error, NoWorkerError):
         raise WorkersError(f"no worker is left ({error}); what is done is kept: continue with --resume")

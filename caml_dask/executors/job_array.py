@@ -34,11 +34,11 @@ class JobArrayShare:
 
     def _due(self, run: Run, number: int) -> tuple[list[Key], int]:
         """The units of the stage of an image that are to be run, and how many it has in all."""
-        for reached, keys, total in barriers(run, number, alone=False):
-            if reached.name == self._stage:
-                return keys, total
-            if keys:
-                raise CamlError(not_done(run, number, reached.name, keys))
+        for due in barriers(run, number, alone=False):
+            if due.stage.name == self._stage:
+                return due.keys, due.total
+            if due.keys:
+                raise CamlError(not_done(run, number, due.stage.name, due.keys))
         return [], 0
 
 

@@ -50,7 +50,7 @@ def compile_kernels(name: str, measures: bool = True) -> None:
     missing = _missing(name, measures)
     if missing:
         announcement.make("compiling the numerical kernels for this machine (once; about 20 s)")
-        mine, *others = _shared_out(missing, _cores() if _python() else 1)
+        mine, *others = _shared_out(missing, _cores() if is_python() else 1)
         with _elsewhere(name, others):
             compile_parts(name, *mine)
 
@@ -225,7 +225,7 @@ def _elsewhere(name: str, shares: list[list[str]]) -> Iterator[None]:
             helper.wait()
 
 
-def _python() -> bool:
+def is_python() -> bool:
     """Whether this program can be started as Python; embedded, it may be another one."""
     return Path(sys.executable or "").name.startswith("python")
 

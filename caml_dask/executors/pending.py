@@ -4,22 +4,46 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from caml_dask.executors.units import Key, work_of
 from caml_dask.io.run_directory import Run
 from caml_dask.io.store import DirectoryStore
-from caml_dask.pipeline import FIRST, LAST, stages_by, stages_of
+from caml_dask.pipeline import LAST, stages_by, stages_of
 from caml_dask.stages.stage import Stage
 
 _log = logging.getLogger("caml_dask")
 
 
-def barriers(run: Run, index: int, resumed: bool = False, alone: bool = True) -> Iterator[tuple[Stage, list[Key], int]]:
-    """The stages of an image one after another, with the units still to run and how many there are in all.
+@dataclass
+class Due:
+    """A stage of an image that is to be done.
 
-    Ask for the next stage only when all units of the last one are done. A unit is pending where no done record stands
-    for it, or, in a resumed run, where a file of its record is missing or altered.
+    stage : which
+    keys : its units that are still to run
+    total : how many units it has
+    rows : rows in the record of each unit that is done, of `keys` as :meth:`enter` is told of them
+    fused : all later stages were done with it
+    """
+
+    stage: Stage
+    keys: list[Key]
+    total: int
+    rows: dict[int, int]
+    fused: bool = False
+
+    def enter(self, record: dict[str, Any]) -> None:
+        """A unit is done; its record, or a report with the fields of it that drivers need, is not read again."""
+        self.rows[record["unit"]] = record.get("rows", 0)
+        self.fused = record.get("fused", False)
+
+
+def barriers(run: Run, index: int, resumed: bool = False, alone: bool = True) -> Iterator[Due]:
+    """The stages of an image one after another, with the units still to run.
+
+    Ask for the next stage only when all units of the last one are done and entered. A unit is pending where no done
+    record stands for it, or, in a resumed run, where a file of its record is missing or altered.
 
     alone : nobody else works on the image, so that what killed units left, and at the end its working tables, may go
 
@@ -41,11 +65,16 @@ def barriers(run: Run, index: int, resumed: bool = False, alone: bool = True) ->
             store.sweep()
         count = stage.units(work)
         rows = dict(_standing(store, stage.name, count, resumed))
-        yield stage, [(index, stage.name, unit) for unit in range(count) if unit not in rows], count
-        if stage.name == FIRST.name and store.done(LAST.name, 0):
-            continue
-        rows |= {unit: store.made(stage.name, unit).get("rows", 0) for unit in range(count) if unit not in rows}
+        due = Due(stage, [(index, stage.name, unit) for unit in range(count) if unit not in rows], count, rows)
+        yield due
+        if due.fused:
+            break
         owned = stage.check_rows(work, [rows[unit] for unit in range(count)], owned)
+    conclude(store, alone)
+
+
+def conclude(store: DirectoryStore, alone: bool = True) -> None:
+    """What is left to do of an image of which all stages are done; alone : as of :func:`barriers`."""
     store.show_outputs()
     if alone:
         store.clear_tables()

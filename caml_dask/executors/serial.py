@@ -15,10 +15,12 @@ class SerialExecutor:
         """Run every pending unit in this process."""
         for index, image in enumerate(run.images):
             try:
-                for stage, keys, total in barriers(run, index, resumed):
-                    observer.stage_started(image, stage.name, total, len(keys))
-                    for key in keys:
-                        observer.unit_done(image, run_unit(run, key))
+                for due in barriers(run, index, resumed):
+                    observer.stage_started(image, due.stage.name, due.total, len(due.keys))
+                    for key in due.keys:
+                        record = run_unit(run, key)
+                        due.enter(record)
+                        observer.unit_done(image, record)
             except Exception as error:
                 observer.image_failed(image, in_words(error))
             else:

@@ -57,8 +57,8 @@ def run_unit(run: Run, key: Key) -> dict[str, Any]:
     stage = stage_of(run.settings, name)
     store = run.store(run.images[index])
     with store.claimed(name, unit):
-        if (standing := _standing(store, stage, unit)) is not None:
-            return standing  # its worker was lost between the record and its report
+        if (before := standing(store, stage, unit)) is not None:
+            return before  # its worker was lost between the record and its report
         start = time.perf_counter()
         work = work_of(run, run.images[index], store)
         record = read_or_analyse(work) if stage.name == FIRST.name else stage.do(work, unit)
@@ -77,7 +77,7 @@ def _check_input(run: Run, image: Image) -> None:
         raise UnreadableError("it changed after the run had begun: analyze it in a new run", image.path)
 
 
-def _standing(store: DirectoryStore, stage: Stage, unit: int) -> dict[str, Any] | None:
+def standing(store: DirectoryStore, stage: Stage, unit: int) -> dict[str, Any] | None:
     """The done record of a unit; of a fused image the last one, which is its only one."""
     record = store.done(stage.name, unit)
     if record is None and stage.name == FIRST.name:

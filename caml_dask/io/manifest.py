@@ -24,7 +24,7 @@ FORMAT = 2
 _COMPARED = ("settings", "inputs", "network", "version", "machine")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Image:
     """One image of a run: a file, or one channel of it.
 
@@ -65,17 +65,17 @@ def describe(
     settings: Settings,
     images: Sequence[Image],
     network: Mapping[str, Any],
-    brought: Mapping[str, Sequence[int | str]] = MappingProxyType({}),
+    known: Mapping[str, Sequence[int | str]] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The manifest of a run by this version: settings, inputs by content, weights and machine.
 
     network : name and weights_sha256 of the network, and card_sha256 of one of the user's own
-    brought : by their URLs, the contents of inputs that were brought here, as of :func:`content_of` without regions
+    known : contents of inputs by what they are called, as of :func:`content_of` without regions; others are read
     """
     contents: dict[str, list[int | str] | None] = {}
     for image in images:
         if image.path is not None and image.source not in contents:
-            pinned = brought.get(image.source)
+            pinned = known.get(image.source)
             roi = [] if pinned is None else rois_content(image.path, settings.roi)
             contents[image.source] = content_of(image.path, settings.roi) if pinned is None else [*pinned, *roi]
     return {

@@ -22,8 +22,9 @@ def followed(stands: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any
     for image in now["images"]:
         waiting[_key(now, image)].append(image["path"])
     images = []
-    of_old_path = [image for image in stands["images"] if image["path"] in waiting[_key(stands, image)]]
-    for image in [*of_old_path, *(image for image in stands["images"] if image not in of_old_path)]:
+    in_place = [image["path"] in waiting[_key(stands, image)] for image in stands["images"]]
+    order = sorted(range(len(in_place)), key=lambda number: not in_place[number])  # those of an old path come first
+    for image in (stands["images"][number] for number in order):
         paths = waiting[_key(stands, image)]
         if not paths:
             return None

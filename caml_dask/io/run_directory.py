@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,9 @@ from caml_dask.settings import ColumnMap, Settings
 HIDDEN = ".run"
 REPORT_PAGE, REPORT_TABLES, REPORT_METHODS = "report.html", "report", "methods.txt"  # what `caml-dask report` adds
 EXPORTS = "export"  # where `caml-dask export` writes
+VIEWED = ".view"  # what `caml-dask view` keeps
 BROUGHT = "inputs"  # in .run, where inputs by URL are
+SHARED_PART = "shared.json"  # in .run, what workers read in place of the manifest
 _ASKED = "export.json"  # formats that a run was asked for
 _COPIED_TO = "copies.json"  # where finished images are copied to
 OUTPUT_MARKS = (HIDDEN, ".screen", ".follow", ".describe")
@@ -46,21 +47,18 @@ class Run:
     settings : the settings of the analysis.
     images : in the order of the inputs.
     manifest : what the run was started with, as it stands in ``.run/manifest.json``.
+    digest : what tells its done records from another run's, by :func:`caml_dask.io.manifest.digest_of`.
     """
 
     root: Path
     settings: Settings
     images: tuple[Image, ...]
     manifest: Mapping[str, Any]
+    digest: str
 
     def outputs(self, image_id: str) -> Path:
         """Where an image's results stand."""
         return self.root / image_id
-
-    @cached_property
-    def digest(self) -> str:
-        """What tells done records of one run from another's: a digest of its manifest, 32 hexadecimal digits."""
-        return digest_of(self.manifest)
 
     def store(self, image: Image) -> DirectoryStore:
         """The tables of an image.
@@ -147,15 +145,24 @@ class Run:
             raise OutputError(f"{root} holds no run: name a directory that `caml-dask run --out` wrote{hint}")
         _refuse_another_format(root, manifest)
         try:
-            settings = {**manifest["settings"], "columns": ColumnMap(**manifest["settings"]["columns"])}
             images = tuple(_image(Path(root), entry) for entry in manifest["images"])
-            return cls(Path(root), Settings(**settings), images, manifest)
+            return cls(Path(root), settings_in(manifest), images, manifest, digest_of(manifest))
         except (KeyError, TypeError, ValueError) as error:
             made_by = manifest.get("version", "unknown")
             raise OutputError(
                 f"{root} holds a run of caml_dask {made_by}, which this version cannot continue "
                 f"({error}): start over with --overwrite"
             ) from None
+
+
+def settings_in(manifest: Mapping[str, Any]) -> Settings:
+    """The settings that a manifest holds.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError : they are of another version.
+    """
+    return Settings(**{**manifest["settings"], "columns": ColumnMap(**manifest["settings"]["columns"])})
 
 
 def is_output_directory(folder: Path) -> bool:
@@ -270,10 +277,10 @@ def prepare(root: Path, manifest: dict[str, Any], resume: bool, overwrite: bool)
             raise OutputError(f"{root} holds another run, which cannot be resumed. It differs in " + "; ".join(found))
         here |= {name: now[name] for name in ("settings", "settings_digest")}
         if here != stands:  # what workers read lies elsewhere now
-            publish_json(root / HIDDEN / "manifest.json", here, indent=1)
+            publish_json(root / HIDDEN / "manifest.json", here)
         return Run.open(root)
     _remove_run(root)
-    publish_json(root / HIDDEN / "manifest.json", manifest, indent=1)
+    publish_json(root / HIDDEN / "manifest.json", manifest)
     return Run.open(root)
 
 
@@ -298,7 +305,7 @@ def _taken_up(root: Path, manifest: dict[str, Any]) -> dict[str, Any] | None:
                     _log.warning(
                         "%s was damaged or lost and is written again: the finished units belong to this run", path
                     )
-                    publish_json(path, manifest, indent=1)
+                    publish_json(path, manifest)
                     return manifest
         raise
 
@@ -324,8 +331,10 @@ def _remove_run(root: Path) -> None:
             file.unlink()
     if (root / REPORT_PAGE).exists() and (root / REPORT_TABLES).is_dir():
         shutil.rmtree(root / REPORT_TABLES)
+    if (root / VIEWED).is_dir() and not (root / VIEWED).is_symlink():
+        shutil.rmtree(root / VIEWED)
     tables = ("summary.json", "images.csv", "regions.csv")
-    notes = (f"{HIDDEN}/{_ASKED}", f"{HIDDEN}/{_COPIED_TO}", f"{HIDDEN}/manifest.json")
+    notes = (f"{HIDDEN}/{name}" for name in (_ASKED, _COPIED_TO, SHARED_PART, "manifest.json"))
     for name in (REPORT_PAGE, REPORT_METHODS, *tables, *notes):
         (root / name).unlink(missing_ok=True)
 

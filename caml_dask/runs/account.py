@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from caml_dask.results.words import figures_in_words
-from caml_dask.runs.session import Outcome
+from caml_dask.runs.session import Outcome, entry_of
 
 _SHOWN = 20
 
 
 def tell(outcome: Outcome) -> str:
     """A short account of a run, one line per image, and where its results are."""
-    summary = json.loads((outcome.run.root / "summary.json").read_text(encoding="utf-8"))
-    lines = [_line(image) for image in summary["images"][:_SHOWN]]
-    if len(summary["images"]) > _SHOWN:
-        lines.append(f"... and {len(summary['images']) - _SHOWN} more, in images.csv")
+    images = outcome.run.images
+    lines = [_line(entry_of(outcome.run, one, outcome.failed.get(one.image_id))) for one in images[:_SHOWN]]
+    if len(images) > _SHOWN:
+        lines.append(f"... and {len(images) - _SHOWN} more, in images.csv")
     lines += not_exported_in_words(outcome.not_exported)
     lines += _not_copied_in_words(outcome.not_copied)
-    done = len(summary["images"]) - len(outcome.failed)
-    lines.append(f"{done} of {len(summary['images'])} images done; results in {outcome.run.root}")
+    done = len(images) - len(outcome.failed)
+    lines.append(f"{done} of {len(images)} images done; results in {outcome.run.root}")
     return "\n".join(lines)
 
 

@@ -89,9 +89,9 @@ def finish(out: Path) -> Outcome:
             attended = Attended(run, watch, copies)
             for number, image in enumerate(run.images):
                 try:
-                    for stage, keys, _ in barriers(run, number):
-                        if keys:
-                            raise CamlError(not_done(run, number, stage.name, keys))
+                    for due in barriers(run, number):
+                        if due.keys:
+                            raise CamlError(not_done(run, number, due.stage.name, due.keys))
                 except Exception as error:
                     attended.image_failed(image, in_words(error))
                 else:

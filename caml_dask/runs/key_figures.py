@@ -7,6 +7,16 @@ from typing import Any
 
 _PLAIN = ("localizations", "percent_clustered", "clusters", "clusters_per_um2", "area_um2")
 _SIZES = ("area_nm2", "volume_nm3")
+_POINTS = "n_localizations"
+_NEEDED = ("image_id", "path", "status", "reason", *_PLAIN, "dropped_where", "csr_test", "warnings", "regions")
+
+
+def figures_of(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What the tables here need of an entry of summary.json, which has several times as much."""
+    kept = {name: entry[name] for name in _NEEDED if name in entry}
+    if "medians" in entry:
+        kept["medians"] = {name: entry["medians"][name] for name in (_POINTS, *_SIZES) if name in entry["medians"]}
+    return kept
 
 
 def key_figures(
@@ -47,7 +57,7 @@ def key_figures(
 
 
 def _values(image: Mapping[str, Any], size: str) -> list[float | int | str]:
-    medians = [(image["medians"].get(name) or {}).get("median") for name in ("n_localizations", size)]
+    medians = [(image["medians"].get(name) or {}).get("median") for name in (_POINTS, size)]
     found = [
         *(image[name] for name in _PLAIN),
         *medians,
@@ -85,7 +95,7 @@ def region_figures(images: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
     for image in done:
         for region in image.get("regions", ()):
             about = [image["image_id"], region["region_id"], region["name"]]
-            medians = [(region["medians"].get(name) or {}).get("median") for name in ("n_localizations", size)]
+            medians = [(region["medians"].get(name) or {}).get("median") for name in (_POINTS, size)]
             rows.append(
                 [
                     *about,

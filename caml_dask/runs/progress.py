@@ -46,7 +46,8 @@ class Watch:
         self._stages = stages_of(run.settings)
         self._effort = sum(stage.effort for stage in self._stages)
         self._done: dict[str, float] = {}  # of each image under way or ended, the share of its own work
-        self._units: dict[tuple[str, str], int] = {}
+        self._sum = 0.0  # of all work
+        self._units: dict[str, tuple[str, int]] = {}  # of each image under way, its stage and how many units that has
         self._stage = ""
         self._began = time.monotonic()
         self._before: float | None = None  # what was done when the first unit of this process began
@@ -67,10 +68,12 @@ class Watch:
 
     def stage_started(self, image: Image, stage: str, total: int, pending: int) -> None:
         """A stage of an image begins; what is done of it already counts as done."""
-        self._units[image.image_id, stage] = total
+        self._units[image.image_id] = stage, total
         before = sum(earlier.effort for earlier in self._stages[: [each.name for each in self._stages].index(stage)])
         done = STAGE_NAMED[stage].effort * (total - pending) / max(1, total)
-        self._done[image.image_id] = (before + done) / self._effort
+        found = self._set(image, (before + done) / self._effort)
+        if self._before is not None and not pending:
+            self._before += found  # by an earlier process
         self._stage = STAGE_NAMED[stage].title
         if pending and self._before is None:
             self._before, self._began = self.done, time.monotonic()
@@ -78,10 +81,11 @@ class Watch:
     def unit_done(self, image: Image, record: dict[str, Any]) -> None:
         """A unit is done; of a small image it is all of its stages."""
         if record.get("fused"):
-            self._done[image.image_id] = 1.0
+            self._set(image, 1.0)
             return
-        units = self._units.get((image.image_id, record["stage"]), 1)
-        self._done[image.image_id] += STAGE_NAMED[record["stage"]].effort / self._effort / units
+        stage, total = self._units.get(image.image_id, (record["stage"], 1))
+        share = STAGE_NAMED[record["stage"]].effort / self._effort / (total if stage == record["stage"] else 1)
+        self._set(image, self._done[image.image_id] + share)
 
     def image_done(self, image: Image) -> None:
         """All stages of an image are done."""
@@ -99,7 +103,7 @@ class Watch:
     @property
     def done(self) -> float:
         """Share of all work that is done, 0 to 1."""
-        return min(1.0, sum(self._share[name] * done for name, done in list(self._done.items())))
+        return min(1.0, self._sum)
 
     def left_s(self) -> float | None:
         """Seconds left at the rate of this process, smoothed; None while that is a guess."""
@@ -121,7 +125,18 @@ class Watch:
 
     def _end(self, image: Image) -> None:
         self.ended += 1
-        self._done[image.image_id] = 1.0
+        self._units.pop(image.image_id, None)
+        begun = image.image_id in self._done
+        found = self._set(image, 1.0)
+        if self._before is not None and not begun:
+            self._before += found
+
+    def _set(self, image: Image, done: float) -> float:
+        """Note how much of an image is done; how much more of all work that is than before."""
+        more = self._share[image.image_id] * (done - self._done.get(image.image_id, 0.0))
+        self._done[image.image_id] = done
+        self._sum += more
+        return more
 
     def _tick(self) -> None:
         self.show()

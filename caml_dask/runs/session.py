@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from caml_dask.atomic import publish_json, publish_text
+from caml_dask.atomic import publish_json_of, publish_text
 from caml_dask.errors import UsageError
 from caml_dask.executors.dask import DaskExecutor
 from caml_dask.executors.deployment.clusters import cores, deployed
@@ -33,8 +33,9 @@ from caml_dask.results.run import open_run
 from caml_dask.runs.attended import Attended
 from caml_dask.runs.bringing import Bringing
 from caml_dask.runs.copying import Copies, Target
-from caml_dask.runs.inputs import Input, apart, images_in, in_order, refuse_unfit
-from caml_dask.runs.key_figures import key_figures, region_figures
+from caml_dask.runs.inputs import Input, apart, in_order, refuse_unfit
+from caml_dask.runs.key_figures import figures_of, key_figures, region_figures
+from caml_dask.runs.looking import look_at
 from caml_dask.runs.progress import observer
 from caml_dask.settings import Settings
 
@@ -131,9 +132,11 @@ def begun(
         Target(out_url).refuse_standing(resume, overwrite)
     with locked(out):
         refuse_standing(out, resume, overwrite)
-        images = [Image("", path, channel) for path, channel in images_in(files, settings.columns)]
+        looks = look_at(files, settings.columns)
+        images = [Image("", look.path, channel) for look in looks for channel in look.channels]
         images += objects.images(out, settings.columns, resume)
-        manifest = describe(settings, numbered(images), network.identity, objects.contents)
+        known = {str(look.path): look.content for look in looks if look.content is not None} | objects.contents
+        manifest = describe(settings, numbered(images), network.identity, known)
         run = prepare(out, manifest, resume, overwrite)
         run.ask_exports(formats)
         run.ask_copies(out_url)
@@ -205,21 +208,31 @@ def _bytes(run: Run) -> int:
 
 
 def write_summary(run: Run, failed: Mapping[str, BaseException]) -> None:
-    """Write images.csv, with the key figures of each image, and summary.json."""
-    images: list[dict[str, Any]] = []
-    for image in run.images:
-        error = failed.get(image.image_id)
-        entry: dict[str, Any] = {"image_id": image.image_id, "path": image.source, "channel": image.channel}
-        entry["status"] = "done" if error is None else "failed"
-        images.append(entry | ({"reason": str(error)} if error is not None else summary_of(run, image)))
-    names, figures = key_figures(images)
+    """Write images.csv, with the key figures of each image, and summary.json; of each image, what images.csv needs is
+    held meanwhile."""
+    shown: list[dict[str, Any]] = []
+
+    def entries() -> Iterator[dict[str, Any]]:
+        for image in run.images:
+            entry = entry_of(run, image, failed.get(image.image_id))
+            shown.append(figures_of(entry))
+            yield entry
+
+    publish_json_of(run.root / "summary.json", made_with(run.manifest), "images", entries())
+    names, figures = key_figures(shown)
     rows: list[list[Any]] = [["image_id", "path", "status", "reason", *names]]
-    for entry, values in zip(images, figures):
+    for entry, values in zip(shown, figures, strict=True):
         rows.append([entry["image_id"], entry["path"], entry["status"], entry.get("reason", ""), *values])
     publish_text(run.root / "images.csv", csv_text(rows))
     if run.settings.has_regions:
-        publish_text(run.root / "regions.csv", csv_text(region_figures(images)))
-    publish_json(run.root / "summary.json", {**made_with(run.manifest), "images": images}, indent=1)
+        publish_text(run.root / "regions.csv", csv_text(region_figures(shown)))
+
+
+def entry_of(run: Run, image: Image, error: BaseException | None) -> dict[str, Any]:
+    """What the summary says of an image that is done, or that failed for a reason."""
+    entry: dict[str, Any] = {"image_id": image.image_id, "path": image.source, "channel": image.channel}
+    entry["status"] = "done" if error is None else "failed"
+    return entry | ({"reason": str(error)} if error is not None else summary_of(run, image))
 
 
 def made_with(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -237,7 +250,7 @@ def made_with(manifest: Mapping[str, Any]) -> dict[str, Any]:
 def summary_of(run: Run, image: Image) -> dict[str, Any]:
     """What the summary says of an image that is done."""
     store = run.store(image)
-    record = store.done(LAST.name, 0) or {}
+    record = store.made(LAST.name, 0)
     summary: dict[str, Any] = record["summary"]
     if record.get("fused"):
         return {**summary, "seconds": record["seconds_by_stage"]}

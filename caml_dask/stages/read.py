@@ -109,8 +109,6 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
             *("--merge",) * (work.settings.merge is not None),
         ):
             check_frames(work, table, taken, carried, option)
-        if work.settings.merge == "auto":
-            _refuse_heights(work, table)
         work.put(into, chunks, table)
         first_ids.append(table["loc_id"][0].as_py() if len(table) else 0)
         rows, nonfinite, chunks = rows + len(table), nonfinite + int((~whole).sum()), chunks + 1
@@ -253,15 +251,6 @@ def check_frames(work: Work, table: pa.Table, taken: np.ndarray, carried: Sequen
             f"the column {named} holds what is no whole number: {option} needs the frame of each localization",
             work.image.path,
             table["loc_id"][int(np.argmax(wrong))].as_py(),
-        )
-
-
-def _refuse_heights(work: Work, table: pa.Table) -> None:
-    if "z_nm" in table.column_names:
-        raise InputError(
-            "--merge auto estimates re-blinking in 2D; there are 3 coordinates: give a radius and a gap such as "
-            "--merge 50nm,25frames",
-            work.image.path,
         )
 
 

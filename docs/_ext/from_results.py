@@ -23,7 +23,8 @@ def of_results() -> dict[str, str]:
         "comparison": comparison(),
         "labelled": labelled(),
         "drift_correction": drift_correction(),
-        "merging": merging(),
+        "merging": merging("molecules"),
+        "merging_3d": merging("volumes"),
         "reading": reading(),
         "merged_tables": merged_tables(),
         "randomness_noise": randomness_noise(),
@@ -35,6 +36,8 @@ def of_results() -> dict[str, str]:
         "t_cell_contrasts": t_cell_contrasts(),
         "following": following(),
         "following_seconds": following_seconds(),
+        "driver": driver(),
+        "driver_model": driver_model(),
     }
 
 
@@ -77,10 +80,10 @@ def drift_correction() -> str:
     return table(header, ((structure, f"`{method}`", *of) for (structure, method), of in found.items()))
 
 
-def merging() -> str:
+def merging(fields: str) -> str:
     """Rules of merging on fields whose molecules are known: Rand index, and molecules counted over those there are."""
     found: dict[str, dict[str, str]] = {}
-    for row in json.loads((RESULTS / "merging.json").read_text())["molecules"]:
+    for row in json.loads((RESULTS / "merging.json").read_text())[fields]:
         figures = f"{_short(row['ari'])}, {_short(row['counted'])}"
         said = f"{figures} ({row['rule']})" if row["choice"] == "best" else figures
         found.setdefault(row["structure"], {})[row["choice"]] = said
@@ -256,6 +259,76 @@ def following_seconds() -> str:
         ("localizations", "windows", "`follow`", "`run`", "ratio"),
         [(f"{row['localizations']:,}", row["windows"], *times, f"{row['ratio']:.2f}")],
     )
+
+
+def driver() -> str:
+    """What driver and scheduler cost, before and after batches, by driver.json."""
+    rows = []
+    for what, count in sorted({(case["what"], case["count"]) for case in _driver_cases()}):
+        for name, said in _DRIVER[what].items():
+            before, after = (_driver_median(label, what, count, name) for label in ("before", "after"))
+            rows.append(
+                (said.format(f"{count:,}"), *("-" if one is None else f"{one:,.3g}" for one in (before, after)))
+            )
+    return table(("", "a unit a task", "batches"), rows)
+
+
+_DRIVER = {
+    "images": {
+        "driver_ms_an_image": "ms of CPU an image, {} images",
+        "grown_mib": "MiB that the driver grows by, {} images",
+    },
+    "tiles": {
+        "driver_ms_a_unit": "ms of CPU a unit, an image of {} tiles",
+        "grown_mib": "MiB that the driver grows by, an image of {} tiles",
+    },
+    "begin": {
+        "begun_ms_an_image": "ms an image until the manifest stands, {} tables",
+        "summary_ms_an_image": "ms an image for the summary, {} images",
+        "peak_rss_mib": "MiB of the driver at most, {} images begun and summed up",
+    },
+}
+
+
+def _driver_cases() -> list[dict[str, Any]]:
+    cases: list[dict[str, Any]] = json.loads((RESULTS / "driver.json").read_text())["cases"]
+    return cases
+
+
+def _driver_median(label: str, what: str, count: int, name: str) -> float | None:
+    key = {"label": label, "what": what, "count": count}
+    found = [case[name] for case in _driver_cases() if key.items() <= case.items()]
+    return statistics.median(found) if found else None
+
+
+_SERIAL = ("read", "plan", "stitch", "number", "publish")
+_MODEL_WORKERS, _MODEL_IMAGES, _MODEL_LOCALIZATIONS, _TILE, _BATCH_S = 1000, 1e6, 1e10, 2e5, 2.0
+
+
+def driver_model() -> str:
+    """Minutes of two large runs on 1,000 workers, by proportion, from driver.json and scale_small_images.json."""
+    runs = json.loads((RESULTS / "scale_small_images.json").read_text())["runs"]
+    small, one = (next(r for r in runs if (r["images"] > 1) == several) for several in (True, False))
+    largest = max(case["count"] for case in _driver_cases() if case["what"] == "images" and case["label"] == "after")
+    an_image_ms = _driver_median("after", "images", largest, "driver_ms_an_image") or 0.0
+    begun, summed = (
+        _driver_median("after", "begin", 3000, f"{name}_ms_an_image") or 0.0 for name in ("begun", "summary")
+    )
+    a_task_ms = _driver_median("before", "tiles", 1000, "driver_ms_a_unit") or 0.0
+    stages, times = one["worker_seconds_by_stage"], _MODEL_LOCALIZATIONS / one["localizations"]
+    tiled_s = times * sum(seconds for stage, seconds in stages.items() if stage not in _SERIAL)
+    units = (len(stages) - len(_SERIAL)) * _MODEL_LOCALIZATIONS / _TILE
+    tasks = max(units * an_image_ms / a_task_ms, tiled_s / _BATCH_S)
+    images_s = small["wall_s"] * small["workers"] / small["images"] * _MODEL_IMAGES
+    rows = [
+        ("inputs looked at, on the driver's two cores", begun * _MODEL_IMAGES / 1e3, None),
+        ("computing on all workers", images_s / _MODEL_WORKERS, tiled_s / _MODEL_WORKERS),
+        ("driver and scheduler, meanwhile", an_image_ms * _MODEL_IMAGES / 1e3, tasks * a_task_ms / 1e3),
+        (f"stages of one unit ({', '.join(_SERIAL)})", None, times * sum(stages[stage] for stage in _SERIAL)),
+        ("summary", summed * _MODEL_IMAGES / 1e3, None),
+    ]
+    said = [(what, *("-" if s is None else f"{s / 60:,.0f} min" for s in seconds)) for what, *seconds in rows]
+    return table(("", "1e6 images of 1e4", "one image of 1e10"), said)
 
 
 def comparison() -> str:

@@ -17,7 +17,7 @@ POISONED = '''
 import os
 import signal
 
-import caml_dask.executors.dask as executor
+import caml_dask.executors.worker as executor
 from caml_dask.cli import main
 
 real = executor.run_unit

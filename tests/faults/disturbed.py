@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from distributed import Worker
 
-import caml_dask.executors.dask
 import caml_dask.executors.job_array
 import caml_dask.executors.serial
 import caml_dask.executors.units
+import caml_dask.executors.worker
 import caml_dask.networks.trained
 import caml_dask.runs.session
 from caml_dask.cli import main
@@ -109,7 +109,7 @@ def disturb() -> None:
     """Put the rule and the journal in place, in this process."""
     caml_dask.executors.units.load_for = caml_dask.runs.session.load_for = lambda settings: load(settings.finder)
     caml_dask.runs.session.compile_kernels = lambda name: None  # those of a rule are compiled when they are called
-    for module in (caml_dask.executors.serial, caml_dask.executors.dask, caml_dask.executors.job_array):
+    for module in (caml_dask.executors.serial, caml_dask.executors.worker, caml_dask.executors.job_array):
         module.run_unit = run_unit
     DirectoryStore.finish = finish
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from support import HAND_DRAWN, Threshold, TwoThresholds
 
-from caml_dask.blinking.estimate import Law
+from caml_dask.blinking.law import Law
 from caml_dask.errors import ConservationError, StoreError
 from caml_dask.executors.in_memory import analyse
 from caml_dask.io.manifest import Image
@@ -27,7 +27,7 @@ from caml_dask.stages.shared.work import Work
 from caml_dask.stages.stage import OWNED_ROWS, UNCOMPARED, Stage
 from caml_dask.stages.tables import BOXES, CUTS, FACTS, INPUT, LABELS, PIXELS, RESULT, TILE, Table
 
-LAW = Law(5.0, np.array([0.1]), np.array([0.05]), 0.0, 0.5, 40, 1e-4, 9.0)
+LAW = Law(5.0, 0.0, np.array([0.1]), np.array([0.05]), 0.0, 0.5, 40, 1e-4, np.array([0]), np.ones(1), 9.0)
 
 
 class Recording(MemoryStore):
@@ -116,8 +116,7 @@ ROUTES = pytest.mark.parametrize(
 def test_a_stage_touches_just_what_it_declares(tmp_path, monkeypatch, outputs, stages, network, settings):
     monkeypatch.setattr(regions, "REGION_LOCALIZATIONS", 200)
     store = Recording(tmp_path if outputs else None)
-    monkeypatch.setattr("caml_dask.blinking.choose.WINDOW", 300)
-    monkeypatch.setattr("caml_dask.stages.merging.estimate.estimates", lambda *_, **__: (LAW, LAW))
+    monkeypatch.setattr("caml_dask.stages.merging.estimate.estimate", lambda _: LAW)
     work = work_on(store, network, ("frame",), tile=60, **settings)
     first = {"read": work.store.read, "wrote": work.store.wrote}
     read.ingest(replace(work, reads=stages[0].reads, writes=stages[0].writes), [with_frames()])
