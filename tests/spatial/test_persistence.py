@@ -7,10 +7,11 @@ import math
 import numpy as np
 import pytest
 from baselines_oracles import clustered_field, distances, same_partition, without_small
-from caml_dask.baselines.tomato import knn_density_per_um2
 from tiled_methods import WHOLE, analysis
 
-from caml_dask.baselines import ToMATo, graph
+from caml_dask.methods import ToMATo
+from caml_dask.spatial import graph
+from caml_dask.spatial.persistence import knn_density_per_um2
 
 
 def one_by_one(xy: np.ndarray, density: np.ndarray, link_nm: float, persistence: float) -> np.ndarray:

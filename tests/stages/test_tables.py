@@ -96,7 +96,7 @@ ROUTES = pytest.mark.parametrize(
         route(stages_by("XPILJZ", None, "rcc", True), TwoThresholds(below=0.8), drift="rcc", test=True),
         route(stages_by("XPILJZ", None, None, True), TwoThresholds(below=0.8), test=True, fdr=0.5),
         route(DENSITY_STAGES, DBSCAN(30, 5), of=None, method=DBSCAN(30, 5)),
-        route(DENSITY_STAGES, GetisFranklin(30), of=None, method=GetisFranklin(30), roi="x=0..2000,y=0..2000"),
+        route(DENSITY_STAGES, GetisFranklin(30), of=None, method=GetisFranklin(30)),
         route(METHOD_STAGES["voronoi"], Voronoi(), of=None, method=Voronoi()),
         route(METHOD_STAGES["hdbscan"], HDBSCAN(), of=None, method=HDBSCAN()),
         route(
