@@ -1,4 +1,5 @@
-"""Who is compared: CAML's networks and the methods of caml_dask.baselines, with defaults and grids of parameters."""
+"""Who is compared: CAML's networks, the methods that run in their place, and the Bayesian analysis, with defaults and
+grids of parameters."""
 
 from __future__ import annotations
 
@@ -12,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from caml_dask import CAML, baselines
-from caml_dask.baselines import DBSCAN, HDBSCAN, Bayesian, GetisFranklin, SRTesseler, ToMATo
+from caml_dask.baselines import Bayesian
+from caml_dask.baselines.checks import hull_area_nm2
 from caml_dask.errors import InputError
+from caml_dask.methods import DBSCAN, HDBSCAN, GetisFranklin, Method, ToMATo, Voronoi, method_as_kept
 from caml_dask.networks import load
 from caml_dask.settings import network_named
 
@@ -29,6 +32,14 @@ class NetworkSpec:
 
 
 @dataclass(frozen=True)
+class MethodSpec:
+    """A method with its parameters, and the localizations of the smallest cluster; None takes what the method says."""
+
+    method: Method
+    min_points: int | None = None
+
+
+@dataclass(frozen=True)
 class Spacing:
     """What parameters are relative to: the density of a field on the convex hull of its localizations.
 
@@ -41,7 +52,7 @@ class Spacing:
 
     @classmethod
     def of(cls, xy_nm: np.ndarray) -> Spacing:
-        area_nm2 = baselines.checks.hull_area_nm2(xy_nm)
+        area_nm2 = hull_area_nm2(xy_nm)
         return cls(math.sqrt(area_nm2 / len(xy_nm)), 1e6 * len(xy_nm) / area_nm2)
 
 
@@ -68,8 +79,12 @@ def _network(xy_nm: np.ndarray, settings: NetworkSpec) -> np.ndarray:
     return CAML(network=settings.network, n_jobs=1).fit_predict(xy_nm)
 
 
-def _of(kind: type, *values: Sequence[Any]) -> list[Any]:
-    return [kind(*chosen) for chosen in itertools.product(*values)]
+def _method(xy_nm: np.ndarray, settings: MethodSpec) -> np.ndarray:
+    return CAML(method=settings.method, min_points=settings.min_points, n_jobs=1).fit_predict(xy_nm)
+
+
+def _of(kind: type[Method], *values: Sequence[Any]) -> list[Any]:
+    return [MethodSpec(kind(*chosen)) for chosen in itertools.product(*values)]
 
 
 def _dbscan(d: Spacing) -> list[Any]:
@@ -84,19 +99,23 @@ def _hdbscan(d: Spacing) -> list[Any]:
 def _getis_franklin(d: Spacing) -> list[Any]:
     radii, factors = (0.25, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0), (1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.5)
     return [
-        GetisFranklin(r * d.nm, f * r * d.nm, link * r * d.nm, points)
+        MethodSpec(GetisFranklin(r * d.nm, f * r * d.nm, link * r * d.nm), points)
         for r, f, link, points in itertools.product(radii, factors, (0.7, 1.0), (3, 8))
     ]
 
 
 def _sr_tesseler(d: Spacing) -> list[Any]:
-    return _of(SRTesseler, (0.7, 1.0, 1.3, 1.6, 2.0, 2.5, 3.0, 4.0, 5.5, 8.0), (0, 1), (3, 5, 10))
+    factors = (0.7, 1.0, 1.3, 1.6, 2.0, 2.5, 3.0, 4.0, 5.5, 8.0)
+    return [
+        MethodSpec(Voronoi(factor, rank), points)
+        for factor, rank, points in itertools.product(factors, (0, 1), (3, 5, 10))
+    ]
 
 
 def _tomato(d: Spacing) -> list[Any]:
     links, peaks, floors = (0.3, 0.5, 0.8), (1.0, 3.0, 10.0, 30.0), (0.0, 2.0, 4.0)
     return [
-        ToMATo(k, link * d.nm, peak * d.per_um2, floor * d.per_um2)
+        MethodSpec(ToMATo(link * d.nm, peak * d.per_um2, k, floor * d.per_um2))
         for k, link, peak, floor in itertools.product((5, 10, 20), links, peaks, floors)
     ]
 
@@ -108,11 +127,11 @@ CONTENDERS = {
         Contender("CAML 07VEJJ", _network, NetworkSpec("07VEJJ")),
         Contender("CAML 87B144", _network, NetworkSpec("87B144")),
         Contender("CAML field-2d", _network, NetworkSpec("field-2d")),
-        Contender("DBSCAN", baselines.dbscan, DBSCAN(), _dbscan),
-        Contender("HDBSCAN", baselines.hdbscan, HDBSCAN(), _hdbscan),
-        Contender("Getis-Franklin", baselines.getis_franklin, GetisFranklin(), _getis_franklin),
-        Contender("SR-Tesseler", baselines.sr_tesseler, SRTesseler(), _sr_tesseler),
-        Contender("ToMATo", baselines.tomato, ToMATo(), _tomato),
+        Contender("DBSCAN", _method, MethodSpec(DBSCAN(20.0, 3)), _dbscan),
+        Contender("HDBSCAN", _method, MethodSpec(HDBSCAN()), _hdbscan),
+        Contender("Getis-Franklin", _method, MethodSpec(GetisFranklin(50.0)), _getis_franklin),
+        Contender("SR-Tesseler", _method, MethodSpec(Voronoi()), _sr_tesseler),
+        Contender("ToMATo", _method, MethodSpec(ToMATo(50.0, 1_000.0)), _tomato),
         Contender("Bayesian", baselines.bayesian, Bayesian(time_limit_s=BAYESIAN_LIMIT_S)),
     )
 }
@@ -147,6 +166,16 @@ def candidates(contender: Contender, spacing: Spacing, smoke: bool) -> list[Any]
 
 
 def written(settings: Any) -> str:
-    """Settings as text: what is not the class's default, and its first field."""
+    """Settings as text, which :func:`read` takes back."""
     values = asdict(settings)
+    if isinstance(settings, MethodSpec):
+        values = {**settings.method.as_dict(), "min_points": settings.min_points}
     return json.dumps({name: round(v, 6) if isinstance(v, float) else v for name, v in values.items()})
+
+
+def read(contender: Contender, text: str) -> Any:
+    """Settings of a contender from text."""
+    values = json.loads(text)
+    if isinstance(contender.default, MethodSpec):
+        return MethodSpec(min_points=values.pop("min_points"), method=method_as_kept(values))
+    return type(contender.default)(**values)

@@ -4,6 +4,8 @@ The first on fields whose molecules are known: FOLDER holds a folder for each st
 molecule. The second on simulated fields of known clusters, whose molecules blink as those of FOLDER do: the number of
 detections and the dark times of each are those of a molecule of FOLDER, drawn at random. Tables given with --real, of
 x, y, frame and precision in nm, are analyzed before and after merging; with --only-real the other figures stay.
+Detections in 3D are simulated: scattered molecules, a third of them in small clusters, and dense clusters of eighty;
+with --only-volumes the other figures stay.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from caml_dask.simulate import Scenario, draw_cell, simulate
 PUBLISHED = "50nm,25frames"
 RADII_NM = (10, 15, 20, 25, 30, 40, 50, 60, 80)
 GAPS_FRAMES = (1, 3, 10, 25, 50, 100, 250, 1_000)
+VOLUME_PAIRS = tuple(product((40, 60, 80, 110, 150), (3, 10, 25, 50, 100)))
+VOLUMES = (("scattered", 0.0, 1), ("small clusters", 0.3, 5), ("dense clusters", 0.8, 80))
 NETWORKS = ("XPILJZ", "87B144", "field-2d")
 PRECISION_NM = 12.0
 RADIUS_NM = 1_800.0  # of a cell
@@ -44,36 +48,46 @@ def read_field(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def merged_to_known(folder: Path, pairs: list[tuple[int, int]]) -> list[dict[str, object]]:
     """A row for each field and rule."""
-    rows = []
+    rows: list[dict[str, object]] = []
     for path in sorted(folder.glob("*/*.csv")):
-        points, frame, molecule = read_field(path)
-        fixed = [f"{radius}nm,{gap}frames" for radius, gap in pairs]
-        for rule in dict.fromkeys(("auto", PUBLISHED, *fixed)):
-            start = time.perf_counter()
-            found = merge_detections(points, frame, rule=rule).molecule
-            scores = cluster_scores(molecule, found)
-            rows.append(
-                {
-                    "structure": path.parent.name,
-                    "field": path.stem,
-                    "rule": rule,
-                    "ari": scores.ari,
-                    "counted": scores.n_found / scores.n_true,
-                    "seconds": time.perf_counter() - start,
-                }
-            )
+        rows += by_rule(path.parent.name, path.stem, read_field(path), pairs)
     return rows
+
+
+def by_rule(
+    structure: str, name: str, field: tuple[np.ndarray, np.ndarray, np.ndarray], pairs: list[tuple[int, int]]
+) -> Iterator[dict[str, object]]:
+    """A row for each rule: how well detections are dealt to molecules, and how many of these are counted."""
+    points, frame, molecule = field
+    fixed = [f"{radius}nm,{gap}frames" for radius, gap in pairs]
+    for rule in dict.fromkeys(("auto", PUBLISHED, *fixed)):
+        start = time.perf_counter()
+        found = merge_detections(points, frame, rule=rule)
+        seconds = time.perf_counter() - start
+        scores = cluster_scores(molecule, found.molecule)
+        expected = np.nan if found.law is None else len(points) * (1 - found.law.returns) / scores.n_true
+        yield {
+            "structure": structure,
+            "field": name,
+            "rule": rule,
+            "ari": scores.ari,
+            "counted": scores.n_found / scores.n_true,
+            "expected": expected,
+            "seconds": seconds,
+        }
 
 
 def by_structure(rows: list[dict[str, object]]) -> list[dict[str, object]]:
     """Means over the fields of a structure: by auto, by the published rule, by the pair that is best on the truth."""
-    means = pd.DataFrame(rows).groupby(["structure", "rule"])[["ari", "counted", "seconds"]].mean()
+    means = pd.DataFrame(rows).groupby(["structure", "rule"])[["ari", "counted", "expected", "seconds"]].mean()
     found = []
     for structure, of in means.groupby(level="structure"):
         rules = of.droplevel("structure")
         best = rules.drop(index="auto")["ari"].idxmax()
         for name, rule in (("auto", "auto"), ("published", PUBLISHED), ("best", best)):
-            found.append({"structure": structure, "choice": name, "rule": rule, **rules.loc[rule].round(3).to_dict()})
+            found.append(
+                {"structure": structure, "choice": name, "rule": rule, **rules.loc[rule].dropna().round(3).to_dict()}
+            )
     return found
 
 
@@ -137,6 +151,35 @@ def _clusters(points: np.ndarray, group: np.ndarray, truth: np.ndarray, network:
     }
 
 
+def volume(clustered: float, each: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Coordinates, frames and molecules of detections in 2 x 2 x 0.6 um; some of 1,000 molecules lie in clusters."""
+    low, high = np.zeros(3), np.array([2_000.0, 2_000.0, 600.0])
+    places = rng.uniform(low, high, (1_000, 3))
+    inside = rng.random(1_000) < clustered
+    centers = rng.uniform(low, high, (round(1_000 * clustered / each), 3)) if clustered else places
+    places[inside] = centers[rng.integers(len(centers), size=inside.sum())] + rng.normal(0, 40, (inside.sum(), 3))
+    molecule = np.repeat(np.arange(1_000), rng.geometric(0.25, 1_000))
+    dark = np.where(
+        rng.random(len(molecule)) < 0.55, rng.exponential(1.5, len(molecule)), rng.exponential(9.0, len(molecule))
+    )
+    gaps = 1 + dark.astype(int)
+    first = np.flatnonzero(np.diff(molecule, prepend=-1))
+    gaps[first] = rng.exponential(3_000, 1_000).astype(int)
+    elapsed = np.cumsum(gaps)
+    frame = elapsed - np.repeat(elapsed[first] - gaps[first], np.bincount(molecule))
+    return places[molecule] + rng.normal(size=(len(molecule), 3)) * [20.0, 20.0, 50.0], frame, molecule
+
+
+def merged_volumes(fields: int, smoke: bool) -> list[dict[str, object]]:
+    """Means over simulated fields in 3D, see :func:`by_structure`."""
+    rows: list[dict[str, object]] = []
+    for name, clustered, each in VOLUMES[:1] if smoke else VOLUMES:
+        for seed in range(fields):
+            field = volume(clustered, each, np.random.default_rng([each, seed]))
+            rows += by_rule(name, str(seed), field, list(VOLUME_PAIRS[::9] if smoke else VOLUME_PAIRS))
+    return by_structure(rows)
+
+
 def before_and_after(path: Path) -> Iterator[dict[str, object]]:
     """A row for a real table as it is and one for it merged by auto, by the default network.
 
@@ -172,10 +215,16 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True, help="JSON to write")
     parser.add_argument("--real", type=Path, nargs="*", default=[], metavar="TABLE", help="tables without a truth")
     parser.add_argument("--only-real", action="store_true", help="leave the other figures of the results as they are")
+    parser.add_argument("--only-volumes", action="store_true", help="leave all figures as they are but those in 3D")
     parser.add_argument("--smoke", action="store_true", help="few pairs, one scenario")
     asked = parser.parse_args()
-    if asked.known is None and not asked.only_real:
-        parser.error("give the fields whose molecules are known with --known, or --only-real")
+    if asked.known is None and not asked.only_real and not asked.only_volumes:
+        parser.error("give the fields whose molecules are known with --known, or --only-real or --only-volumes")
+    if asked.only_volumes:
+        found = json.loads(asked.results.read_text()) | {"volumes": merged_volumes(asked.fields, asked.smoke)}
+        asked.results.write_text(json.dumps(found, indent=1) + "\n")
+        print(pd.DataFrame(found["volumes"]).to_string())
+        return
     real = [row for path in asked.real for row in before_and_after(path)]
     if asked.only_real:
         found = json.loads(asked.results.read_text()) | {"real": real}
@@ -189,9 +238,14 @@ def main() -> None:
     means = simulated.groupby(["scenario", "network", "of"], sort=False)[["ari", "counted", "percent_clustered"]].mean()
     found = {
         "molecules": by_structure(rows),
+        "volumes": merged_volumes(asked.fields, asked.smoke),
         "clusters": json.loads(means.round(3).reset_index().to_json(orient="records")),
         "real": real,
-        "fields": [row for row in rows if row["rule"] in ("auto", PUBLISHED)],
+        "fields": [
+            {name: value for name, value in row.items() if name != "expected" or row["rule"] == "auto"}
+            for row in rows
+            if row["rule"] in ("auto", PUBLISHED)
+        ],
     }
     asked.results.write_text(json.dumps(found, indent=1) + "\n")
     print(pd.DataFrame(found["molecules"]).to_string(), means.round(3).to_string(), sep="\n\n")

@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import psutil
-from contenders import CONTENDERS, Spacing, candidates, contender_named, written
+from contenders import CONTENDERS, Spacing, candidates, contender_named, read, written
 from contenders import method as method_named
 from contest_figures import draw_times
 
@@ -99,7 +99,7 @@ def search(method: str, n: int, smoke: bool) -> dict[str, Any]:
 def measure(task: Task) -> dict[str, Any]:
     """Time a method in this process, which is ended where a call reaches the limit."""
     contender = contender_named(task.method)
-    settings = type(contender.default)(**json.loads(task.settings))
+    settings = read(contender, task.settings)
     xy, truth = field(task.n, 0, RANDOM if task.scenario == RANDOM.name else SCENARIO)
     warm = replace(settings, time_limit_s=1.0) if isinstance(settings, Bayesian) else settings
     contender.label(field(WARM_UP, seed=20)[0], warm)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from caml_dask.describing.describe import Description, describe
     from caml_dask.following.follow import Following, follow
     from caml_dask.io.readers.sources import read_localizations
-    from caml_dask.methods import DBSCAN
+    from caml_dask.methods import DBSCAN, HDBSCAN, GetisFranklin, ToMATo, Voronoi
     from caml_dask.results.analysis import Analysis
     from caml_dask.results.image import ImageResult
     from caml_dask.results.run import RunResult, open_run
@@ -23,12 +23,16 @@ __version__ = "0.2.0"
 __all__ = [
     "CAML",
     "DBSCAN",
+    "HDBSCAN",
     "Analysis",
     "Colocalization",
     "Description",
     "Following",
+    "GetisFranklin",
     "ImageResult",
     "RunResult",
+    "ToMATo",
+    "Voronoi",
     "__version__",
     "analyze",
     "colocalize",
@@ -43,6 +47,10 @@ _HOME = {
     "CAML": "caml_dask.api",
     "Analysis": "caml_dask.results.analysis",
     "DBSCAN": "caml_dask.methods",
+    "GetisFranklin": "caml_dask.methods",
+    "HDBSCAN": "caml_dask.methods",
+    "ToMATo": "caml_dask.methods",
+    "Voronoi": "caml_dask.methods",
     "Colocalization": "caml_dask.channels.colocalize",
     "Description": "caml_dask.describing.describe",
     "Following": "caml_dask.following.follow",

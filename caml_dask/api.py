@@ -157,21 +157,23 @@ class CAML(ClusterMixin, BaseEstimator):
     ----------
     network : str or path-like
         Name of a network, or the folder of one of your own, as `caml-dask train --out` wrote it.
-    min_points : int
-        Smallest number of localizations in a cluster.
+    min_points : int or None
+        Smallest number of localizations in a cluster; None takes 3 of a network, and what a method says.
     max_localizations : int or None
         Localizations a tile may hold, which bounds memory; never changes a result.
     n_jobs : int or None
         Threads, as scikit-learn counts them: -1 for one a core. Never changes a result.
+    method : Method or None
+        A method that finds the clusters in place of the network, such as ``Voronoi(density_factor=2)``.
 
     Attributes
     ----------
     labels_ : (n,) int64
         0..k-1 in the order of the clusters' first localizations; -1 for none.
     class_labels_ : (n,) int8
-        The network's class: 0 non-clustered, 1 clustered (round), 2 fiber.
+        The network's or method's class: 0 non-clustered, 1 clustered (round), 2 fiber.
     p_clustered_ : (n,) float32
-        The network's score for clustered; of three classes, 1 - its score for non-clustered.
+        The network's score for clustered; of three classes, 1 - its score for non-clustered. NaN of a method.
     n_features_in_ : int
         Coordinates of a localization, 2 or 3.
 
@@ -184,10 +186,12 @@ class CAML(ClusterMixin, BaseEstimator):
         self,
         network: str | os.PathLike[str] = DEFAULT_NETWORK,
         *,
-        min_points: int = 3,
+        min_points: int | None = None,
         max_localizations: int | None = None,
         n_jobs: int | None = -1,
+        method: Method | None = None,
     ):
+        self.method = method
         self.n_jobs = n_jobs
         self.network = network
         self.min_points = min_points
@@ -214,8 +218,13 @@ class CAML(ClusterMixin, BaseEstimator):
             NaN or infinite coordinates, another shape, or too few localizations for the network.
         """
         points_nm = check_array(X, dtype=np.float64)
+        network = network_named(self.network)
         settings = Settings(
-            network_named(self.network), self.max_localizations, min_points=self.min_points, any_extent=True
+            None if self.method is not None and network == DEFAULT_NETWORK else network,
+            self.max_localizations,
+            min_points=self.min_points,
+            any_extent=True,
+            method=self.method,
         )
         threads = effective_n_jobs(self.n_jobs)
         work = _work(_in_tiles(settings, len(points_nm), threads))
@@ -224,15 +233,16 @@ class CAML(ClusterMixin, BaseEstimator):
         cluster = np.empty(len(points_nm), dtype=np.int64)
         self.p_clustered_ = np.full(len(points_nm), np.nan, dtype=np.float32)
         self.class_labels_ = np.zeros(len(points_nm), dtype=np.int8)
-        first_score = work.network.score_columns[0]
+        first_score = next(iter(work.network.score_columns), None)
         for tile in range(work.partition().n_tiles):
             labels = work.get(LABELS, tile)
             rows = labels["loc_id"].to_numpy().astype(np.int64)
             cluster[rows] = clusters_of(work, tile)[0]
-            score = labels[first_score].to_numpy()
-            self.p_clustered_[rows] = score if first_score == "p_clustered" else 1 - score
             self.class_labels_[rows] = labels["label"].to_numpy()
-        if np.isnan(self.p_clustered_).any():
+            if first_score is not None:
+                score = labels[first_score].to_numpy()
+                self.p_clustered_[rows] = score if first_score == "p_clustered" else 1 - score
+        if first_score is not None and np.isnan(self.p_clustered_).any():
             raise ConservationError(
                 f"{np.isnan(self.p_clustered_).sum()} of {len(points_nm)} localizations have no score"
             )

@@ -10,6 +10,7 @@ EXTRAS = {
     "train": ("keras", "tensorflow"),
     "report": ("jinja2", "scikit_posthocs", "statsmodels"),
     "plot": ("matplotlib",),
+    "view": ("starlette", "uvicorn"),
     "export": ("openpyxl", "tifffile"),
     "geopackage": ("pyogrio",),
     "geopandas": ("geopandas",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from caml_dask.methods import DBSCAN
+from caml_dask.methods import DBSCAN, HDBSCAN, GetisFranklin, ToMATo, Voronoi
 from caml_dask.networks.field.trained import is_field_network
 from caml_dask.settings import Settings
 from caml_dask.stages import (
@@ -31,7 +31,8 @@ from caml_dask.stages.field.tables import TOLD
 from caml_dask.stages.merging import collect, estimate, prepare, results
 from caml_dask.stages.merging import link as merging_link
 from caml_dask.stages.merging.tables import LAW
-from caml_dask.stages.methods import cores, link_cores
+from caml_dask.stages.methods import cells, cores, dense_cells, fit, link_cells, link_cores, settle, sites
+from caml_dask.stages.methods.tables import SETTLED
 from caml_dask.stages.stage import Stage, reading
 from caml_dask.stages.tables import CSR_TEST, VERDICTS
 
@@ -66,18 +67,34 @@ FIELD_STAGES = (
     *_RESULTS[:-1],
     reading(publish.STAGE, (TOLD,)),
 )
-DBSCAN_STAGES = (
-    read.STAGE,
-    plan.STAGE,
-    scatter.STAGE,
-    gather.STAGE,
-    cores.STAGE,
-    link_cores.STAGE,
-    replace(number_votes.STAGE, name="number_linked"),
-    *_MEASURES,
-    *_RESULTS,
-)
-METHOD_STAGES = {DBSCAN.name: DBSCAN_STAGES}
+
+
+def _of_method(*finding: Stage) -> tuple[Stage, ...]:
+    """The stages of a method, of those by which it finds clusters."""
+    return (
+        read.STAGE,
+        settle.STAGE,
+        plan.STAGE,
+        scatter.STAGE,
+        gather.STAGE,
+        *finding,
+        replace(number_votes.STAGE, name="number_linked"),
+        *_MEASURES,
+        *_RESULTS[:-1],
+        reading(publish.STAGE, (SETTLED,)),
+    )
+
+
+DENSITY_STAGES = _of_method(cores.STAGE, link_cores.STAGE)
+VORONOI_STAGES = _of_method(sites.STAGE, cells.STAGE, dense_cells.STAGE, link_cells.STAGE)
+WHOLE_STAGES = _of_method(fit.FIT, fit.LINK_FITTED)
+METHOD_STAGES = {
+    DBSCAN.name: DENSITY_STAGES,
+    GetisFranklin.name: DENSITY_STAGES,
+    Voronoi.name: VORONOI_STAGES,
+    HDBSCAN.name: WHOLE_STAGES,
+    ToMATo.name: WHOLE_STAGES,
+}
 """The stages of each method, by its name."""
 FIRST, LAST = read.STAGE, publish.STAGE
 FIXED_MERGING = (
@@ -130,6 +147,8 @@ def stages_by(finder: str, merge: str | None, drift: str | None, tested: bool) -
         results, last = MERGED_RESULTS[:-1], MERGED_RESULTS[-1]
         if stages is FIELD_STAGES:
             last = reading(last, (TOLD,))
+        elif finder in METHOD_STAGES:
+            last = reading(last, (SETTLED,))
         if merge == "auto":
             first, last = AUTO_MERGING, reading(last, (LAW,))
         else:
@@ -139,7 +158,9 @@ def stages_by(finder: str, merge: str | None, drift: str | None, tested: bool) -
         first = (*corrected, *first[1:])
         last = reading(last, (DRIFT_FOUND, DRIFT_OF_FRAMES))
     if tested:
-        test = randomness.stage_after(stages[: -len(_MEASURES) - len(_RESULTS)])
+        test = randomness.stage_after(
+            stages[: -len(_MEASURES) - len(_RESULTS)], (SETTLED,) if finder in METHOD_STAGES else ()
+        )
         results, last = (test, members.JUDGED_STAGE, *results[1:]), reading(last, (VERDICTS, CSR_TEST))
     return (*first, *finding, *results, last)
 

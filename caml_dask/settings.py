@@ -254,8 +254,8 @@ class Settings:
     area_um2 : float or None
         Area analyzed, in um2; None takes the convex hull of the image's localizations.
     min_points : int or None
-        Smallest number of localizations in a cluster (DESIGN section 6). None takes 3 of a network, and 1 of a method,
-        which says itself what a cluster is.
+        Smallest number of localizations in a cluster (DESIGN section 6). None takes 3 of a network; of a method 1 where
+        that says itself what a cluster is (DBSCAN, HDBSCAN), 3 (Getis & Franklin, ToMATo) or 5 (Voronoi).
     any_extent : bool
         Accept coordinates that can hardly be in nm, of a field under 500 nm or over 3 mm wide.
     save_features : bool
@@ -377,7 +377,9 @@ class Settings:
             raise UsageError("--method finds clusters in place of a --network: give one of them")
         elif self.save_features:
             raise UsageError("--save-features stores what a network of windows sees: leave it out with --method")
-        least = (3 if self.method is None else 1) if self.min_points is None else self.min_points
+        least = (
+            (3 if self.method is None else self.method.least_members) if self.min_points is None else self.min_points
+        )
         _check_type("min_points", least, Integral, "a whole number, or None")
         if least < 1:
             raise UsageError(f"min_points {least}: a cluster has at least 1 localization")

@@ -72,7 +72,8 @@ def test_labels_are_numbered_by_first_localization(xy):
 
 def test_is_a_scikit_learn_estimator(xy):
     model = clone(CAML(min_points=50))
-    assert model.get_params() == {"network": "field-2d", "min_points": 50, "max_localizations": None, "n_jobs": -1}
+    kept = {"network": "field-2d", "min_points": 50, "max_localizations": None, "n_jobs": -1, "method": None}
+    assert model.get_params() == kept
     labels = model.set_params(min_points=10).fit_predict(pd.DataFrame(xy))
     assert np.bincount(labels[labels >= 0]).min() >= 10
 

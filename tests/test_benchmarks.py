@@ -160,6 +160,10 @@ def test_merging_smoke(tmp_path):
     rules = {row["choice"]: row for row in found["molecules"]}
     assert set(rules) == {"auto", "published", "best"}
     assert rules["auto"]["ari"] > 0.9 and rules["auto"]["counted"] == pytest.approx(1, abs=0.1)
+    in_space = {row["choice"]: row for row in found["volumes"]}
+    assert in_space["auto"]["ari"] > in_space["best"]["ari"] and in_space["auto"]["counted"] == pytest.approx(
+        1, abs=0.1
+    )
     clusters = {row["of"]: row["ari"] for row in found["clusters"] if row["network"] == "XPILJZ"}
     assert clusters["true molecules"] > clusters["detections"]
     before, after = found["real"]

@@ -62,6 +62,8 @@ def test_what_is_not_run_says_why():
         "needs a batch system",
         "needs a bucket",
         "needs the network trained above",
+        "opens a window",
+        "serves until it is interrupted",
         "takes an hour and a half",
         "takes two hours",
         "training takes about an hour",

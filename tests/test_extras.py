@@ -80,6 +80,7 @@ def test_commands_that_need_an_extra_name_it(without: dict[str, str], tmp_path: 
         ("train", ("train", "XPILJZ", "--out", tmp_path / "net", "--work", tmp_path / "work", "--workers", "0")),
         ("report", ("report", tmp_path)),
         ("plot", ("evaluate", "XPILJZ", "--out", tmp_path / "evaluation", "--smoke")),
+        ("view", ("view", tmp_path)),
         ("hpc", ("doctor", "--deploy", tmp_path / "slurm.toml")),
     ):
         done = command(without, *arguments)

@@ -34,14 +34,15 @@ LAYERS = [
     {"stages", "pipeline", "plotting"},
     {"executors"},
     {"api", "results", "runs"},
-    {"screening", "report", "evaluation", "channels", "following", "describing"},
+    {"screening", "report", "evaluation", "channels", "following", "describing", "viewer", "napari_plugin"},
     {"cli", "__main__"},
 ]
 LAYER_OF = {package: layer for layer, packages in enumerate(LAYERS) for package in packages}
 SAME_LAYER = {
     ("settings", "errors"), ("extras", "errors"), ("sorting", "compiled"), ("locks", "atomic"),
     ("locks", "holders"), ("holders", "atomic"),
-    ("blinking", "spatial"), ("pipeline", "stages"), ("api", "results"), ("runs", "api"), ("runs", "results"),
+    ("baselines", "spatial"), ("blinking", "spatial"),
+    ("pipeline", "stages"), ("api", "results"), ("runs", "api"), ("runs", "results"),
     ("settings", "methods"), ("methods", "errors"),
     ("settings", "where"), ("settings", "rectangles"), ("rectangles", "errors"), ("where", "errors"),
     ("report", "screening"), ("describing", "evaluation"), ("__main__", "cli"),
@@ -49,7 +50,9 @@ SAME_LAYER = {
 ONLY_IN = {
     "dask": {"executors", "runs"}, "distributed": {"executors", "runs"}, "dask_jobqueue": {"executors", "runs"},
     "keras": {"networks"}, "tensorflow": {"networks"},
+    "starlette": {"viewer"}, "uvicorn": {"viewer"},
     "matplotlib": {"evaluation", "describing", "plotting", "results"},
+    "napari": {"napari_plugin"}, "qtpy": {"napari_plugin"},
 }  # fmt: skip
 
 
@@ -106,6 +109,7 @@ def test_imports_go_one_way(package, path):
         ("evaluation", "from caml_dask.screening.screen import screen"),
         ("errors", "from caml_dask.schema import POINTS"),
         ("report", "from caml_dask.evaluation.run import evaluate"),
+        ("report", "from starlette.requests import Request"),
         ("pipeline", "import caml_dask.report"),
         ("executors", "from caml_dask.runs.session import execute"),
         ("runs", "from caml_dask.screening.ledger import Ledger"),

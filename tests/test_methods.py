@@ -54,7 +54,7 @@ def call(table, out, *options, command="run"):
         ("--method dbscan --eps-nm nan", "eps_nm=nan: give a radius above 0"),
         ("--method dbscan --eps-nm 30 --min-samples 0", "min_samples=0: give a whole number from 1 on"),
         ("--method dbscan --eps-nm 30 --save-features", "leave it out with --method"),
-        ("--method optics --eps-nm 30", "'optics' is not 'dbscan'"),
+        ("--method optics --eps-nm 30", "'optics' is not one of 'dbscan', 'getis-franklin'"),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_anything_is_written(table, tmp_path, options, said):
@@ -71,7 +71,7 @@ def test_parameters_of_another_method_and_unknown_methods_are_refused():
         method_as_kept({"name": "optics"})
 
 
-@pytest.mark.parametrize("given", ["dbscan", baselines.DBSCAN(), 30, DBSCAN])
+@pytest.mark.parametrize("given", ["dbscan", baselines.Bayesian(), 30, DBSCAN])
 def test_what_is_no_method_is_refused(given):
     with pytest.raises(UsageError, match=r"give a method with its parameters, such as DBSCAN\(eps_nm=30"):
         analyze(np.zeros((9, 2)), method=given)
@@ -143,6 +143,31 @@ def test_tiles_and_workers_change_nothing(table, run, tmp_path):
         settings = Settings(max_localizations=tile, method=DBSCAN(25, 6))
         assert execute([table], tmp_path / out, settings, workers=workers).exit_code == 0
         assert same(result_tables(tmp_path / out), result_tables(run))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("getis-franklin --radius-nm 40", "L(r) for r = 40 nm is 80 nm or more"),
+        ("voronoi --density-factor 3", "at least 3 times denser than the field"),
+        ("hdbscan --min-cluster-size 8", "min_cluster_size 8 and min_samples 8"),
+        ("tomato --link-nm 40 --persistence-per-um2 500", "by the 10-th neighbor that persist over 500"),
+        ("dbscan --eps-nm auto", "The radius was "),
+    ],
+)
+def test_each_method_runs_resumes_and_is_reported(table, tmp_path, options, said):
+    out, method = tmp_path / "out", ["--method", *options.split(), "--max-localizations", 300]
+    assert call(table, out, *method, "--no-test").exit_code == 0
+    before, points = done_records(out), pq.read_table(out / "0001_cell" / "points.parquet")
+    assert call(table, out, *method, "--no-test", "--resume").exit_code == 0
+    assert done_records(out) == before
+    kept = method_as_kept(json.loads((out / "summary.json").read_text())["settings"]["method"])
+    assert analyze(table, method=kept, test=False).points.equals(points.to_pandas())
+    assert len(np.unique(points["cluster_id"])) > 10
+    assert CliRunner().invoke(main, ["report", str(out)]).exit_code == 0
+    assert said in (out / "methods.txt").read_text()
+    planned = CliRunner().invoke(main, ["plan", str(table), "--out", str(tmp_path / "planned"), *map(str, method)])
+    assert planned.exit_code == 0, planned.output
 
 
 def test_a_screening_analyzes_anew_under_another_radius_alone(table, tmp_path):

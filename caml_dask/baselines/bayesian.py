@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from caml_dask.baselines.checks import FloatArray, IntArray, at_least, checked, hull_area_nm2, numbered, positive
-from caml_dask.baselines.graph import pairs_within
 from caml_dask.errors import UsageError
+from caml_dask.spatial.graph import pairs_within
 
 
 @dataclass(frozen=True)

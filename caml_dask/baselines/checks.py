@@ -110,29 +110,6 @@ def hull_area_nm2(xy: FloatArray) -> float:
         raise InputError(f"{len(xy)} localizations span no area: give at least three that are not on a line") from None
 
 
-def field_area_nm2(xy: FloatArray, area_um2: float | None) -> float:
-    """Area of the field: the one given, or that of the convex hull of the localizations.
-
-    Parameters
-    ----------
-    xy : (n, 2) float64
-        Coordinates in nm.
-    area_um2 : float or None
-        Area in um2; None takes the convex hull.
-
-    Returns
-    -------
-    float
-        Area in nm2.
-
-    Raises
-    ------
-    InputError
-        No area is given, and the localizations lie on a line.
-    """
-    return hull_area_nm2(xy) if area_um2 is None else 1e6 * area_um2
-
-
 def numbered(cluster: IntArray, min_points: int) -> IntArray:
     """Renumber clusters from 0 by their first localizations; those under `min_points` become noise.
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from caml_dask.blinking.estimate import Law
+from caml_dask.blinking.law import Law
+from caml_dask.blinking.pairs import Medians
 from caml_dask.settings import FixedRule
 from caml_dask.spatial.labelled import LabelledIndex
 
 FARTHEST = 4.5
 """Standard deviations of the distance of two detections of a molecule beyond which they are not linked."""
-CROWD = 10.0
+CROWD = 2.0
 """Radius within which detections are counted for the density around one, in spreads."""
 _ALL = np.iinfo(np.int64).max
 
@@ -34,10 +35,11 @@ class Detections:
         Coordinates in nm.
     frame : (n,) int64
         Frames.
-    spread_nm : (n,) float64
-        Standard deviation along an axis in nm; unused by a fixed rule.
+    spread_nm : (n, d) float64
+        Standard deviation along each axis in nm; unused by a fixed rule.
     log_begin : (n,) float64
-        Logarithm of how many molecules begin, and are not seen again, a nm2 and frame; unused by a fixed rule.
+        Logarithm of how many molecules begin, and are not seen again, a nm2 (in 3D nm3) and frame; unused by a fixed
+        rule.
     """
 
     points_nm: np.ndarray
@@ -61,25 +63,27 @@ class Detections:
         return Detections(self.points_nm[rows], self.frame[rows], self.spread_nm[rows], self.log_begin[rows])
 
 
-def crowd_radius_nm(law: Law, median_nm: float | None) -> float:
-    """Radius of the disc in which detections around one are counted.
+def crowd_radii_nm(law: Law, medians: Medians, axes: int) -> np.ndarray:
+    """Semi-axes of the disc or spheroid in which detections around one are counted.
 
     Parameters
     ----------
     law : Law
         What was estimated.
-    median_nm : float or None
-        Median precision; None where scales are 1 nm.
+    medians : Medians
+        Median precisions.
+    axes : int
+        2 or 3.
 
     Returns
     -------
-    float
+    (axes,) float64
         In nm.
     """
-    return CROWD * law.spread * (1.0 if median_nm is None else median_nm)
+    return CROWD * law.spreads(axes) * medians.scales_nm(axes)
 
 
-def crowd(points_nm: np.ndarray, rows: np.ndarray, radius_nm: float) -> np.ndarray:
+def crowd(points_nm: np.ndarray, rows: np.ndarray, radii_nm: np.ndarray) -> np.ndarray:
     """Count the detections around some, themselves included.
 
     Parameters
@@ -88,40 +92,51 @@ def crowd(points_nm: np.ndarray, rows: np.ndarray, radius_nm: float) -> np.ndarr
         Detections in nm.
     rows : (m,) int64
         Those asked about.
-    radius_nm : float
-        Radius in nm, closed.
+    radii_nm : (d,) float64
+        Semi-axes in nm, closed.
 
     Returns
     -------
     (m,) int64
         Counts.
     """
-    index = LabelledIndex.build(points_nm, np.zeros(len(points_nm), np.int8))
-    radii = np.full(len(rows), radius_nm)
-    return index.count_same(points_nm[rows], np.zeros(len(rows), np.int8), radii, _ALL)
+    flat = _flattened(points_nm, radii_nm)
+    index = LabelledIndex.build(flat, np.zeros(len(flat), np.int8))
+    return index.count_same(flat[rows], np.zeros(len(rows), np.int8), np.full(len(rows), radii_nm[0]), _ALL)
 
 
-def log_begin(counts: np.ndarray, law: Law, radius_nm: float) -> np.ndarray:
+def _flattened(points_nm: np.ndarray, radii_nm: np.ndarray) -> np.ndarray:
+    """Coordinates in which a spheroid is a ball."""
+    if points_nm.shape[1] == 2:
+        return points_nm
+    return np.column_stack([points_nm[:, :2], points_nm[:, 2] * (radii_nm[0] / radii_nm[2])])
+
+
+def log_begin(counts: np.ndarray, frame: np.ndarray, law: Law, radii_nm: np.ndarray) -> np.ndarray:
     """How likely another molecule begins near a detection: the time gap that links allow so scales with density.
+
+    As many begin as there are detections around it, and at its time in the whole image.
 
     Parameters
     ----------
     counts : (n,) int64
-        Detections within the radius.
+        Detections within the radii.
+    frame : (n,) int64
+        Frames.
     law : Law
         What was estimated.
-    radius_nm : float
-        The radius in nm.
+    radii_nm : (d,) float64
+        The semi-axes in nm.
 
     Returns
     -------
     (n,) float64
-        Logarithm of molecules that begin a nm2 and frame, times the chance that one is not detected again.
+        Logarithm of molecules that begin a nm2, or nm3, and frame, times the chance that one is not detected again.
     """
     alone = 1.0 - law.returns
-    area = np.pi * radius_nm**2
-    molecules = np.maximum(counts * alone - 1.0, 0.0) + law.per_nm2 * alone * area
-    begin: np.ndarray = np.log(molecules / (area * law.frames)) + np.log(alone)
+    volume = float(np.prod(radii_nm)) * (np.pi if len(radii_nm) == 2 else 4.0 / 3.0 * np.pi)
+    molecules = np.maximum(counts * alone - 1.0, 0.0) + law.per_volume * alone * volume
+    begin: np.ndarray = np.log(molecules / (volume * law.frames)) + np.log(alone) + law.log_active(frame)
     return begin
 
 
@@ -133,12 +148,12 @@ def longest_link_nm(rule: FixedRule | Law, widest_nm: float) -> float:
     rule : FixedRule or Law
         The rule.
     widest_nm : float
-        Largest spread of a detection in nm; unused by a fixed rule.
+        Largest spread of a detection in the plane, in nm; unused by a fixed rule.
 
     Returns
     -------
     float
-        In nm.
+        In nm, in the plane.
     """
     return rule.radius_nm if isinstance(rule, FixedRule) else FARTHEST * np.sqrt(2.0) * widest_nm
 
@@ -162,15 +177,17 @@ def links(seen: Detections, rows: np.ndarray, rule: FixedRule | Law) -> Iterator
     """
     if not len(rows):
         return
-    index = LabelledIndex.build(seen.points_nm, np.zeros(len(seen.frame), np.int8))
     if isinstance(rule, FixedRule):
-        reach = np.full(len(rows), rule.radius_nm)
+        points, reach = seen.points_nm, np.full(len(rows), rule.radius_nm)
         log_return = np.zeros(0)
     else:
-        widest = float(seen.spread_nm.max())
-        reach = FARTHEST * np.sqrt(seen.spread_nm[rows] ** 2 + widest**2) * (1 + 1e-9)
+        widest = seen.spread_nm.max(axis=0)
+        points = _flattened(seen.points_nm, widest)
+        furthest = (np.sqrt(seen.spread_nm[rows] ** 2 + widest**2) / widest).max(axis=1) * widest[0]
+        reach = FARTHEST * furthest * (1 + 1e-9)
         log_return = rule.log_return()
-    for query, other in index.pairs_same(seen.points_nm[rows], np.zeros(len(rows), np.int8), reach):
+    index = LabelledIndex.build(points, np.zeros(len(seen.frame), np.int8))
+    for query, other in index.pairs_same(points[rows], np.zeros(len(rows), np.int8), reach):
         one = rows[query]
         gap = np.abs(seen.frame[one] - seen.frame[other])
         if isinstance(rule, FixedRule):
@@ -203,8 +220,8 @@ def log_odds(
     (l,) float64
         Logarithms of odds; minus infinity beyond FARTHEST.
     """
-    apart2 = ((seen.points_nm[one] - seen.points_nm[other]) ** 2).sum(axis=1)
     variance = seen.spread_nm[one] ** 2 + seen.spread_nm[other] ** 2
-    odds = log_return[np.minimum(gap, len(log_return) - 1)] - apart2 / (2 * variance) - np.log(2 * np.pi * variance)
-    odds -= 0.5 * (seen.log_begin[one] + seen.log_begin[other])
-    return np.where(apart2 <= FARTHEST**2 * variance, odds, -np.inf)
+    apart2 = ((seen.points_nm[one] - seen.points_nm[other]) ** 2 / variance).sum(axis=1)
+    odds = log_return[np.minimum(gap, len(log_return) - 1)] - apart2 / 2
+    odds -= 0.5 * np.log(2 * np.pi * variance).sum(axis=1) + 0.5 * (seen.log_begin[one] + seen.log_begin[other])
+    return np.where(apart2 <= FARTHEST**2, odds, -np.inf)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from caml_dask.blinking import pairs
-from caml_dask.blinking.choose import choose, compared, windows
-from caml_dask.blinking.estimate import Law, estimates
-from caml_dask.blinking.links import Detections, crowd, crowd_radius_nm, log_begin
+from caml_dask.blinking.estimate import Counted, estimate
+from caml_dask.blinking.law import Law
+from caml_dask.blinking.links import Detections, crowd, crowd_radii_nm, log_begin
 from caml_dask.blinking.molecules import Molecules, canonical, combine, fixed_groups, refine
 from caml_dask.errors import UsageError
 from caml_dask.settings import FixedRule, merge_rule
@@ -41,6 +40,7 @@ def merge_detections(
     frame: ArrayLike,
     *,
     uncertainty_nm: ArrayLike | None = None,
+    uncertainty_z_nm: ArrayLike | None = None,
     photons: ArrayLike | None = None,
     rule: str = "auto",
 ) -> Merged:
@@ -54,6 +54,8 @@ def merge_detections(
         Their frames.
     uncertainty_nm : (n,) array_like of float, optional
         Lateral precisions, one standard deviation; 0, negative and NaN are missing.
+    uncertainty_z_nm : (n,) array_like of float, optional
+        Axial precisions likewise; unused in 2D.
     photons : (n,) array_like of float, optional
         Photons.
     rule : str
@@ -67,7 +69,7 @@ def merge_detections(
     Raises
     ------
     UsageError
-        Shapes that do not fit, a rule that cannot be used, or detections in 3D for "auto".
+        Shapes that do not fit, or a rule that cannot be used.
     """
     chosen = merge_rule(rule)
     points = np.asarray(points_nm, dtype=np.float64)
@@ -79,36 +81,28 @@ def merge_detections(
         )
     if not np.isfinite(points).all() or not np.array_equal(frames, np.rint(frames)):
         raise UsageError("coordinates must be finite and frames whole numbers: leave other rows out")
-    if chosen == "auto" and points.shape[1] == 3:
-        raise UsageError("auto estimates re-blinking in 2D: give a radius and a gap such as 50nm,25frames")
     if not len(points):
         raise UsageError("there are no detections to merge: give at least one")
     frames = frames.astype(np.int64)
     n, ids = len(points), np.arange(len(points), dtype=np.uint64)
-    known = None if uncertainty_nm is None else np.asarray(uncertainty_nm, dtype=np.float64)
-    median = None if known is None else pairs.median_precision_nm(pairs.precision_counts(known), n)
-    scale = pairs.scales(known, median, n)
-    law: Law | None = None
-    if chosen == "auto":
-        longest = pairs.longest_scaled(median)
-        centers = np.flatnonzero(pairs.are_centers(points, frames, n))
-        distinct, counts = np.unique(frames, return_counts=True)
-        laws = estimates(
-            pairs.count_pairs(points, frames, scale, centers, longest),
-            pairs.independent_pairs(distinct, counts),
-            longest=longest,
-            centers=len(centers),
-            frames=int(distinct[-1] - distinct[0]) + 1,
-            per_nm2=n / max(float(np.prod(np.ptp(points, axis=0))), 1.0),
-        )
-        law = choose(laws, _windows(points, frames, scale, ids), median)
+    axes = points.shape[1]
+    lateral, axial = (
+        None if stated is None else np.asarray(stated, dtype=np.float64)
+        for stated in (uncertainty_nm, uncertainty_z_nm if axes == 3 else None)
+    )
+    medians = pairs.Medians(*(
+        None if stated is None else pairs.median_precision_nm(pairs.precision_counts(stated), n)
+        for stated in (lateral, axial)
+    ))  # fmt: skip
+    scale = pairs.scales(lateral, axial, medians, (n, axes))
+    law = _estimated(points, frames, scale, medians) if chosen == "auto" else None
     group, seen = np.arange(n), Detections(points, frames, scale, np.zeros(n))
     if isinstance(chosen, FixedRule):
         group = fixed_groups(seen, chosen)
     elif law is not None and law.blinks:
-        radius = crowd_radius_nm(law, median)
-        begin = log_begin(crowd(points, np.arange(n), radius), law, radius)
-        seen = Detections(points, frames, scale * law.spread, begin)
+        radii = crowd_radii_nm(law, medians, axes)
+        begin = log_begin(crowd(points, np.arange(n), radii), frames, law, radii)
+        seen = Detections(points, frames, scale * law.spreads(axes), begin)
         group = fixed_groups(seen, law)
     order = canonical(group, seen, ids)
     molecule = np.empty(n, np.int64)
@@ -126,48 +120,57 @@ def merge_detections(
         points[order],
         frames[order],
         photons=None if photons is None else np.asarray(photons, dtype=np.float64)[order],
-        uncertainty_nm=precisions(known, median, law, n, order),
+        **precisions(lateral, axial, medians, law, seen.take(order), order),
     )
     return Merged(number, together, law)
 
 
-def _windows(
-    points: np.ndarray, frame: np.ndarray, scale: np.ndarray, ids: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    boxes = windows(lambda: [points], len(points), [*points.min(axis=0), *points.max(axis=0)])
-    owner = boxes.tile_of(points)
-    for box in compared(boxes):
-        rows = np.flatnonzero(owner == box)
-        yield points[rows], frame[rows], scale[rows], ids[rows]
+def _estimated(points: np.ndarray, frames: np.ndarray, scale: np.ndarray, medians: pairs.Medians) -> Law:
+    n, axes = points.shape
+    longest = medians.longest(axes)
+    centers = np.flatnonzero(pairs.are_centers(points, frames, n))
+    distinct, counts = np.unique(frames, return_counts=True)
+    counted = pairs.count_pairs(points, frames, scale, centers, longest)
+    volume = max(float(np.prod(np.ptp(points, axis=0))), 1.0)
+    return estimate(Counted(counted, longest, len(centers), distinct, counts, n / volume))
 
 
 def precisions(
-    known: np.ndarray | None, median_nm: float | None, law: Law | None, n: int, rows: np.ndarray
-) -> np.ndarray | None:
-    """Precision of some detections: their own, else the median, else the estimated spread; None where none is known.
+    lateral: np.ndarray | None,
+    axial: np.ndarray | None,
+    medians: pairs.Medians,
+    law: Law | None,
+    seen: Detections,
+    rows: np.ndarray,
+) -> dict[str, np.ndarray | None]:
+    """Precisions of some detections: their own, else the median, else the estimated spread; None where none is known.
 
     Parameters
     ----------
-    known : (n,) float64 or None
+    lateral, axial : (n,) float64 or None
         Precisions in nm as the table has them.
-    median_nm : float or None
-        Their median.
+    medians : Medians
+        Their medians.
     law : Law or None
         What was estimated.
-    n : int
-        Number of detections.
+    seen : Detections
+        Some detections, with their estimated spreads.
     rows : (m,) int64
-        Which.
+        Which they are.
 
     Returns
     -------
-    (m,) float64 or None
-        In nm, positive.
+    dict of str to (m,) float64 or None
+        In nm, positive: `uncertainty_nm`, and `uncertainty_z_nm`, which is None in 2D.
     """
-    if known is not None and median_nm is not None:
-        valid = np.isfinite(known) & (known > 0)
-        own: np.ndarray = np.where(valid, known, median_nm)[rows]
-        return own
-    if law is not None and law.blinks:
-        return np.full(len(rows), law.spread)
-    return None
+    found: dict[str, np.ndarray | None] = {"uncertainty_nm": None, "uncertainty_z_nm": None}
+    stated = ((lateral, medians.lateral_nm, 0), (axial, medians.axial_nm, 2))
+    for name, (known, median, axis) in zip(found, stated, strict=True):
+        if axis >= seen.points_nm.shape[1]:
+            continue
+        if known is not None and median is not None:
+            valid = np.isfinite(known) & (known > 0)
+            found[name] = np.where(valid, known, median)[rows]
+        elif law is not None and law.blinks:
+            found[name] = seen.spread_nm[:, axis]
+    return found

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from caml_dask.blinking.estimate import Law
+from caml_dask.blinking.law import Law
 from caml_dask.blinking.links import Detections, links
 from caml_dask.blinking.refine import agglomerate
 from caml_dask.settings import FixedRule
@@ -50,7 +50,7 @@ def canonical(group: np.ndarray, seen: Detections, loc_id: np.ndarray) -> np.nda
     (n,) int64
         Rows in that order.
     """
-    return np.lexsort((loc_id, seen.spread_nm, *seen.points_nm.T[::-1], seen.frame, group))
+    return np.lexsort((loc_id, *seen.spread_nm.T[::-1], *seen.points_nm.T[::-1], seen.frame, group))
 
 
 def refine(seen: Detections, group: np.ndarray, law: Law) -> tuple[np.ndarray, np.ndarray]:

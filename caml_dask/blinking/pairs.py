@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from caml_dask.spatial.labelled import LabelledIndex
 
 LAGS = np.unique(np.concatenate([[0, 1, 2, 3, 4, 6, 8], np.rint(2.0 ** np.arange(3.5, 40.0, 0.5)).astype(np.int64)]))
 """(lags,) int64, fewest frames between the detections of a pair in each bin."""
-RINGS = np.concatenate([[0.0], 2.0 ** np.arange(-8.0, 0.01, 0.25)])
-"""(rings + 1,) float64, edges of the bins of distance, as parts of the longest distance counted."""
+_OCTAVES_OF_RINGS = -8.0
+_RING, _RING_3D = 0.25, 0.5  # octaves
 CENTERS = 200_000
 """Detections whose pairs are counted; of more, about as many are taken, by their coordinates and frames alone."""
 LONGEST_NM, LONGEST_SCALED = 256.0, 16.0
-"""Longest distance counted: in nm, and where precisions are known in multiples of a pair's precision."""
+"""Longest distance counted in the plane: in nm, and where precisions are known in multiples of a pair's precision."""
+AXIAL = 2.0
+"""Longest distance counted along z, in multiples of that in the plane; unless axial precisions are known."""
 NARROWEST, WIDEST = 0.25, 4.0
 """Precisions beyond these multiples of the median are taken to be it."""
 _OCTAVES, _BINS_AN_OCTAVE = 40, 32
@@ -60,37 +64,115 @@ def median_precision_nm(counts: np.ndarray, n: int) -> float | None:
     return float(2.0 ** ((middle + 0.5) / _BINS_AN_OCTAVE - _OCTAVES / 2))
 
 
-def scales(uncertainty_nm: np.ndarray | None, median_nm: float | None, n: int) -> np.ndarray:
-    """Relative spread of each detection: its precision, or 1 nm for all where precisions are not known.
+def rings(groups: int) -> np.ndarray:
+    """Edges of the bins of distance.
 
     Parameters
     ----------
-    uncertainty_nm : (n,) float64 or None
-        Precisions in nm; one that is missing, 0, negative or infinite counts as the median.
-    median_nm : float or None
-        Their median; None where they are not to be used.
-    n : int
-        Number of detections.
+    groups : int
+        Distances of a pair that are counted: 1 in 2D; 2 in 3D, in the plane and along z.
 
     Returns
     -------
-    (n,) float64
+    (rings + 1,) float64
+        Edges, as parts of the longest distance counted.
+    """
+    step = _RING if groups == 1 else _RING_3D
+    return np.concatenate([[0.0], 2.0 ** np.arange(_OCTAVES_OF_RINGS, 0.01, step)])
+
+
+@dataclass(frozen=True)
+class Medians:
+    """Median precisions.
+
+    Attributes
+    ----------
+    lateral_nm, axial_nm : float or None
+        In nm; None where they are not to be used.
+    """
+
+    lateral_nm: float | None = None
+    axial_nm: float | None = None
+
+    def scales_nm(self, axes: int) -> np.ndarray:
+        """Scale along each axis of a detection whose precisions are the median.
+
+        Parameters
+        ----------
+        axes : int
+            2 or 3.
+
+        Returns
+        -------
+        (axes,) float64
+            In nm.
+        """
+        lateral = 1.0 if self.lateral_nm is None else self.lateral_nm
+        return np.array([lateral, lateral, lateral if self.axial_nm is None else self.axial_nm][:axes])
+
+    def longest(self, axes: int) -> tuple[float, ...]:
+        """Longest distances that are counted, in multiples of a pair's root mean square scale.
+
+        Parameters
+        ----------
+        axes : int
+            2 or 3.
+
+        Returns
+        -------
+        tuple of float
+            In the plane, and in 3D along z.
+        """
+        lateral = LONGEST_NM if self.lateral_nm is None else min(LONGEST_SCALED, LONGEST_NM / self.lateral_nm)
+        if axes == 2:
+            return (lateral,)
+        stated = self.axial_nm is not None and min(LONGEST_SCALED, AXIAL * LONGEST_NM / self.axial_nm)
+        return lateral, stated or AXIAL * lateral
+
+    def longest_nm(self) -> float:
+        """Longest distance in the plane, in nm, at which a pair may be counted.
+
+        Returns
+        -------
+        float
+            In nm.
+        """
+        return LONGEST_NM if self.lateral_nm is None else self.longest(2)[0] * WIDEST * self.lateral_nm
+
+
+def scales(
+    uncertainty_nm: np.ndarray | None, uncertainty_z_nm: np.ndarray | None, medians: Medians, shape: tuple[int, int]
+) -> np.ndarray:
+    """Relative spread of each detection along each axis: its precision, or 1 nm for all where none are known.
+
+    Where no axial precisions are known, the lateral ones stand in: what is badly seen is so along all axes.
+
+    Parameters
+    ----------
+    uncertainty_nm, uncertainty_z_nm : (n,) float64 or None
+        Precisions in nm; one that is missing, 0, negative or infinite counts as the median.
+    medians : Medians
+        Their medians.
+    shape : tuple of 2 int
+        Detections and axes.
+
+    Returns
+    -------
+    (n, axes) float64
         In nm.
     """
-    if uncertainty_nm is None or median_nm is None:
+    found = np.ones(shape)
+    found[:] = _scale(uncertainty_nm, medians.lateral_nm, shape[0])[:, None]
+    if shape[1] == 3 and medians.axial_nm is not None:
+        found[:, 2] = _scale(uncertainty_z_nm, medians.axial_nm, shape[0])
+    return found
+
+
+def _scale(stated_nm: np.ndarray | None, median_nm: float | None, n: int) -> np.ndarray:
+    if stated_nm is None or median_nm is None:
         return np.ones(n)
-    known = np.isfinite(uncertainty_nm) & (uncertainty_nm > 0)
-    return np.clip(np.where(known, uncertainty_nm, median_nm), NARROWEST * median_nm, WIDEST * median_nm)
-
-
-def longest_scaled(median_nm: float | None) -> float:
-    """Longest distance that is counted, in multiples of a pair's root mean square scale."""
-    return LONGEST_NM if median_nm is None else min(LONGEST_SCALED, LONGEST_NM / median_nm)
-
-
-def longest_nm(median_nm: float | None) -> float:
-    """Longest distance in nm at which a pair may be counted."""
-    return LONGEST_NM if median_nm is None else longest_scaled(median_nm) * WIDEST * median_nm
+    known = np.isfinite(stated_nm) & (stated_nm > 0)
+    return np.clip(np.where(known, stated_nm, median_nm), NARROWEST * median_nm, WIDEST * median_nm)
 
 
 def are_centers(points_nm: np.ndarray, frame: np.ndarray, n: int) -> np.ndarray:
@@ -122,7 +204,7 @@ def are_centers(points_nm: np.ndarray, frame: np.ndarray, n: int) -> np.ndarray:
 
 
 def count_pairs(
-    points_nm: np.ndarray, frame: np.ndarray, scale_nm: np.ndarray, centers: np.ndarray, longest: float
+    points_nm: np.ndarray, frame: np.ndarray, scale_nm: np.ndarray, centers: np.ndarray, longest: tuple[float, ...]
 ) -> np.ndarray:
     """Count pairs by distance and lag, each from every center in it.
 
@@ -132,32 +214,38 @@ def count_pairs(
         Detections in nm.
     frame : (n,) int64
         Their frames.
-    scale_nm : (n,) float64
+    scale_nm : (n, d) float64
         As :func:`scales` returns them.
     centers : (m,) int64
         Rows whose pairs are counted.
-    longest : float
-        Longest distance, in multiples of a pair's root mean square scale.
+    longest : tuple of float
+        As :meth:`Medians.longest` returns it.
 
     Returns
     -------
-    (rings, lags) int64
-        Counts.
+    (cells, lags) int64
+        Counts; in 3D a cell is a ring in the plane and one along z, the latter running faster.
     """
-    counts = np.zeros((len(RINGS) - 1, len(LAGS)), dtype=np.int64)
+    edges = rings(len(longest))
+    n_rings = len(edges) - 1
+    counts = np.zeros((n_rings ** len(longest), len(LAGS)), dtype=np.int64)
     if not len(centers):
         return counts
-    index = LabelledIndex.build(points_nm, np.zeros(len(points_nm), np.int8))
-    reach = longest * np.sqrt((scale_nm[centers] ** 2 + scale_nm.max() ** 2) / 2) * (1 + 1e-9)
-    edges = RINGS * longest
-    for query, row in index.pairs_same(points_nm[centers], np.zeros(len(centers), np.int8), reach):
+    plane, none = points_nm[:, :2], np.zeros(len(points_nm), np.int8)
+    index = LabelledIndex.build(plane, none)
+    reach = longest[0] * np.sqrt((scale_nm[centers, 0] ** 2 + scale_nm[:, 0].max() ** 2) / 2) * (1 + 1e-9)
+    for query, row in index.pairs_same(plane[centers], none[centers], reach):
         center = centers[query]
-        apart = np.sqrt(((points_nm[center] - points_nm[row]) ** 2).sum(axis=1))
-        apart /= np.sqrt((scale_nm[center] ** 2 + scale_nm[row] ** 2) / 2)
-        counted = (center != row) & (apart < edges[-1])
-        ring = np.searchsorted(edges, apart[counted], side="right") - 1
+        cell = np.zeros(len(row), np.int64)
+        counted = center != row
+        for axes, far in zip((slice(2), slice(2, 3)), longest, strict=False):
+            apart = np.sqrt(((points_nm[center, axes] - points_nm[row, axes]) ** 2).sum(axis=1))
+            axis = axes.stop - 1
+            apart /= np.sqrt((scale_nm[center, axis] ** 2 + scale_nm[row, axis] ** 2) / 2)
+            counted &= apart < far
+            cell = cell * n_rings + np.searchsorted(edges * far, apart, side="right") - 1
         lag = np.searchsorted(LAGS, np.abs(frame[center] - frame[row])[counted], side="right") - 1
-        counts += np.bincount(ring * len(LAGS) + lag, minlength=counts.size).reshape(counts.shape)
+        counts += np.bincount(cell[counted] * len(LAGS) + lag, minlength=counts.size).reshape(counts.shape)
     return counts
 
 

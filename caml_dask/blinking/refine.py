@@ -39,11 +39,12 @@ def _gaps(frame, first, following, a, b, log_return):  # type: ignore[no-untyped
 
 @njit()
 def _odds(points, variance, begin, score, a, b, together):  # type: ignore[no-untyped-def]
-    apart2 = 0.0
+    apart2, volume2 = 0.0, 1.0
     for axis in range(points.shape[1]):
-        apart2 += (points[a, axis] - points[b, axis]) ** 2
-    both = variance[a] + variance[b]
-    space = -apart2 / (2.0 * both) - np.log(2.0 * np.pi * both)
+        both = variance[a, axis] + variance[b, axis]
+        apart2 += (points[a, axis] - points[b, axis]) ** 2 / both
+        volume2 *= 2.0 * np.pi * both
+    space = -0.5 * apart2 - 0.5 * np.log(volume2)
     return together - score[a] - score[b] + space - 0.5 * (begin[a] + begin[b])
 
 
@@ -60,7 +61,7 @@ def agglomerate(points, frame, variance, begin, log_return, one, other, molecule
         Detections in nm, by frame; overwritten.
     frame : (n,) int64
         Frames, ascending inside each component.
-    variance : (n,) float64
+    variance : (n, d) float64
         Squared spreads; overwritten.
     begin : (n,) float64
         As in :class:`caml_dask.blinking.links.Detections`; overwritten.
@@ -111,11 +112,11 @@ def agglomerate(points, frame, variance, begin, log_return, one, other, molecule
             continue
         odds[b] = -found
         molecule[b] = a
-        total = 1.0 / variance[a] + 1.0 / variance[b]
         for axis in range(points.shape[1]):
-            weighted = points[a, axis] / variance[a] + points[b, axis] / variance[b]
+            total = 1.0 / variance[a, axis] + 1.0 / variance[b, axis]
+            weighted = points[a, axis] / variance[a, axis] + points[b, axis] / variance[b, axis]
             points[a, axis] = weighted / total
-        variance[a] = 1.0 / total
+            variance[a, axis] = 1.0 / total
         begin[a] = (begin[a] * count[a] + begin[b] * count[b]) / (count[a] + count[b])
         count[a] += count[b]
         score[a] = together

@@ -18,6 +18,7 @@ from caml_dask.cli import (
     picturing,
     reporting,
     screening,
+    viewing,
 )
 from caml_dask.cli.examples import with_examples
 
@@ -59,6 +60,7 @@ for command in (
     reporting.report,
     exporting.export,
     picturing.overview,
+    viewing.view,
     colocalizing.colocalize,
     following.follow,
     describing.describe,

@@ -85,6 +85,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("a PDF of each image", "caml-dask overview results"),
         ("an SVG of one, elsewhere", "caml-dask overview results --to svg --images cell_a -o figures"),
     ),
+    "view": (
+        ("a run or a screening", "caml-dask view results"),
+        ("one image as a page to send", "caml-dask view results --static cell_a -o cell_a.html"),
+    ),
     "export": (
         ("for Picasso and ThunderSTORM", "caml-dask export results --to picasso --to thunderstorm"),
         ("regions and a picture that fit on each other", "caml-dask export results --to imagej --to ome-tiff"),

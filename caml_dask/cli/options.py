@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import signal
@@ -19,7 +20,7 @@ from caml_dask.atomic import FULL
 from caml_dask.cli.logs import FORMATS, note_end, start_logs
 from caml_dask.errors import CamlError, UsageError, printable
 from caml_dask.io.remote.url import Url, is_url, shown
-from caml_dask.methods import METHODS, PARAMETERS, method_of, option_of
+from caml_dask.methods import AUTO, METHODS, PARAMETERS, as_text, method_of, option_of, required
 from caml_dask.settings import DEFAULT_NETWORK, DRIFT_METHODS, NETWORK_ALIASES
 
 if TYPE_CHECKING:
@@ -86,18 +87,39 @@ NETWORK = click.option(
 METHOD = click.option(
     "--method",
     type=click.Choice(list(METHODS)),
-    help="Method that finds the clusters in place of a network: dbscan, with --eps-nm and --min-samples.",
+    help="Method that finds the clusters in place of a network: "
+    + ", ".join(" ".join([name, *(f"({option_of(one)})" for one in required(name))]) for name in METHODS)
+    + ".",
 )
-EPS = click.option(
-    "--eps-nm",
-    type=float,
-    help="Of dbscan: radius in nm within which localizations are counted and linked, such as 30.",
-)
-MIN_SAMPLES = click.option(
-    "--min-samples",
-    type=int,
-    help="Of dbscan: localizations within the radius that make one a core, itself among them.  [default: 5]",
-)
+
+
+class _NumberOrAuto(click.ParamType):
+    """A number, or the word that has it found in the data."""
+
+    name = "number or auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == AUTO else click.FLOAT.convert(value, param, ctx)
+
+
+_KINDS: Mapping[str, Any] = {"int": int, "float": float, "bool": bool, "float | str": _NumberOrAuto()}
+
+
+def _of_methods() -> list[Callable[..., Any]]:
+    """An option for each parameter of the methods."""
+    made = []
+    for name in PARAMETERS:
+        fields = {kind.name: one for kind in METHODS.values() for one in dataclasses.fields(kind) if one.name == name}
+        helps = dict[str, list[str]]()
+        for method, one in fields.items():
+            default = "" if one.default in (None, dataclasses.MISSING) else f"  [default: {as_text(one.default)}]"
+            helps.setdefault(f"{one.metadata['help']}.{default}", []).append(method)
+        help = "  ".join(f"Of {' and '.join(methods)}: {text}" for text, methods in helps.items())
+        kind = str(next(iter(fields.values())).type).removesuffix(" | None")
+        made.append(click.option(option_of(name), type=_KINDS[kind], help=help))
+    return made
+
+
 WORKERS = click.option(
     "-j",
     "--workers",
@@ -152,7 +174,9 @@ NONFINITE = click.option(
 MIN_POINTS = click.option(
     "--min-points",
     type=click.IntRange(min=1),
-    help="Localizations that a cluster has at least.  [default: 3; of a method 1]",
+    help="Localizations that a cluster has at least.  [default: 3; "
+    + ", ".join(f"of {name} {kind.least_members}" for name, kind in METHODS.items())
+    + "]",
 )
 AREA = click.option(
     "--area-um2", type=float, help="Area of the field, in um2.  [default: that of the convex hull of the localizations]"
@@ -252,8 +276,7 @@ def ANALYSIS(command: Callable[..., Any]) -> Callable[..., Any]:
         MERGE,
         DRIFT,
         MIN_POINTS,
-        MIN_SAMPLES,
-        EPS,
+        *reversed(_of_methods()),
         METHOD,
         NETWORK,
     ):  # the last one added comes first in the help

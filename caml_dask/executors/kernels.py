@@ -17,7 +17,7 @@ from caml_dask.geometry.circles import exposed_arcs
 from caml_dask.geometry.outline import closing_outlines
 from caml_dask.geometry.spheres import exposed_parts
 from caml_dask.geometry.volume import closing_volumes
-from caml_dask.methods import METHODS
+from caml_dask.methods import DBSCAN, METHODS, GetisFranklin, Voronoi
 from caml_dask.networks.field.graph import EDGE_INPUTS, NODE_INPUTS, Graph, build_graph
 from caml_dask.networks.field.messages import messages_of_a_round
 from caml_dask.networks.field.ranks import EDGE_RANKS
@@ -33,6 +33,7 @@ from caml_dask.spatial.links import exact_sums
 from caml_dask.spatial.neighbors import nearest
 from caml_dask.spatial.ranked import ranked_keys
 from caml_dask.spatial.searches import unite
+from caml_dask.spatial.voronoi import Answers, Known, find_cells, nearest_sites, voronoi_cells
 
 _LONGEST_S = 300.0  # that is waited for a process; what it has not compiled by then is compiled when it is called
 _ELSEWHERE = "import sys; from caml_dask.executors.kernels import compile_parts; compile_parts(*sys.argv[1:])"
@@ -96,6 +97,15 @@ def _density(name: str) -> None:
     exact_sums(np.ones(2), np.array([0, 2]))
 
 
+def _cells(name: str) -> None:
+    """Find the Voronoi cells of a handful of localizations."""
+    index = BlockIndex.build(np.eye(4, 2))
+    known = Known(index, np.array([-np.inf, -np.inf, np.inf, np.inf]), np.array([0.0, 0, 1, 1]), 1.0)
+    voronoi_cells(known, np.arange(1), Answers.none(1))
+    nearest_sites(index, np.eye(2), np.ones(2))
+    exact_sums(np.ones(2), np.array([0, 2]))
+
+
 def _outlines(name: str) -> None:
     """Outline one cluster; one in 3D has the outline it shows along z."""
     closing_outlines(np.eye(2), np.array([0, 2]), np.ones(1))
@@ -132,6 +142,7 @@ _PARTS: Mapping[str, Callable[[str], None]] = {
     "searches": _searches,
     "neighbors": _neighbors,
     "density": _density,
+    "cells": _cells,
     "graph": _graph,
     "messages": _messages,
     "outlines": _outlines,
@@ -142,6 +153,7 @@ _SECONDS = {
     "searches": 7.0,
     "neighbors": 8.0,
     "density": 6.0,
+    "cells": 6.0,
     "graph": 8.0,
     "messages": 14.0,
     "outlines": 13.0,
@@ -154,7 +166,11 @@ def _missing(name: str, measures: bool) -> list[str]:
     """The parts that do not stand on disk."""
     outlines = not measures or is_kept(exposed_arcs)
     if name in METHODS:
-        kept = {"neighbors": is_kept(fill, 2), "density": is_kept(unite_dense), "outlines": outlines}
+        kept = {"neighbors": is_kept(fill, 2), "outlines": outlines}
+        if name in (DBSCAN.name, GetisFranklin.name):
+            kept["density"] = is_kept(unite_dense)
+        if name == Voronoi.name:
+            kept["cells"] = is_kept(find_cells)
         return [part for part in _PARTS if not kept.get(part, True)]
     network = load(name)
     axes = network.dimensions

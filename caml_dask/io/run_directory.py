@@ -26,6 +26,7 @@ from caml_dask.settings import ColumnMap, Settings
 HIDDEN = ".run"
 REPORT_PAGE, REPORT_TABLES, REPORT_METHODS = "report.html", "report", "methods.txt"  # what `caml-dask report` adds
 EXPORTS = "export"  # where `caml-dask export` writes
+VIEWED = ".view"  # what `caml-dask view` keeps
 BROUGHT = "inputs"  # in .run, where inputs by URL are
 SHARED_PART = "shared.json"  # in .run, what workers read in place of the manifest
 _ASKED = "export.json"  # formats that a run was asked for
@@ -330,6 +331,8 @@ def _remove_run(root: Path) -> None:
             file.unlink()
     if (root / REPORT_PAGE).exists() and (root / REPORT_TABLES).is_dir():
         shutil.rmtree(root / REPORT_TABLES)
+    if (root / VIEWED).is_dir() and not (root / VIEWED).is_symlink():
+        shutil.rmtree(root / VIEWED)
     tables = ("summary.json", "images.csv", "regions.csv")
     notes = (f"{HIDDEN}/{name}" for name in (_ASKED, _COPIED_TO, SHARED_PART, "manifest.json"))
     for name in (REPORT_PAGE, REPORT_METHODS, *tables, *notes):

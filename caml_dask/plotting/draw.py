@@ -25,7 +25,7 @@ from caml_dask.plotting.colors import (
     coloring,
 )
 from caml_dask.plotting.pixels import Averaged, Counted, Grid
-from caml_dask.plotting.view import Bounds, Region, bounds_of, outlines_in, points_in
+from caml_dask.plotting.view import Bounds, Region, bounds_of, outlines_in, points_in, rings_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -229,16 +229,9 @@ def _draw_outlines(axes: Axes, image: Exportable, bounds: Bounds, color: str, wa
         return
     from matplotlib.collections import LineCollection
 
-    rings, of = shapely.get_rings(shapely.get_parts(shapes)), _cluster_of_rings(shapes)
-    lines = [shapely.get_coordinates(ring) for ring in rings]
+    lines, of = rings_of(shapes)
     colors = PALETTE[color_of_cluster(ids[of])] if color == "cluster" else np.array(OUTLINE_COLOR) / 255
     axes.add_collection(LineCollection(lines, colors=colors, linewidths=0.7, zorder=2), autolim=False)
-
-
-def _cluster_of_rings(shapes: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
-    """Which of the shapes each of their rings is of."""
-    parts, of_part = shapely.get_parts(shapes, return_index=True)
-    return np.asarray(of_part[shapely.get_rings(parts, return_index=True)[1]])
 
 
 def _seen(axes: Axes, shapes: npt.NDArray[np.object_], bounds: Bounds) -> bool:

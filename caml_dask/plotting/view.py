@@ -129,3 +129,22 @@ def outlines_in(image: Exportable, bounds: Bounds) -> tuple[npt.NDArray[np.int64
         ids.append(table["cluster_id"].to_numpy()[seen])
         found.append(shapes[seen])
     return np.concatenate(ids), np.concatenate(found)
+
+
+def rings_of(shapes: npt.NDArray[np.object_]) -> tuple[list[npt.NDArray[np.float64]], npt.NDArray[np.int64]]:
+    """The rings of outlines: the outer one of each part, and those of its holes.
+
+    Parameters
+    ----------
+    shapes : (c,) shapely geometries
+        Outlines in nm; None has no ring.
+
+    Returns
+    -------
+    tuple
+        (k, 2) coordinates of each ring, whose last point is the first again, and (rings,) which of the shapes each is
+        of.
+    """
+    parts, of_part = shapely.get_parts(shapes, return_index=True)
+    rings, of_ring = shapely.get_rings(parts, return_index=True)
+    return [shapely.get_coordinates(ring) for ring in rings], np.asarray(of_part[of_ring])

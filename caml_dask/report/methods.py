@@ -39,6 +39,7 @@ def methods_paragraph(results: Results) -> str:
         *_corrected(settings),
         *_merged(settings, summaries),
         *_found(settings, _mapping(results.facts.get("network")), method),
+        *_settled(summaries),
         *_tested(settings, summaries),
         *_counted(settings, summaries),
     ]
@@ -106,6 +107,24 @@ def _found(settings: Mapping[str, Any], network: Mapping[str, Any], method: Meth
         "each localization as clustered or not from the localizations around it. Localizations were then joined to "
         f"clusters, of which those with fewer than {least} localizations were discarded."
     ]
+
+
+def _settled(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Which radius was taken from the data, and how flat the choice is."""
+    found = [_mapping(summary.get("settled")) for summary in summaries]
+    taken = [figures for figures in found if "eps_nm" in figures]
+    if not taken:
+        return []
+    radius, agreement = (_range([figures[name] for figures in taken]) for name in ("eps_nm", "agreement"))
+    return [
+        f"The radius was {radius} nm; clusters of radii within a third of it agreed by {agreement} (1 is perfect "
+        "agreement)."
+    ]
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = (f"{end(values):.3g}" for end in (min, max))
+    return low if low == high else f"{low} to {high}"
 
 
 def _tested(settings: Mapping[str, Any], summaries: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from caml_dask.methods import method_as_kept
 from caml_dask.overview.thumbnail import embedded
 from caml_dask.report import numbers
 from caml_dask.report.families import FOUND_BELOW
@@ -150,7 +151,10 @@ def _settings(facts: Mapping[str, Any]) -> dict[str, str]:
         "processor": machine.get("processor", ""),
         "scoring": machine.get("scoring", ""),
     }
-    for name, value in (facts.get("settings") or {}).items():
-        if name != "network":
+    settings = facts.get("settings") or {}
+    for name, value in settings.items():
+        if name == "method" and value is not None:
+            found["method"] = method_as_kept(value).in_words()
+        elif name != "network":
             found[str(name)] = value if isinstance(value, str) else json.dumps(value)
     return {name: str(value) for name, value in found.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -188,6 +190,11 @@ class ImageResult(Shown):
         if self._stated.get(f"{self.image_id}/{path.name}") != fingerprint(path):
             return None
         return embedded(path, THUMBNAIL_PX)
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells these results from others: a digest of the sizes and digests that its done records state."""
+        return hashlib.blake2b(json.dumps(self._stated, sort_keys=True).encode(), digest_size=16).hexdigest()
 
     @cached_property
     def molecules(self) -> pd.DataFrame:

@@ -36,7 +36,7 @@ def dense(index: BlockIndex, asked: int, radius_nm: float, least: int) -> np.nda
     """
     found = np.zeros(asked, np.bool_)
     clique = cliques(index, radius_nm)
-    _dense(*_arrays(index), index.order, clique, np.bincount(clique, minlength=index.n), radius_nm**2, least, found)
+    _dense(*arrays(index), index.order, clique, np.bincount(clique, minlength=index.n), radius_nm**2, least, found)
     return found
 
 
@@ -56,7 +56,7 @@ def cliques(index: BlockIndex, radius_nm: float) -> np.ndarray:
         By position, the first position of its group; a localization may be alone in it.
     """
     clique = np.arange(index.n, dtype=np.int64)
-    _cliques(*_arrays(index), radius_nm**2, clique, np.zeros(len(index.lower_nm), np.bool_))
+    _cliques(*arrays(index), radius_nm**2, clique, np.zeros(len(index.lower_nm), np.bool_))
     return clique
 
 
@@ -76,7 +76,7 @@ def linked(index: BlockIndex, radius_nm: float) -> np.ndarray:
         By row, the smallest row of its component.
     """
     parent = np.arange(index.n, dtype=np.int64)
-    unite_dense(*_arrays(index), radius_nm**2, parent)
+    unite_dense(*arrays(index), radius_nm**2, parent)
     smallest = np.full(index.n, index.n, dtype=np.int64)
     np.minimum.at(smallest, parent, index.order)
     component = np.empty(index.n, dtype=np.int64)
@@ -102,12 +102,28 @@ def nearest_within(index: BlockIndex, points_nm: np.ndarray, radius_nm: float) -
         Its row, that of any of those at one place; -1 where none is within the radius.
     """
     found = np.full(len(points_nm), -1, dtype=np.int64)
-    _nearest(*_arrays(index), np.ascontiguousarray(points_nm), radius_nm**2, found)
+    _nearest(*arrays(index), np.ascontiguousarray(points_nm), radius_nm**2, found)
     found[found >= 0] = index.order[found[found >= 0]]
     return found
 
 
-def _arrays(index: BlockIndex) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+def arrays(index: BlockIndex) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """An index as kernels here take it.
+
+    Parameters
+    ----------
+    index : BlockIndex
+        The index.
+
+    Returns
+    -------
+    points_nm : (n, d) float64
+        Coordinates by position.
+    lower_nm, upper_nm : (nodes, d) float64
+        Boxes of its nodes.
+    depth : int
+        Levels below the root.
+    """
     return np.ascontiguousarray(index.points_nm.T), index.lower_nm, index.upper_nm, index.depth
 
 
@@ -121,7 +137,7 @@ def _square(points, i, point):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _least_square(lower, upper, node, point):  # type: ignore[no-untyped-def]
+def least_square(lower, upper, node, point):  # type: ignore[no-untyped-def]
     """Square of the distance from a point to a node's box: none of its localizations is nearer."""
     d2 = 0.0
     for a in range(lower.shape[1]):
@@ -172,7 +188,7 @@ def _dense(points, lower, upper, depth, order, clique, size, radius2, least, fou
         while top > 0 and count < least:
             top -= 1
             node, level = nodes[top], levels[top]
-            if _least_square(lower, upper, node, point) > radius2:
+            if least_square(lower, upper, node, point) > radius2:
                 continue
             j = node + 1 - (1 << level)
             start, stop = (n * j) >> level, (n * (j + 1)) >> level
@@ -214,7 +230,7 @@ def unite_dense(points, lower, upper, depth, radius2, parent):  # type: ignore[n
             j = node + 1 - (1 << level)
             start, stop = (n * j) >> level, (n * (j + 1)) >> level
             # a link is found from its first position
-            if stop <= p + 1 or _least_square(lower, upper, node, point) > radius2:
+            if stop <= p + 1 or least_square(lower, upper, node, point) > radius2:
                 continue
             if one[node]:
                 other = _root(parent, start)
@@ -248,7 +264,7 @@ def unite_dense(points, lower, upper, depth, radius2, parent):  # type: ignore[n
 
 
 @njit()
-def _comes_before(place, other):  # type: ignore[no-untyped-def]
+def comes_before(place, other):  # type: ignore[no-untyped-def]
     """Whether a place has the smaller x, or of equal ones y, then z."""
     for a in range(len(place)):
         if place[a] != other[a]:
@@ -267,13 +283,13 @@ def _nearest(points, lower, upper, depth, queries, radius2, found):  # type: ign
         while top > 0:
             top -= 1
             node = stack[top]
-            d2 = _least_square(lower, upper, node, point)
+            d2 = least_square(lower, upper, node, point)
             # of equally far ones none comes before the lower corner of their box
-            if d2 > best or (d2 == best and at >= 0 and not _comes_before(lower[node], points[at])):
+            if d2 > best or (d2 == best and at >= 0 and not comes_before(lower[node], points[at])):
                 continue
             if node < first_leaf:
                 near, far = 2 * node + 1, 2 * node + 2
-                if _least_square(lower, upper, far, point) < _least_square(lower, upper, near, point):
+                if least_square(lower, upper, far, point) < least_square(lower, upper, near, point):
                     near, far = far, near
                 stack[top], stack[top + 1] = far, near
                 top += 2
@@ -281,6 +297,6 @@ def _nearest(points, lower, upper, depth, queries, radius2, found):  # type: ign
             leaf = node - first_leaf
             for i in range((n * leaf) >> depth, (n * (leaf + 1)) >> depth):
                 d2 = _square(points, i, point)
-                if d2 < best or (d2 == best and (at < 0 or _comes_before(points[i], points[at]))):
+                if d2 < best or (d2 == best and (at < 0 or comes_before(points[i], points[at]))):
                     best, at = d2, i
         found[q] = at

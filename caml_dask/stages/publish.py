@@ -18,6 +18,7 @@ from caml_dask.stages.drift.summary import summary_of_drift, warnings_of_drift
 from caml_dask.stages.field.told import summary_of_told, warnings_of_told
 from caml_dask.stages.merging.summary import summary_of_merging, warnings_of_merging
 from caml_dask.stages.merging.tables import DETECTION_BOXES, DETECTION_CUTS, DETECTION_FACTS, MERGE_TALLY
+from caml_dask.stages.methods.settle import summary_of_settled, warnings_of_settled
 from caml_dask.stages.shared.hull import hull_area_um2
 from caml_dask.stages.shared.measured import MeasuredClusters, write_clusters
 from caml_dask.stages.shared.picture import draw
@@ -74,10 +75,12 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
         read, merged = work.detection_facts(), {"merge": summary_of_merging(work)}
     tested, radii_nm = _tested(work, whole, clusters), clusters.column("radius_of_gyration_nm")
     told = {"re_blinking": summary_of_told(work)} if isinstance(work.network, TrainedFieldNetwork) else {}
+    settled = {} if work.settings.method is None else summary_of_settled(work)
     drifted = {} if work.settings.drift is None else {"drift": summary_of_drift(work)}
     warned = (
         warnings(work, facts | {"nonfinite": read["nonfinite"]}, counts, clusters, whole.area_um2)
         + (warnings_of_test(work, tested, radii_nm[whole.clusters]) if tested else [])
+        + warnings_of_settled(settled.get("settled", {}))
         + (warnings_of_drift(drifted["drift"]) if drifted else [])
         + (warnings_of_merging(merged["merge"]) if merged else [])
     )
@@ -103,6 +106,7 @@ def summarise(work: Work, clusters: MeasuredClusters) -> dict[str, Any]:
         "medians": _medians(clusters, whole.clusters),
         **_by_class(work, clusters, whole),
         **_by_region(work, counts, clusters, rois),
+        **settled,
         **told,
         **tested,
         **drifted,

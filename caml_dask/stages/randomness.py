@@ -7,7 +7,7 @@ molecules have to do with each other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -26,8 +26,20 @@ from caml_dask.stages.read import ingest
 from caml_dask.stages.shared.clusters import clusters_of
 from caml_dask.stages.shared.sub_fields import Part, parts_of
 from caml_dask.stages.shared.work import Work
-from caml_dask.stages.stage import UNCOMPARED, Stage
-from caml_dask.stages.tables import BOXES, CELL_MASK, CSR_TEST, CUTS, FACTS, INPUT, LABELS, MEASURED, ROIS, VERDICTS
+from caml_dask.stages.stage import UNCOMPARED, Stage, reading
+from caml_dask.stages.tables import (
+    BOXES,
+    CELL_MASK,
+    CSR_TEST,
+    CUTS,
+    FACTS,
+    INPUT,
+    LABELS,
+    MEASURED,
+    ROIS,
+    VERDICTS,
+    Table,
+)
 
 RANDOM_FIELDS = 20, 40
 """Random fields for an image that is one sub-field, and at least for others."""
@@ -73,13 +85,14 @@ class _Judged:
     least: float
 
 
-def compare(work: Work, unit: int, finding: Sequence[Stage] = ()) -> dict[str, Any]:
+def compare(work: Work, unit: int, finding: Sequence[Stage] = (), given: Sequence[Table] = ()) -> dict[str, Any]:
     """Test the image, its regions of interest and its clusters against randomness.
 
-    finding : the stages that find the clusters of an image
+    finding : the stages that find the clusters of an image, behind the one that reads
+    given : tables of the image that random fields are scored with
     """
     parts = list(parts_of(work))
-    compared = [_compared(work, part, finding) for part in parts if part.fields]
+    compared = [_compared(part, partial(_scored, work, finding, given)) for part in parts if part.fields]
     judged = _judged(work, parts[0], compared)
     work.put(VERDICTS, 0, judged.verdicts)
     rows = [_row(one, judged, work.dimensions()) for one in compared]
@@ -87,9 +100,8 @@ def compare(work: Work, unit: int, finding: Sequence[Stage] = ()) -> dict[str, A
     return {"rows": work.facts()["finite"]}
 
 
-def _compared(work: Work, part: Part, finding: Sequence[Stage]) -> _Compared:
+def _compared(part: Part, score: Callable[[Localizations], _Scored]) -> _Compared:
     """Score the sub-fields of a part, and random fields like each of them in turn."""
-    score = partial(_scored, work, finding)
     like = [Randomness.of(field, outline) for field, outline in part.fields]
     wanted = RANDOM_FIELDS[0] if len(like) == 1 else max(RANDOM_FIELDS[1], len(like))
     chances = (np.random.default_rng([_SEED, part.region + 1, number]) for number in range(wanted))
@@ -124,7 +136,7 @@ def _row(compared: _Compared, judged: _Judged, dimensions: int) -> dict[str, Any
     }
 
 
-def _scored(work: Work, finding: Sequence[Stage], field: Localizations) -> _Scored:
+def _scored(work: Work, finding: Sequence[Stage], given: Sequence[Table], field: Localizations) -> _Scored:
     """What the network or method finds of a field by itself, by the stages of any other image."""
     plain = replace(
         work.settings, columns=ColumnMap(), where=None, roi=None, roi_pixel_nm=None, cell_mask=None, merge=None,
@@ -136,7 +148,9 @@ def _scored(work: Work, finding: Sequence[Stage], field: Localizations) -> _Scor
         columns["uncertainty_nm"] = field.uncertainty_nm
     alone = Work(Image("random"), plain, work.network, MemoryStore(), work.carried)
     ingest(alone, [pa.table(columns)])
-    for stage in finding[1:]:
+    for table in given:
+        alone.put(table, 0, work.get(table, 0))
+    for stage in finding:
         for unit in range(stage.units(alone)):
             stage.do(alone, unit)
     labels, cluster = alone.get(LABELS, 0), clusters_of(alone, 0)[0]
@@ -191,6 +205,10 @@ STAGE = Stage(
 )
 
 
-def stage_after(finding: Sequence[Stage]) -> Stage:
-    """The stage for an analysis whose clusters some stages find, the one that reads among them."""
-    return replace(STAGE, run=partial(compare, finding=finding))
+def stage_after(finding: Sequence[Stage], given: tuple[Table, ...] = ()) -> Stage:
+    """The stage for an analysis whose clusters some stages find, the one that reads among them.
+
+    given : tables of the image that random fields are scored with too; the stages that would make them are left out
+    """
+    stages = tuple(stage for stage in finding[1:] if not set(stage.writes) & set(given))
+    return reading(replace(STAGE, run=partial(compare, finding=stages, given=given)), given)

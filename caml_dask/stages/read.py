@@ -16,6 +16,7 @@ from caml_dask.io.readers.carried import CarriedColumn, find_carried
 from caml_dask.io.readers.sources import open_source
 from caml_dask.io.rois.given import read_rois
 from caml_dask.io.rois.roi import Roi, region_of
+from caml_dask.methods import METHODS
 from caml_dask.networks.field.trained import LEAST_LOCALIZATIONS, field_network_for
 from caml_dask.networks.registry import NETWORKS
 from caml_dask.schema import COORDINATES, NO_REGION, arrow_schema
@@ -108,8 +109,6 @@ def ingest(work: Work, tables: Iterable[pa.Table]) -> dict[str, Any]:
             *("--merge",) * (work.settings.merge is not None),
         ):
             check_frames(work, table, taken, carried, option)
-        if work.settings.merge == "auto":
-            _refuse_heights(work, table)
         work.put(into, chunks, table)
         first_ids.append(table["loc_id"][0].as_py() if len(table) else 0)
         rows, nonfinite, chunks = rows + len(table), nonfinite + int((~whole).sum()), chunks + 1
@@ -199,6 +198,15 @@ def check_fits(work: Work, n: int, dimensions: int, of: int) -> None:
             + ", or ".join(ways),
             work.image.path,
         )
+    method = work.settings.method
+    if method is not None and method.most_localizations is not None and n > method.most_localizations:
+        unbound = " or ".join(name for name, kind in METHODS.items() if kind.most_localizations is None)
+        raise InputError(
+            f"has {n:,} localizations; {method.name} looks at all of an image at once, and takes up to "
+            f"{method.most_localizations:,}: analyze parts of it with --where, such as 'x_nm < 20000', or use a method "
+            f"that has no bound, --method {unbound}",
+            work.image.path,
+        )
     if work.settings.bootstrap is not None and dimensions == 3:
         raise InputError(
             "has 3 coordinates a localization; --bootstrap gives intervals of areas in 2D: leave it out, or z",
@@ -243,15 +251,6 @@ def check_frames(work: Work, table: pa.Table, taken: np.ndarray, carried: Sequen
             f"the column {named} holds what is no whole number: {option} needs the frame of each localization",
             work.image.path,
             table["loc_id"][int(np.argmax(wrong))].as_py(),
-        )
-
-
-def _refuse_heights(work: Work, table: pa.Table) -> None:
-    if "z_nm" in table.column_names:
-        raise InputError(
-            "--merge auto estimates re-blinking in 2D; there are 3 coordinates: give a radius and a gap such as "
-            "--merge 50nm,25frames",
-            work.image.path,
         )
 
 

@@ -23,7 +23,8 @@ def of_results() -> dict[str, str]:
         "comparison": comparison(),
         "labelled": labelled(),
         "drift_correction": drift_correction(),
-        "merging": merging(),
+        "merging": merging("molecules"),
+        "merging_3d": merging("volumes"),
         "reading": reading(),
         "merged_tables": merged_tables(),
         "randomness_noise": randomness_noise(),
@@ -79,10 +80,10 @@ def drift_correction() -> str:
     return table(header, ((structure, f"`{method}`", *of) for (structure, method), of in found.items()))
 
 
-def merging() -> str:
+def merging(fields: str) -> str:
     """Rules of merging on fields whose molecules are known: Rand index, and molecules counted over those there are."""
     found: dict[str, dict[str, str]] = {}
-    for row in json.loads((RESULTS / "merging.json").read_text())["molecules"]:
+    for row in json.loads((RESULTS / "merging.json").read_text())[fields]:
         figures = f"{_short(row['ari'])}, {_short(row['counted'])}"
         said = f"{figures} ({row['rule']})" if row["choice"] == "best" else figures
         found.setdefault(row["structure"], {})[row["choice"]] = said

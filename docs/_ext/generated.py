@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,15 @@ from caml_dask.describing.tables import DESCRIPTION
 from caml_dask.following.tables import EVENTS, TRACK_POINTS, TRACKS, WINDOWS
 from caml_dask.io.exporters.formats import EXPORTERS
 from caml_dask.io.readers.formats import READERS
-from caml_dask.methods import DBSCAN
+from caml_dask.methods import AUTO, METHODS, Method, as_text, option_of, required
 from caml_dask.networks.cards import card
 from caml_dask.networks.registry import NETWORKS
 from caml_dask.pipeline import (
     AUTO_MERGING,
-    DBSCAN_STAGES,
     DRIFT_STAGES,
     FIELD_STAGES,
     MERGED_RESULTS,
+    METHOD_STAGES,
     STAGE_NAMED,
     WINDOW_STAGES,
 )
@@ -55,7 +55,8 @@ def write_pages(folder: Path) -> None:
         "exit_codes": table(("code", "meaning"), EXIT_CODES.items()),
         "settings": fields_of(Settings),
         "column_map": fields_of(ColumnMap),
-        "dbscan": fields_of(DBSCAN, "none: it must be given"),
+        **{f"method_{name}": fields_of(kind, "none: it must be given") for name, kind in METHODS.items()},
+        "methods": methods(),
         "points": columns(schema.POINTS),
         "molecules": columns(schema.MOLECULES),
         "drift": columns(schema.DRIFT),
@@ -72,7 +73,7 @@ def write_pages(folder: Path) -> None:
         "exports": exports(),
         "stages": stages(WINDOW_STAGES),
         "field_stages": stages(FIELD_STAGES),
-        "dbscan_stages": stages(DBSCAN_STAGES),
+        **{f"stages_{name}": stages(of) for name, of in METHOD_STAGES.items()},
         "merging_stages": stages((*AUTO_MERGING, *MERGED_RESULTS[1:])),
         "drift_stages": stages(DRIFT_STAGES),
         "tables": working_tables(),
@@ -184,6 +185,48 @@ def working_tables() -> str:
             parts += [f"### `{one.name}`", "", f"{one.meaning} One for each {one.per}.", ""]
             parts += [table(("column", "type", "meaning"), rows), ""]
     return "\n".join(parts)
+
+
+def methods() -> str:
+    """What a run by a network has, and each method lacks."""
+    kinds = list(METHODS.values())
+    network = NETWORKS["XPILJZ"]
+    sides = {None: "2D and 3D", 2: "2D"}
+
+    def from_data(kind: type[Method]) -> str:
+        return ", ".join(f"`{option_of(f.name)}`" for f in dataclasses.fields(kind) if AUTO in f.metadata["help"])
+
+    def bound(kind: type[Method]) -> str:
+        return "none" if kind.most_localizations is None else f"{kind.most_localizations:,} localizations"
+
+    def given(kind: type[Method]) -> str:
+        defaults = {f.name: f.default for f in dataclasses.fields(kind) if f.name not in required(kind.name)}
+        named = [f"`{option_of(name)}` (must be given)" for name in required(kind.name)]
+        return ", ".join(
+            [*named, *(f"`{option_of(n)}`" + ("" if d is None else f" ({as_text(d)})") for n, d in defaults.items())]
+        )
+
+    def row(what: str, of_network: str, of: Callable[[type[Method]], str]) -> tuple[str, ...]:
+        return (what, of_network, *(of(kind) for kind in kinds))
+
+    rows = [
+        row("parameters (defaults)", "none", given),
+        row("parameters from the data", "nothing to choose", lambda kind: from_data(kind) or "no"),
+        row("scores of localizations", "`p_clustered`, or one of each class", lambda kind: "no"),
+        row("classes", "2 or 3", lambda kind: str(len(kind.classes))),
+        row("dimensions", "as its network", lambda kind: sides[kind.dimensions]),
+        row("exact under any tiling", "yes", lambda kind: "yes"),
+        row("bound of size", "none", bound),
+        row("smallest cluster, `--min-points`", "3", lambda kind: str(kind.least_members)),
+        row("membership of localizations", "yes", lambda kind: "yes"),
+        row("outlines, measures, regions, merging, drift, exports", "yes", lambda kind: "yes"),
+        row("test against randomness: p by", "the mean score", lambda kind: "the share labeled 1"),
+        row("test against randomness: q values", "yes", lambda kind: "yes"),
+        row("warnings about training", "yes", lambda kind: "none"),
+        row("`window_saturated`, `--save-features`", f"networks of windows, such as {network.name}", lambda kind: "no"),
+        row("`caml-dask follow`, `caml-dask evaluate`", "yes", lambda kind: "no"),
+    ]
+    return table(("", "networks", *(f"`{kind.name}`" for kind in kinds)), rows)
 
 
 def networks() -> str:

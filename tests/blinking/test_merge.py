@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from layouts import layouts, layouts_3d
 from sklearn.metrics import adjusted_rand_score as adjusted_rand_index
 
-from caml_dask.blinking import choose as choosing
 from caml_dask.blinking import estimate as estimating
 from caml_dask.blinking import pairs
-from caml_dask.blinking.estimate import Law, estimate
+from caml_dask.blinking.estimate import Counted, estimate
+from caml_dask.blinking.law import Law, activity
 from caml_dask.blinking.links import Detections, links
 from caml_dask.blinking.merge import merge_detections
 from caml_dask.blinking.molecules import combine, components, refine
@@ -25,21 +25,29 @@ from caml_dask.settings import FixedRule, Settings, merge_rule
 
 LAW = Law(
     spread=1.0,
+    spread_z=0.0,
     rates=np.array([0.05]),
     weights=np.array([0.04]),
     same_frame=0.0,
     returns=0.8,
     frames=1000,
-    per_nm2=1e-4,
+    per_volume=1e-4,
+    since=np.array([0]),
+    active=np.ones(1),
     signal=50.0,
 )
 
 
-def blinking_field(rng, molecules=400, side_nm=4000.0, precision_nm=10.0, returns=0.7, dark=15.0, frames=4000):
+def blinking_field(
+    rng, molecules=400, side_nm=4000.0, precision_nm=10.0, returns=0.7, dark=15.0, frames=4000, axial_nm=None
+):
     """Detections of molecules anywhere that return with one chance after dark times of at least a frame."""
     counts = rng.geometric(1 - returns, molecules)
     molecule = np.repeat(np.arange(molecules), counts)
     points = rng.uniform(0, side_nm, (molecules, 2))[molecule] + rng.normal(0, precision_nm, (len(molecule), 2))
+    if axial_nm is not None:
+        heights = rng.uniform(0, 600.0, molecules)[molecule] + rng.normal(0, axial_nm, len(molecule))
+        points = np.column_stack([points, heights])
     gaps = 1 + rng.exponential(dark, len(molecule)).astype(int)
     first = np.flatnonzero(np.diff(molecule, prepend=-1))
     gaps[first] = rng.integers(0, frames, molecules)
@@ -94,11 +102,11 @@ def oracle_odds(seen, a, b, log_return):
 
     def center(rows):
         weights = seen.spread_nm[rows] ** -2.0
-        return (seen.points_nm[rows] * weights[:, None]).sum(axis=0) / weights.sum(), 1 / weights.sum()
+        return (seen.points_nm[rows] * weights).sum(axis=0) / weights.sum(axis=0), 1 / weights.sum(axis=0)
 
     (here, narrow), (there, wide) = center(a), center(b)
     both = narrow + wide
-    space = -((here - there) ** 2).sum() / (2 * both) - math.log(2 * math.pi * both)
+    space = sum(-(d**2) / (2 * v) - math.log(2 * math.pi * v) / 2 for d, v in zip(here - there, both, strict=True))
     begin = 0.5 * (seen.log_begin[a].mean() + seen.log_begin[b].mean())
     return returns(a + b) - returns(a) - returns(b) + space - begin
 
@@ -123,12 +131,14 @@ def oracle_refine(seen, law):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_the_likeliest_pair_is_joined_first(seed):
+@pytest.mark.parametrize("axes", [2, 3])
+def test_the_likeliest_pair_is_joined_first(seed, axes):
     rng = np.random.default_rng(seed)
-    points, frame, _ = blinking_field(rng, molecules=12, side_nm=90.0, frames=200)
+    points, frame, _ = blinking_field(rng, molecules=12, side_nm=90.0, frames=200, axial_nm=None if axes == 2 else 20.0)
     order = np.argsort(frame, kind="stable")[:40]
-    spread = rng.uniform(5, 15, len(order))
-    seen = Detections(points[order], frame[order], spread, rng.normal(-17.0, 0.5, len(order)))
+    spread = np.column_stack([rng.uniform(5, 15, len(order))] * 2 + [rng.uniform(10, 40, len(order))] * (axes - 2))
+    begin = rng.normal(-17.0 if axes == 2 else -22.0, 0.5, len(order))
+    seen = Detections(points[order], frame[order], spread, begin)
     groups = oracle_refine(seen, LAW)
     assert 2 <= len(groups) < len(order)
     expected = np.empty(len(order), int)
@@ -210,19 +220,25 @@ def test_order_of_rows_changes_no_molecule(rule):
         assert np.array_equal(mine[one.molecule[order]], theirs[other.molecule])
 
 
-def test_pairs_are_counted_as_an_oracle_counts_them():
+@pytest.mark.parametrize("longest", [(16.0,), (16.0, 9.0)])
+def test_pairs_are_counted_as_an_oracle_counts_them(longest):
     rng = np.random.default_rng(2)
-    points, frame, scale = rng.uniform(0, 60, (80, 2)), rng.integers(0, 50, 80), rng.uniform(1, 3, 80)
-    centers = np.arange(0, 80, 3)
-    found = pairs.count_pairs(points, frame, scale, centers, 16.0)
-    expected = np.zeros_like(found)
+    groups, axes = len(longest), 1 + len(longest)
+    points, frame, scale = rng.uniform(0, 60, (80, axes)), rng.integers(0, 50, 80), rng.uniform(1, 3, (80, axes))
+    scale[:, 1] = scale[:, 0]
+    centers, edges = np.arange(0, 80, 3), pairs.rings(groups)
+    found = pairs.count_pairs(points, frame, scale, centers, longest)
+    expected = np.zeros((*(len(edges) - 1,) * groups, len(pairs.LAGS)))
     for i in centers:
         for j in range(80):
-            apart = math.dist(points[i], points[j]) / math.sqrt((scale[i] ** 2 + scale[j] ** 2) / 2)
-            if i != j and apart < 16.0:
-                ring = sum(edge * 16.0 <= apart for edge in pairs.RINGS) - 1
-                expected[ring, sum(lag <= abs(frame[i] - frame[j]) for lag in pairs.LAGS) - 1] += 1
-    assert found.sum() > 500 and np.array_equal(found, expected)
+            apart = [math.dist(points[i, :2], points[j, :2]), *np.abs(points[i] - points[j])[2:]]
+            apart = [
+                d / math.sqrt((scale[i, k] ** 2 + scale[j, k] ** 2) / 2) for d, k in zip(apart, (0, 2), strict=False)
+            ]
+            if i != j and all(d < far for d, far in zip(apart, longest, strict=True)):
+                cell = [sum(edge * far <= d for edge in edges) - 1 for d, far in zip(apart, longest, strict=True)]
+                expected[(*cell, sum(lag <= abs(frame[i] - frame[j]) for lag in pairs.LAGS) - 1)] += 1
+    assert found.sum() > 300 and np.array_equal(found, expected.reshape(found.shape))
 
 
 def test_independent_pairs_are_those_of_all_frames():
@@ -251,10 +267,8 @@ def test_median_precision_leaves_out_what_is_missing():
 
 
 def test_too_few_frames_have_no_law():
-    counts = np.zeros((len(pairs.RINGS) - 1, len(pairs.LAGS)), np.int64)
-    law = estimate(
-        counts, pairs.independent_pairs(np.array([3]), np.array([9])), longest=256.0, centers=9, frames=1, per_nm2=1.0
-    )
+    counts = np.zeros((len(pairs.rings(1)) - 1, len(pairs.LAGS)), np.int64)
+    law = estimate(Counted(counts, (256.0,), 9, np.array([3]), np.array([9]), 1.0))
     assert not law.blinks
     assert merge_detections(np.zeros((3, 2)), [1, 1, 1]).molecule.tolist() == [0, 1, 2]
 
@@ -288,7 +302,7 @@ def test_a_rule_has_one_spelling_and_counts_in_the_digest():
         (np.zeros((3, 2)), [1, 2], "auto", "shape"),
         (np.zeros((2, 2)), [1, 2.5], "auto", "whole numbers"),
         ([[0, np.nan]], [1], "auto", "finite"),
-        (np.zeros((2, 3)), [1, 2], "auto", "in 2D"),
+        (np.zeros((2, 4)), [1, 2], "auto", "shape"),
         (np.zeros((0, 2)), [], "auto", "no detections"),
     ],
 )
@@ -297,24 +311,57 @@ def test_arrays_that_cannot_be_merged(points, frame, rule, said):
         merge_detections(points, frame, rule=rule)
 
 
-def test_the_likelier_of_two_laws_is_chosen(monkeypatch):
-    """Whatever is offered beside a law that fits, and whether the image is one window or many."""
-    points, frame, _ = blinking_field(np.random.default_rng(12), molecules=900, side_nm=3000.0)
-    right = merge_detections(points, frame).law
-    wrong = replace(right, rates=right.rates / 40, weights=right.weights / 40)
-    narrow = replace(right, spread=right.spread / 3)
-    for window in (20_000, 400):
-        monkeypatch.setattr(choosing, "WINDOW", window)
-        boxes = choosing.windows(lambda: [points], len(points), [*points.min(axis=0), *points.max(axis=0)])
-        owner, scale, ids = boxes.tile_of(points), np.ones(len(points)), np.arange(len(points), dtype=np.uint64)
-        assert len(choosing.compared(boxes)) == (1 if window > len(points) else 4)
-        for laws in ((right, wrong), (wrong, right), (narrow, right), (wrong, narrow, right)):
-            rows = (np.flatnonzero(owner == box) for box in choosing.compared(boxes))
-            seen = ((points[r], frame[r], scale[r], ids[r]) for r in rows)
-            assert choosing.choose(laws, seen, None) is right
-    never = replace(right, rates=np.zeros(0), weights=np.zeros(0))
-    assert choosing.choose((never, right), iter(()), None) is right
-    assert choosing.choose((never, never), iter(()), None) is never
+def test_axial_precision_is_estimated_by_itself():
+    """Whether precisions are stated or not; and each molecule has them along its own axes."""
+    rng = np.random.default_rng(4)
+    points, frame, molecule = blinking_field(rng, 1000, 6000.0, 10.0, 0.75, 15.0, 20_000, axial_nm=35.0)
+    merged = merge_detections(points, frame)
+    assert merged.law.spread == pytest.approx(10.0, rel=0.1) and merged.law.spread_z == pytest.approx(35.0, rel=0.1)
+    assert len(merged.molecules.detections) == pytest.approx(1000, rel=0.05)
+    assert adjusted_rand_index(molecule, merged.molecule) > 0.97
+    root = np.sqrt(merged.molecules.detections)
+    assert np.allclose(merged.molecules.uncertainty_z_nm, merged.law.spread_z / root)
+    lateral, axial = np.full(len(points), 10.0), np.full(len(points), 70.0)
+    stated = merge_detections(points, frame, uncertainty_nm=lateral, uncertainty_z_nm=axial)
+    assert stated.law.spread == pytest.approx(1.0, rel=0.1) and stated.law.spread_z == pytest.approx(0.5, rel=0.1)
+    instead = merge_detections(points, frame, uncertainty_nm=lateral)
+    assert instead.law.spread_z == pytest.approx(3.5, rel=0.1)  # in multiples of the lateral ones
+
+
+@pytest.mark.parametrize("decay", [4000.0, 1e9])
+def test_dense_clusters_whose_molecules_are_active_early_are_counted(decay):
+    """Forty molecules within a few precisions; half of them begin in a tenth of the time."""
+    rng = np.random.default_rng(14)
+    points, frame, molecule = blinking_field(rng, 600, 2500.0, 20.0, 0.75, 8.0, 30_000)
+    centers = rng.uniform(0, 2500, (15, 2))[rng.integers(15, size=600)]
+    begins = np.minimum(rng.exponential(decay, 600), rng.uniform(0, 30_000, 600)).astype(int)
+    first = np.full(600, 10**9)
+    np.minimum.at(first, molecule, frame)
+    points = (centers + rng.normal(0, 30, (600, 2)))[molecule] + rng.normal(0, 20, points.shape)
+    merged = merge_detections(points, frame - first[molecule] + begins[molecule])
+    assert len(merged.molecules.detections) == pytest.approx(600, rel=0.1)
+    assert merged.law.returns == pytest.approx(0.75, abs=0.04)
+
+
+def test_long_dark_times_are_found_where_there_are_any():
+    rng = np.random.default_rng(15)
+    points, frame, _ = blinking_field(rng, 800, 4000.0, 10.0, 0.8, 900.0, 20_000)
+    slow = merge_detections(points, frame).law
+    assert slow.returns == pytest.approx(0.8, abs=0.06)
+    assert (slow.weights / slow.rates**2).sum() / slow.returns == pytest.approx(900, rel=0.3)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5000), st.integers(1, 40)), min_size=1, max_size=60, unique_by=lambda x: x[0]))
+def test_periods_hold_all_detections(drawn):
+    frames, counts = (np.array(column) for column in zip(*sorted(drawn), strict=True))
+    since, active = activity(frames, counts)
+    assert since[0] == frames[0] and (np.diff(since) > 0).all() and len(since) <= 32 and (active > 0).all()
+    lengths = np.diff(np.append(since, frames[-1] + 1))
+    mean = counts.sum() / (frames[-1] - frames[0] + 1)
+    held = np.histogram(np.repeat(frames, counts), np.append(since, frames[-1] + 1))[0]
+    assert np.allclose(active * lengths * mean, held)
+    law = replace(LAW, since=since, active=active)
+    assert np.allclose(law.log_active(frames), np.log(active[np.searchsorted(since, frames, side="right") - 1]))
 
 
 def test_amounts_are_found_where_the_usual_solver_gives_up(monkeypatch):

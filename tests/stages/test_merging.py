@@ -17,7 +17,7 @@ from layouts import layouts, layouts_3d
 from support import Threshold, done_records, same
 
 from caml_dask import analyze, open_run
-from caml_dask.blinking.estimate import Law
+from caml_dask.blinking.law import Law
 from caml_dask.blinking.merge import merge_detections
 from caml_dask.cli import main
 from caml_dask.errors import InputError, OutputError
@@ -39,18 +39,20 @@ from caml_dask.stages.tables import RESULT
 
 BLINKS = Law(
     spread=20.0,
+    spread_z=45.0,
     rates=np.array([0.1]),
     weights=np.array([0.06]),
     same_frame=0.0,
     returns=0.6,
     frames=40,
-    per_nm2=1e-4,
+    per_volume=1e-4,
+    since=np.array([0, 5, 30]),
+    active=np.array([3.0, 0.8, 0.5]),
     signal=9.0,
 )
-SELDOM = replace(BLINKS, returns=0.2, weights=np.array([0.02]))
 
 
-def blinking_table(molecules=300, side_nm=2500.0, seed=1):
+def blinking_table(molecules=300, side_nm=2500.0, seed=1, axes=2):
     """Clusters of molecules among others, each seen some times: a table with frames, photons and precisions."""
     rng = np.random.default_rng(seed)
     centers = rng.uniform(0, side_nm, (molecules // 30, 1, 2))
@@ -64,6 +66,9 @@ def blinking_table(molecules=300, side_nm=2500.0, seed=1):
     stated[::17] = 0.0
     columns = {"x [nm]": points[:, 0].round(3), "y [nm]": points[:, 1].round(3), "frame": frame}
     columns |= {"intensity [photon]": rng.uniform(100, 900, len(frame)).round(1), "uncertainty [nm]": stated.round(3)}
+    if axes == 3:
+        heights = rng.uniform(0, 600, molecules)[molecule] + rng.normal(size=len(molecule)) * 3 * stated
+        columns |= {"z [nm]": heights.round(3), "uncertainty_z [nm]": (3 * stated).round(3)}
     return pa.table(columns).take(pa.array(order))
 
 
@@ -105,55 +110,52 @@ def blinking_layouts(draw, axes=2):
 @given(blinking_layouts(), st.sampled_from([3, 8, 20]), st.sampled_from([1, 3]), st.floats(20, 400), st.integers(1, 9))
 @settings(max_examples=40)
 def test_tiling_changes_nothing_by_a_radius_and_a_gap(table, tile, chunks, radius_nm, gap):
-    rule = f"{radius_nm}nm,{gap}frames"
-    try:
-        whole = merged(table, 10**6, rule)
-    except InputError as error:  # too few molecules for the network
-        assert "needs 6 localizations" in str(error)
-        with pytest.raises(InputError, match="needs 6 localizations"):
-            merged(table, tile, rule, chunks)
-        return
-    assert equal(whole, merged(table, tile, rule, chunks))
+    unchanged(table, tile, chunks, f"{radius_nm}nm,{gap}frames", Threshold())
 
 
 @given(blinking_layouts(axes=3), st.sampled_from([3, 8, 20]))
 @settings(max_examples=15)
 def test_tiling_changes_nothing_in_3d(table, tile):
-    network = Threshold(dimensions=3)
-    try:
-        whole = merged(table, 10**6, "90nm,4frames", network=network)
-    except InputError as error:
-        assert "needs 6 localizations" in str(error)
-        return
-    assert equal(whole, merged(table, tile, "90nm,4frames", 2, network))
+    unchanged(table, tile, 2, "90nm,4frames", Threshold(dimensions=3))
 
 
-@given(blinking_layouts(), st.sampled_from([3, 8, 20]), st.sampled_from([1, 3]))
+@given(st.one_of(blinking_layouts(), blinking_layouts(axes=3)), st.sampled_from([3, 8, 20]), st.sampled_from([1, 3]))
 @settings(max_examples=40)
 def test_tiling_changes_nothing_by_a_law(table, tile, chunks):
     """On layouts where no law could be estimated one is given; the stages are the same."""
-    real = estimating.estimates
-    estimating.estimates = lambda *_, **__: (BLINKS, SELDOM)
+    axes = 3 if "z_nm" in table.column_names else 2
+    per_volume = 1e-4 if axes == 2 else 1e-7
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(estimating, "estimate", lambda _: replace(BLINKS, per_volume=per_volume))
+        unchanged(table, tile, chunks, "auto", Threshold(dimensions=axes))
+
+
+def unchanged(table, tile, chunks, merge, network):
+    """Equal to the bit, or refused in the same words."""
     try:
-        try:
-            whole = merged(table, 10**6, "auto")
-        except InputError as error:
-            assert "needs 6 localizations" in str(error)
-            return
-        assert equal(whole, merged(table, tile, "auto", chunks))
-    finally:
-        estimating.estimates = real
+        whole = merged(table, 10**6, merge, network=network)
+    except InputError as error:  # too few molecules for the network
+        assert "needs 6 localizations" in str(error)
+        with pytest.raises(InputError, match="needs 6 localizations"):
+            merged(table, tile, merge, chunks, network)
+        return
+    assert equal(whole, merged(table, tile, merge, chunks, network))
 
 
-@pytest.mark.parametrize("merge", ["auto", "40nm,60frames"])
-def test_any_tiling_and_the_function_agree(merge):
-    table = blinking_table()
-    whole = merged(table, 10**6, merge)
+@pytest.mark.parametrize(("merge", "axes"), [("auto", 2), ("auto", 3), ("40nm,60frames", 2), ("90nm,60frames", 3)])
+def test_any_tiling_and_the_function_agree(merge, axes):
+    table, network = blinking_table(axes=axes), Threshold(dimensions=axes)
+    whole = merged(table, 10**6, merge, network=network)
     for tile, chunks in ((200, 1), (60, 4), (25, 3)):
-        assert equal(whole, merged(table, tile, merge, chunks))
+        assert equal(whole, merged(table, tile, merge, chunks, network))
     points, molecules, clusters, said = whole
-    columns = [table[name].to_numpy() for name in ("x [nm]", "y [nm]", "frame", "uncertainty [nm]")]
-    found = merge_detections(np.column_stack(columns[:2]), columns[2], uncertainty_nm=columns[3], rule=merge)
+    places = np.column_stack([table[f"{axis} [nm]"].to_numpy() for axis in "xyz"[:axes]])
+    stated = {"uncertainty_nm": table["uncertainty [nm]"]}
+    stated |= {"uncertainty_z_nm": table["uncertainty_z [nm]"]} if axes == 3 else {}
+    found = merge_detections(places, table["frame"], **stated, rule=merge)
+    if axes == 3:
+        assert np.array_equal(molecules["uncertainty_z_nm"].to_numpy(), found.molecules.uncertainty_z_nm)
+        assert merge != "auto" or said["axial_precision_times_stated"] == pytest.approx(1.0, rel=0.2)
     first = np.unique(found.molecule, return_index=True)[1]
     assert np.array_equal(points["molecule_id"].to_numpy(), first[found.molecule])
     assert np.array_equal(molecules["x_nm"].to_numpy(), found.molecules.points_nm[:, 0])
@@ -163,11 +165,12 @@ def test_any_tiling_and_the_function_agree(merge):
     assert len(clusters) > 0
 
 
-@pytest.mark.parametrize("merge", ["auto", "40nm,60frames"])
-def test_order_of_rows_changes_no_molecule(merge):
-    table = blinking_table(seed=2)
+@pytest.mark.parametrize(("merge", "axes"), [("auto", 2), ("auto", 3), ("40nm,60frames", 2)])
+def test_order_of_rows_changes_no_molecule(merge, axes):
+    table, network = blinking_table(seed=2, axes=axes), Threshold(dimensions=axes)
     order = np.random.default_rng(3).permutation(len(table))
-    one, other = merged(table, 150, merge)[:3], merged(table.take(pa.array(order)), 150, merge, 2)[:3]
+    one = merged(table, 150, merge, network=network)[:3]
+    other = merged(table.take(pa.array(order)), 150, merge, 2, network)[:3]
     where = one[0].to_pandas().iloc[order].reset_index(drop=True)
     shuffled = other[0].to_pandas()
     for name in ("label", "p_clustered", "window_saturated", "x_nm"):
@@ -330,7 +333,6 @@ def test_the_commands_merge(file, undisturbed, tmp_path):
             "whole number: .*row 0",
         ),
         (lambda t: t.set_column(2, "frame", pa.array(["a"] * len(t))), "50nm,25frames", "whole number"),
-        (lambda t: t.append_column("z [nm]", t["x [nm]"]), "auto", "in 2D"),
     ],
 )
 def test_tables_that_cannot_be_merged_say_why(change, merge, said):

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from caml_dask.blinking.estimate import Law
-from caml_dask.blinking.links import Detections, crowd_radius_nm, log_begin
-from caml_dask.blinking.pairs import scales
+from caml_dask.blinking.law import Law
+from caml_dask.blinking.links import Detections, crowd_radii_nm, log_begin
+from caml_dask.blinking.pairs import Medians, scales
 from caml_dask.settings import FixedRule
 from caml_dask.stages.merging.law import law_of, rule_of
 from caml_dask.stages.merging.tables import CROWD, DETECTION_TILE
 from caml_dask.stages.shared.work import Work, coordinates, xy
 from caml_dask.stages.tables import Table
 
-_NEEDED = ("loc_id", "x_nm", "y_nm", "z_nm", "frame", "uncertainty_nm")
+_NEEDED = ("loc_id", "x_nm", "y_nm", "z_nm", "frame", "uncertainty_nm", "uncertainty_z_nm")
 
 
 @dataclass(frozen=True)
@@ -69,16 +69,22 @@ def uncertainty_of(rows: pa.Table, name: str = "uncertainty_nm") -> np.ndarray |
     return np.asarray(rows[name].to_numpy(), dtype=np.float64) if name in rows.column_names else None
 
 
+def scales_of(rows: pa.Table, medians: Medians) -> np.ndarray:
+    """Relative spread of each detection along each axis."""
+    stated = uncertainty_of(rows), uncertainty_of(rows, "uncertainty_z_nm")
+    return scales(*stated, medians, coordinates(rows).shape)
+
+
 def seen_of(work: Work, rows: pa.Table) -> tuple[Detections, FixedRule | Law]:
     """What the rule looks at of detections, and the rule; by an estimated one, rows with their `crowd`."""
     rule = rule_of(work)
     points, frame = coordinates(rows), rows["frame"].to_numpy()
-    nothing = np.zeros(len(rows))
     if isinstance(rule, FixedRule) or not rule.blinks:
-        return Detections(points, frame, nothing, nothing), rule
-    law, median = law_of(work)
-    spread = scales(uncertainty_of(rows), median, len(rows)) * law.spread
-    begin = log_begin(rows["crowd"].to_numpy(), law, crowd_radius_nm(law, median))
+        return Detections(points, frame, np.zeros(points.shape), np.zeros(len(rows))), rule
+    law, medians = law_of(work)
+    axes = points.shape[1]
+    spread = scales_of(rows, medians) * law.spreads(axes)
+    begin = log_begin(rows["crowd"].to_numpy(), frame, law, crowd_radii_nm(law, medians, axes))
     return Detections(points, frame, spread, begin), rule
 
 

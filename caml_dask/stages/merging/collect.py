@@ -17,7 +17,7 @@ from caml_dask.io.readers.carried import find_carried
 from caml_dask.schema import COORDINATES, arrow_schema
 from caml_dask.settings import FixedRule
 from caml_dask.stages.merging.around import beside, rows_of, seen_of, uncertainty_of
-from caml_dask.stages.merging.law import law_of, median_precision
+from caml_dask.stages.merging.law import median_precisions
 from caml_dask.stages.merging.tables import (
     DETECTION_BOXES,
     DETECTION_CUTS,
@@ -62,8 +62,14 @@ def collect(work: Work, unit: int) -> dict[str, Any]:
         seen.points_nm,
         seen.frame,
         photons=photons,
-        uncertainty_nm=_known(work, rows, "uncertainty_nm"),
-        uncertainty_z_nm=_known(work, rows, "uncertainty_z_nm") if seen.points_nm.shape[1] == 3 else None,
+        **precisions(
+            uncertainty_of(rows),
+            uncertainty_of(rows, "uncertainty_z_nm"),
+            median_precisions(work),
+            None if isinstance(rule, FixedRule) else rule,
+            seen,
+            np.arange(len(ids)),
+        ),
     )
     first = work.get(CHUNKS, 0)["first_id"].to_numpy()
     _put_by_chunk(work, unit, MADE, _table(molecule, together), first)
@@ -90,17 +96,6 @@ def _grouped(work: Work, unit: int) -> tuple[pa.Table, np.ndarray]:
     rows = rows_of(work, unit, (*beside(work), DETECTION_ROOTS), everything=True)
     joined = work.get(GROUPS, unit)
     return rows, component_of(joined["root"].to_numpy(), joined["group"].to_numpy(), rows["root"].to_numpy())
-
-
-def _known(work: Work, rows: pa.Table, name: str) -> np.ndarray | None:
-    """Precisions with no gaps; None where there are none."""
-    law = law_of(work)[0] if work.settings.merge == "auto" else None
-    lateral, median = uncertainty_of(rows), median_precision(work)
-    found = precisions(lateral, median, law, len(rows), np.arange(len(rows)))
-    if name == "uncertainty_nm" or (axial := uncertainty_of(rows, name)) is None:
-        return found if name == "uncertainty_nm" else None
-    valid = np.isfinite(axial) & (axial > 0)
-    return np.where(valid, axial, found) if found is not None else None
 
 
 def _table(molecule: np.ndarray, found: Molecules) -> pa.Table:

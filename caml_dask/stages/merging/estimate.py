@@ -2,89 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from caml_dask.blinking import pairs
-from caml_dask.blinking.choose import choose, compared, windows
-from caml_dask.blinking.estimate import estimates
-from caml_dask.blinking.links import crowd, crowd_radius_nm
-from caml_dask.blinking.pairs import scales
-from caml_dask.stages.merging.around import around, rows_of, uncertainty_of
-from caml_dask.stages.merging.law import law_of, median_precision, put_law
+from caml_dask.blinking.estimate import Counted, estimate
+from caml_dask.blinking.links import crowd, crowd_radii_nm
+from caml_dask.stages.merging.around import around, scales_of
+from caml_dask.stages.merging.law import law_of, median_precisions, put_law
 from caml_dask.stages.merging.tables import (
     CROWD,
     DETECTION_BOXES,
     DETECTION_CUTS,
     DETECTION_FACTS,
     DETECTION_TILE,
-    DETECTIONS,
     FRAMES,
     LAW,
     PAIR_COUNTS,
     PRECISIONS,
 )
-from caml_dask.stages.shared.selection import selected_xy
-from caml_dask.stages.shared.work import Work, coordinates, xy
+from caml_dask.stages.shared.work import Work, coordinates
 from caml_dask.stages.stage import OWNED_DETECTIONS, UNCOMPARED, Stage
 
 
 def count(work: Work, unit: int) -> dict[str, Any]:
     """Count the pairs of a tile's detections by distance and frames between them."""
-    median = median_precision(work)
-    at_hand = around(work, unit, pairs.longest_nm(median))
+    medians = median_precisions(work)
+    at_hand = around(work, unit, medians.longest_nm())
     points, frame = coordinates(at_hand.rows), at_hand.rows["frame"].to_numpy()
-    scale = scales(uncertainty_of(at_hand.rows), median, len(points))
-    own = pairs.are_centers(points[: at_hand.own], frame[: at_hand.own], work.detection_facts()["finite"])
-    counts = pairs.count_pairs(points, frame, scale, np.flatnonzero(own), pairs.longest_scaled(median))
-    work.put(PAIR_COUNTS, unit, pa.table({"centers": [int(own.sum())], "counts": [counts.ravel()]}))
+    mine = points[: at_hand.own]
+    own = pairs.are_centers(mine, frame[: at_hand.own], work.detection_facts()["finite"])
+    scale, longest = scales_of(at_hand.rows, medians), medians.longest(points.shape[1])
+    counts = pairs.count_pairs(points, frame, scale, np.flatnonzero(own), longest)
+    heights = mine[:, 2] if mine.shape[1] == 3 else np.zeros(len(mine))
+    columns = {"centers": [int(own.sum())], "counts": [counts.ravel()]}
+    columns |= {"lowest_nm": [float(heights.min())], "highest_nm": [float(heights.max())]}
+    work.put(PAIR_COUNTS, unit, pa.table(columns))
     return {"rows": at_hand.own}
 
 
 def find(work: Work, unit: int) -> dict[str, Any]:
     """Estimate re-blinking from the pairs of all tiles."""
-    facts, median = work.detection_facts(), median_precision(work)
+    facts, medians = work.detection_facts(), median_precisions(work)
     tables = [work.get(PAIR_COUNTS, tile) for tile in range(work.detection_tiles().n_tiles)]
     counts = np.sum([table["counts"][0].values.to_numpy() for table in tables], axis=0)
     every = pa.concat_tables([work.get(FRAMES, chunk) for chunk in range(facts["chunks"])])
     frames, which = np.unique(every["frame"].to_numpy(), return_inverse=True)
     x0, y0, x1, y1 = facts["bounds_nm"]
-    laws = estimates(
-        counts.reshape(len(pairs.RINGS) - 1, len(pairs.LAGS)),
-        pairs.independent_pairs(frames, np.bincount(which, weights=every["count"].to_numpy()).astype(np.int64)),
-        longest=pairs.longest_scaled(median),
-        centers=sum(table["centers"][0].as_py() for table in tables),
-        frames=int(frames[-1] - frames[0]) + 1,
-        per_nm2=facts["finite"] / max((x1 - x0) * (y1 - y0), 1.0),
+    volume = (x1 - x0) * (y1 - y0)
+    if len(facts["coordinates"]) == 3:
+        lowest, highest = ([table[name][0].as_py() for table in tables] for name in ("lowest_nm", "highest_nm"))
+        volume *= max(highest) - min(lowest)
+    law = estimate(
+        Counted(
+            counts.reshape(-1, len(pairs.LAGS)),
+            medians.longest(len(facts["coordinates"])),
+            sum(table["centers"][0].as_py() for table in tables),
+            frames,
+            np.bincount(which, weights=every["count"].to_numpy()).astype(np.int64),
+            facts["finite"] / max(volume, 1.0),
+        )
     )
-    law = choose(laws, _windows(work, median), median)
-    put_law(work, law, median)
+    put_law(work, law, medians)
     return {"returns": law.returns, "spread": law.spread}
-
-
-def _windows(work: Work, median_nm: float | None) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """The detections of the windows in which laws are compared."""
-    facts, tiles = work.detection_facts(), work.detection_tiles()
-    boxes = windows(lambda: selected_xy(work, DETECTIONS, facts), facts["finite"], facts["bounds_nm"])
-    for box in compared(boxes):
-        pieces = []
-        for tile in tiles.overlapping(boxes.lower_nm[box], boxes.upper_nm[box]):
-            rows = rows_of(work, int(tile))
-            pieces.append(rows.filter(pa.array(boxes.tile_of(xy(rows)) == box)))
-        found = pa.concat_tables(pieces).combine_chunks()
-        scale = scales(uncertainty_of(found), median_nm, len(found))
-        yield coordinates(found), found["frame"].to_numpy(), scale, found["loc_id"].to_numpy()
 
 
 def look(work: Work, unit: int) -> dict[str, Any]:
     """Count the detections around each of a tile's."""
-    law, median = law_of(work)
-    radius = crowd_radius_nm(law, median)
-    at_hand = around(work, unit, radius)
-    counts = crowd(coordinates(at_hand.rows)[:, :2], np.arange(at_hand.own), radius)
+    law, medians = law_of(work)
+    radii = crowd_radii_nm(law, medians, len(work.detection_facts()["coordinates"]))
+    at_hand = around(work, unit, radii[0])
+    counts = crowd(coordinates(at_hand.rows), np.arange(at_hand.own), radii)
     work.put(CROWD, unit, pa.table({"loc_id": at_hand.rows["loc_id"][: at_hand.own], "crowd": counts}))
     return {"rows": at_hand.own}
 
@@ -114,7 +104,6 @@ FIND = Stage(
         FRAMES,
         PRECISIONS,
         DETECTION_TILE,
-        DETECTIONS,
     ),
     writes=(LAW,),
 )
@@ -125,6 +114,6 @@ LOOK = Stage(
     run=look,
     effort=3,
     conserves=OWNED_DETECTIONS,
-    reads=(DETECTION_BOXES, DETECTION_CUTS, DETECTION_TILE, LAW),
+    reads=(DETECTION_FACTS, DETECTION_BOXES, DETECTION_CUTS, DETECTION_TILE, LAW),
     writes=(CROWD,),
 )

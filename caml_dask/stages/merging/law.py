@@ -7,25 +7,29 @@ from dataclasses import asdict
 import numpy as np
 import pyarrow as pa
 
-from caml_dask.blinking.estimate import Law
-from caml_dask.blinking.pairs import median_precision_nm
+from caml_dask.blinking.law import Law
+from caml_dask.blinking.pairs import Medians, median_precision_nm
 from caml_dask.schema import arrow_schema
 from caml_dask.settings import FixedRule, merge_rule
 from caml_dask.stages.merging.tables import LAW, PRECISIONS
 from caml_dask.stages.shared.work import Work
 
 
-def put_law(work: Work, law: Law, median_nm: float | None) -> None:
+def put_law(work: Work, law: Law, medians: Medians) -> None:
     """Keep what was estimated."""
-    row = asdict(law) | {"median_precision_nm": median_nm, "rates": law.rates.tolist(), "weights": law.weights.tolist()}
+    row = {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in (asdict(law) | asdict(medians)).items()
+    }
     work.put(LAW, 0, pa.Table.from_pylist([row], arrow_schema(LAW.columns)))
 
 
-def law_of(work: Work) -> tuple[Law, float | None]:
-    """What was estimated, and the median precision; None where precisions are not used."""
+def law_of(work: Work) -> tuple[Law, Medians]:
+    """What was estimated, and the median precisions."""
     row = work.get(LAW, 0).to_pylist()[0]
-    median = row.pop("median_precision_nm")
-    return Law(**row | {"rates": np.array(row["rates"]), "weights": np.array(row["weights"])}), median
+    medians = Medians(row.pop("lateral_nm"), row.pop("axial_nm"))
+    lists = {name: np.array(value) for name, value in row.items() if isinstance(value, list)}
+    return Law(**row | lists), medians
 
 
 def rule_of(work: Work) -> FixedRule | Law:
@@ -39,8 +43,9 @@ def is_estimated(work: Work) -> bool:
     return work.settings.merge == "auto"
 
 
-def median_precision(work: Work) -> float | None:
-    """Median precision over all chunks, in nm; None where fewer than half of the detections have one."""
+def median_precisions(work: Work) -> Medians:
+    """Median precisions over all chunks; None where fewer than half of the detections have one."""
     facts = work.detection_facts()
-    counts = sum(work.get(PRECISIONS, chunk)["count"].to_numpy() for chunk in range(facts["chunks"]))
-    return median_precision_nm(np.asarray(counts), facts["finite"])
+    tables = [work.get(PRECISIONS, chunk) for chunk in range(facts["chunks"])]
+    counts = (np.sum([table[name].to_numpy() for table in tables], axis=0) for name in ("count", "count_z"))
+    return Medians(*(median_precision_nm(each, facts["finite"]) for each in counts))

@@ -59,8 +59,8 @@ def _longest_nm(work: Work) -> float:
     rule = rule_of(work)
     if isinstance(rule, FixedRule):
         return longest_link_nm(rule, 0.0)
-    law, median = law_of(work)
-    return longest_link_nm(law, law.spread * (1.0 if median is None else WIDEST * median))
+    law, medians = law_of(work)
+    return longest_link_nm(law, law.spread * (1.0 if medians.lateral_nm is None else WIDEST * medians.lateral_nm))
 
 
 def stitch(work: Work, unit: int) -> dict[str, Any]:

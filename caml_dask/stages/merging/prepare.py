@@ -43,8 +43,11 @@ def scatter(work: Work, unit: int) -> dict[str, Any]:
     deal(work, DETECTIONS_DEALT, unit, rows, work.detection_tiles())
     frames, counts = np.unique(rows["frame"].to_numpy(), return_counts=True)
     work.put(FRAMES, unit, pa.table({"frame": frames, "count": counts}))
-    known = uncertainty_of(rows)
-    work.put(PRECISIONS, unit, pa.table({"count": precision_counts(np.zeros(0) if known is None else known)}))
+    counts = {}
+    for name, column in (("count", "uncertainty_nm"), ("count_z", "uncertainty_z_nm")):
+        known = uncertainty_of(rows, column)
+        counts[name] = precision_counts(np.zeros(0) if known is None else known)
+    work.put(PRECISIONS, unit, pa.table(counts))
     return {"rows": len(rows)}
 
 

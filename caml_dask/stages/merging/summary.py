@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from caml_dask.blinking.estimate import Law
+from caml_dask.blinking.law import Law
 from caml_dask.blinking.pairs import LAGS
 from caml_dask.settings import FixedRule
 from caml_dask.stages.merging.law import law_of, rule_of
@@ -41,11 +41,18 @@ def summary_of_merging(work: Work) -> dict[str, Any]:
 
 
 def _estimated(work: Work, law: Law, doubtful: int, detections: int) -> dict[str, Any]:
-    _, median = law_of(work)
+    _, medians = law_of(work)
     last = float((law.weights / law.rates).sum()) if law.blinks else 0.0
-    return {
-        "precision_nm": law.spread * (1.0 if median is None else median) if law.blinks else None,
-        "precision_times_stated": law.spread if law.blinks and median is not None else None,
+    found = {
+        "precision_nm": law.spread * medians.scales_nm(2)[0] if law.blinks else None,
+        "precision_times_stated": law.spread if law.blinks and medians.lateral_nm is not None else None,
+    }
+    if work.dimensions() == 3:
+        found |= {
+            "axial_precision_nm": law.spread_z * medians.scales_nm(3)[2] if law.blinks else None,
+            "axial_precision_times_stated": law.spread_z if law.blinks and medians.axial_nm is not None else None,
+        }
+    return found | {
         "chance_of_return": law.returns,
         "mean_dark_frames": float((law.weights / law.rates**2).sum() / last) if last > 0 else None,
         "molecules_expected": detections * (1.0 - law.returns),

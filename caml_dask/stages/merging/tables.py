@@ -46,27 +46,39 @@ PRECISIONS = Table(
     "precisions",
     "chunk",
     "Detections by their precision, see precision_counts.",
-    (Column("count", INT, "finite detections of the chunk in each bin"),),
+    (
+        Column("count", INT, "finite detections of the chunk in each bin of lateral precision"),
+        Column("count_z", INT, "the same of axial precision"),
+    ),
 )
 PAIR_COUNTS = Table(
     "pair_counts",
     "tile",
     "Pairs of detections by distance and frames between them, see count_pairs.",
-    (Column("centers", INT, "detections whose pairs were counted"), Column("counts", INTS, "pairs, ring by ring")),
+    (
+        Column("centers", INT, "detections whose pairs were counted"),
+        Column("counts", INTS, "pairs, cell by cell"),
+        Column("lowest_nm", FLOAT, "lowest z of the tile; 0 in 2D"),
+        Column("highest_nm", FLOAT, "highest z of the tile; 0 in 2D"),
+    ),
 )
 LAW = Table(
     "law",
     "image",
     "How often, how soon and how far apart a molecule is detected again, see Law.",
     (
-        Column("median_precision_nm", FLOAT, "median precision; null where precisions are not used"),
+        Column("lateral_nm", FLOAT, "median precision; null where precisions are not used"),
+        Column("axial_nm", FLOAT, "median axial precision; null where they are not used"),
         Column("spread", FLOAT, "standard deviation of a detection, in multiples of its precision or in nm"),
+        Column("spread_z", FLOAT, "the same along z; 0 in 2D"),
         Column("rates", pa.list_(FLOAT), "rates of exponentials, a frame"),
         Column("weights", pa.list_(FLOAT), "their weights"),
         Column("same_frame", FLOAT, "chance of another detection in the frame of one"),
         Column("returns", FLOAT, "chance that a molecule is detected again"),
         Column("frames", INT, "frames from the first to the last"),
-        Column("per_nm2", FLOAT, "detections per nm2 of the bounds"),
+        Column("per_volume", FLOAT, "detections per nm2 of the bounds, or per nm3"),
+        Column("since", INTS, "first frame of each period"),
+        Column("active", pa.list_(FLOAT), "detections a frame in each, in multiples of the mean"),
         Column("signal", FLOAT, "pairs of one molecule that were found, in standard errors"),
     ),
 )
@@ -74,7 +86,7 @@ CROWD = Table(
     "crowd",
     "tile",
     "How many detections lie around each, in the order of the tile.",
-    (*ID_COLUMN, Column("crowd", INT, "detections within the radius that the density is taken from")),
+    (*ID_COLUMN, Column("crowd", INT, "detections within the radii that the density is taken from")),
 )
 DETECTION_LINKS = replace(
     LINKS, name="detection_links", meaning="Distinct links from components of a tile of detections to other tiles."

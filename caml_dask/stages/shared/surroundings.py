@@ -28,25 +28,28 @@ class Surroundings:
     whole: bool = True
 
 
-def halo(work: Work, tiles: Partition, tile: int, pad_nm: float, most: int) -> Surroundings:
-    """The rows of other tiles around a tile: those nearer than `pad_nm` to its box, at most the nearest `most`."""
+def halo(work: Work, tiles: Partition, tile: int, pad_nm: float, most: int, table: Table = TILE) -> Surroundings:
+    """The rows of other tiles around a tile: those nearer than `pad_nm` to its box, at most the nearest `most`.
+
+    table : of which rows are wanted
+    """
     lower, upper = tiles.lower_nm[tile], tiles.upper_nm[tile]
-    pieces, apart = [work.get(TILE, tile).slice(0, 0)], [np.zeros(0)]
+    pieces, apart = [work.get(table, tile).slice(0, 0)], [np.zeros(0)]
     for other in tiles.overlapping(lower - pad_nm, upper + pad_nm):
         if other == tile:
             continue
-        rows = work.get(TILE, int(other))
+        rows = work.get(table, int(other))
         points = xy(rows)
         inside = np.all((points > lower - pad_nm) & (points < upper + pad_nm), axis=1)
         pieces.append(rows.filter(pa.array(inside)))
         apart.append(np.maximum(lower - points[inside], points[inside] - upper).max(axis=1))
-    table, distance = pa.concat_tables(pieces), np.concatenate(apart)
-    whole = len(table) <= most
+    found, distance = pa.concat_tables(pieces), np.concatenate(apart)
+    whole = len(found) <= most
     if not whole:
         pad_nm = float(np.partition(distance, most)[most])
-        points = xy(table)
-        table = table.filter(pa.array(np.all((points > lower - pad_nm) & (points < upper + pad_nm), axis=1)))
-    return Surroundings(*_open_at_bounds(work, lower - pad_nm, upper + pad_nm), table, whole)
+        points = xy(found)
+        found = found.filter(pa.array(np.all((points > lower - pad_nm) & (points < upper + pad_nm), axis=1)))
+    return Surroundings(*_open_at_bounds(work, lower - pad_nm, upper + pad_nm), found, whole)
 
 
 def rows_around(work: Work, table: Table, tile: int, radius_nm: float) -> Iterator[tuple[int, pa.Table]]:

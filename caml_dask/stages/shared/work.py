@@ -156,9 +156,12 @@ class Work:
 
     def rois(self) -> list[Roi]:
         """The regions of interest of the image, given or found; none where the settings name none."""
-        table, mask = self.get(ROIS, 0), self.cell_mask()
-        if self.settings.cell_mask is not None and mask is not None:
-            return [mask]
+        given, mask = self.given_rois(), self.cell_mask()
+        return given if self.settings.cell_mask is None or mask is None else [mask]
+
+    def given_rois(self) -> list[Roi]:
+        """The regions of interest that the settings name."""
+        table = self.get(ROIS, 0)
         shapes = shapely.from_wkb(table["shape"].to_numpy(zero_copy_only=False))
         return [Roi(name, shape) for name, shape in zip(table["name"].to_pylist(), shapes, strict=True)]
 

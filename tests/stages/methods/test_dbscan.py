@@ -12,20 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layouts import KINDS, draw_layout, layouts, layouts_3d
 from sklearn.cluster import DBSCAN as Fitted
-from support import Result, oracle_dbscan, oracle_neighbors
+from support import oracle_dbscan, oracle_neighbors
+from tiled_methods import WHOLE, analysis, stages
 
 from caml_dask import analyze
-from caml_dask.executors.in_memory import analyse
-from caml_dask.io.manifest import Image
-from caml_dask.io.readers.in_memory import as_localizations
-from caml_dask.io.store import MemoryStore
 from caml_dask.methods import DBSCAN
-from caml_dask.settings import ColumnMap, Settings
 from caml_dask.stages.shared.clusters import clusters_of
-from caml_dask.stages.shared.measured import MeasuredClusters
-from caml_dask.stages.shared.work import Work
 
-WHOLE = 10**6
 METHODS = st.builds(DBSCAN, st.sampled_from([0.3, 1.0, 2.5, 16.0, 25.0, 48.0, 120.0]), st.integers(1, 9))
 CASES = st.sampled_from([1, 3, 8, 13, 30]).flatmap(
     lambda tile: st.tuples(
@@ -33,21 +26,6 @@ CASES = st.sampled_from([1, 3, 8, 13, 30]).flatmap(
     )
 )
 """Fields that even tiles of one cut into dozens and not into hundreds, with a method and the size of a tile."""
-
-
-def stages(points: np.ndarray, method: DBSCAN, tile: int, before: str | None = None, **chosen: object) -> Work:
-    """What the stages of the method, up to one, leave of tiles of at most `tile` localizations."""
-    asked = Settings(max_localizations=tile, any_extent=True, **{"test": False, "method": method, **chosen})
-    work = Work(Image("test"), asked, method, MemoryStore())
-    analyse(work, [as_localizations(points, ColumnMap())], {}, before)
-    return work
-
-
-def analysis(points: np.ndarray, method: DBSCAN, tile: int = WHOLE, **chosen: object) -> Result:
-    """All stages of the method over tiles of at most `tile` localizations."""
-    work = stages(points, method, tile, **chosen)
-    clusters = pa.concat_tables(MeasuredClusters(work).tables()).combine_chunks()
-    return Result(work.store.get("points", 0), clusters, work)
 
 
 def assert_scikit_learns(points: np.ndarray, method: DBSCAN, cluster: np.ndarray) -> None:

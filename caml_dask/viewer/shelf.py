@@ -1,0 +1,147 @@
+"""What a view of an image reads: made once, kept in a folder, known by the digest of the results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from caml_dask.atomic import WORKING, publish, publish_json, read_json, sweep
+from caml_dask.errors import OutputError, StoreError
+from caml_dask.io.exporters.exporter import Exportable
+from caml_dask.io.exporters.ome_zarr import EXPORTER
+from caml_dask.locks import held
+from caml_dask.viewer.clusters import Clusters
+from caml_dask.viewer.points import Points
+from caml_dask.viewer.prepare import CLUSTERS, POINTS, PYRAMID_NAME, Progress, prepare
+from caml_dask.viewer.pyramid import Pyramid
+
+_LAYOUT = 1
+_ABOUT = "view.json"
+_BRIGHTEST = 0.99  # quantile of the pixels that are not empty
+_WAIT_S = 3600.0  # for another process that makes the same
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image that can be looked at.
+
+    Parameters
+    ----------
+    points : Points
+        Its localizations by place.
+    clusters : Clusters
+        Its clusters with their outlines.
+    pyramid : Pyramid
+        Its localizations in pixels.
+    brightest : list of list of int
+        The count that is drawn brightest, of each channel of each level.
+    """
+
+    points: Points
+    clusters: Clusters
+    pyramid: Pyramid
+    brightest: list[list[int]]
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Where prepared images are kept.
+
+    Parameters
+    ----------
+    folder : Path
+        A folder for each image goes there.
+    exports : Path
+        Where `caml-dask export` writes: a pyramid that is there is taken.
+    """
+
+    folder: Path
+    exports: Path
+
+    def ready(self, image_id: str, digest: str) -> Prepared | None:
+        """What was prepared of an image.
+
+        Parameters
+        ----------
+        image_id, digest : str
+            The image, and what tells its results from others.
+
+        Returns
+        -------
+        Prepared or None
+            None where it was not prepared yet, or of other results.
+        """
+        folder = self.folder / image_id
+        try:
+            about = read_json(folder / _ABOUT)
+        except (OSError, ValueError):
+            return None
+        if about["digest"] != digest or about["layout"] != _LAYOUT:
+            return None
+        pyramid = self.exports / f"{image_id}{EXPORTER.endings[0]}" if about["exported"] else folder / PYRAMID_NAME
+        try:
+            opened = Prepared(
+                Points(folder / POINTS), Clusters(folder / CLUSTERS), Pyramid(pyramid), about["brightest"]
+            )
+        except (OSError, StoreError, ValueError):  # ValueError: Arrow's, of damaged files
+            return None
+        return opened if len(opened.brightest) == len(opened.pyramid.shapes) else None
+
+    def prepare(self, image_id: str, digest: str, opens: Callable[[], Exportable], progress: Progress) -> Prepared:
+        """Prepare an image, unless another process has meanwhile.
+
+        Parameters
+        ----------
+        image_id, digest : str
+            The image, and what tells its results from others.
+        opens : callable
+            Gives the results.
+        progress : callable
+            Is told the share that is done.
+
+        Raises
+        ------
+        StoreError
+            Results that are damaged.
+        OutputError
+            The folder cannot be written.
+        """
+        try:
+            with held(self.folder / f"{image_id}.lock", _WAIT_S):
+                if (found := self.ready(image_id, digest)) is None:
+                    sweep(self.folder.glob(WORKING.replace("*", f"{image_id}.*", 1)))
+                    image = opens()
+                    publish(self.folder / image_id, lambda path: self._make(image, digest, path, progress))
+                    found = self.ready(image_id, digest)
+        except (PermissionError, NotADirectoryError, FileExistsError) as error:
+            raise OutputError(
+                f"{self.folder} cannot be written ({error.strerror}): name another folder with --cache"
+            ) from None
+        if found is None:
+            raise StoreError(f"{self.folder / image_id} cannot be read back: is its disk damaged?")
+        return found
+
+    def _make(self, image: Exportable, digest: str, folder: Path, progress: Progress) -> None:
+        exported = self._exported(image)
+        prepare(image, exported, folder, progress)
+        pyramid = Pyramid(exported or folder / PYRAMID_NAME)
+        brightest = [pyramid.brightest(level, _BRIGHTEST) for level in range(len(pyramid.shapes))]
+        about: Mapping[str, Any] = {
+            "layout": _LAYOUT,
+            "digest": digest,
+            "exported": exported is not None,
+            "brightest": brightest,
+        }
+        publish_json(folder / _ABOUT, about)
+
+    def _exported(self, image: Exportable) -> Path | None:
+        """The pyramid among the exports, where it is of these results."""
+        path = self.exports / f"{image.image_id}{EXPORTER.endings[0]}"
+        try:
+            pyramid = Pyramid(path)
+        except StoreError:
+            return None
+        fits = pyramid.provenance == image.provenance and pyramid.localizations() == image.localizations
+        return path if fits else None
