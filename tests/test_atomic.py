@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from caml_dask.atomic import publish, publish_json, publish_text, read_json
+from caml_dask.atomic import publish, publish_json, publish_json_of, publish_text, read_json
 from caml_dask.errors import CamlError, DiskFullError, StoreError
 from caml_dask.locks import held
 
@@ -82,3 +82,18 @@ def test_who_holds_a_file_is_waited_for_as_long_as_said(tmp_path):
         assert seen == []
     other.join(30)
     assert seen == ["held"]
+
+
+@pytest.mark.parametrize("name", ["a", "n", "z"])
+@pytest.mark.parametrize("items", [[], [CONTENT], [CONTENT, {"path": "b"}]])
+def test_a_list_written_item_by_item_reads_like_one_written_at_once(tmp_path: Path, name: str, items: list) -> None:
+    """Wherever its name comes among those of the rest; and damage to an item is told."""
+    rest = {"m": 1, "b": CONTENT}
+    path = tmp_path / "result.json"
+    publish_json_of(path, rest, name, iter(items))
+    found = read_json(path)
+    publish_json(path.with_name("at_once.json"), {**rest, name: items})
+    assert found == read_json(path.with_name("at_once.json")) == {**rest, name: items}
+    path.write_text(path.read_text().replace('"m": 1', '"m": 2'))
+    with pytest.raises(ValueError, match="does not fit"):
+        read_json(path)

@@ -148,7 +148,8 @@ def _shares(run: Run) -> dict[str, float]:
     """Share of each image in the work of a run, by the sizes of the files; channels of a file share it evenly."""
     contents = [run.manifest["inputs"].get(image.source) for image in run.images]
     sizes = [1.0 if content is None else 1.0 + content[0] for content in contents]
-    return {image.image_id: size / sum(sizes) for image, size in zip(run.images, sizes, strict=True)}
+    total = sum(sizes)
+    return {image.image_id: size / total for image, size in zip(run.images, sizes, strict=True)}
 
 
 class Lines(Watch):

@@ -312,7 +312,7 @@ def driver_model() -> str:
     largest = max(case["count"] for case in _driver_cases() if case["what"] == "images" and case["label"] == "after")
     an_image_ms = _driver_median("after", "images", largest, "driver_ms_an_image") or 0.0
     begun, summed = (
-        _driver_median("after", "begin", 3000, f"{name}_ms_an_image") or 0.0 for name in ("begun", "summary")
+        _driver_median("after", "begin", 1000, f"{name}_ms_an_image") or 0.0 for name in ("begun", "summary")
     )
     a_task_ms = _driver_median("before", "tiles", 1000, "driver_ms_a_unit") or 0.0
     stages, times = one["worker_seconds_by_stage"], _MODEL_LOCALIZATIONS / one["localizations"]
