@@ -96,15 +96,7 @@ FIND = Stage(
     run=find,
     effort=1,
     conserves=UNCOMPARED,
-    reads=(
-        DETECTION_FACTS,
-        DETECTION_BOXES,
-        DETECTION_CUTS,
-        PAIR_COUNTS,
-        FRAMES,
-        PRECISIONS,
-        DETECTION_TILE,
-    ),
+    reads=(DETECTION_FACTS, DETECTION_BOXES, DETECTION_CUTS, PAIR_COUNTS, FRAMES, PRECISIONS),
     writes=(LAW,),
 )
 LOOK = Stage(
