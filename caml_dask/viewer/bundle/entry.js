@@ -1,4 +1,4 @@
-// What the viewer uses of OpenLayers; `make.sh` bundles it, and nothing else, to caml_dask/viewer/page/vendor/ol.js.
+// What the viewer uses of OpenLayers; `make.sh` bundles it, and nothing else, to page/vendor/ol.js.
 export { default as Feature } from "ol/Feature.js";
 export { default as Map } from "ol/Map.js";
 export { default as View } from "ol/View.js";

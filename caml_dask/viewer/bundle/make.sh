@@ -2,7 +2,7 @@
 # Makes caml_dask/viewer/page/vendor again from the versions that package-lock.json pins: needs npm.
 set -eu
 cd "$(dirname "$0")"
-vendor=../../caml_dask/viewer/page/vendor
+vendor=../page/vendor
 npm ci --ignore-scripts --no-audit --no-fund
 mkdir -p "$vendor"
 node node_modules/esbuild/install.js
