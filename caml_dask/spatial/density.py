@@ -13,6 +13,7 @@ import numpy as np
 
 from caml_dask.compiled import njit
 from caml_dask.spatial.blocks import BlockIndex
+from caml_dask.spatial.nearest_place import arrays, least_square, nearest_place, square
 
 
 def dense(index: BlockIndex, asked: int, radius_nm: float, least: int) -> np.ndarray:
@@ -107,45 +108,6 @@ def nearest_within(index: BlockIndex, points_nm: np.ndarray, radius_nm: float) -
     return found
 
 
-def arrays(index: BlockIndex) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """An index as kernels here take it.
-
-    Parameters
-    ----------
-    index : BlockIndex
-        The index.
-
-    Returns
-    -------
-    points_nm : (n, d) float64
-        Coordinates by position.
-    lower_nm, upper_nm : (nodes, d) float64
-        Boxes of its nodes.
-    depth : int
-        Levels below the root.
-    """
-    return np.ascontiguousarray(index.points_nm.T), index.lower_nm, index.upper_nm, index.depth
-
-
-@njit()
-def _square(points, i, point):  # type: ignore[no-untyped-def]
-    d2 = 0.0
-    for a in range(points.shape[1]):
-        apart = points[i, a] - point[a]
-        d2 += apart * apart
-    return d2
-
-
-@njit()
-def least_square(lower, upper, node, point):  # type: ignore[no-untyped-def]
-    """Square of the distance from a point to a node's box: none of its localizations is nearer."""
-    d2 = 0.0
-    for a in range(lower.shape[1]):
-        apart = max(lower[node, a] - point[a], point[a] - upper[node, a], 0.0)
-        d2 += apart * apart
-    return d2
-
-
 @njit()
 def _most_square(lower, upper, node, point):  # type: ignore[no-untyped-def]
     """Square of the distance from a point to the farthest corner of a node's box: none is farther."""
@@ -165,7 +127,7 @@ def _cliques(points, lower, upper, depth, radius2, clique, whole):  # type: igno
             node = (1 << level) - 1 + j
             if node > 0 and whole[(node - 1) >> 1]:
                 whole[node] = True
-            elif _square(upper, node, lower[node]) <= radius2:
+            elif square(upper, node, lower[node]) <= radius2:
                 whole[node] = True
                 start = (n * j) >> level
                 for i in range(start, (n * (j + 1)) >> level):
@@ -200,7 +162,7 @@ def _dense(points, lower, upper, depth, order, clique, size, radius2, least, fou
                     top += 1
             else:
                 for i in range(start, stop):
-                    count += _square(points, i, point) <= radius2
+                    count += square(points, i, point) <= radius2
         found[order[p]] = count >= least
 
 
@@ -253,7 +215,7 @@ def unite_dense(points, lower, upper, depth, radius2, parent):  # type: ignore[n
             for i in range(start, stop):
                 other = _root(parent, i)
                 if other != own:
-                    if i > p and _square(points, i, point) <= radius2:
+                    if i > p and square(points, i, point) <= radius2:
                         own, other = min(own, other), max(own, other)
                         parent[other] = own
                     else:
@@ -264,39 +226,7 @@ def unite_dense(points, lower, upper, depth, radius2, parent):  # type: ignore[n
 
 
 @njit()
-def comes_before(place, other):  # type: ignore[no-untyped-def]
-    """Whether a place has the smaller x, or of equal ones y, then z."""
-    for a in range(len(place)):
-        if place[a] != other[a]:
-            return place[a] < other[a]
-    return False
-
-
-@njit()
 def _nearest(points, lower, upper, depth, queries, radius2, found):  # type: ignore[no-untyped-def]
-    n = len(points)
-    first_leaf = (1 << depth) - 1
     stack = np.empty(depth + 2, np.int64)
     for q in range(len(queries)):
-        point, best, at = queries[q], radius2, -1
-        stack[0], top = 0, 1
-        while top > 0:
-            top -= 1
-            node = stack[top]
-            d2 = least_square(lower, upper, node, point)
-            # of equally far ones none comes before the lower corner of their box
-            if d2 > best or (d2 == best and at >= 0 and not comes_before(lower[node], points[at])):
-                continue
-            if node < first_leaf:
-                near, far = 2 * node + 1, 2 * node + 2
-                if least_square(lower, upper, far, point) < least_square(lower, upper, near, point):
-                    near, far = far, near
-                stack[top], stack[top + 1] = far, near
-                top += 2
-                continue
-            leaf = node - first_leaf
-            for i in range((n * leaf) >> depth, (n * (leaf + 1)) >> depth):
-                d2 = _square(points, i, point)
-                if d2 < best or (d2 == best and (at < 0 or comes_before(points[i], points[at]))):
-                    best, at = d2, i
-        found[q] = at
+        found[q], _ = nearest_place(points, lower, upper, depth, queries[q], radius2, -1, stack)

@@ -16,7 +16,7 @@ import numpy as np
 
 from caml_dask.compiled import njit
 from caml_dask.spatial.blocks import BlockIndex
-from caml_dask.spatial.density import arrays, comes_before, least_square
+from caml_dask.spatial.nearest_place import arrays, nearest_place
 
 _NEARER = 1 - 1e-9  # a corner is as near to its own site as to the others that made it, up to rounding
 _SHORTEST = 1e-6  # sides of a cell that count, in its reach
@@ -166,41 +166,11 @@ def nearest_sites(index: BlockIndex, places_nm: np.ndarray, bound_nm2: np.ndarra
 
 
 @njit()
-def _nearest_site(points, lower, upper, depth, place, bound2, own, stack):  # type: ignore[no-untyped-def]
-    """Position of the nearest site to a place within a bound, `own` left out, and the square of its distance."""
-    n = len(points)
-    first_leaf = (1 << depth) - 1
-    best, at = bound2, -1
-    stack[0], top = 0, 1
-    while top > 0:
-        top -= 1
-        node = stack[top]
-        d2 = least_square(lower, upper, node, place)
-        # of equally far ones none comes before the lower corner of their box
-        if d2 > best or (d2 == best and at >= 0 and not comes_before(lower[node], points[at])):
-            continue
-        if node < first_leaf:
-            near, far = 2 * node + 1, 2 * node + 2
-            if least_square(lower, upper, far, place) < least_square(lower, upper, near, place):
-                near, far = far, near
-            stack[top], stack[top + 1] = far, near
-            top += 2
-            continue
-        leaf = node - first_leaf
-        for i in range((n * leaf) >> depth, (n * (leaf + 1)) >> depth):
-            x, y = points[i, 0] - place[0], points[i, 1] - place[1]
-            d2 = x * x + y * y
-            if i != own and (d2 < best or (d2 == best and (at < 0 or comes_before(points[i], points[at])))):
-                best, at = d2, i
-    return at, best
-
-
-@njit()
 def _nearest_sites(points, lower, upper, depth, order, places, row, square):  # type: ignore[no-untyped-def]
     stack = np.empty(depth + 2, np.int64)
     if len(points):
         for q in range(len(places)):
-            at, d2 = _nearest_site(points, lower, upper, depth, places[q], square[q], -1, stack)
+            at, d2 = nearest_place(points, lower, upper, depth, places[q], square[q], -1, stack)
             if at >= 0:
                 row[q], square[q] = order[at], d2
 
@@ -294,7 +264,7 @@ def find_cells(  # type: ignore[no-untyped-def]
                     continue
                 place[0], place[1] = site[0] + corners[i, 0], site[1] + corners[i, 1]
                 own2 = (corners[i, 0] * corners[i, 0] + corners[i, 1] * corners[i, 1]) * _NEARER
-                at, d2 = _nearest_site(points, lower, upper, depth, place, own2, own, stack)
+                at, d2 = nearest_place(points, lower, upper, depth, place, own2, own, stack)
                 reach = np.sqrt(d2) * _ROUNDING + 4e-16 * (abs(place[0]) + abs(place[1]))
                 x, y, who = 0.0, 0.0, NOBODY
                 if (
