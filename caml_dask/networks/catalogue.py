@@ -155,7 +155,7 @@ def _readable_field_network(network: TrainedFieldNetwork) -> str:
 
 def _of_fibers(about: Mapping[str, Any]) -> Iterator[str]:
     found = about["results"]
-    recall = ", ".join(f"{name} {_percent(value)}" for name, value in found["recall"].items())
+    recall = ", ".join(f"{name.replace('_', '-')} {_percent(value)}" for name, value in found["recall"].items())
     yield (
         f"Learned of {about['localizations']:,} localizations in clusters of {about['fields']:,} fields, half of the "
         f"published kind with fibers, in {about['seconds']} s, on top of {about['on']['name']} (SHA-256 "
