@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -109,9 +110,9 @@ class _Execution:
         self._waiting: deque[_Unit] = deque()
         self._suspects: deque[_Unit] = deque()
         self._in_flight: dict[Future, _Batch] = {}
-        self._numbers = itertools.count()
+        self._numbers, self._identity = itertools.count(), uuid.uuid4().hex  # the scheduler may have other runs
         self._looked = self._seen = time.monotonic()
-        self._workers = self._count_workers()
+        self._threads = self._count_threads()
 
     def finish(self) -> None:
         """Run everything; images that fail are told to the observer and do not stop the others."""
@@ -124,13 +125,15 @@ class _Execution:
             suspect = self._suspects.popleft()
             if not suspect.image.failed:
                 self._submit(_Batch((suspect,), alone=True))
-        while not self._suspects and len(self._in_flight) < self._places and (units := self._take()):
+        if self._suspects or any(batch.alone for batch in self._in_flight.values()):
+            return True
+        while len(self._in_flight) < self._places and (units := self._take()):
             self._submit(_Batch(units))
         return bool(self._in_flight)
 
     @property
     def _places(self) -> int:
-        return _IN_FLIGHT * max(1, self._workers)
+        return _IN_FLIGHT * max(1, self._threads)
 
     def _take(self) -> tuple[_Unit, ...]:
         """The next units that wait, as many as make a batch: fewer where little is left for all workers."""
@@ -139,6 +142,7 @@ class _Execution:
         room = 1.0
         while len(taken) < max(1, most):
             while self._images and not self._waiting:
+                interrupts.check()  # what stands of images of a run that is resumed takes long to look at
                 self._begin(self._images.popleft())
             if not self._waiting:
                 break
@@ -161,18 +165,19 @@ class _Execution:
                 return self._ended.next(_LOOK_S)
 
     def _look(self) -> None:
-        self._workers = self._count_workers()
-        self._looked = time.monotonic()
-        if self._workers:
+        self._threads = self._count_threads()
+        before, self._looked = self._looked, time.monotonic()
+        if self._threads or self._looked - before > 2 * _LOOK_S:  # while nobody looked, there may have been workers
             self._seen = self._looked
+        if self._threads:
             return
         self._check()
         if self._looked - self._seen > self._wait_s:
             raise WorkersError(f"no worker for {self._wait_s:g} s; what is done is kept: continue with --resume")
 
-    def _count_workers(self) -> int:
+    def _count_threads(self) -> int:
         try:  # the client's own scheduler_info waits without end, and tells old news where the connection broke
-            return len(self._client.sync(self._client.scheduler.ncores, callback_timeout=_ANSWER_S))
+            return sum(self._client.sync(self._client.scheduler.ncores, callback_timeout=_ANSWER_S).values())
         except Exception as error:  # of many kinds, by the moment in which the connection broke
             raise _scheduler_lost() from error
 
@@ -210,7 +215,8 @@ class _Execution:
         if self._client.status != "running":
             raise _scheduler_lost()
         first = batch.units[0]
-        label = f"{first.key[1]}-{self._name(first)}-{first.key[2]}-{len(batch.units)}-{next(self._numbers)}"
+        number = f"{len(batch.units)}-{next(self._numbers)}-{self._identity}"
+        label = f"{first.key[1]}-{self._name(first)}-{first.key[2]}-{number}"
         places = {index: place for place, index in enumerate(dict.fromkeys(unit.key[0] for unit in batch.units))}
         parts = [part_of(self._run, index) for index in places]
         keys = [(places[unit.key[0]], *unit.key[1:]) for unit in batch.units]
@@ -252,8 +258,11 @@ class _Execution:
         self._waiting.extendleft(unit for unit in reversed(batch.units) if unit is not first)
 
     def _record(self, unit: _Unit) -> dict[str, Any] | None:
-        store = self._run.store(self._run.images[unit.key[0]])
-        return standing(store, stage_of(self._run.settings, unit.key[1]), unit.key[2])
+        try:
+            store = self._run.store(self._run.images[unit.key[0]])
+            return standing(store, stage_of(self._run.settings, unit.key[1]), unit.key[2])
+        except Exception:  # what is wrong with it ends its image when it is tried
+            return None
 
     def _end(self, unit: _Unit, outcome: Outcome) -> None:
         """A unit has its report, or has failed; of an image that failed, nothing is told any more."""

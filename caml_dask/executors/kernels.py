@@ -211,7 +211,7 @@ def _elsewhere(name: str, shares: list[list[str]]) -> Iterator[None]:
     for parts in shares:
         with suppress(OSError):
             helpers.append(subprocess.Popen(
-                [sys.executable, "-c", _ELSEWHERE, name, *parts], env=environment, stdin=subprocess.DEVNULL,
+                [sys.executable, "-P", "-c", _ELSEWHERE, name, *parts], env=environment, stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             ))  # fmt: skip
     try:

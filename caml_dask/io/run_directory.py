@@ -74,13 +74,16 @@ class Run:
 
     def note_failure(self, image: Image, error: BaseException) -> None:
         """Write down why an image failed, for who asks while the run goes on; that it failed does not depend on it."""
+        path = self._failure(image)
         with suppress(OSError, DiskFullError):
-            publish_text(self._failure(image), json.dumps({"reason": str(error)}))
+            if not path.parent.is_symlink():  # which `store` refuses
+                publish_text(path, json.dumps({"reason": str(error)}))
 
     def forget_failures(self) -> None:
         """Remove what :meth:`note_failure` wrote: the images are tried again."""
-        for image in self.images:
-            self._failure(image).unlink(missing_ok=True)
+        for path in map(self._failure, self.images):
+            if not path.parent.is_symlink():
+                path.unlink(missing_ok=True)
 
     def failure(self, image: Image) -> str | None:
         """Why an image failed; None where it did not."""

@@ -50,10 +50,10 @@ def look_at(paths: Sequence[Path], columns: ColumnMap) -> list[Look]:
         found.append([_look(path, columns) for path in shares[0]])
         for helper, share in zip(helpers, shares[1:], strict=True):
             said = helper.communicate()[0]
-            if helper.returncode:  # whatever ended it is found here, or does not come up
-                found.append([_look(path, columns) for path in share])
-            else:
+            try:
                 found.append([Look(path, *told) for path, told in zip(share, json.loads(said), strict=True)])
+            except (ValueError, TypeError):  # whatever ended it is found here, or does not come up
+                found.append([_look(path, columns) for path in share])
     return [found[number % processes][number // processes] for number in range(len(paths))]
 
 
@@ -73,7 +73,7 @@ def _elsewhere(shares: Sequence[Sequence[Path]], columns: ColumnMap) -> Iterator
                 asked.seek(0)
                 helpers.append(
                     subprocess.Popen(
-                        [sys.executable, "-c", _ELSEWHERE],
+                        [sys.executable, "-P", "-c", _ELSEWHERE],
                         env=environment,
                         stdin=asked,
                         stdout=subprocess.PIPE,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from caml_dask.atomic import publish_json_of, publish_text
-from caml_dask.errors import UsageError
+from caml_dask.errors import CamlError, UsageError
 from caml_dask.executors.dask import DaskExecutor
 from caml_dask.executors.deployment.clusters import cores, deployed
 from caml_dask.executors.deployment.pages import Pages, shown
@@ -207,14 +207,18 @@ def _bytes(run: Run) -> int:
     return sum(content[0] for content in run.manifest["inputs"].values() if content is not None)
 
 
-def write_summary(run: Run, failed: Mapping[str, BaseException]) -> None:
+def write_summary(run: Run, failed: MutableMapping[str, BaseException]) -> None:
     """Write images.csv, with the key figures of each image, and summary.json; of each image, what images.csv needs is
-    held meanwhile."""
+    held meanwhile. Images whose results are not as the run left them join those that failed."""
     shown: list[dict[str, Any]] = []
 
     def entries() -> Iterator[dict[str, Any]]:
         for image in run.images:
-            entry = entry_of(run, image, failed.get(image.image_id))
+            try:
+                entry = entry_of(run, image, failed.get(image.image_id))
+            except CamlError as error:
+                failed[image.image_id] = error
+                entry = entry_of(run, image, error)
             shown.append(figures_of(entry))
             yield entry
 

@@ -161,7 +161,7 @@ class _Screening:
         except OutputError:  # without its manifest, its files cannot be interpreted
             self._end()
             return
-        left = {
+        left: dict[str, BaseException] = {
             image.image_id: CamlError("not finished in this night: see a later night")
             for image in run.images
             if self._nights.altered(Entry(name, image.image_id, str(image.path)), thoroughly=True)

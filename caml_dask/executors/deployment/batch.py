@@ -8,7 +8,7 @@ import logging
 import shlex
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -164,20 +164,30 @@ async def _keep(cluster: JobQueueCluster, dead: DeadJobs) -> None:
     cluster.scheduler.add_plugin(Arrivals(note))  # a worker may come and be lost between two looks
     while True:
         await asyncio.sleep(_LOOK_S)
-        for worker in cluster.scheduler.workers.values():
-            note(str(worker.name))
-        lost = _lost(cluster, seen)
-        jobs = {job.job_id for job in cluster.workers.values() if job.job_id is not None}
-        again = await dead.to_replace(jobs, jobs - set(seen))
-        for name, job in list(cluster.workers.items()):
-            if name in lost or job.job_id in again:
-                del cluster.workers[name]
-                job.status = Status.closed
-                await job.close()
-        if len(cluster.workers) < len(cluster.worker_spec):
-            refusal = await _submit(cluster, len(cluster.worker_spec))
-            if refusal is not None:
-                _log.warning("a job could not be submitted; it is tried again: %s", refusal)
+        try:
+            await _replace(cluster, dead, seen, note)
+        except Exception as error:  # of the batch system's commands: what is lost is looked for again
+            _log.warning("jobs could not be looked after; it is tried again: %s", error)
+
+
+async def _replace(
+    cluster: JobQueueCluster, dead: DeadJobs, seen: Mapping[str, float], note: Callable[[str], None]
+) -> None:
+    """Submit anew what one look at the jobs finds lost; `seen` and `note` are those of :func:`_keep`."""
+    for worker in cluster.scheduler.workers.values():
+        note(str(worker.name))
+    lost = _lost(cluster, seen)
+    jobs = {job.job_id for job in cluster.workers.values() if job.job_id is not None}
+    again = await dead.to_replace(jobs, jobs - set(seen))
+    for name, job in list(cluster.workers.items()):
+        if name in lost or job.job_id in again:
+            del cluster.workers[name]
+            job.status = Status.closed
+            await job.close()
+    if len(cluster.workers) < len(cluster.worker_spec):
+        refusal = await _submit(cluster, len(cluster.worker_spec))
+        if refusal is not None:
+            _log.warning("a job could not be submitted; it is tried again: %s", refusal)
 
 
 def _lost(cluster: JobQueueCluster, seen: Mapping[str, float]) -> set[str]:

@@ -37,7 +37,7 @@ class _Process:
 
     def __init__(self) -> None:
         path = os.pathsep.join(entry for entry in sys.path if entry)
-        command = [sys.executable, "-c", f"from {__name__} import serve; serve()"]
+        command = [sys.executable, "-P", "-c", f"from {__name__} import serve; serve()"]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env={**os.environ, "PYTHONPATH": path})
 
