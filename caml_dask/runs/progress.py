@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -230,7 +231,8 @@ class Bar(Lines):
 
     def image_failed(self, image: Image, error: BaseException) -> None:
         super().image_failed(image, error)
-        tqdm.write(printable(f"{image.image_id}: failed: {error}"), file=self._stream)
+        with suppress(OSError, ValueError):  # a terminal that is gone does not end the run
+            tqdm.write(printable(f"{image.image_id}: failed: {error}"), file=self._stream)
 
     def show(self) -> None:
         super().show()
