@@ -79,9 +79,10 @@ def test_the_readme_is_short_and_its_links_lead_somewhere():
     assert [link for link in links if not link.startswith("http") and not (PROJECT / link).exists()] == []
 
 
-def test_the_recipes_of_contributing_have_ten_lines_each():
+def test_the_recipes_of_contributing_have_ten_lines_at_most_and_name_what_there_is():
     text = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     recipes = text.split("\n## ")[1:]
-    assert [len(re.findall(r"^\d+\. ", recipe, re.MULTILINE)) for recipe in recipes] == [10] * 7
+    lines = [len(re.findall(r"^\d+\. ", recipe, re.MULTILINE)) for recipe in recipes]
+    assert len(lines) == 7 and 5 <= min(lines) <= max(lines) <= 10
     named = {path for path in re.findall(r"`((?:caml_dask|tests|benchmarks)/[^`<]+)`", text) if "*" not in path}
     assert [path for path in sorted(named) if not (PROJECT / path).exists()] == []
