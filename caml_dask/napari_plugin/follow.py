@@ -33,9 +33,14 @@ class Follower:
     moved : callable
         Is called when the view moves, and sees to it that :meth:`update` is called when it has come to rest.
     said : callable
-        Is told what is shown, in words.
+        Is called when `words` tells anew what is shown.
     picked : callable
         Is told the ids of the clusters whose outlines a user selects.
+
+    Attributes
+    ----------
+    words : str
+        What is shown, in words; empty until the layers are first brought up to date.
     """
 
     def __init__(
@@ -45,11 +50,12 @@ class Follower:
         points: Points,
         outlines: Shapes,
         moved: Callable[[], None],
-        said: Callable[[str], None],
+        said: Callable[[], None],
         picked: Callable[[list[int]], None],
     ) -> None:
         self.viewer, self.scene, self.points, self.outlines = viewer, scene, points, outlines
         self._view_moved, self._said, self._picked = moved, said, picked
+        self.words = ""
         self._seen: Bounds | None = None
         self._busy = False
         camera = viewer.scene.camera
@@ -104,7 +110,8 @@ class Follower:
             self.outlines.features = outlines.features
         finally:
             self._busy = False
-        self._said(self.scene.said(points, outlines))
+        self.words = self.scene.said(points, outlines)
+        self._said()
 
     def _moved(self) -> None:
         if self.there:

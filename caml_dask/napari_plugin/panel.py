@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -25,7 +26,7 @@ from caml_dask.errors import CamlError, UsageError
 from caml_dask.napari_plugin.bins import Bins
 from caml_dask.napari_plugin.follow import Follower
 from caml_dask.napari_plugin.histogram import Histogram
-from caml_dask.napari_plugin.scene import Scene
+from caml_dask.napari_plugin.scene import Scene, folder_of
 from caml_dask.results.run import RunResult
 
 _REST_MS = 150
@@ -47,7 +48,6 @@ class ClusterPanel(QWidget):
         self.viewer = napari_viewer
         self.followers: dict[str, Follower] = {}
         self._expected: dict[str, Scene] = {}
-        self._folders: dict[str, Path] = {}
         self._new: Follower | None = None
         self._timer = QTimer(self, singleShot=True, interval=_REST_MS)
         self._timer.timeout.connect(self._now)
@@ -80,7 +80,7 @@ class ClusterPanel(QWidget):
         for widget in (self.count, out, self.shown, self.message):
             whole.addWidget(widget)
         whole.addStretch(1)
-        self.image.textActivated.connect(self._choose_image)
+        self.image.activated.connect(self._choose_image)
         self.color.textActivated.connect(self._recolor)
         self.measure.currentTextChanged.connect(self._measured)
         self.histogram.brushed.connect(self._brushed)
@@ -104,7 +104,7 @@ class ClusterPanel(QWidget):
     @property
     def follower(self) -> Follower | None:
         """That of the image that is chosen."""
-        return self.followers.get(self.image.currentText())
+        return self.followers.get(self.image.currentData())
 
     def expect(self, scene: Scene, run: RunResult) -> None:
         """Take over the layers of an image once they are in the viewer.
@@ -116,37 +116,42 @@ class ClusterPanel(QWidget):
         run : RunResult
             Its run, whose other images can be chosen then.
         """
-        self._expected[scene.image_id] = scene
-        self._folders |= {name: image.directory for name, image in run.images.items()}
-        new = [name for name in run.images if self.image.findText(name) < 0]
-        self.image.addItems(new)
+        self._expected[scene.folder] = scene
+        for name, image in run.images.items():
+            if self.image.findData(folder := folder_of(image)) < 0:
+                self.image.addItem(name, folder)
+                self.image.setItemData(self.image.count() - 1, folder, Qt.ItemDataRole.ToolTipRole)
+        folders = [Path(self.image.itemData(k)) for k in range(self.image.count())]
+        ids = Counter(folder.name for folder in folders)
+        for k, folder in enumerate(folders):
+            if ids[folder.name] > 1:
+                self.image.setItemText(k, f"{folder.name} of {folder.parent.name}")
 
     def _inserted(self, event: Any) -> None:
         """An image is complete when its last layer, that of outlines, has come."""
         from napari.layers import Points, Shapes
 
-        name = event.value.metadata.get("caml_dask", {}).get("image_id")
-        if name not in self._expected or not isinstance(event.value, Shapes):
+        key = event.value.metadata.get("caml_dask", {}).get("folder")
+        if key not in self._expected or not isinstance(event.value, Shapes):
             return
-        of = [layer for layer in self.viewer.layers if layer.metadata.get("caml_dask", {}).get("image_id") == name]
+        of = [layer for layer in self.viewer.layers if layer.metadata.get("caml_dask", {}).get("folder") == key]
         points = next(layer for layer in reversed(of) if isinstance(layer, Points))
-        self.followers[name] = self._new = Follower(
+        self.followers[key] = self._new = Follower(
             self.viewer,
-            self._expected.pop(name),
+            self._expected.pop(key),
             points,
             event.value,
             self._timer.start,
-            self.shown.setText,
-            self._picked,
+            self._said,
+            partial(self._picked, key),
         )
         self.viewer.canvas.overlays.scale_bar.visible = True
-        self.image.setCurrentText(name)
-        self._show_image()
+        self._turn_to(key)
         self._timer.start()
 
     def _removed(self) -> None:
         """What an image holds is given up with its layers."""
-        self.followers = {name: follower for name, follower in self.followers.items() if follower.there}
+        self.followers = {key: follower for key, follower in self.followers.items() if follower.there}
         if self._new is not None and not self._new.there:
             self._new = None
         if self.follower is None:
@@ -161,11 +166,21 @@ class ClusterPanel(QWidget):
         for follower in list(self.followers.values()):
             self._tried(follower.update)
 
-    def _choose_image(self, name: str) -> None:
-        if name not in self.followers:
-            self._tried(lambda: self.viewer.open(str(self._folders[name]), plugin="caml_dask"))
+    def _choose_image(self, place: int) -> None:
+        key = self.image.itemData(place)
+        if key not in self.followers:
+            self._tried(lambda: self.viewer.open(key, plugin="caml_dask"))
         else:
             self._show_image()
+
+    def _turn_to(self, key: str) -> None:
+        self.image.setCurrentIndex(self.image.findData(key))
+        self._show_image()
+
+    def _said(self) -> None:
+        """The layers of an image were brought up to date; the panel tells of the one that is chosen."""
+        if (follower := self.follower) is not None:
+            self.shown.setText(follower.words)
 
     def _show_image(self) -> None:
         follower = cast(Follower, self.follower)
@@ -177,6 +192,7 @@ class ClusterPanel(QWidget):
             box.clear()
             box.addItems(names)
             box.setCurrentText(chosen)
+        self._said()
         self._counted()
 
     def _recolor(self, name: str) -> None:
@@ -233,12 +249,12 @@ class ClusterPanel(QWidget):
         scene = cast(Follower, self.follower).scene
         self.count.setText(f"{int(scene.selected.sum()):,} of {len(scene.clusters):,} clusters selected")
 
-    def _picked(self, ids: list[int]) -> None:
-        """Clusters whose outlines a user selected in the layer."""
-        if (follower := self.follower) is None:
-            return
-        chosen = np.isin(follower.scene.clusters.ids, ids)
-        follower.scene.select(chosen, "by hand")
+    def _picked(self, key: str, ids: list[int]) -> None:
+        """Clusters whose outlines a user selected in the layer of an image; the panel turns to it."""
+        if key != self.image.currentData():
+            self._turn_to(key)
+        scene = self.followers[key].scene
+        scene.select(np.isin(scene.clusters.ids, ids), "by hand")
         self.cluster.setText(str(ids[0]))
         self._counted()
 

@@ -104,6 +104,7 @@ class Scene:
 
     def __init__(self, result: ImageResult) -> None:
         self.image_id = result.image_id
+        self.folder = folder_of(result)
         self.image: Exportable = result.exportable()
         self.clusters = Clusters(self.image)
         self.selected: Mask = np.zeros(len(self.clusters), bool)
@@ -191,7 +192,8 @@ class Scene:
         ]
 
     def _known(self) -> dict[str, Any]:
-        return {**_NM, "metadata": {"caml_dask": {"image_id": self.image_id, **self.image.provenance}}}
+        about = {"image_id": self.image_id, "folder": self.folder, **self.image.provenance}
+        return {**_NM, "metadata": {"caml_dask": about}}
 
     def edge_nm(self, bounds: Bounds, wide_px: float = 800.0) -> float:
         """Width of outlines that is the same in pixels whatever is seen.
@@ -289,6 +291,11 @@ class Scene:
         """
         chosen = self.clusters.exportable(self.image, self.selected, self.why)
         return export([chosen], SELECTION_FORMATS, folder, Options(), overwrite=False)
+
+
+def folder_of(result: ImageResult) -> str:
+    """The folder of an image, which tells it from images of the same image_id of other runs."""
+    return str(result.directory.resolve())
 
 
 def _pyramid(result: ImageResult) -> Path:

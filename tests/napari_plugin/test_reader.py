@@ -166,7 +166,15 @@ def test_layers_follow_the_view(scene, monkeypatch):
     viewer, said, picked, moved = ViewerModel(), [], [], []
     layers = [viewer.add_layer(napari.layers.Layer.create(*one)) for one in scene.layers()]
     points, outlines = layers[-2:]
-    follower = Follower(viewer, scene, points, outlines, lambda: moved.append(1), said.append, picked.append)
+    follower = Follower(
+        viewer,
+        scene,
+        points,
+        outlines,
+        lambda: moved.append(1),
+        lambda: said.append(follower.words),
+        picked.append,
+    )
     viewer.canvas.size = (600, 800)
     whole = points.data.copy()
     x0, y0, x1, y1 = 500.0, 700.0, 1300.0, 1300.0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import json
+import shutil
 import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,8 +18,17 @@ import shapely
 from support import simulated_table
 
 from caml_dask import open_run
+from caml_dask.napari_plugin.scene import Scene
 from caml_dask.runs.session import execute
 from caml_dask.settings import Settings
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from caml_dask.napari_plugin.follow import Follower
+    from caml_dask.napari_plugin.panel import ClusterPanel
+
+napari = pytest.importorskip("napari", reason="napari is not installed: pip install 'caml_dask[napari]'")
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +87,65 @@ def drag(histogram: Any, first: float, last: float) -> None:
     QTest.mousePress(histogram, Qt.MouseButton.LeftButton, pos=start)
     QTest.mouseMove(histogram, end)
     QTest.mouseRelease(histogram, Qt.MouseButton.LeftButton, pos=end)
+
+
+def choose_image(panel: Any, text: str) -> None:
+    """Choose an image as a user does."""
+    panel.image.setCurrentText(text)
+    panel.image.activated.emit(panel.image.currentIndex())
+
+
+def opened(viewer: ViewerModel, panel: ClusterPanel, folder: Path, place: int) -> Follower:
+    """An image of a run, opened without a window."""
+    run = open_run(folder)
+    scene = Scene(run.images[place])
+    panel.expect(scene, run)
+    for layer in scene.layers():
+        viewer.add_layer(napari.layers.Layer.create(*layer))
+    return panel.followers[scene.folder]
+
+
+@pytest.fixture
+def bare(viewer: Any) -> tuple[ViewerModel, ClusterPanel]:
+    """A panel beside layers that are not drawn."""
+    from caml_dask.napari_plugin.panel import ClusterPanel
+
+    model = napari.components.ViewerModel()
+    model.canvas.size = (600, 800)
+    return model, ClusterPanel(model)
+
+
+def test_each_image_that_is_open_has_its_own_selection_and_words(bare, run: Path):
+    first, second = (opened(*bare, run, place) for place in (0, 1))
+    _, panel = bare
+    assert panel.follower is second
+    first.refresh()
+    assert panel.shown.text() == "" != first.words
+    second.refresh()
+    assert panel.shown.text() == second.words
+    first.outlines.selected_data = {0}
+    cluster = int(first.outlines.features["cluster_id"].iloc[0])
+    assert panel.follower is first and panel.shown.text() == first.words
+    assert first.scene.clusters.ids[first.scene.selected].tolist() == [cluster] and not second.scene.selected.any()
+    assert panel.count.text() == f"1 of {len(first.scene.clusters):,} clusters selected"
+
+
+def test_runs_of_the_same_inputs_are_told_apart(bare, run: Path, tmp_path: Path):
+    again = shutil.copytree(run, tmp_path / "again")
+    first, second = (opened(*bare, folder, 0) for folder in (run, again))
+    viewer, panel = bare
+    names = list(open_run(run).images)
+    texts = [f"{name} of {folder.name}" for folder in (run, again) for name in names]
+    assert [panel.image.itemText(k) for k in range(panel.image.count())] == texts
+    assert panel.follower is second and first.points is viewer.layers[2] and second.points is viewer.layers[6]
+    choose_image(panel, texts[0])
+    panel.select(0, None)
+    assert first.scene.selected.all() and not second.scene.selected.any()
+    asked = []
+    panel.viewer = SimpleNamespace(open=lambda path, plugin: asked.append(path))
+    choose_image(panel, texts[1])
+    choose_image(panel, texts[3])
+    assert asked == [str((folder / names[1]).resolve()) for folder in (run, again)]
 
 
 def test_a_folder_is_opened_with_its_panel(viewer: Any, panel: Any, run: Path):
@@ -178,12 +248,10 @@ def test_colors_are_changed_where_one_is_looking(viewer: Any, panel: Any):
 
 def test_another_image_of_the_run_is_chosen_and_shown(viewer: Any, panel: Any, run: Path):
     first, second = open_run(run).images
-    panel.image.setCurrentText(second)
-    panel.image.textActivated.emit(second)
+    choose_image(panel, second)
     wait_for(lambda: len(viewer.layers) == 8 and panel.follower.scene.image_id == second)
     assert f"of {len(open_run(run).images[1].clusters):,} clusters" in panel.count.text()
-    panel.image.setCurrentText(first)
-    panel.image.textActivated.emit(first)
+    choose_image(panel, first)
     assert len(viewer.layers) == 8 and panel.follower.scene.image_id == first
     scene = weakref.ref(panel.follower.scene)
     viewer.layers.clear()
