@@ -9,6 +9,7 @@ import numpy as np
 
 from caml_dask.napari_plugin.scene import Scene
 from caml_dask.plotting.view import Bounds
+from caml_dask.schema import NO_CLUSTER
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -108,6 +109,8 @@ class Follower:
                 )
                 self.outlines.selected_data = set()
             self.outlines.features = outlines.features
+            drawn = self.outlines.feature_defaults.assign(cluster_id=NO_CLUSTER)
+            self.outlines.feature_defaults = drawn  # otherwise a shape that a user draws gets the last cluster's
         finally:
             self._busy = False
         self.words = self.scene.said(points, outlines)
@@ -122,5 +125,6 @@ class Follower:
         if self._busy or not self.outlines.selected_data:
             return
         ids = self.outlines.features["cluster_id"].to_numpy()
-        rows = [k for k in self.outlines.selected_data if k < len(ids)]
-        self._picked(sorted({int(ids[k]) for k in rows}))
+        found = ids[[k for k in self.outlines.selected_data if k < len(ids)]]
+        if picked := sorted({int(cluster_id) for cluster_id in found[found >= 0]}):  # neither NO_CLUSTER nor NaN
+            self._picked(picked)

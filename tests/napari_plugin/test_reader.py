@@ -191,6 +191,16 @@ def test_layers_follow_the_view(scene, monkeypatch):
     assert len(said) == 1, "a view that stays where it is costs nothing"
     outlines.selected_data = {0}
     assert picked == [[int(outlines.features["cluster_id"].iloc[0])]]
+    outlines.add_rectangles(np.array([[x0, y0], [x1, y1]]))
+    outlines.selected_data = {len(outlines.data) - 1}
+    assert len(picked) == 1, "a shape that a user draws is no cluster"
+    outlines.selected_data = {0, len(outlines.data) - 1}
+    assert picked[1:] == picked[:1]
+    outlines.features = outlines.features.assign(cluster_id=np.nan)
+    outlines.selected_data = {1}
+    assert len(picked) == 2
+    follower.refresh()
+    assert len(outlines.data) == len(outlines.features)
     monkeypatch.setattr(scenes, "MOST_POINTS", 50)
     monkeypatch.setattr(scenes, "MOST_OUTLINES", 2)
     scene.select(scene.clusters.ids == scene.clusters.ids[5], "one")
