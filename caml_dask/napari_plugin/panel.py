@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -30,6 +31,7 @@ from caml_dask.napari_plugin.scene import Scene, folder_of
 from caml_dask.results.run import RunResult
 
 _REST_MS = 150
+_ID = re.compile(r"[0-9]{1,18}")  # fits int64
 _FIRST_MEASURE = ("area_nm2", "volume_nm3", "n_localizations")
 NOTHING = "Open the folder of a run: File > Open Folder..."
 
@@ -266,11 +268,15 @@ class ClusterPanel(QWidget):
         UsageError
             The text is no id, or there is no such cluster.
         """
-        text = self.cluster.text().strip()
-        if not text.isdigit():
+        if (cluster_id := self._typed_id()) is None:
+            text = self.cluster.text().strip()
             raise UsageError(f"{text!r} is no cluster_id: give one of clusters.csv, a whole number")
         if (follower := self.follower) is not None:
-            follower.look_at(follower.scene.clusters.around(follower.scene.clusters.place(int(text))))
+            follower.look_at(follower.scene.clusters.around(follower.scene.clusters.place(cluster_id)))
+
+    def _typed_id(self) -> int | None:
+        text = self.cluster.text().strip()
+        return int(text) if _ID.fullmatch(text) else None
 
     def step(self, by: int) -> None:
         """Look at the next selected cluster, or the one before, in the order of their ids.
@@ -285,8 +291,7 @@ class ClusterPanel(QWidget):
         ids = follower.scene.clusters.ids[follower.scene.selected]
         if not len(ids):
             raise UsageError("no cluster is selected: drag over the histogram, or select outlines in their layer")
-        text = self.cluster.text().strip()
-        now = int(text) if text.isdigit() else -1
+        now = -1 if (cluster_id := self._typed_id()) is None else cluster_id
         at = np.searchsorted(ids, now, side="right") if by > 0 else np.searchsorted(ids, now) - 1
         self.cluster.setText(str(ids[at % len(ids)]))
         self.go()

@@ -226,7 +226,8 @@ def test_a_cluster_is_looked_at_by_id_by_steps_and_by_selecting(viewer: Any, pan
         seen.append(int(panel.cluster.text()))
     ids = scene.clusters.ids
     assert seen == [ids[0], ids[1], ids[0], ids[-1]]
-    for text, words in (("nothing", "no cluster_id"), ("987654321", "no cluster 987654321")):
+    wrong = ("nothing", "²", "9" * 20)
+    for text, words in (*((text, "no cluster_id") for text in wrong), ("987654321", "no cluster 987654321")):
         panel.cluster.setText(text)
         panel._tried(panel.go)
         assert words in panel.message.text()
