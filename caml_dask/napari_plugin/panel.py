@@ -205,21 +205,27 @@ class ClusterPanel(QWidget):
     def _measured(self, name: str) -> None:
         if (follower := self.follower) is not None and name:
             self.histogram.show_bins(Bins.of(follower.scene.clusters.values(name)))
-            self.low.clear()
-            self.high.clear()
+            self._write_ends("", "")
 
     def _brushed(self, span: tuple[float, float] | None) -> None:
         if span is None:
-            self.low.clear()
-            self.high.clear()
+            self._write_ends("", "")
             self.select(None, None)
         else:
-            self.low.setText(f"{span[0]:.6g}")
-            self.high.setText(f"{span[1]:.6g}")
+            self._write_ends(*(f"{end:.6g}" for end in span))
             self.select(*span)
 
+    def _write_ends(self, low: str, high: str) -> None:
+        self.low.setText(low)  # which leaves it unmodified; clear() does not
+        self.high.setText(high)
+
     def _typed(self) -> None:
-        self._tried(lambda: self.select(_number(self.low), _number(self.high)))
+        """An end was typed; a box that merely lost the focus selects nothing."""
+        edges = (self.low, self.high)
+        if any(edge.isModified() for edge in edges):
+            for edge in edges:
+                edge.setModified(False)
+            self._tried(lambda: self.select(_number(self.low), _number(self.high)))
 
     def select(self, low: float | None, high: float | None) -> None:
         """Select the clusters whose measure is in a range, both ends included.
@@ -257,6 +263,7 @@ class ClusterPanel(QWidget):
             self._turn_to(key)
         scene = self.followers[key].scene
         scene.select(np.isin(scene.clusters.ids, ids), "by hand")
+        self._measured(self.measure.currentText())
         self.cluster.setText(str(ids[0]))
         self._counted()
 
