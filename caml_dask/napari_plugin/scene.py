@@ -224,7 +224,7 @@ class Scene:
         if isinstance(how, Classes):
             colors = opaque(how.colors[how.of(known)])
         elif isinstance(how, Values):
-            colors = shades(how.of(known))
+            colors = self._shades(how.of(known))
         else:
             raise UsageError(
                 f"localizations cannot be colored by {self.color!r}: choose one of {', '.join(self.colors)}"
@@ -252,7 +252,7 @@ class Scene:
     def outline_colors(self) -> Floats:
         """(clusters, 4) float64, red, green, blue and opacity; where some are selected, others are faint."""
         if self.color in self.clusters.measures:
-            colors = shades(self.clusters.values(self.color))
+            colors = self._shades(self.clusters.values(self.color))
         elif self.color == "cluster":
             colors = opaque(PALETTE[color_of_cluster(self.clusters.ids)])
         else:
@@ -260,6 +260,11 @@ class Scene:
         if self.selected.any():
             colors[~self.selected, 3] = _DIM
         return colors
+
+    def _shades(self, values: Floats) -> Floats:
+        """Colors of numbers; of a measure of clusters, they are the same for localizations and outlines in any view."""
+        measured = self.color in self.clusters.measures
+        return shades(values, self.clusters.values(self.color) if measured else values)
 
     def said(self, points: Points, outlines: Outlines) -> str:
         """What of a view is shown, in words."""
@@ -339,15 +344,16 @@ def opaque(rgb: npt.NDArray[np.float64]) -> Floats:
     return np.column_stack([rgb, np.ones(len(rgb))])
 
 
-def shades(values: Floats) -> Floats:
-    """(n, 4) colors of (n,) numbers: viridis without its darkest third from one end of them to the other, gray for NaN.
+def shades(values: Floats, of: Floats) -> Floats:
+    """(n, 4) colors of (n,) numbers: viridis without its darkest third, gray for NaN.
 
-    The colors reach from the first to the last percentile, so that a few extremes do not take them all.
+    The colors reach from the first to the last percentile of the numbers `of`, so that a few extremes do not take them
+    all.
     """
     from napari.utils.colormaps import ensure_colormap
 
-    known = np.isfinite(values)
-    low, high = np.quantile(values[known], _CLIP) if known.any() else (0.0, 1.0)
+    known, among = np.isfinite(values), of[np.isfinite(of)]
+    low, high = np.quantile(among, _CLIP) if len(among) else (0.0, 1.0)
     place = np.clip((np.where(known, values, low) - low) / (high - low if high > low else 1.0), 0, 1)
     colors = np.asarray(ensure_colormap("viridis").map(0.3 + 0.7 * place), dtype=np.float64)
     colors[~known] = [*GRAY, 1]

@@ -152,6 +152,12 @@ def test_every_color_is_that_of_the_column(run, scene):
     member = int(np.flatnonzero(~loners)[0])
     ring = int(np.flatnonzero(outlines.features["cluster_id"] == points.features["cluster_id"][member])[0])
     assert points.colors[member, 1] > 0 and outlines.colors[ring, 3] == 1
+    for bounds in (scene.image.bounds_nm, (500.0, 700.0, 1300.0, 1300.0)):
+        points, outlines = scene.points(bounds), scene.outlines(bounds)
+        color = dict(zip(outlines.features["cluster_id"].tolist(), outlines.colors.tolist()))
+        dots = list(zip(points.features["cluster_id"].tolist(), points.colors.tolist()))
+        assert any(cluster in color for cluster, _ in dots)
+        assert all(dot == color[cluster] for cluster, dot in dots if cluster in color), "as its outline, in any view"
     scene.select(scene.clusters.between("area_nm2", 0, np.median(scene.clusters.values("area_nm2"))), "small")
     faint = scene.outline_colors()[:, 3] < 1
     assert np.array_equal(faint, ~scene.selected) and faint.any() and scene.selected.any()
