@@ -9,6 +9,7 @@ import numpy as np
 
 from caml_dask.napari_plugin.scene import Scene
 from caml_dask.plotting.view import Bounds
+from caml_dask.schema import NO_CLUSTER
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -33,9 +34,14 @@ class Follower:
     moved : callable
         Is called when the view moves, and sees to it that :meth:`update` is called when it has come to rest.
     said : callable
-        Is told what is shown, in words.
+        Is called when `words` tells anew what is shown.
     picked : callable
         Is told the ids of the clusters whose outlines a user selects.
+
+    Attributes
+    ----------
+    words : str
+        What is shown, in words; empty until the layers are first brought up to date.
     """
 
     def __init__(
@@ -45,11 +51,12 @@ class Follower:
         points: Points,
         outlines: Shapes,
         moved: Callable[[], None],
-        said: Callable[[str], None],
+        said: Callable[[], None],
         picked: Callable[[list[int]], None],
     ) -> None:
         self.viewer, self.scene, self.points, self.outlines = viewer, scene, points, outlines
         self._view_moved, self._said, self._picked = moved, said, picked
+        self.words = ""
         self._seen: Bounds | None = None
         self._busy = False
         camera = viewer.scene.camera
@@ -102,9 +109,12 @@ class Follower:
                 )
                 self.outlines.selected_data = set()
             self.outlines.features = outlines.features
+            drawn = self.outlines.feature_defaults.assign(cluster_id=NO_CLUSTER)
+            self.outlines.feature_defaults = drawn  # otherwise a shape that a user draws gets the last cluster's
         finally:
             self._busy = False
-        self._said(self.scene.said(points, outlines))
+        self.words = self.scene.said(points, outlines)
+        self._said()
 
     def _moved(self) -> None:
         if self.there:
@@ -115,5 +125,6 @@ class Follower:
         if self._busy or not self.outlines.selected_data:
             return
         ids = self.outlines.features["cluster_id"].to_numpy()
-        rows = [k for k in self.outlines.selected_data if k < len(ids)]
-        self._picked(sorted({int(ids[k]) for k in rows}))
+        found = ids[[k for k in self.outlines.selected_data if k < len(ids)]]
+        if picked := sorted({int(cluster_id) for cluster_id in found[found >= 0]}):  # neither NO_CLUSTER nor NaN
+            self._picked(picked)

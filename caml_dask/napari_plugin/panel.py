@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -25,10 +27,11 @@ from caml_dask.errors import CamlError, UsageError
 from caml_dask.napari_plugin.bins import Bins
 from caml_dask.napari_plugin.follow import Follower
 from caml_dask.napari_plugin.histogram import Histogram
-from caml_dask.napari_plugin.scene import Scene
+from caml_dask.napari_plugin.scene import Scene, folder_of
 from caml_dask.results.run import RunResult
 
 _REST_MS = 150
+_ID = re.compile(r"[0-9]{1,18}")  # fits int64
 _FIRST_MEASURE = ("area_nm2", "volume_nm3", "n_localizations")
 NOTHING = "Open the folder of a run: File > Open Folder..."
 
@@ -47,7 +50,6 @@ class ClusterPanel(QWidget):
         self.viewer = napari_viewer
         self.followers: dict[str, Follower] = {}
         self._expected: dict[str, Scene] = {}
-        self._folders: dict[str, Path] = {}
         self._new: Follower | None = None
         self._timer = QTimer(self, singleShot=True, interval=_REST_MS)
         self._timer.timeout.connect(self._now)
@@ -80,7 +82,7 @@ class ClusterPanel(QWidget):
         for widget in (self.count, out, self.shown, self.message):
             whole.addWidget(widget)
         whole.addStretch(1)
-        self.image.textActivated.connect(self._choose_image)
+        self.image.activated.connect(self._choose_image)
         self.color.textActivated.connect(self._recolor)
         self.measure.currentTextChanged.connect(self._measured)
         self.histogram.brushed.connect(self._brushed)
@@ -104,7 +106,7 @@ class ClusterPanel(QWidget):
     @property
     def follower(self) -> Follower | None:
         """That of the image that is chosen."""
-        return self.followers.get(self.image.currentText())
+        return self.followers.get(self.image.currentData())
 
     def expect(self, scene: Scene, run: RunResult) -> None:
         """Take over the layers of an image once they are in the viewer.
@@ -116,37 +118,42 @@ class ClusterPanel(QWidget):
         run : RunResult
             Its run, whose other images can be chosen then.
         """
-        self._expected[scene.image_id] = scene
-        self._folders |= {name: image.directory for name, image in run.images.items()}
-        new = [name for name in run.images if self.image.findText(name) < 0]
-        self.image.addItems(new)
+        self._expected[scene.folder] = scene
+        for name, image in run.images.items():
+            if self.image.findData(folder := folder_of(image)) < 0:
+                self.image.addItem(name, folder)
+                self.image.setItemData(self.image.count() - 1, folder, Qt.ItemDataRole.ToolTipRole)
+        folders = [Path(self.image.itemData(k)) for k in range(self.image.count())]
+        ids = Counter(folder.name for folder in folders)
+        for k, folder in enumerate(folders):
+            if ids[folder.name] > 1:
+                self.image.setItemText(k, f"{folder.name} of {folder.parent.name}")
 
     def _inserted(self, event: Any) -> None:
         """An image is complete when its last layer, that of outlines, has come."""
         from napari.layers import Points, Shapes
 
-        name = event.value.metadata.get("caml_dask", {}).get("image_id")
-        if name not in self._expected or not isinstance(event.value, Shapes):
+        key = event.value.metadata.get("caml_dask", {}).get("folder")
+        if key not in self._expected or not isinstance(event.value, Shapes):
             return
-        of = [layer for layer in self.viewer.layers if layer.metadata.get("caml_dask", {}).get("image_id") == name]
+        of = [layer for layer in self.viewer.layers if layer.metadata.get("caml_dask", {}).get("folder") == key]
         points = next(layer for layer in reversed(of) if isinstance(layer, Points))
-        self.followers[name] = self._new = Follower(
+        self.followers[key] = self._new = Follower(
             self.viewer,
-            self._expected.pop(name),
+            self._expected.pop(key),
             points,
             event.value,
             self._timer.start,
-            self.shown.setText,
-            self._picked,
+            self._said,
+            partial(self._picked, key),
         )
         self.viewer.canvas.overlays.scale_bar.visible = True
-        self.image.setCurrentText(name)
-        self._show_image()
+        self._turn_to(key)
         self._timer.start()
 
     def _removed(self) -> None:
         """What an image holds is given up with its layers."""
-        self.followers = {name: follower for name, follower in self.followers.items() if follower.there}
+        self.followers = {key: follower for key, follower in self.followers.items() if follower.there}
         if self._new is not None and not self._new.there:
             self._new = None
         if self.follower is None:
@@ -161,11 +168,21 @@ class ClusterPanel(QWidget):
         for follower in list(self.followers.values()):
             self._tried(follower.update)
 
-    def _choose_image(self, name: str) -> None:
-        if name not in self.followers:
-            self._tried(lambda: self.viewer.open(str(self._folders[name]), plugin="caml_dask"))
+    def _choose_image(self, place: int) -> None:
+        key = self.image.itemData(place)
+        if key not in self.followers:
+            self._tried(lambda: self.viewer.open(key, plugin="caml_dask"))
         else:
             self._show_image()
+
+    def _turn_to(self, key: str) -> None:
+        self.image.setCurrentIndex(self.image.findData(key))
+        self._show_image()
+
+    def _said(self) -> None:
+        """The layers of an image were brought up to date; the panel tells of the one that is chosen."""
+        if (follower := self.follower) is not None:
+            self.shown.setText(follower.words)
 
     def _show_image(self) -> None:
         follower = cast(Follower, self.follower)
@@ -177,6 +194,7 @@ class ClusterPanel(QWidget):
             box.clear()
             box.addItems(names)
             box.setCurrentText(chosen)
+        self._said()
         self._counted()
 
     def _recolor(self, name: str) -> None:
@@ -187,21 +205,27 @@ class ClusterPanel(QWidget):
     def _measured(self, name: str) -> None:
         if (follower := self.follower) is not None and name:
             self.histogram.show_bins(Bins.of(follower.scene.clusters.values(name)))
-            self.low.clear()
-            self.high.clear()
+            self._write_ends("", "")
 
     def _brushed(self, span: tuple[float, float] | None) -> None:
         if span is None:
-            self.low.clear()
-            self.high.clear()
+            self._write_ends("", "")
             self.select(None, None)
         else:
-            self.low.setText(f"{span[0]:.6g}")
-            self.high.setText(f"{span[1]:.6g}")
+            self._write_ends(*(f"{end:.6g}" for end in span))
             self.select(*span)
 
+    def _write_ends(self, low: str, high: str) -> None:
+        self.low.setText(low)  # which leaves it unmodified; clear() does not
+        self.high.setText(high)
+
     def _typed(self) -> None:
-        self._tried(lambda: self.select(_number(self.low), _number(self.high)))
+        """An end was typed; a box that merely lost the focus selects nothing."""
+        edges = (self.low, self.high)
+        if any(edge.isModified() for edge in edges):
+            for edge in edges:
+                edge.setModified(False)
+            self._tried(lambda: self.select(_number(self.low), _number(self.high)))
 
     def select(self, low: float | None, high: float | None) -> None:
         """Select the clusters whose measure is in a range, both ends included.
@@ -233,12 +257,13 @@ class ClusterPanel(QWidget):
         scene = cast(Follower, self.follower).scene
         self.count.setText(f"{int(scene.selected.sum()):,} of {len(scene.clusters):,} clusters selected")
 
-    def _picked(self, ids: list[int]) -> None:
-        """Clusters whose outlines a user selected in the layer."""
-        if (follower := self.follower) is None:
-            return
-        chosen = np.isin(follower.scene.clusters.ids, ids)
-        follower.scene.select(chosen, "by hand")
+    def _picked(self, key: str, ids: list[int]) -> None:
+        """Clusters whose outlines a user selected in the layer of an image; the panel turns to it."""
+        if key != self.image.currentData():
+            self._turn_to(key)
+        scene = self.followers[key].scene
+        scene.select(np.isin(scene.clusters.ids, ids), "by hand")
+        self._measured(self.measure.currentText())
         self.cluster.setText(str(ids[0]))
         self._counted()
 
@@ -250,11 +275,15 @@ class ClusterPanel(QWidget):
         UsageError
             The text is no id, or there is no such cluster.
         """
-        text = self.cluster.text().strip()
-        if not text.isdigit():
+        if (cluster_id := self._typed_id()) is None:
+            text = self.cluster.text().strip()
             raise UsageError(f"{text!r} is no cluster_id: give one of clusters.csv, a whole number")
         if (follower := self.follower) is not None:
-            follower.look_at(follower.scene.clusters.around(follower.scene.clusters.place(int(text))))
+            follower.look_at(follower.scene.clusters.around(follower.scene.clusters.place(cluster_id)))
+
+    def _typed_id(self) -> int | None:
+        text = self.cluster.text().strip()
+        return int(text) if _ID.fullmatch(text) else None
 
     def step(self, by: int) -> None:
         """Look at the next selected cluster, or the one before, in the order of their ids.
@@ -269,8 +298,7 @@ class ClusterPanel(QWidget):
         ids = follower.scene.clusters.ids[follower.scene.selected]
         if not len(ids):
             raise UsageError("no cluster is selected: drag over the histogram, or select outlines in their layer")
-        text = self.cluster.text().strip()
-        now = int(text) if text.isdigit() else -1
+        now = -1 if (cluster_id := self._typed_id()) is None else cluster_id
         at = np.searchsorted(ids, now, side="right") if by > 0 else np.searchsorted(ids, now) - 1
         self.cluster.setText(str(ids[at % len(ids)]))
         self.go()

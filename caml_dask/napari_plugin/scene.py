@@ -104,6 +104,7 @@ class Scene:
 
     def __init__(self, result: ImageResult) -> None:
         self.image_id = result.image_id
+        self.folder = folder_of(result)
         self.image: Exportable = result.exportable()
         self.clusters = Clusters(self.image)
         self.selected: Mask = np.zeros(len(self.clusters), bool)
@@ -191,7 +192,8 @@ class Scene:
         ]
 
     def _known(self) -> dict[str, Any]:
-        return {**_NM, "metadata": {"caml_dask": {"image_id": self.image_id, **self.image.provenance}}}
+        about = {"image_id": self.image_id, "folder": self.folder, **self.image.provenance}
+        return {**_NM, "metadata": {"caml_dask": about}}
 
     def edge_nm(self, bounds: Bounds, wide_px: float = 800.0) -> float:
         """Width of outlines that is the same in pixels whatever is seen.
@@ -222,7 +224,7 @@ class Scene:
         if isinstance(how, Classes):
             colors = opaque(how.colors[how.of(known)])
         elif isinstance(how, Values):
-            colors = shades(how.of(known))
+            colors = self._shades(how.of(known))
         else:
             raise UsageError(
                 f"localizations cannot be colored by {self.color!r}: choose one of {', '.join(self.colors)}"
@@ -250,7 +252,7 @@ class Scene:
     def outline_colors(self) -> Floats:
         """(clusters, 4) float64, red, green, blue and opacity; where some are selected, others are faint."""
         if self.color in self.clusters.measures:
-            colors = shades(self.clusters.values(self.color))
+            colors = self._shades(self.clusters.values(self.color))
         elif self.color == "cluster":
             colors = opaque(PALETTE[color_of_cluster(self.clusters.ids)])
         else:
@@ -258,6 +260,11 @@ class Scene:
         if self.selected.any():
             colors[~self.selected, 3] = _DIM
         return colors
+
+    def _shades(self, values: Floats) -> Floats:
+        """Colors of numbers; of a measure of clusters, they are the same for localizations and outlines in any view."""
+        measured = self.color in self.clusters.measures
+        return shades(values, self.clusters.values(self.color) if measured else values)
 
     def said(self, points: Points, outlines: Outlines) -> str:
         """What of a view is shown, in words."""
@@ -289,6 +296,11 @@ class Scene:
         """
         chosen = self.clusters.exportable(self.image, self.selected, self.why)
         return export([chosen], SELECTION_FORMATS, folder, Options(), overwrite=False)
+
+
+def folder_of(result: ImageResult) -> str:
+    """The folder of an image, which tells it from images of the same image_id of other runs."""
+    return str(result.directory.resolve())
 
 
 def _pyramid(result: ImageResult) -> Path:
@@ -332,15 +344,16 @@ def opaque(rgb: npt.NDArray[np.float64]) -> Floats:
     return np.column_stack([rgb, np.ones(len(rgb))])
 
 
-def shades(values: Floats) -> Floats:
-    """(n, 4) colors of (n,) numbers: viridis without its darkest third from one end of them to the other, gray for NaN.
+def shades(values: Floats, of: Floats) -> Floats:
+    """(n, 4) colors of (n,) numbers: viridis without its darkest third, gray for NaN.
 
-    The colors reach from the first to the last percentile, so that a few extremes do not take them all.
+    The colors reach from the first to the last percentile of the numbers `of`, so that a few extremes do not take them
+    all.
     """
     from napari.utils.colormaps import ensure_colormap
 
-    known = np.isfinite(values)
-    low, high = np.quantile(values[known], _CLIP) if known.any() else (0.0, 1.0)
+    known, among = np.isfinite(values), of[np.isfinite(of)]
+    low, high = np.quantile(among, _CLIP) if len(among) else (0.0, 1.0)
     place = np.clip((np.where(known, values, low) - low) / (high - low if high > low else 1.0), 0, 1)
     colors = np.asarray(ensure_colormap("viridis").map(0.3 + 0.7 * place), dtype=np.float64)
     colors[~known] = [*GRAY, 1]

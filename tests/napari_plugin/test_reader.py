@@ -152,6 +152,12 @@ def test_every_color_is_that_of_the_column(run, scene):
     member = int(np.flatnonzero(~loners)[0])
     ring = int(np.flatnonzero(outlines.features["cluster_id"] == points.features["cluster_id"][member])[0])
     assert points.colors[member, 1] > 0 and outlines.colors[ring, 3] == 1
+    for bounds in (scene.image.bounds_nm, (500.0, 700.0, 1300.0, 1300.0)):
+        points, outlines = scene.points(bounds), scene.outlines(bounds)
+        color = dict(zip(outlines.features["cluster_id"].tolist(), outlines.colors.tolist()))
+        dots = list(zip(points.features["cluster_id"].tolist(), points.colors.tolist()))
+        assert any(cluster in color for cluster, _ in dots)
+        assert all(dot == color[cluster] for cluster, dot in dots if cluster in color), "as its outline, in any view"
     scene.select(scene.clusters.between("area_nm2", 0, np.median(scene.clusters.values("area_nm2"))), "small")
     faint = scene.outline_colors()[:, 3] < 1
     assert np.array_equal(faint, ~scene.selected) and faint.any() and scene.selected.any()
@@ -166,7 +172,15 @@ def test_layers_follow_the_view(scene, monkeypatch):
     viewer, said, picked, moved = ViewerModel(), [], [], []
     layers = [viewer.add_layer(napari.layers.Layer.create(*one)) for one in scene.layers()]
     points, outlines = layers[-2:]
-    follower = Follower(viewer, scene, points, outlines, lambda: moved.append(1), said.append, picked.append)
+    follower = Follower(
+        viewer,
+        scene,
+        points,
+        outlines,
+        lambda: moved.append(1),
+        lambda: said.append(follower.words),
+        picked.append,
+    )
     viewer.canvas.size = (600, 800)
     whole = points.data.copy()
     x0, y0, x1, y1 = 500.0, 700.0, 1300.0, 1300.0
@@ -183,6 +197,16 @@ def test_layers_follow_the_view(scene, monkeypatch):
     assert len(said) == 1, "a view that stays where it is costs nothing"
     outlines.selected_data = {0}
     assert picked == [[int(outlines.features["cluster_id"].iloc[0])]]
+    outlines.add_rectangles(np.array([[x0, y0], [x1, y1]]))
+    outlines.selected_data = {len(outlines.data) - 1}
+    assert len(picked) == 1, "a shape that a user draws is no cluster"
+    outlines.selected_data = {0, len(outlines.data) - 1}
+    assert picked[1:] == picked[:1]
+    outlines.features = outlines.features.assign(cluster_id=np.nan)
+    outlines.selected_data = {1}
+    assert len(picked) == 2
+    follower.refresh()
+    assert len(outlines.data) == len(outlines.features)
     monkeypatch.setattr(scenes, "MOST_POINTS", 50)
     monkeypatch.setattr(scenes, "MOST_OUTLINES", 2)
     scene.select(scene.clusters.ids == scene.clusters.ids[5], "one")

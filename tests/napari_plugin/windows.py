@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import json
+import shutil
 import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,8 +18,17 @@ import shapely
 from support import simulated_table
 
 from caml_dask import open_run
+from caml_dask.napari_plugin.scene import Scene
 from caml_dask.runs.session import execute
 from caml_dask.settings import Settings
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from caml_dask.napari_plugin.follow import Follower
+    from caml_dask.napari_plugin.panel import ClusterPanel
+
+napari = pytest.importorskip("napari", reason="napari is not installed: pip install 'caml_dask[napari]'")
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +89,76 @@ def drag(histogram: Any, first: float, last: float) -> None:
     QTest.mouseRelease(histogram, Qt.MouseButton.LeftButton, pos=end)
 
 
+def typed(edge: Any, text: str) -> None:
+    """Type an end of a range over what stands there, and press Enter."""
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    edge.selectAll()
+    QTest.keyClick(edge, Qt.Key.Key_Delete)
+    QTest.keyClicks(edge, text)
+    QTest.keyClick(edge, Qt.Key.Key_Return)
+
+
+def choose_image(panel: Any, text: str) -> None:
+    """Choose an image as a user does."""
+    panel.image.setCurrentText(text)
+    panel.image.activated.emit(panel.image.currentIndex())
+
+
+def opened(viewer: ViewerModel, panel: ClusterPanel, folder: Path, place: int) -> Follower:
+    """An image of a run, opened without a window."""
+    run = open_run(folder)
+    scene = Scene(run.images[place])
+    panel.expect(scene, run)
+    for layer in scene.layers():
+        viewer.add_layer(napari.layers.Layer.create(*layer))
+    return panel.followers[scene.folder]
+
+
+@pytest.fixture
+def bare(viewer: Any) -> tuple[ViewerModel, ClusterPanel]:
+    """A panel beside layers that are not drawn."""
+    from caml_dask.napari_plugin.panel import ClusterPanel
+
+    model = napari.components.ViewerModel()
+    model.canvas.size = (600, 800)
+    return model, ClusterPanel(model)
+
+
+def test_each_image_that_is_open_has_its_own_selection_and_words(bare, run: Path):
+    first, second = (opened(*bare, run, place) for place in (0, 1))
+    _, panel = bare
+    assert panel.follower is second
+    first.refresh()
+    assert panel.shown.text() == "" != first.words
+    second.refresh()
+    assert panel.shown.text() == second.words
+    first.outlines.selected_data = {0}
+    cluster = int(first.outlines.features["cluster_id"].iloc[0])
+    assert panel.follower is first and panel.shown.text() == first.words
+    assert first.scene.clusters.ids[first.scene.selected].tolist() == [cluster] and not second.scene.selected.any()
+    assert panel.count.text() == f"1 of {len(first.scene.clusters):,} clusters selected"
+
+
+def test_runs_of_the_same_inputs_are_told_apart(bare, run: Path, tmp_path: Path):
+    again = shutil.copytree(run, tmp_path / "again")
+    first, second = (opened(*bare, folder, 0) for folder in (run, again))
+    viewer, panel = bare
+    names = list(open_run(run).images)
+    texts = [f"{name} of {folder.name}" for folder in (run, again) for name in names]
+    assert [panel.image.itemText(k) for k in range(panel.image.count())] == texts
+    assert panel.follower is second and first.points is viewer.layers[2] and second.points is viewer.layers[6]
+    choose_image(panel, texts[0])
+    panel.select(0, None)
+    assert first.scene.selected.all() and not second.scene.selected.any()
+    asked = []
+    panel.viewer = SimpleNamespace(open=lambda path, plugin: asked.append(path))
+    choose_image(panel, texts[1])
+    choose_image(panel, texts[3])
+    assert asked == [str((folder / names[1]).resolve()) for folder in (run, again)]
+
+
 def test_a_folder_is_opened_with_its_panel(viewer: Any, panel: Any, run: Path):
     image = open_run(run).images[0]
     assert [layer.name for layer in viewer.layers] == [
@@ -106,6 +187,8 @@ def test_a_brush_selects_clusters(viewer: Any, panel: Any, run: Path):
     ids = panel.follower.outlines.features["cluster_id"].to_numpy()
     chosen = np.isin(ids, panel.follower.scene.clusters.ids[selected])
     assert np.array_equal(faint, ~chosen) and chosen.any()
+    panel.low.editingFinished.emit()
+    assert panel.follower.scene.selected is selected, "a box that loses the focus selects nothing by its rounded end"
     drag(panel.histogram, 0.3, 0.3)
     assert "0 of" in panel.count.text() and panel.low.text() == ""
 
@@ -113,9 +196,8 @@ def test_a_brush_selects_clusters(viewer: Any, panel: Any, run: Path):
 def test_typed_ranges_are_exact_and_exported(viewer: Any, panel: Any, run: Path, tmp_path: Path):
     clusters = open_run(run).images[0].clusters
     areas = np.sort(clusters["area_nm2"].to_numpy())
-    panel.low.setText(repr(float(areas[3])))
-    panel.high.setText("")
-    panel.low.editingFinished.emit()
+    typed(panel.high, "")
+    typed(panel.low, repr(float(areas[3])))
     assert f"{len(areas) - 3:,} of" in panel.count.text()
     panel.export(tmp_path)
     name = f"{open_run(run).images[0].image_id}_selection"
@@ -127,8 +209,7 @@ def test_typed_ranges_are_exact_and_exported(viewer: Any, panel: Any, run: Path,
     assert len(rows) == 1 + len(expected) and name in panel.message.text()
     panel._tried(lambda: panel.export(tmp_path))
     assert "is there already" in panel.message.text()
-    panel.high.setText("many")
-    panel.high.editingFinished.emit()
+    typed(panel.high, "many")
     assert "'many' is no number" in panel.message.text()
 
 
@@ -148,6 +229,10 @@ def test_a_cluster_is_looked_at_by_id_by_steps_and_by_selecting(viewer: Any, pan
     ring = int(np.flatnonzero(follower.outlines.features["cluster_id"] == cluster)[0])
     follower.outlines.selected_data = {ring}
     assert scene.clusters.ids[scene.selected].tolist() == [cluster] and "1 of" in panel.count.text()
+    for edge in (panel.low, panel.high):
+        assert edge.text() == "", "no range is selected"
+        edge.editingFinished.emit()
+    assert "1 of" in panel.count.text()
     panel.select(0, None)
     panel.cluster.clear()
     seen = []
@@ -156,7 +241,8 @@ def test_a_cluster_is_looked_at_by_id_by_steps_and_by_selecting(viewer: Any, pan
         seen.append(int(panel.cluster.text()))
     ids = scene.clusters.ids
     assert seen == [ids[0], ids[1], ids[0], ids[-1]]
-    for text, words in (("nothing", "no cluster_id"), ("987654321", "no cluster 987654321")):
+    wrong = ("nothing", "²", "9" * 20)
+    for text, words in (*((text, "no cluster_id") for text in wrong), ("987654321", "no cluster 987654321")):
         panel.cluster.setText(text)
         panel._tried(panel.go)
         assert words in panel.message.text()
@@ -178,12 +264,10 @@ def test_colors_are_changed_where_one_is_looking(viewer: Any, panel: Any):
 
 def test_another_image_of_the_run_is_chosen_and_shown(viewer: Any, panel: Any, run: Path):
     first, second = open_run(run).images
-    panel.image.setCurrentText(second)
-    panel.image.textActivated.emit(second)
+    choose_image(panel, second)
     wait_for(lambda: len(viewer.layers) == 8 and panel.follower.scene.image_id == second)
     assert f"of {len(open_run(run).images[1].clusters):,} clusters" in panel.count.text()
-    panel.image.setCurrentText(first)
-    panel.image.textActivated.emit(first)
+    choose_image(panel, first)
     assert len(viewer.layers) == 8 and panel.follower.scene.image_id == first
     scene = weakref.ref(panel.follower.scene)
     viewer.layers.clear()
