@@ -123,11 +123,11 @@ class ClusterPanel(QWidget):
             if self.image.findData(folder := folder_of(image)) < 0:
                 self.image.addItem(name, folder)
                 self.image.setItemData(self.image.count() - 1, folder, Qt.ItemDataRole.ToolTipRole)
-        folders = [Path(self.image.itemData(k)) for k in range(self.image.count())]
-        ids = Counter(folder.name for folder in folders)
-        for k, folder in enumerate(folders):
-            if ids[folder.name] > 1:
-                self.image.setItemText(k, f"{folder.name} of {folder.parent.name}")
+        places = [Path(self.image.itemData(k)) for k in range(self.image.count())]
+        ids = Counter(place.name for place in places)
+        for k, place in enumerate(places):
+            if ids[place.name] > 1:
+                self.image.setItemText(k, f"{place.name} of {place.parent.name}")
 
     def _inserted(self, event: Any) -> None:
         """An image is complete when its last layer, that of outlines, has come."""
