@@ -60,7 +60,7 @@ def test_what_it_cannot_do_is_told(run, tmp_path, monkeypatch):
 
 
 def test_a_page_holds_the_rows_that_figures_leave_out(run, tmp_path, monkeypatch):
-    """Figures are of regions and molecules, and so are the bounds; localizations of the page are all that have results."""
+    """Figures and bounds are of regions and molecules; localizations of the page are all that have results."""
     out = small_run(tmp_path / "out", run.parent / "field.csv", merge="40nm,900frames", roi="x=300..900,y=300..900")
     image = open_run(out).images[0]
     rows = len(image.points)
