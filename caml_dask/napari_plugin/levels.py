@@ -149,10 +149,9 @@ class Counted:
         return self._tiles(level, row, column)[channel]
 
     def _pixels(self, xy_nm: Floats, level: int) -> tuple[Ints, Ints]:
-        """Rows and columns of pixels of a level; merged detections that lie beyond the molecules count at the rim."""
+        """Rows and columns of pixels of a level."""
         row, column = self._levels.pixels(xy_nm)
-        last_row, last_column = self._levels.rows - 1, self._levels.columns - 1
-        return np.clip(row, 0, last_row) >> level, np.clip(column, 0, last_column) >> level
+        return row >> level, column >> level
 
     def _counted(self, level: int, row: int, column: int) -> Counts:
         top, left = row * TILE_PX, column * TILE_PX

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from caml_dask.viewer.prepare import CLUSTERS, POINTS, PYRAMID_NAME, Progress, p
 from caml_dask.viewer.pyramid import Pyramid
 
 _LAYOUT = 1
+_DIGITS = 16  # of a digest, in the name of a folder
 _ABOUT = "view.json"
 _BRIGHTEST = 0.99  # quantile of the pixels that are not empty
 _WAIT_S = 3600.0  # for another process that makes the same
@@ -52,7 +54,7 @@ class Shelf:
     Parameters
     ----------
     folder : Path
-        A folder for each image goes there.
+        A folder for each image goes there; other runs can have theirs there too.
     exports : Path
         Where `caml-dask export` writes: a pyramid that is there is taken.
     """
@@ -73,12 +75,9 @@ class Shelf:
         Prepared or None
             None where it was not prepared yet, or of other results.
         """
-        folder = self.folder / image_id
-        try:
-            about = read_json(folder / _ABOUT)
-        except (OSError, ValueError):
-            return None
-        if about["digest"] != digest or about["layout"] != _LAYOUT:
+        folder = self._place(image_id, digest)
+        about = _about(folder)
+        if about is None or about["digest"] != digest or about["layout"] != _LAYOUT:
             return None
         pyramid = self.exports / f"{image_id}{EXPORTER.endings[0]}" if about["exported"] else folder / PYRAMID_NAME
         try:
@@ -111,26 +110,40 @@ class Shelf:
         try:
             with held(self.folder / f"{image_id}.lock", _WAIT_S):
                 if (found := self.ready(image_id, digest)) is None:
-                    sweep(self.folder.glob(WORKING.replace("*", f"{image_id}.*", 1)))
-                    image = opens()
-                    publish(self.folder / image_id, lambda path: self._make(image, digest, path, progress))
+                    sweep(self.folder.glob(WORKING.replace("*", f"{escape(image_id)}-{'?' * _DIGITS}.*", 1)))
+                    image, place = opens(), self._place(image_id, digest)
+                    publish(place, lambda path: self._make(image, digest, path, progress))
+                    sweep(self._older(image_id, place))
                     found = self.ready(image_id, digest)
         except (PermissionError, NotADirectoryError, FileExistsError) as error:
             raise OutputError(
                 f"{self.folder} cannot be written ({error.strerror}): name another folder with --cache"
             ) from None
         if found is None:
-            raise StoreError(f"{self.folder / image_id} cannot be read back: is its disk damaged?")
+            raise StoreError(f"{self._place(image_id, digest)} cannot be read back: is its disk damaged?")
         return found
+
+    def _place(self, image_id: str, digest: str) -> Path:
+        return self.folder / f"{image_id}-{digest[:_DIGITS]}"
+
+    def _older(self, image_id: str, place: Path) -> list[Path]:
+        """What was prepared of earlier results of an image of this run; that of other runs is theirs."""
+        same = self.folder.glob(f"{escape(image_id)}-{'?' * _DIGITS}")
+        return [path for path in same if path != place and (_about(path) or {}).get("run") == self._run]
+
+    @property
+    def _run(self) -> str:
+        return str(self.exports.resolve().parent)
 
     def _make(self, image: Exportable, digest: str, folder: Path, progress: Progress) -> None:
         exported = self._exported(image)
         prepare(image, exported, folder, progress)
         pyramid = Pyramid(exported or folder / PYRAMID_NAME)
         brightest = [pyramid.brightest(level, _BRIGHTEST) for level in range(len(pyramid.shapes))]
-        about: Mapping[str, Any] = {
+        about = {
             "layout": _LAYOUT,
             "digest": digest,
+            "run": self._run,
             "exported": exported is not None,
             "brightest": brightest,
         }
@@ -145,3 +158,11 @@ class Shelf:
             return None
         fits = pyramid.provenance == image.provenance and pyramid.localizations() == image.localizations
         return path if fits else None
+
+
+def _about(folder: Path) -> Mapping[str, Any] | None:
+    """What is said of a prepared image; None where that is missing or damaged."""
+    try:
+        return read_json(folder / _ABOUT)
+    except (OSError, ValueError):
+        return None

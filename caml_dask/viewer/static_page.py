@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import json
+import math
 import tempfile
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from caml_dask.atomic import publish_text
 from caml_dask.errors import UsageError
-from caml_dask.results.image import ImageResult
+from caml_dask.results.image import ImageResult, analyzed_rows
 from caml_dask.results.run import open_run
 from caml_dask.viewer.about import about
 from caml_dask.viewer.library import listed
@@ -24,7 +25,8 @@ from caml_dask.viewer.shelf import Prepared, Shelf
 
 PAGE = Path(__file__).parent / "page"
 MOST_HELD = 300_000
-"""Localizations of an image that a page can hold: some 10 MB."""
+"""Localizations of an image that a page can hold, whether they count in its figures or not: some 10 MB."""
+_EVERYWHERE = (-math.inf, -math.inf, math.inf, math.inf)  # detections can lie beyond the molecules of which bounds are
 _OUTLINES_PX_NM = 1.0  # outlines are as on a screen with pixels of this size
 
 
@@ -55,9 +57,9 @@ def write_page(directory: Path, image: str, out: Path | None) -> Path:
         Its results are damaged.
     """
     found = open_run(directory).images[image]
-    if found.summary["localizations"] > MOST_HELD:
+    if (rows := analyzed_rows(found.summary)) > MOST_HELD:
         raise UsageError(
-            f"{found.image_id} has {found.summary['localizations']:,} localizations, and a page holds {MOST_HELD:,}: "
+            f"{found.image_id} has {rows:,} localizations to show, and a page holds {MOST_HELD:,}: "
             f"look at it with `caml-dask view {directory}`"
         )
     path = out or Path(f"{found.image_id}.html")
@@ -98,8 +100,7 @@ def _page(image: ImageResult, prepared: Prepared) -> str:
 
 def _held(image: ImageResult, prepared: Prepared) -> str:
     clusters = prepared.clusters
-    x0, y0, x1, y1 = image.summary["bounds_nm"]
-    points = prepared.points.inside((x0, y0, x1, y1), MOST_HELD).columns
+    points = prepared.points.inside(_EVERYWHERE, MOST_HELD).columns
     most = points["loc_id"].max(initial=0)
     points["loc_id"] = points["loc_id"].astype(np.uint32 if most < 1 << 32 else np.float64)
     columns = {name: clusters.column(name) for name in (*clusters.names, *BOUNDS)}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,13 +14,15 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from support import simulated_table
-from viewed import small_run
+from viewed import small_run, unpacked
 
 from caml_dask.cli import main
 from caml_dask.methods import DBSCAN
+from caml_dask.results.run import open_run
 from caml_dask.runs.session import execute
 from caml_dask.settings import Settings
 from caml_dask.viewer import static_page
@@ -52,6 +57,23 @@ def test_what_it_cannot_do_is_told(run, tmp_path, monkeypatch):
     code, text = said(run, "--static", "field", "--out", tmp_path / "page.html")
     assert code == 2 and "a page holds 10: look at it with `caml-dask view" in text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_holds_the_rows_that_figures_leave_out(run, tmp_path, monkeypatch):
+    """Figures and bounds are of regions and molecules; localizations of the page are all that have results."""
+    out = small_run(tmp_path / "out", run.parent / "field.csv", merge="40nm,900frames", roi="x=300..900,y=300..900")
+    image = open_run(out).images[0]
+    rows = len(image.points)
+    text = static_page.write_page(out, "field", tmp_path / "page.html").read_text()
+    block = re.search('id="held-points">([^<]+)<', text)[1]
+    points = unpacked(gzip.decompress(base64.b64decode(block)))
+    assert np.array_equal(np.sort(points["loc_id"]), image.points["loc_id"])
+    x0, y0, x1, y1 = image.summary["bounds_nm"]
+    beyond = (points["x_nm"] < x0) | (points["x_nm"] > x1) | (points["y_nm"] < y0) | (points["y_nm"] > y1)
+    assert beyond.any() and image.summary["localizations"] < rows - 1
+    monkeypatch.setattr(static_page, "MOST_HELD", rows - 1)
+    code, said_of_it = said(out, "--static", "field", "--out", tmp_path / "page.html")
+    assert code == 2 and f"has {rows:,} localizations" in said_of_it
 
 
 def test_it_serves_who_has_the_address_until_it_is_interrupted(run):

@@ -170,6 +170,75 @@ def test_a_permalink_shows_the_same_view(page, place, run):
     page.wait(f"Number({FRAGMENT}.get('at').split(',')[0]) > 1600")
 
 
+def test_a_link_of_another_run_leaves_out_measures_that_this_one_lacks(page, place, run):
+    image = open_run(run).images[0]
+    page.open(
+        f"{place}#image={image.image_id}&at=1500,1200&px=1.5&sort=-volume_nm3&filter=volume_nm3:1:&filter=area_nm2:9:"
+    )
+    page.wait(f"Number({FRAGMENT}.get('px')) === 1.5 && document.querySelectorAll('.range').length === 1")
+    page.wait(READY)
+    assert page.run(f"[{FRAGMENT}.getAll('filter'), {FRAGMENT}.get('sort')]") == [["area_nm2:9:"], None]
+    assert page.run("document.getElementById('trouble').hidden")
+
+
+def test_a_drag_to_an_end_keeps_the_extreme_cluster(page, place, run):
+    clusters = open_run(run).images[0].clusters
+    page.open(f"{place}#image=0001_field&filter=density_per_um2::&filter=area_nm2::")
+    page.wait(READY)
+    page.wait("document.querySelectorAll('.range').length === 2")
+    for number, name in enumerate(("density_per_um2", "area_nm2")):
+        page.run(f"""(() => {{ const canvas = document.querySelectorAll('.range canvas')[{number}];
+            canvas.setPointerCapture = () => {{}};
+            const {{ left, width, top }} = canvas.getBoundingClientRect();
+            const at = (kind, share) => canvas.dispatchEvent(
+                new PointerEvent(kind, {{ clientX: left + share * width, clientY: top + 5 }}));
+            at('pointerdown', 0.3); at('pointermove', 2); at('pointerup', 2); at('pointerdown', 2);
+            at('pointermove', -1); at('pointerup', -1); }})()""")
+        kept = clusters[name].notna().sum()
+        page.wait(f"document.getElementById('count').textContent === '{kept} of {len(clusters)} clusters'")
+
+
+def test_an_image_that_was_left_while_it_was_prepared_does_not_come_back(page, tmp_path, monkeypatch):
+    """Its two visits are one view in the end, and the image that is looked at stays."""
+    tables = [cohorts.table(tmp_path / f"{name}.csv", cohorts.TIGHT, seed) for seed, name in enumerate("ab")]
+    root = cohorts.screened(tmp_path / "root", [{"path": str(p), "condition": "one"} for p in tables])
+    (root / ".screen").mkdir()
+    slow, real = next(iter(open_run(root).images)), Library.state
+    asked, waiting = [], threading.Event()
+    waiting.set()
+
+    def state(library, image):
+        asked.append(image.image_id)
+        held_up = image.image_id == slow and waiting.is_set()
+        return {"state": "preparing", "share": 0.5} if held_up else real(library, image)
+
+    monkeypatch.setattr(Library, "state", state)
+    address, end = served(root)
+    visit = "document.querySelectorAll('.card button')[{}].click()"
+    try:
+        page.open(address)
+        page.wait("document.querySelectorAll('.card').length === 2")
+        for _ in range(2):
+            page.run(visit.format(0))
+            page.wait("!document.getElementById('preparing').hidden")
+            page.run("document.getElementById('back').click()")
+            page.wait("!document.getElementById('gallery').hidden")
+        waiting.clear()
+        time.sleep(1.0)
+        assert not page.run("document.getElementById('gallery').hidden") and asked == [slow, slow]
+        waiting.set()
+        page.run(visit.format(0))
+        page.run("history.back()")
+        page.wait("!document.getElementById('gallery').hidden")
+        page.run(visit.format(1))
+        waiting.clear()
+        page.wait(READY)
+        time.sleep(1.0)
+        assert page.run(f"document.title === {FRAGMENT}.get('image')") and page.run("document.title") != slow
+    finally:
+        end()
+
+
 def test_views_are_saved_with_a_scale_bar(page, place, run):
     image = open_run(run).images[0]
     points = image.points

@@ -224,4 +224,6 @@ def test_images_of_a_screening_are_listed_with_what_became_of_them(tmp_path):
     assert asked(f"/images/{failed['image_id']}/state")[0] == 404
     status, headers, body = asked(f"/images/{done['image_id']}/picture")
     assert status == 200 and headers["content-type"] == "image/png" and body.startswith(b"\x89PNG")
-    assert state_of(asked, done["image_id"])["state"] == "ready" and (root / ".view" / done["image_id"]).is_dir()
+    assert state_of(asked, done["image_id"])["state"] == "ready" and list(
+        (root / ".view").glob(f"{done['image_id']}-*")
+    )

@@ -72,9 +72,12 @@ class Levels:
         return -(-self.rows // 2**level), -(-self.columns // 2**level)
 
     def pixels(self, xy_nm: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """(n,) row and (n,) column of the finest pixels that (n, 2) localizations lie in."""
+        """(n,) row and (n,) column of the finest pixels that (n, 2) localizations lie in.
+
+        Merged detections that lie beyond the bounds, which are those of the molecules, count at the rim.
+        """
         column, row = np.floor(xy_nm / self.pixel_nm).astype(np.int64).T
-        return row - self.row, column - self.column
+        return np.clip(row - self.row, 0, self.rows - 1), np.clip(column - self.column, 0, self.columns - 1)
 
 
 def _plan(image: Exportable, options: Options) -> Mapping[str, Writes]:

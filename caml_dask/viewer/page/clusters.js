@@ -15,9 +15,13 @@ export class Clusters extends EventTarget {
     this.columns = new Map();
   }
 
-  /** (clusters,) Float64Array of a column, asked for once. */
+  /** (clusters,) Float64Array of a column, asked for once unless that fails. */
   column(name) {
-    if (!this.columns.has(name)) this.columns.set(name, this.source.column(name));
+    if (!this.columns.has(name)) {
+      const asked = this.source.column(name);
+      asked.catch(() => this.columns.delete(name));
+      this.columns.set(name, asked);
+    }
     return this.columns.get(name);
   }
 
@@ -43,8 +47,9 @@ export class Clusters extends EventTarget {
 
   /** Order the rows that pass; null comes last, and equal values in the order of cluster_id. */
   async setSort(name, descending) {
-    this.sort = { name, descending };
+    const wanted = (this.sort = { name, descending });
     const values = await this.column(name), sign = descending ? -1 : 1;
+    if (this.sort !== wanted) return; // changed again meanwhile
     const key = (row) => (Number.isNaN(values[row]) ? Infinity : sign * values[row]);
     const order = new Int32Array(this.count);
     let filled = 0;

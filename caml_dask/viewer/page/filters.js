@@ -86,11 +86,13 @@ class Range {
   }
 
   drag(down) {
-    const value = (event) => this.bins.value(Math.min(1, Math.max(0, event.offsetX / this.canvas.clientWidth)));
-    const from = value(down);
+    const share = (event) => Math.min(1, Math.max(0, event.offsetX / (this.canvas.clientWidth - 1)));
+    const rounded = (at) => Number(this.bins.value(at).toPrecision(4)); // which can be beyond the values at an end
+    const from = share(down);
     const move = (event) => {
-      const sides = [from, value(event)].sort((a, b) => a - b).map((side) => Number(side.toPrecision(4)));
-      [this.low.value, this.high.value] = this.sides = sides;
+      const [low, high] = [from, share(event)].sort((a, b) => a - b);
+      this.sides = [low > 0 ? rounded(low) : -Infinity, high < 1 ? rounded(high) : Infinity];
+      [this.low.value, this.high.value] = this.sides.map((side) => (Number.isFinite(side) ? side : ""));
       this.draw();
       this.changed();
     };

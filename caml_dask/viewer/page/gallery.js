@@ -37,7 +37,7 @@ export function fillGallery(target, run, source, open) {
 
 function card(image, source, open) {
   const done = image.status === "done";
-  const title = element("h3", { textContent: image.image_id ?? image.path });
+  const title = element("h3", { textContent: image.image_id || image.path });
   const tags = Object.entries(image.factors).map(([name, value]) =>
     element("span", { textContent: name === "condition" ? value : `${name} ${value}` }));
   const made = element("article", { className: "card" },

@@ -16,9 +16,12 @@ const ASK_AGAIN_MS = 700;
 const by = (id) => document.getElementById(id);
 const source = heldOr(served);
 let run = null, open = null;
+let turn = 0; // which image, or the gallery, was asked for last; whoever waited for an earlier one does no more
 
 async function start() {
+  const mine = ++turn;
   run = await source.run();
+  if (mine !== turn) return;
   by("title").textContent = document.title = run.title;
   if (run.error) return trouble(run.error);
   const wanted = readAddress().image;
@@ -53,72 +56,80 @@ function gallery() {
 }
 
 function close() {
+  turn++;
   open?.scene.close();
+  open?.table.close();
   open = null;
 }
 
 async function show(imageId) {
   close();
+  const mine = turn;
   by("title").textContent = document.title = imageId;
   by("figures").textContent = "";
   only("preparing");
-  let state;
-  while ((state = await source.state(imageId)).state === "preparing") {
+  let state = await source.state(imageId);
+  while (mine === turn && state.state === "preparing") {
     by("stage").textContent = `Ordering the localizations of ${imageId} by place, once …`;
     by("share").value = state.share;
     await new Promise((done) => setTimeout(done, ASK_AGAIN_MS));
-    if (readAddress().image && readAddress().image !== imageId) return;
+    if (mine === turn) state = await source.state(imageId);
   }
+  if (mine !== turn) return;
   if (state.state === "failed") {
     if (run.images.length > 1) gallery();
     else only("");
     return trouble(`${imageId} cannot be shown: ${state.error}`);
   }
   const of = source.open(imageId, state.digest);
-  await lay(imageId, of, await of.about());
+  const about = await of.about();
+  if (mine === turn) await lay(imageId, of, about);
 }
 
 async function lay(imageId, of, about) {
-  const wanted = readAddress();
+  const wanted = readAddress(), mine = turn;
+  const known = (name) => about.measures.some((measure) => measure.name === name);
   const shown = about.channels.map((_, channel) => !wanted.hidden.includes(channel));
   const color = ["class", "cluster", ...(about.has_score ? ["score"] : [])].find((name) => name === wanted.color);
   const look = { shown, gain: wanted.gain ?? 1, color: color ?? "class" };
   only("viewer");
   const clusters = new Clusters(of, about);
   const scene = new Scene(by("map"), of, about, clusters, look);
-  open = { imageId, of, about, clusters, scene, look, clusterId: null };
   const parts = { head: document.querySelector("thead"), body: document.querySelector("tbody"), before: by("before"),
     after: by("after"), where: by("where") };
-  open.table = new Table(parts, about, clusters);
-  open.filters = new Filters(by("filters"), about, clusters);
+  const table = new Table(parts, about, clusters), filters = new Filters(by("filters"), about, clusters);
+  open = { imageId, of, about, clusters, scene, look, table, filters, clusterId: null };
   by("figures").textContent = `${number(about.localizations)} localizations, ${number(about.percent_clustered)} % ` +
     `clustered, ${number(about.clusters)} clusters, by ${about.by}`;
   looks(open);
   warnings(about.warnings);
   follow(open);
-  if (wanted.sort) Object.assign(clusters.sort, wanted.sort);
-  await open.filters.set(wanted.ranges);
+  if (wanted.sort && known(wanted.sort.name)) Object.assign(clusters.sort, wanted.sort);
+  await filters.set(wanted.ranges.filter(([name]) => known(name)));
+  if (mine !== turn) return;
   if (wanted.at && wanted.px) scene.look(wanted.at, wanted.px);
   else scene.whole();
   if (wanted.cluster !== null) {
     const row = await clusters.rowOf(wanted.cluster);
+    if (mine !== turn) return;
     if (row >= 0 && !wanted.at) scene.fitCluster(row);
     clusters.select(row);
   }
 }
 
-/** Keep the page and its address as the view is. */
+/** Keep the page and its address as the view is, until another is asked for. */
 function follow({ scene, clusters, table }) {
-  scene.addEventListener("moved", note);
-  scene.addEventListener("covered", drawn);
-  scene.dots.addEventListener("changed", () => trouble());
-  scene.addEventListener("failed", ({ detail }) => trouble(detail.message));
-  scene.addEventListener("pointed", ({ detail }) => (by("pointed").textContent = pointed(detail)));
-  scene.view.on("change:resolution", drawn);
-  clusters.addEventListener("filtered", counted);
-  clusters.addEventListener("sorted", note);
-  clusters.addEventListener("selected", selected);
-  table.addEventListener("chosen", ({ detail }) => scene.fitCluster(detail));
+  const mine = turn, still = (act) => (event) => mine === turn && act(event);
+  scene.addEventListener("moved", still(note));
+  scene.addEventListener("covered", still(drawn));
+  scene.dots.addEventListener("changed", still(() => trouble()));
+  scene.addEventListener("failed", still(({ detail }) => trouble(detail.message)));
+  scene.addEventListener("pointed", still(({ detail }) => (by("pointed").textContent = pointed(detail))));
+  scene.view.on("change:resolution", still(drawn));
+  clusters.addEventListener("filtered", still(counted));
+  clusters.addEventListener("sorted", still(note));
+  clusters.addEventListener("selected", still(selected));
+  table.addEventListener("chosen", still(({ detail }) => scene.fitCluster(detail)));
 }
 
 function note() {

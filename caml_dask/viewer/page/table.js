@@ -10,7 +10,7 @@ const FIRST = ["cluster_id", "n_localizations", "area_nm2", "volume_nm3", "densi
 export class Table extends EventTarget {
   constructor(parts, about, clusters) {
     super();
-    Object.assign(this, { ...parts, clusters, page: 0 });
+    Object.assign(this, { ...parts, clusters, page: 0, closed: false });
     const known = about.measures.map(({ name }) => name);
     this.meanings = new Map(about.measures.map(({ name, meaning }) => [name, meaning]));
     this.columns = FIRST.filter((name) => known.includes(name));
@@ -64,6 +64,7 @@ export class Table extends EventTarget {
 
   async fill() {
     const values = await Promise.all(this.columns.map((name) => this.clusters.column(name)));
+    if (this.closed) return;
     this.header();
     const { order, selected } = this.clusters, first = this.page * ROWS;
     const rows = [...order.subarray(first, first + ROWS)].map((row) => {
@@ -84,6 +85,10 @@ export class Table extends EventTarget {
     this.after.disabled = this.page >= this.pages() - 1;
     const last = Math.min(first + ROWS, order.length);
     this.where.textContent = order.length ? `${number(first + 1)}–${number(last)} of ${number(order.length)}` : "none";
+  }
+
+  close() {
+    this.closed = true; // its parts are another table's now
   }
 
   pick(event) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,18 @@ def test_three_classes_are_three_channels(tmp_path: Path):
     levels, about = opened(written(tmp_path, hand_drawn(table)))
     assert levels[0].sum(axis=(1, 2)).tolist() == [7, 5, 4]
     assert [channel["label"] for channel in about["omero"]["channels"]] == ["in no cluster", "round", "fiber"]
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_merged_detections_beyond_the_molecules_count_at_the_rim(tmp_path: Path):
+    """Bounds are those of the molecules; each detection is counted once, none at the opposite side."""
+    image, xy, channel = scattered(3000, 300)
+    image = replace(image, bounds_nm=(-200.0, -250.0, 850.0, 600.0))
+    levels, about = opened(written(tmp_path, image, pixel_nm=2.5))
+    inside = np.clip(xy, [-200.0, -250.0], [850.0, 600.0])
+    assert (inside != xy).any(axis=1).sum() > 100
+    for level, counts in enumerate(levels):
+        assert np.array_equal(counts, of_points(inside, channel, about, level, counts.shape)), level
 
 
 def test_a_sparse_field_takes_no_room(tmp_path: Path):
