@@ -17,6 +17,8 @@ from caml_dask.results.run import RunResult, open_run
 from caml_dask.results.words import finder_of
 from caml_dask.viewer.shelf import Prepared, Shelf
 
+_OPEN = 6
+"""Prepared images that are kept open: those asked for last."""
 _log = logging.getLogger("caml_dask")
 
 
@@ -107,20 +109,32 @@ class Library:
         """
         key = image.image_id, image.digest
         with self._lock:
-            state = self._states.setdefault(key, _State())
+            state = self._opened(key)
             if state.error is not None:
                 del self._states[key]
                 return {"state": "failed", "error": state.error}
             if not state.begun:
-                state.begun, state.prepared = True, self._shelf.ready(*key)
-                if state.prepared is None:
-                    threading.Thread(target=self._prepare, args=(image, state), daemon=True).start()
+                state.begun = True
+                threading.Thread(target=self._prepare, args=(image, state), daemon=True).start()
         return {"state": "preparing", "share": state.share} if state.prepared is None else {"state": "ready"}
 
     def prepared(self, image: ImageResult) -> Prepared | None:
         """What was prepared of an image; None as long as it is not."""
-        state = self._states.get((image.image_id, image.digest))
-        return None if state is None else state.prepared
+        with self._lock:
+            return self._opened((image.image_id, image.digest)).prepared
+
+    def _opened(self, key: tuple[str, str]) -> _State:
+        """How far an image is, opened if it was prepared before; who asks holds the lock."""
+        state = self._states.pop(key, None) or _State()
+        self._states[key] = state  # the latest is the last to go
+        if not state.begun:
+            state.prepared = self._shelf.ready(*key)
+            state.begun = state.prepared is not None
+        done = [(known, one.prepared) for known, one in self._states.items() if one.prepared is not None]
+        for known, prepared in done[:-_OPEN]:
+            prepared.pyramid.forget()
+            del self._states[known]
+        return state
 
     def _prepare(self, image: ImageResult, state: _State) -> None:
         def note(share: float) -> None:

@@ -65,21 +65,30 @@ class Pyramid:
         self.shapes = [(int(array.shape[1]), int(array.shape[2])) for array in self._arrays]
         self._block = lru_cache(_BLOCKS_KEPT)(self._read)
 
+    def forget(self) -> None:
+        """Give back the memory of the blocks that are kept; they are read again when asked for."""
+        self._block.cache_clear()
+
     def localizations(self) -> int:
         """Localizations in all, as the coarsest level counts them."""
         return int(np.asarray(self._arrays[-1][:]).sum(dtype=np.int64))
 
-    def brightest(self, level: int, quantile: float) -> list[int]:
-        """Of each channel of a level, the count that a share of the pixels that are not empty does not exceed."""
-        rows, columns = (math.ceil(side / BLOCK_PX) for side in self.shapes[level])
-        seen = np.zeros((len(self.channels), _TOLD + 1), np.int64)
-        for block in np.ndindex(rows, columns):
-            for channel, counts in enumerate(self._read(level, *block)):
-                seen[channel] += np.bincount(
-                    np.minimum(counts.reshape(-1).astype(np.int64), _TOLD), minlength=_TOLD + 1
-                )
-        filled = np.cumsum(seen[:, 1:], axis=1)
-        return [1 + int(np.searchsorted(of, quantile * of[-1])) if of[-1] else 1 for of in filled]
+    def brightest(self, quantile: float) -> list[list[int]]:
+        """Of each level and channel, the count that a share of the pixels that are not empty does not exceed.
+
+        Blocks are looked at only where the coarser level has counts, so that a field can be empty for the most part.
+        """
+        found: list[list[int]] = []
+        blocks = list(np.ndindex(*(math.ceil(side / BLOCK_PX) for side in self.shapes[-1])))
+        for level in reversed(range(len(self.shapes))):
+            seen, finer = np.zeros((len(self.channels), _TOLD + 1), np.int64), []
+            for row, column in blocks:
+                block = self._read(level, row, column)
+                seen += [_told(counts) for counts in block]
+                finer += [(2 * row + below, 2 * column + right) for below, right in _filled_quarters(block)]
+            filled, blocks = np.cumsum(seen[:, 1:], axis=1), finer
+            found.append([1 + int(np.searchsorted(of, quantile * of[-1])) if of[-1] else 1 for of in filled])
+        return found[::-1]
 
     def tile(self, level: int, row: int, column: int) -> npt.NDArray[np.unsignedinteger] | None:
         """Counts of a tile.
@@ -113,6 +122,17 @@ class Pyramid:
         whole = np.zeros((len(part), BLOCK_PX, BLOCK_PX), np.min_scalar_type(part.max(initial=0)))
         whole[:, : part.shape[1], : part.shape[2]] = part
         return whole
+
+
+def _told(counts: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.int64]:
+    return np.bincount(np.minimum(counts.reshape(-1).astype(np.int64), _TOLD), minlength=_TOLD + 1)
+
+
+def _filled_quarters(block: npt.NDArray[np.unsignedinteger]) -> list[tuple[int, int]]:
+    """Quarters of a block that are not empty: each is a block of the finer level."""
+    half = BLOCK_PX // 2
+    filled = block.any(axis=0).reshape(2, half, 2, half).any(axis=(1, 3))
+    return [(int(row), int(column)) for row, column in np.argwhere(filled)]
 
 
 def _steps(level: Mapping[str, Any]) -> list[Any]:

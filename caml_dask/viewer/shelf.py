@@ -139,13 +139,12 @@ class Shelf:
         exported = self._exported(image)
         prepare(image, exported, folder, progress)
         pyramid = Pyramid(exported or folder / PYRAMID_NAME)
-        brightest = [pyramid.brightest(level, _BRIGHTEST) for level in range(len(pyramid.shapes))]
         about = {
             "layout": _LAYOUT,
             "digest": digest,
             "run": self._run,
             "exported": exported is not None,
-            "brightest": brightest,
+            "brightest": pyramid.brightest(_BRIGHTEST),
         }
         publish_json(folder / _ABOUT, about)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import shapely
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 from viewed import analyzed, drawn_image, unpacked
 
 from caml_dask.errors import StoreError, UsageError
+from caml_dask.io.exporters.exporter import Options
+from caml_dask.io.exporters.write import export
 from caml_dask.schema import NO_CLUSTER
 from caml_dask.viewer import prepare as preparing
 from caml_dask.viewer.clusters import LEAST_PX, Clusters, Range
@@ -123,11 +126,25 @@ def test_beyond_the_pyramid_is_nothing(shown):
 
 def test_brightest_is_a_quantile_of_the_pixels_that_are_not_empty(shown):
     pyramid = Pyramid(shown[1] / PYRAMID_NAME)
+    brightest = pyramid.brightest(0.9)
+    assert len(brightest) == len(pyramid.shapes)
     for level in range(len(pyramid.shapes)):
         tiles = [pyramid.tile(level, r, c) for r, c in np.ndindex(*(-(-s // TILE_PX) for s in pyramid.shapes[level]))]
-        for channel, found in enumerate(pyramid.brightest(level, 0.9)):
+        for channel, found in enumerate(brightest[level]):
             counts = np.concatenate([t[channel][t[channel] > 0] for t in tiles if t is not None])
             assert (counts <= found).mean() >= 0.9 > (counts < found).mean()
+
+
+def test_empty_blocks_are_not_looked_at(tmp_path, monkeypatch):
+    """Two localizations 10 mm apart: a million blocks of the finest level are empty."""
+    columns = {"x_nm": [0.0, 1e7], "y_nm": [0.0, 1e7], "label": pa.array([1, 1], pa.int8()), "cluster_id": [-1, 0]}
+    table = pa.table(columns)
+    image = hand_drawn(schema=table.schema, bounds_nm=(0.0, 0.0, 1e7, 1e7), points=lambda _: iter(table.to_batches()))
+    (path,) = export([image], "ome-zarr", tmp_path, Options(), overwrite=False)
+    pyramid, read, real = Pyramid(path), [], Pyramid._read
+    monkeypatch.setattr(Pyramid, "_read", lambda *of: read.append(of[1:]) or real(*of))
+    assert pyramid.brightest(0.99) == [[1, 1]] * len(pyramid.shapes)
+    assert len(read) <= 2 * len(pyramid.shapes) and (0, 976, 976) in read
 
 
 @tried(max_examples=60)

@@ -210,6 +210,27 @@ def test_a_cache_that_cannot_be_written_names_the_option(run, tmp_path):
     assert found["state"] == "failed" and "--cache" in found["error"]
 
 
+def test_of_many_images_a_few_are_kept_open(run, tmp_path, monkeypatch):
+    """One that was closed is opened again, and answers as before."""
+    monkeypatch.setattr("caml_dask.viewer.library._OPEN", 1)
+    library = Library(run, run / ".view")
+    asked = Asked(application(library, TOKEN), TOKEN)
+    base = f"/images/{IMAGE}/{state_of(asked)['digest']}"
+    tile = asked(f"{base}/tiles/0/0/0")
+    first = library.prepared(library.image(IMAGE))
+    assert first is library.prepared(library.image(IMAGE)) and first.pyramid._block.cache_info().currsize == 1
+    other = small_run(tmp_path / "out", simulated_table(tmp_path / "field.csv", side_nm=1500.0, seed=1))
+    theirs = Library(other, other / ".view")
+    assert state_of(Asked(application(theirs, TOKEN), TOKEN))["state"] == "ready"
+    library._states["another"] = next(iter(theirs._states.values()))
+    assert asked("/run")[0] == 200 and len(library._states) == 2
+    assert asked(f"{base}/tiles/0/0/0") == tile and list(library._states) == [(IMAGE, base.rpartition("/")[2])]
+    library._states["another"] = next(iter(theirs._states.values()))
+    library._opened("another")
+    assert list(library._states) == ["another"] and first.pyramid._block.cache_info().currsize == 0
+    assert asked(f"{base}/tiles/0/0/0") == tile and library.prepared(library.image(IMAGE)) is not first
+
+
 def test_images_of_a_screening_are_listed_with_what_became_of_them(tmp_path):
     bad = tmp_path / "bad.csv"
     bad.write_text('"x [nm]","y [nm]"\n1,2\n')
