@@ -12,9 +12,7 @@ from caml_dask.errors import UnknownImageError, UsageError
 
 @click.command()
 @click.argument("directory", type=LOCAL)
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, show_default="a free one", help="Port on this machine."
-)
+@click.option("--port", type=click.IntRange(0, 65535), help="Port on this machine.  [default: a free one]")
 @click.option(
     "--cache",
     type=LOCAL,
@@ -24,7 +22,7 @@ from caml_dask.errors import UnknownImageError, UsageError
 @click.option("-o", "--out", type=LOCAL, help="File of --static.  [default: IMAGE.html]")
 @LOGS
 @guarded
-def view(directory: Path, port: int, cache: Path | None, static: str | None, out: Path | None) -> int:
+def view(directory: Path, port: int | None, cache: Path | None, static: str | None, out: Path | None) -> int:
     """Look at the results in DIRECTORY, which `run` or `screen` wrote, on a page in your browser.
 
     The page is served to this machine alone, at an address with a token in it, until you press Ctrl-C. Needs the extra
@@ -35,8 +33,10 @@ def view(directory: Path, port: int, cache: Path | None, static: str | None, out
 
         if out is not None:
             raise UsageError("--out is the file of --static: add --static IMAGE, or leave it out")
-        serve(directory, port, cache, say)
+        serve(directory, port or 0, cache, say)
         return DONE
+    if port is not None or cache is not None:
+        raise UsageError("--port and --cache are those of a page that is served: leave them out with --static")
     from caml_dask.viewer.static_page import write_page
 
     try:

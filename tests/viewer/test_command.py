@@ -41,6 +41,9 @@ def said(*arguments: str | Path) -> tuple[int, str]:
 
 def test_what_it_cannot_do_is_told(run, tmp_path, monkeypatch):
     assert said(tmp_path)[0] == 2 and "holds no run" in said(tmp_path)[1]
+    for option in (["--port", "0"], ["--cache", tmp_path]):
+        code, told = said(run, "--static", "0001_cell", *option)
+        assert code == 2 and "leave them out with --static" in told
     assert said(run, "--out", tmp_path / "page.html") == (
         2,
         "caml-dask: --out is the file of --static: add --static IMAGE, or leave it out\n",
