@@ -19,7 +19,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "demo": (
         ("in a minute", "caml-dask demo"),
-        ("in one process, elsewhere", "caml-dask demo -j 0 -o /tmp/demo"),
+        ("in one process, elsewhere", "caml-dask demo -j 0 -o tried"),
     ),
     "screen": (
         ("a table of the cohort", "caml-dask screen cohort.csv -o screening"),
