@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import result_tables, same, simulated_table
 
+from caml_dask import __version__
 from caml_dask.executors import dask as executor
 from caml_dask.executors import worker
 from caml_dask.executors.dask import DaskExecutor
@@ -180,7 +181,7 @@ def test_a_bounded_number_of_tasks_is_in_flight_whatever_waits(monkeypatch, tmp_
     )
     named = tuple(Image(str(index), tmp_path / f"{index}.csv") for index in range(images))
     inputs = {image.source: [10_000, "0" * 32] for image in named}
-    manifest = {"settings": SETTINGS.as_dict(), "settings_digest": "", "version": worker.__version__, "inputs": inputs}
+    manifest = {"settings": SETTINGS.as_dict(), "settings_digest": "", "version": __version__, "inputs": inputs}
     (tmp_path / ".run").mkdir()
     client = Inline(workers)
     DaskExecutor(client).execute(Run(tmp_path, SETTINGS, named, manifest, "0" * 32), watch)

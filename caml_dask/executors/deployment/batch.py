@@ -156,7 +156,7 @@ async def _keep(cluster: JobQueueCluster, dead: DeadJobs) -> None:
 
     def note(worker: str) -> None:
         for name, job in cluster.workers.items():
-            if worker == name or worker.startswith(f"{name}-"):
+            if _is_of(worker, name):
                 if job.job_id not in seen:
                     dead.worker_came()
                 seen[job.job_id] = time.monotonic()
@@ -181,7 +181,7 @@ async def _replace(
     again = await dead.to_replace(jobs, jobs - set(seen))
     for name, job in list(cluster.workers.items()):
         if name in lost or job.job_id in again:
-            del cluster.workers[name]
+            cluster.workers.pop(name, None)
             job.status = Status.closed
             await job.close()
     if len(cluster.workers) < len(cluster.worker_spec):
@@ -196,3 +196,35 @@ def _lost(cluster: JobQueueCluster, seen: Mapping[str, float]) -> set[str]:
     return {
         name for name, job in cluster.workers.items() if job.job_id is None or now - seen.get(job.job_id, now) > _LOST_S
     }
+
+
+def withdraw(cluster: JobQueueCluster, dead: DeadJobs, worker: str, why: str) -> None:
+    """Have the job of a worker that can do no units end, soon; another may be submitted in its place.
+
+    worker : address
+    why : told if it was the last job
+    """
+    asyncio.run_coroutine_threadsafe(_withdraw(cluster, dead, worker, why), cluster.loop.asyncio_loop)
+
+
+async def _withdraw(cluster: JobQueueCluster, dead: DeadJobs, worker: str, why: str) -> None:
+    there = cluster.scheduler.workers
+    name = next((name for name in cluster.workers if worker in there and _is_of(there[worker].name, name)), None)
+    if name is None:  # another worker of the job had it withdrawn
+        return
+    job = cluster.workers.pop(name)
+    if not dead.replaces_unfit():
+        del cluster.worker_spec[name]
+    own = [address for address, known in there.items() if _is_of(known.name, name)]
+    try:
+        await cluster.scheduler.retire_workers(own, close_workers=True)
+    finally:
+        job.status = Status.closed
+        await job.close()
+        if not cluster.worker_spec:
+            dead.none_left(why)
+
+
+def _is_of(worker: object, job: str) -> bool:
+    """Whether a worker of a name is one of a job's processes."""
+    return str(worker) == job or str(worker).startswith(f"{job}-")
