@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import logging
 import shlex
 import shutil
 import time
@@ -23,6 +22,7 @@ from caml_dask.errors import UsageError, WorkersError
 from caml_dask.executors.deployment.clusters import dask_level
 from caml_dask.executors.deployment.dead_jobs import DeadJobs
 from caml_dask.executors.deployment.plugins import Arrivals
+from caml_dask.executors.deployment.repeated import Repeated
 from caml_dask.executors.deployment.security import PRIVATE, own_key, reading
 from caml_dask.executors.deployment.settings import Batch
 from caml_dask.executors.deployment.workers import LOGS
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from dask_jobqueue.core import Job, JobQueueCluster
     from distributed import Security
 
-_log = logging.getLogger("caml_dask")
 _CLASSES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
 _NOT_OF_THE_JOB = ("scheduler_options", "scheduler_cls", "shared_temp_directory", "silence_logs")
 _LOST_S = 20.0  # after its last worker was seen, a job counts as lost
@@ -146,13 +145,16 @@ async def _submit(cluster: JobQueueCluster, jobs: int) -> str | None:
     try:
         await cluster
     except (RuntimeError, OSError) as error:
-        return str(error)
+        told = str(error).rpartition("stderr:")[2].strip()  # before it, the script's name, which is never the same
+        return told or str(error)
     return None
 
 
 async def _keep(cluster: JobQueueCluster, dead: DeadJobs) -> None:
     """Submit anew what was lost: dask-jobqueue itself leaves a job that ended, or whose submission failed, at that."""
     seen: dict[str, float] = {}  # number of a job to the time at which a worker of it was last there
+    refused = Repeated("a job could not be submitted; it is tried again")
+    failed = Repeated("jobs could not be looked after; it is tried again")
 
     def note(worker: str) -> None:
         for name, job in cluster.workers.items():
@@ -165,15 +167,21 @@ async def _keep(cluster: JobQueueCluster, dead: DeadJobs) -> None:
     while True:
         await asyncio.sleep(_LOOK_S)
         try:
-            await _replace(cluster, dead, seen, note)
+            refusal = await _replace(cluster, dead, seen, note)
         except Exception as error:  # of the batch system's commands: what is lost is looked for again
-            _log.warning("jobs could not be looked after; it is tried again: %s", error)
+            failed.warn(str(error))
+        else:
+            if refusal is not None:
+                refused.warn(refusal)
 
 
 async def _replace(
     cluster: JobQueueCluster, dead: DeadJobs, seen: Mapping[str, float], note: Callable[[str], None]
-) -> None:
-    """Submit anew what one look at the jobs finds lost; `seen` and `note` are those of :func:`_keep`."""
+) -> str | None:
+    """Submit anew what one look at the jobs finds lost; what the batch system said where it refused one.
+
+    seen, note : those of :func:`_keep`
+    """
     for worker in cluster.scheduler.workers.values():
         note(str(worker.name))
     lost = _lost(cluster, seen)
@@ -185,9 +193,8 @@ async def _replace(
             job.status = Status.closed
             await job.close()
     if len(cluster.workers) < len(cluster.worker_spec):
-        refusal = await _submit(cluster, len(cluster.worker_spec))
-        if refusal is not None:
-            _log.warning("a job could not be submitted; it is tried again: %s", refusal)
+        return await _submit(cluster, len(cluster.worker_spec))
+    return None
 
 
 def _lost(cluster: JobQueueCluster, seen: Mapping[str, float]) -> set[str]:
