@@ -43,12 +43,12 @@ _KILLED: Sequence[Outcome] = [CamlError("the unit's workers died")]
 class _Underway:
     """An image under way: the rest of its stages, and the units of the present one that have not ended.
 
-    size : bytes of its input
+    size : bytes of its input; None if they are unknown, as of a file that could not be read when the run began
     stages : None until its first unit told that there are further ones
     """
 
     index: int
-    size: float
+    size: float | None
     stages: Iterator[Due] | None = None
     due: Due | None = None
     units: set[Key] = field(default_factory=set)
@@ -59,7 +59,7 @@ class _Underway:
 class _Unit:
     image: _Underway
     key: Key
-    size: float
+    size: float | None
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class _Execution:
     def _begin(self, index: int) -> None:
         """An image's first unit waits to be run; of a run that is resumed, the units of its first stage that is due."""
         content = part_of(self._run, index)[1]
-        image = _Underway(index, 1.0 + (content[0] if content else 0))
+        image = _Underway(index, content[0] if content else None)
         if self._resumed:
             image.stages = barriers(self._run, index, True)
             self._advance(image)
@@ -179,7 +179,8 @@ class _Execution:
 
     def _put(self, image: _Underway, keys: list[Key], total: int) -> None:
         image.units.update(keys)
-        self._waiting.extend(_Unit(image, key, image.size / total) for key in keys)
+        size = None if image.size is None else image.size / total
+        self._waiting.extend(_Unit(image, key, size) for key in keys)
 
     def _advance(self, image: _Underway) -> None:
         """Let the next stage of an image that has units to run wait for workers; or see its end."""
