@@ -196,7 +196,7 @@ def test_a_job_whose_machine_can_do_no_unit_is_replaced_and_fails_no_image(table
     (tmp_path / "other" / "caml_dask").mkdir(parents=True)
     (tmp_path / "other" / "caml_dask" / "__init__.py").write_text("raise ImportError('of another kind')")
     flag, deploy = tmp_path / "started", deployment(tmp_path)
-    first = f"if [ ! -e {flag} ]; then touch {flag}; export PYTHONPATH={tmp_path / 'other'}; fi"
+    first = f"if [ ! -e {flag} ]; then touch {flag}; cd {tmp_path}; export PYTHONPATH={tmp_path / 'other'}; fi"
     deploy.write_text(deploy.read_text() + f"job_script_prologue = ['{first}']\n")
     output = finished(start(table, tmp_path / "out", deploy))
     assert output.count("cannot begin its units (ImportError: of another kind)") == 1
