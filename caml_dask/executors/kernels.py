@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
-from pathlib import Path
+from subprocess import DEVNULL, TimeoutExpired
 
 import numpy as np
 
+from caml_dask import other_python
 from caml_dask.compiled import announcement, is_kept
 from caml_dask.geometry.circles import exposed_arcs
 from caml_dask.geometry.outline import closing_outlines
@@ -36,7 +35,6 @@ from caml_dask.spatial.searches import unite
 from caml_dask.spatial.voronoi import Answers, Known, find_cells, nearest_sites, voronoi_cells
 
 _LONGEST_S = 300.0  # that is waited for a process; what it has not compiled by then is compiled when it is called
-_ELSEWHERE = "import sys; from caml_dask.executors.kernels import compile_parts; compile_parts(*sys.argv[1:])"
 
 
 @cache
@@ -50,7 +48,7 @@ def compile_kernels(name: str, measures: bool = True) -> None:
     missing = _missing(name, measures)
     if missing:
         announcement.make("compiling the numerical kernels for this machine (once; about 20 s)")
-        mine, *others = _shared_out(missing, _cores() if is_python() else 1)
+        mine, *others = _shared_out(missing, _cores() if other_python.can_start() else 1)
         with _elsewhere(name, others):
             compile_parts(name, *mine)
 
@@ -206,28 +204,21 @@ def _seconds(parts: list[str]) -> float:
 @contextmanager
 def _elsewhere(name: str, shares: list[list[str]]) -> Iterator[None]:
     """Compile while the context lasts, a process a share; what fails there is compiled here when it is called."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     helpers = []
     for parts in shares:
         with suppress(OSError):
-            helpers.append(subprocess.Popen(
-                [sys.executable, "-P", "-c", _ELSEWHERE, name, *parts], env=environment, stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            ))  # fmt: skip
+            helpers.append(
+                other_python.start(compile_parts, name, *parts, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
+            )
     try:
         yield
         for helper in helpers:
-            with suppress(subprocess.TimeoutExpired):
+            with suppress(TimeoutExpired):
                 helper.wait(_LONGEST_S)
     finally:
         for helper in helpers:
             helper.kill()
             helper.wait()
-
-
-def is_python() -> bool:
-    """Whether this program can be started as Python; embedded, it may be another one."""
-    return Path(sys.executable or "").name.startswith("python")
 
 
 def _cores() -> int:
