@@ -152,6 +152,7 @@ def test_tiles_and_workers_change_nothing(table, run, tmp_path):
         ("voronoi --density-factor 3", "at least 3 times denser than the field"),
         ("hdbscan --min-cluster-size 8", "min_cluster_size 8 and min_samples 8"),
         ("tomato --link-nm 40 --persistence-per-um2 500", "by the 10-th neighbor that persist over 500"),
+        ("dominant-sets --sigma-nm 60 --min-cohesiveness 0.7", "exp(-(d / 60 nm)^2); sets of a cohesiveness below 0.7"),
         ("dbscan --eps-nm auto", "The radius was "),
     ],
 )
@@ -199,6 +200,22 @@ def test_real_tables_are_labelled_as_by_scikit_learn_on_any_tiling(tmp_path):
         cluster, core = found[f"{number:04d}_{path.stem}/points"]["cluster_id"].to_numpy(), fitted.core_sample_indices_
         assert same_partition(cluster[core], fitted.labels_[core])
         assert np.array_equal(cluster < 0, fitted.labels_ < 0)
+
+
+@pytest.mark.skipif(not REAL, reason="the real tables of ../shared/data/real are not on this machine")
+def test_dominant_sets_of_real_tables_are_local_maxima_on_any_tiling(tmp_path):
+    """Of the rows of a square of each, and of the same rows in another order."""
+    rng, inputs = np.random.default_rng(0), []
+    for path in REAL:
+        xy = real_square(path, 2_000)
+        for name, rows in ((path.stem, xy), (f"{path.stem}_shuffled", rng.permutation(xy))):
+            inputs.append(tmp_path / f"{name}.csv")
+            pa_csv.write_csv(pa.table({"x [nm]": rows[:, 0], "y [nm]": rows[:, 1]}), inputs[-1])
+    for name, tile in (("one", None), ("many", 300)):
+        settings = Settings(max_localizations=tile, test=False, method=DominantSets(100, 0.5), any_extent=True)
+        assert execute(inputs, tmp_path / name, settings, workers=0).exit_code == 0
+    found = result_tables(tmp_path / "one")
+    assert same(found, result_tables(tmp_path / "many"))
 
 
 def test_overviews_of_a_method_magnify_what_needs_no_score(tmp_path):
