@@ -117,7 +117,8 @@ def test_sets_of_whole_pixels_are_those_of_the_published_dynamics(seed, sigma):
     number, cohesiveness = dominant_sets(points, sigma)
     want, means = peeled(similarities(points, sigma))
     assert same_partition(number, want)
-    assert cohesiveness == pytest.approx(means, abs=TOLERANCE)
+    # in a grid of pixels, sums that are equal round either way, and with them which set comes first
+    assert np.sort(cohesiveness) == pytest.approx(np.sort(means), abs=TOLERANCE)
 
 
 @settings(max_examples=60, deadline=None)
