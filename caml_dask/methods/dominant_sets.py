@@ -23,7 +23,7 @@ class DominantSets(Method):
     The dynamics are infection and immunization (Rota Bulò et al., 2011), until no mean similarity contradicts a maximum
     by more than 1e-6, as in the demonstrations of DSLib (Vascon et al., 2020). They take a localization out of a set
     entirely, so the support needs no threshold. Each set depends on those before it, wherever these are in the image:
-    one worker holds it, up to 50,000 localizations, as time grows up to the square of their number.
+    one worker holds it, up to 50,000 localizations, as time grows with the square of those within reach of each other.
 
     Parameters
     ----------

@@ -116,12 +116,11 @@ def test_hdbscan_is_scikit_learns():
 def test_dominant_sets_that_are_coherent_and_large_enough_are_clusters():
     xy, truth = clustered_field(1)
     order = np.lexsort(xy.T[::-1])
-    number, cohesiveness = dominant_sets(xy[order], 60.0)
-    large = np.bincount(number) >= 5
-    coherent = cohesiveness >= 0.7
-    assert (coherent & ~large).any() or (large & ~coherent).any()
+    number, cohesiveness = dominant_sets(xy[order], 100.0)
+    large, coherent = np.bincount(number) >= 6, cohesiveness >= 0.6
+    assert (coherent & ~large).any() and not coherent.all()
     want = np.where((coherent & large)[number], number, -1)
-    found = analysis(xy, DominantSets(60.0, 0.7), 25, min_points=5).cluster_id
+    found = analysis(xy, DominantSets(100.0, 0.6), 25, min_points=6).cluster_id
     assert same_partition(found[order], want)
     assert adjusted_rand_score(truth, found) > 0.9
 
