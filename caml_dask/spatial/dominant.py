@@ -239,6 +239,6 @@ def _similar(field, near, stop, place, sigma, reach, row):  # type: ignore[no-un
         for axis in range(near.points.shape[0]):
             apart = near.points[axis, other] - field.points[place, axis]
             d2 += apart * apart
-        row[other] = math.exp(-d2 / (sigma * sigma)) if d2 <= reach * reach else 0.0
+        row[other] = math.exp(-d2 / sigma / sigma) if d2 <= reach * reach else 0.0
         if near.place[other] == place:
             row[other] = 1.0 - 1.0 / field.counts[place]

@@ -152,3 +152,13 @@ def test_what_lies_apart_changes_no_set():
     both = dominant_sets(np.vstack([ordered(left), ordered(right + np.array([5000.0, 0.0]))]), 100.0)[0]
     assert same_partition(both[: len(left)], dominant_sets(ordered(left), 100.0)[0])
     assert same_partition(both[len(left) :], dominant_sets(ordered(right), 100.0)[0])
+
+
+@pytest.mark.parametrize(("sigma", "sets"), [(1e-300, 59), (1e-6, 59), (1e7, 1), (1e200, 1)])
+def test_any_sigma_is_taken(sigma, sets):
+    """Far below all distances, only two localizations at one place are similar; far above, all are."""
+    points = np.random.default_rng(0).uniform(0, 1e5, (60, 3))
+    points[5] = points[4]
+    number, cohesiveness = dominant_sets(ordered(points), sigma)
+    assert len(cohesiveness) == sets == len(set(number))
+    assert cohesiveness[0] == pytest.approx(0.5 if sets > 1 else 59 / 60, abs=1e-3)
