@@ -16,7 +16,7 @@ from caml_dask.geometry.circles import exposed_arcs
 from caml_dask.geometry.outline import closing_outlines
 from caml_dask.geometry.spheres import exposed_parts
 from caml_dask.geometry.volume import closing_volumes
-from caml_dask.methods import DBSCAN, METHODS, GetisFranklin, Voronoi
+from caml_dask.methods import DBSCAN, METHODS, DominantSets, GetisFranklin, Voronoi
 from caml_dask.networks.field.graph import EDGE_INPUTS, NODE_INPUTS, Graph, build_graph
 from caml_dask.networks.field.messages import messages_of_a_round
 from caml_dask.networks.field.ranks import EDGE_RANKS
@@ -27,6 +27,7 @@ from caml_dask.networks.trained import TrainedNetwork, load, load_of_windows
 from caml_dask.spatial.blocks import BlockIndex
 from caml_dask.spatial.candidates import fill
 from caml_dask.spatial.density import dense, linked, nearest_within, unite_dense
+from caml_dask.spatial.dominant import dominant_sets, peel
 from caml_dask.spatial.labelled import LabelledIndex
 from caml_dask.spatial.links import exact_sums
 from caml_dask.spatial.neighbors import nearest
@@ -104,6 +105,12 @@ def _cells(name: str) -> None:
     exact_sums(np.ones(2), np.array([0, 2]))
 
 
+def _dominant(name: str) -> None:
+    """Find the dominant sets of a handful of localizations."""
+    dominant_sets(np.eye(4, 2), 1.0)
+    exact_sums(np.ones(2), np.array([0, 2]))
+
+
 def _outlines(name: str) -> None:
     """Outline one cluster; one in 3D has the outline it shows along z."""
     closing_outlines(np.eye(2), np.array([0, 2]), np.ones(1))
@@ -141,6 +148,7 @@ _PARTS: Mapping[str, Callable[[str], None]] = {
     "neighbors": _neighbors,
     "density": _density,
     "cells": _cells,
+    "dominant": _dominant,
     "graph": _graph,
     "messages": _messages,
     "outlines": _outlines,
@@ -152,6 +160,7 @@ _SECONDS = {
     "neighbors": 8.0,
     "density": 6.0,
     "cells": 6.0,
+    "dominant": 4.0,
     "graph": 8.0,
     "messages": 14.0,
     "outlines": 13.0,
@@ -169,6 +178,8 @@ def _missing(name: str, measures: bool) -> list[str]:
             kept["density"] = is_kept(unite_dense)
         if name == Voronoi.name:
             kept["cells"] = is_kept(find_cells)
+        if name == DominantSets.name:
+            kept["dominant"] = is_kept(peel)
         return [part for part in _PARTS if not kept.get(part, True)]
     network = load(name)
     axes = network.dimensions
