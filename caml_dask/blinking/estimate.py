@@ -31,6 +31,9 @@ _ROUNDS = 4  # in which pairs far apart in time are cleared of those of one mole
 _LEFT = 0.05  # of the pairs of the image, at least, that are of different molecules
 _FEWEST = 0.3  # pairs expected in a bin that holds none
 _SURE = 3.0  # standard errors
+_RETURN = 36.0
+"""How much better a fit with returns has to be than one without, in the same unit: of molecules that are detected once,
+in clusters, fits find up to 23 by chance, as pairs in clusters scatter more than by their number alone."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class _Bins:
 
 @dataclass(frozen=True)
 class _Fit:
-    """A sum of exponentials fitted to the pairs of one molecule, and how badly it fits."""
+    """A sum of exponentials fitted to the pairs of one molecule, how badly it fits, and how badly none would."""
 
     spreads: tuple[float, ...]
     rates: np.ndarray
@@ -97,6 +100,7 @@ class _Fit:
     found: np.ndarray
     error: np.ndarray
     misfit: float
+    misfit_of_none: float
 
 
 def estimate(counted: Counted) -> Law:
@@ -121,7 +125,6 @@ def estimate(counted: Counted) -> Law:
     def law(fit: _Fit | None, rates: np.ndarray, weights: np.ndarray) -> Law:
         spread, spread_z = (*fit.spreads, 0.0)[:2] if fit else (0.0, 0.0)
         same = fit.found[0] / (2.0 * counted.centers) if fit and fit.found[0] > _SURE * fit.error[0] else 0.0
-        certain = np.maximum(fit.found[bins.used], 0.0) / fit.error[bins.used] if fit else np.zeros(1)
         return Law(
             spread=spread,
             spread_z=spread_z,
@@ -133,7 +136,7 @@ def estimate(counted: Counted) -> Law:
             per_volume=counted.per_volume,
             since=since,
             active=active,
-            signal=float(np.sqrt((certain**2).sum())),
+            signal=float(np.sqrt(fit.misfit_of_none - fit.misfit)) if fit else 0.0,
         )
 
     nothing = law(None, np.zeros(0), np.zeros(0))
@@ -141,7 +144,9 @@ def estimate(counted: Counted) -> Law:
         return nothing
     fits = [_fit(counted, bins, n_frames, lifetimes) for lifetimes in _LIFETIMES]
     fit = next(each for each in fits if each.misfit <= fits[-1].misfit + _BETTER)
-    return law(fit, *_renewal(fit.rates, fit.amounts)) if fit.amounts.any() else nothing
+    if fit.misfit_of_none - fit.misfit < _RETURN:
+        return nothing
+    return law(fit, *_renewal(fit.rates, fit.amounts))
 
 
 def _bins(counted: Counted) -> _Bins:
@@ -186,9 +191,11 @@ def _fit(counted: Counted, bins: _Bins, n_frames: int, lifetimes: float) -> _Fit
         width = np.ones(n_lags)
         width[used] = bins.last - bins.first
         blocks = (1.0 + 2.0 * (amounts / rates * (1.0 - np.exp(-rates * width[:, None]))).sum(axis=1)) ** 2
-    misfit = float((((terms @ amounts - found[used]) / error[used]) ** 2).sum())
+    misfit, misfit_of_none = (
+        float((((explained - found[used]) / error[used]) ** 2).sum()) for explained in (terms @ amounts, 0.0)
+    )
     spreads = tuple(float(_SPREADS[k] * longest) for k, longest in zip(which, counted.longest, strict=True))
-    return _Fit(spreads, rates, amounts, found, error, misfit)
+    return _Fit(spreads, rates, amounts, found, error, misfit, misfit_of_none)
 
 
 def _candidates(which: list[int], groups: int) -> Iterator[tuple[int, np.ndarray]]:
