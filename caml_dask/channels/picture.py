@@ -17,7 +17,7 @@ from caml_dask.overview.raster import BACKGROUND, Raster, zoom_bounds
 from caml_dask.overview.scale import draw_bar
 
 if TYPE_CHECKING:
-    from caml_dask.channels.colocalize import Colocalization
+    from caml_dask.channels.colocalization import Colocalization
 
 Color: TypeAlias = tuple[int, int, int]
 FloatArray: TypeAlias = npt.NDArray[np.float64]
