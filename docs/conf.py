@@ -12,11 +12,17 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 project = "caml_dask"
 author = "the caml_dask developers"
 release = version = caml_dask.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "sphinx_copybutton", "generated"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "numpydoc", "sphinx_copybutton", "generated"]
 exclude_patterns = ["_build", "_generated", "README.md"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]
+# notebook.md is run by each build, and a cell that fails fails it
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_show_tb = True
+nb_execution_timeout = 300
 
 html_theme = "furo"
 html_show_copyright = False

@@ -14,6 +14,7 @@ from caml_dask.channels.figures import CROSS, A, B
 from caml_dask.channels.randomized import PLACEMENT, SHIFT
 from caml_dask.overview.lines import Outlines
 from caml_dask.overview.raster import BACKGROUND, Raster, zoom_bounds
+from caml_dask.overview.scale import draw_bar
 
 if TYPE_CHECKING:
     from caml_dask.channels.colocalization import Colocalization
@@ -57,7 +58,10 @@ def draw_pair(pair: Colocalization, path: Path) -> None:
     for left, bounds, outlined in ((_GAP, (x0, y0, x1, y1), False), (2 * _GAP + _PANEL, zoom, True)):
         panel, scale = _overlay(pair, bounds, outlined)
         sheet.paste(Image.fromarray(panel), (left, top))
-        _scale_bar(draw, left + panel.shape[1], top + panel.shape[0], panel.shape[1], scale, font)
+        right, bottom = left + panel.shape[1] - 16, top + panel.shape[0]
+        start, words = draw_bar(draw, right, bottom - 20, 0.25 * panel.shape[1], scale, TEXT)
+        middle = ((start + right) / 2, bottom - 26)
+        draw.text(middle, words, fill=TEXT, font=font, anchor="ms", stroke_width=2, stroke_fill=_PAPER)
     legend = top + _PANEL + _SIZE // 2
     place = float(_GAP)
     entries = [(COLOR_A, "A"), (COLOR_B, "B"), ((255, 255, 255), "both")]
@@ -205,15 +209,3 @@ def _round(x: FloatArray) -> tuple[float, float]:
     if x[0] < 0 < x[-1]:
         return -0.8, 0.8
     return float(x[-1]) / 5, float(x[-1])
-
-
-def _scale_bar(draw: ImageDraw.ImageDraw, right: int, bottom: int, width: int, pixel_nm: float, font: Font) -> None:
-    """A bar of a round length at the lower right of a panel."""
-    longest = 0.25 * width * pixel_nm
-    decade = 10.0 ** np.floor(np.log10(longest))
-    length = max(f * decade for f in (1, 2, 5) if f * decade <= longest)
-    words = f"{length / 1000:g} um" if length >= 1000 else f"{length:g} nm"
-    pixels = length / pixel_nm
-    draw.rectangle((right - 16 - pixels, bottom - 20, right - 16, bottom - 15), fill=TEXT)
-    place = (right - 16 - pixels / 2, bottom - 26)
-    draw.text(place, words, fill=TEXT, font=font, anchor="ms", stroke_width=2, stroke_fill=_PAPER)

@@ -16,6 +16,7 @@ from caml_dask.following.seen import FloatArray, Seen
 from caml_dask.following.tables import MERGE, SPLIT
 from caml_dask.following.tracks import Tracks
 from caml_dask.overview.raster import BACKGROUND, Bounds, Raster, zoom_bounds
+from caml_dask.overview.scale import draw_bar
 
 Color: TypeAlias = tuple[int, int, int]
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -75,7 +76,8 @@ def draw_film(
     legend = "a color is a track; gray: seen in one window only; dots: localizations"
     under = top + rows * step_y
     draw.text((_GAP, under), legend, fill=DIM, font=font)
-    _scale_bar(draw, sheet.width - _GAP, under, scale, font)
+    start, words = draw_bar(draw, sheet.width - _GAP, under + _SIZE // 2, 0.4 * _PANEL, scale, TEXT)
+    draw.text((start - 8, under), words, fill=TEXT, font=font, anchor="ra")
     sheet.save(path, format="PNG")
 
 
@@ -144,14 +146,3 @@ def _name_events(panel: Image.Image, events: pd.DataFrame, bounds: Bounds, pixel
         place = ((event.x_nm - bounds[0]) / pixel_nm, (event.y_nm - bounds[1]) / pixel_nm)
         beside = (place[0], place[1] + (_ASIDE if event.kind == SPLIT else -_ASIDE))
         draw.text(beside, event.kind, fill=TEXT, font=font, anchor="mm", stroke_width=2, stroke_fill=_PAPER)
-
-
-def _scale_bar(draw: ImageDraw.ImageDraw, right: int, top: int, pixel_nm: float, font: Font) -> None:
-    """A bar of a round length, that all panels share, with its length left of it."""
-    longest = 0.4 * _PANEL * pixel_nm
-    decade = 10.0 ** np.floor(np.log10(longest))
-    length = max(f * decade for f in (1, 2, 5) if f * decade <= longest)
-    words = f"{length / 1000:g} um" if length >= 1000 else f"{length:g} nm"
-    left = right - length / pixel_nm
-    draw.rectangle((left, top + _SIZE // 2, right, top + _SIZE // 2 + 5), fill=TEXT)
-    draw.text((left - 8, top), words, fill=TEXT, font=font, anchor="ra")

@@ -73,8 +73,7 @@ class Clusters:
         UsageError
             No such row.
         """
-        if not 0 <= row < len(self):
-            raise UsageError(f"there is no row {row}: clusters have rows 0 to {len(self) - 1}")
+        self._refuse_unknown(row)
         values = {name: float(numbers(self._table[name][row : row + 1].combine_chunks())[0]) for name in self.names}
         return {name: None if math.isnan(value) else value for name, value in values.items()}
 
@@ -117,6 +116,17 @@ class Clusters:
         rows = np.flatnonzero(seen & self.passing(ranges))
         return len(rows), (self.outlines(rows, px_nm) if len(rows) <= most else [])
 
+    def outline(self, row: int, px_nm: float) -> dict[str, Any] | None:
+        """The outline of one cluster as :meth:`outlines_inside` gives it; None where it spans no area.
+
+        Raises
+        ------
+        UsageError
+            No such row.
+        """
+        self._refuse_unknown(row)
+        return next(iter(self.outlines(np.array([row]), px_nm)), None)
+
     def outlines(self, rows: npt.NDArray[np.int64], px_nm: float) -> list[dict[str, Any]]:
         """Outlines of some rows as :meth:`outlines_inside` gives them; clusters that span no area are left out."""
         shapes = shapely.from_wkb(self._table[OUTLINE].take(pa.array(rows)).to_numpy(zero_copy_only=False))
@@ -127,6 +137,10 @@ class Clusters:
         shapes = np.where(shapely.is_empty(simpler), shapes, simpler)
         corners = shapely.bounds(shapes)[:, :2].tolist()
         return [_drawn(*drawn, px_nm * _ROUNDED) for drawn in zip(rows.tolist(), shapes, corners)]
+
+    def _refuse_unknown(self, row: int) -> None:
+        if not 0 <= row < len(self):
+            raise UsageError(f"there is no row {row}: clusters have rows 0 to {len(self) - 1}")
 
     @cached_property
     def _bounds(self) -> npt.NDArray[np.float64]:

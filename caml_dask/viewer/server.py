@@ -62,6 +62,7 @@ def application(library: Library, token: str) -> ASGIApp:
         Route(f"{of}/about", _prepared(library, lambda request, image: _about(request, image, library))),
         Route(f"{of}/columns/{{name}}", _prepared(library, _column)),
         Route(f"{of}/rows/{{row:int}}", _prepared(library, _row)),
+        Route(f"{of}/rows/{{row:int}}/outline", _prepared(library, _outline)),
         Route(f"{of}/tiles/{{level:int}}/{{row:int}}/{{column:int}}", _prepared(library, _tile)),
         Route(f"{of}/points", _prepared(library, _points)),
         Route(f"{of}/outlines", _prepared(library, _outlines)),
@@ -139,6 +140,11 @@ def _row(request: Request, image: Prepared) -> Response:
     return JSONResponse(image.clusters.row(request.path_params["row"]), headers=_KEPT)
 
 
+def _outline(request: Request, image: Prepared) -> Response:
+    found = image.clusters.outline(request.path_params["row"], _pixel(request))
+    return JSONResponse({"outline": found}, headers=_KEPT)
+
+
 def _tile(request: Request, image: Prepared) -> Response:
     level, row, column = (request.path_params[name] for name in ("level", "row", "column"))
     return _bytes(tile_pack(image.pyramid, level, row, column))
@@ -149,11 +155,8 @@ def _points(request: Request, image: Prepared) -> Response:
 
 
 def _outlines(request: Request, image: Prepared) -> Response:
-    px_nm = _number(request.query_params.get("px", ""), "px")
-    if px_nm <= 0:
-        raise UsageError(f"px={px_nm:g} is no size of a pixel: give a positive number of nm")
     ranges = [_range(text) for text in request.query_params.getlist("filter")]
-    total, outlines = image.clusters.outlines_inside(_box(request), px_nm, ranges, MOST_OUTLINES)
+    total, outlines = image.clusters.outlines_inside(_box(request), _pixel(request), ranges, MOST_OUTLINES)
     return JSONResponse({"total": total, "outlines": outlines}, headers=_KEPT)
 
 
@@ -167,6 +170,13 @@ def _box(request: Request) -> Box:
     if len(box) != 4 or not (box[0] <= box[2] and box[1] <= box[3]):
         raise UsageError(f"box={text!r} is no rectangle: give x0,y0,x1,y1 in nm")
     return box
+
+
+def _pixel(request: Request) -> float:
+    px_nm = _number(request.query_params.get("px", ""), "px")
+    if px_nm <= 0:
+        raise UsageError(f"px={px_nm:g} is no size of a pixel: give a positive number of nm")
+    return px_nm
 
 
 def _range(text: str) -> Range:

@@ -7,12 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import shapely
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from caml_dask.overview.draw import METADATA, Spot, draw_overview, field_box
 from caml_dask.overview.marks import frame_of, mark, places_of
 from caml_dask.overview.panel import OUTLINE_COLOR
 from caml_dask.overview.raster import BACKGROUND, CLUSTERED_COLOR, FIBER_COLOR, Bounds, Raster, zoom_bounds
+from caml_dask.overview.scale import draw_bar
 from caml_dask.overview.text import TEXT_COLOR, under_panel
 
 FloatArray = npt.NDArray[np.float64]
@@ -307,6 +308,17 @@ def test_scale_bars_have_the_length_that_they_say() -> None:
         nearest = min((f * 10.0**d for f in (1, 2, 5) for d in range(6)), key=lambda length: abs(length - nm))
         assert abs(nm - nearest) <= pixel_nm
         assert longest <= 0.3 * 540 + 1
+
+
+@pytest.mark.parametrize(
+    ("pixel_nm", "length_nm", "words"), [(18.4, 2000.0, "2 um"), (0.33, 50.0, "50 nm"), (1.0, 200.0, "200 nm")]
+)
+def test_bars_on_pictures_have_the_length_that_they_say(pixel_nm: float, length_nm: float, words: str) -> None:
+    sheet = Image.new("RGB", (400, 20))
+    left, said = draw_bar(ImageDraw.Draw(sheet), 390, 5, 200, pixel_nm, (255, 255, 255))
+    assert said == words and left == pytest.approx(390 - length_nm / pixel_nm)
+    lit = np.asarray(sheet).any(axis=2).any(axis=0)
+    assert lit[390] and not lit[391] and abs(lit.sum() - length_nm / pixel_nm - 1) <= 1
 
 
 def run_length(same: npt.NDArray[np.bool_]) -> int:

@@ -155,6 +155,24 @@ def test_a_click_on_an_outline_selects_its_row(page, place, run):
     page.wait(f"!{FRAGMENT}.has('cluster') && document.getElementById('chosen').hidden")
 
 
+def test_the_selected_outline_is_drawn_where_there_are_too_many_others(page, address, run, monkeypatch):
+    for module in ("about", "server"):
+        monkeypatch.setattr(f"caml_dask.viewer.{module}.MOST_OUTLINES", 0)
+    image = open_run(run).images[0]
+    row = int(image.clusters["area_nm2"].idxmax())
+    page.call("Network.clearBrowserCache")
+    page.open(f"{address}#image={image.image_id}&cluster={image.clusters['cluster_id'][row]}")
+    page.wait(f"{FRAGMENT}.has('cluster') && !document.getElementById('chosen').hidden")
+    page.run(f"{KEEP}; 0")
+    page.wait("document.getElementById('drawn').textContent.includes('outlines of')")
+    corners = """(async () => { kept.length = 0; document.getElementById('svg').click();
+        while (!kept.length) await new Promise((done) => setTimeout(done, 20));
+        const svg = new DOMParser().parseFromString(
+            new TextDecoder().decode(Uint8Array.from(kept[0][1])), "text/xml");
+        return [...svg.querySelectorAll("path")].map((path) => path.getAttribute("d").split("L").length); })()"""
+    page.wait(f"{corners}.then((found) => found.length === 1 && found[0] > 8)")
+
+
 def test_a_permalink_shows_the_same_view(page, place, run):
     image = open_run(run).images[0]
     cluster = image.clusters["cluster_id"][5]
@@ -243,7 +261,7 @@ def test_views_are_saved_with_a_scale_bar(page, place, run):
     image = open_run(run).images[0]
     points = image.points
     page.open(f"{place}#image={image.image_id}&at=1500,1500&px=1")
-    page.wait("document.getElementById('drawn').textContent.includes('outlines')")
+    page.wait("document.getElementById('drawn').textContent.includes('every localization; outlines')")
     page.run(f"{KEEP}; document.getElementById('svg').click(); document.getElementById('png').click()")
     page.wait("kept.length === 2")
     files = {kind: bytes(content) for kind, content in page.run("kept")}

@@ -168,6 +168,7 @@ def test_outlines_of_a_view_are_those_that_meet_it(shown, box, px_nm, least_area
         rings = [np.reshape(ring, (-1, 2)) * one["unit"] + one["at"] for part in one["parts"] for ring in part]
         assert shapely.hausdorff_distance(shapely.Polygon(rings[0]), wanted[one["row"]]) <= px_nm
     assert clusters.outlines_inside(box, px_nm, ranges, total - 1)[1] == [] or total == 0
+    assert [clusters.outline(drawn["row"], px_nm) for drawn in found] == found, "one by one they are the same"
 
 
 def test_holes_and_parts_of_outlines_are_kept(tmp_path):

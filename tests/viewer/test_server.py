@@ -59,7 +59,13 @@ def paths(base: str) -> list[str]:
     box = "box=0,0,1000,1000"
     return [
         *("/", "/page.js", "/style.css", "/vendor/ol.js", "/run", f"/images/{IMAGE}/picture", f"/images/{IMAGE}/state"),
-        *(f"{base}/about", f"{base}/columns/area_nm2", f"{base}/rows/0", f"{base}/tiles/0/0/0"),
+        *(
+            f"{base}/about",
+            f"{base}/columns/area_nm2",
+            f"{base}/rows/0",
+            f"{base}/rows/0/outline?px=1",
+            f"{base}/tiles/0/0/0",
+        ),
         *(f"{base}/points?{box}", f"{base}/outlines?{box}&px=1&filter=area_nm2:10:"),
     ]
 
@@ -168,6 +174,8 @@ def test_numbers_are_those_of_the_run(asked, base, run):
         ("outlines?box=0,0,1,1&px=1&filter=b:1:2", "no column 'b'"),
         ("columns/outline", "no column"),
         ("rows/100000", "no row"),
+        ("rows/100000/outline?px=1", "no row"),
+        ("rows/0/outline?px=-1", "size of a pixel"),
     ],
 )
 def test_what_makes_no_sense_is_told(asked, base, query, said):

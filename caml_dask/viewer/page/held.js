@@ -19,6 +19,7 @@ function held({ title, image, about, rings }) {
       column: async (name) => (await columns).arrays[name],
       row: async (row) => Object.fromEntries(await Promise.all(
         about.measures.map(async ({ name }) => [name, orNull((await columns).arrays[name][row])]))),
+      outline: async (row) => rings.find((ring) => ring.row === row) ?? null,
       tile: async (level, row, column) => count(about, (await points).arrays, level, row, column),
       points: async (box) => inside(await points, box, about.most_points),
       outlines: async (box, px, ranges) => seen(rings, (await columns).arrays, box, px * about.least_px, ranges),

@@ -11,6 +11,7 @@ export const served = {
     return {
       about: () => json(`${base}/about`),
       row: (row) => json(`${base}/rows/${row}`),
+      outline: async (row, px) => (await json(`${base}/rows/${row}/outline?px=${px}`)).outline,
       column: async (name) => (await message(`${base}/columns/${name}`)).arrays.values,
       tile: async (level, row, column) => (await message(`${base}/tiles/${level}/${row}/${column}`)).arrays.counts,
       points: (box, signal) => message(`${base}/points?box=${box.join(",")}`, signal),

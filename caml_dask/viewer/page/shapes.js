@@ -62,10 +62,9 @@ export class Shapes extends EventTarget {
     if (row < 0) return;
     const box = await this.clusters.bounds(row);
     const wide = Math.max(box[2] - box[0], box[3] - box[1]);
-    const found = wide > 0 ? await this.source.outlines(box, wide / SHARES, []) : { outlines: [] };
+    const mine = wide > 0 ? await this.source.outline(row, wide / SHARES) : null;
     if (this.clusters.selected !== row) return;
-    const mine = found.outlines.find((outline) => outline.row === row);
-    const [x, y] = [box[0], -box[1]];
+    const [x, y] = [(box[0] + box[2]) / 2, -(box[1] + box[3]) / 2];
     const point = new ol.Feature(new ol.MultiPolygon([[[[x, y], [x, y], [x, y]]]]));
     this.chosen.addFeature(mine ? feature(mine) : point);
   }
