@@ -37,7 +37,7 @@ UNKNOWN = {"unknown samples, molecules": 0.0, "unknown samples, re-blinking": 1.
 UNKNOWN_LEAST = 1_100
 """Localizations of an unknown sample at least, so that every network can take it."""
 _UNKNOWN_STREAM = 20_300
-"""First word of their seeds: no training has one so large that is not a power of two."""
+"""First word of their seeds, where a training has its own: those of the networks that ship are below 100."""
 
 Group = tuple[str, tuple["Field", ...]]
 """A scenario, a kind of unknown samples or a labelled folder, and its fields."""

@@ -15,7 +15,7 @@ LOOK = {
     "CAML XPILJZ": ("#0072B2", "o"),
     "CAML 07VEJJ": ("#D55E00", "s"),
     "CAML 87B144": ("#009E73", "^"),
-    "CAML field-2d": ("#0072B2", "p"),
+    "CAML field-2d": ("#CC3311", "p"),
     "DBSCAN": ("#000000", "D"),
     "HDBSCAN": ("#888888", "v"),
     "Getis-Franklin": ("#CC79A7", "P"),
@@ -126,10 +126,12 @@ def draw_leaderboard(rows: pd.DataFrame, seconds: Mapping[str, float], path: Pat
     """Rand index against seconds for 1e5 localizations: a panel for each family, a line for each method.
 
     rows : with columns method, tuning, family and ari
-    seconds : by method; one without is left out
+    seconds : by method; one without is left out, and if there is none, there is no figure
     """
     rows = rows[rows["method"].isin(seconds) & rows["ari"].notna()]
     families = list(dict.fromkeys(rows["family"]))
+    if not families:
+        return
     title = (
         "Accuracy against time. White: default parameters; gray: one setting for all; filled: tuned, or nothing to tune"
     )
@@ -145,6 +147,7 @@ def draw_leaderboard(rows: pd.DataFrame, seconds: Mapping[str, float], path: Pat
                 label = method if TUNINGS[tuning][1] is None else None
                 panel.plot(seconds[method], ari, ls="none", ms=7, mfc=fill, label=label, **style)
         panel.set_xscale("log")
+        panel.xaxis.set_minor_formatter(lambda value, position: "")
         panel.set_ylim(min(0.0, panel.get_ylim()[0]), 1.0)
         panel.grid(color="#dddddd", lw=0.6)
         panel.set_title(family, fontsize=10)
