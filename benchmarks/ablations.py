@@ -1,4 +1,4 @@
-"""What the field network owes to each of its parts: trainings of equal length, each without one.
+"""What the field network owes to each of its parts, and to its size: trainings of equal length, each without one.
 
     python benchmarks/ablations.py --work DIR --results benchmarks/results/ablations.json
 
@@ -14,16 +14,24 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from caml_dask.networks.field.graph import ROUNDS
-from caml_dask.networks.training.field.figures import measure
-from caml_dask.networks.training.field.fit import FieldFit, fit
+from caml_dask.networks.field import graph
+
+graph.WIDTH = int(os.environ.get("FIELD_WIDTH", graph.WIDTH))  # before any other module takes it from there
+
+from caml_dask.networks.field.architecture import weight_shapes  # noqa: E402
+from caml_dask.networks.field.graph import ROUNDS  # noqa: E402
+from caml_dask.networks.training.field.figures import measure  # noqa: E402
+from caml_dask.networks.training.field.fit import FieldFit, fit  # noqa: E402
 
 SEED = 3
 SURVEYED = 20_000
@@ -36,6 +44,7 @@ class Variant:
     without: list[str] = field(default_factory=list)
     draw: dict[str, Any] = field(default_factory=dict)
     length: float = 1.0
+    width: int | None = None
 
 
 def of_rounds(*names: str) -> list[str]:
@@ -44,6 +53,8 @@ def of_rounds(*names: str) -> list[str]:
 
 
 POSITIONS = of_rounds("edge{}_head")
+LATE = "update{}b", "shared{}", "edge{}_head"
+"""What a round changes: a localization's numbers, its region's, and its vectors."""
 VARIANTS = {
     "the network as it is": Variant(),
     "without region statistics": Variant(["region1_kernel", "traits", *of_rounds("share{}_", "shared{}_")]),
@@ -51,6 +62,9 @@ VARIANTS = {
     "without messages": Variant([*of_rounds("other{}_", "edge{}_kernel"), *POSITIONS, f"other{ROUNDS}_"]),
     "without positions": Variant(POSITIONS),
     "without re-blinking in the prior": Variant(draw={"blinking": 0.0}),
+    "two rounds of messages in place of four": Variant([name.format(r) for name in LATE for r in (2, 3)]),
+    "16 numbers a localization in place of 48": Variant(width=16),
+    "96 numbers a localization in place of 48": Variant(width=96),
     "half the data": Variant(length=0.5),
     "double the data": Variant(length=2.0),
 }
@@ -71,6 +85,11 @@ def row(name: str, work: Path, steps: int, fields: int, threads: int) -> dict[st
     seconds = [json.loads(line)["seconds"] for line in (folder / "losses.jsonl").read_text().splitlines()]
     return {
         "variant": name,
+        "weights": sum(
+            int(np.prod(shape))
+            for weight, shape in weight_shapes().items()
+            if not weight.startswith(tuple(variant.without))
+        ),
         "steps": length,
         "seconds": round(sum(seconds)),
         **{sort: found[sort] for sort in ("molecules", "re-blinking")},
@@ -80,6 +99,13 @@ def row(name: str, work: Path, steps: int, fields: int, threads: int) -> dict[st
     }
 
 
+def in_its_width(name: str, work: Path) -> None:
+    """Have another process compute the row of a variant: kernels of another width are kept apart."""
+    width = str(VARIANTS[name].width)
+    own = {"FIELD_WIDTH": width, "NUMBA_CACHE_DIR": str(work / f"kernels-{width}")}
+    subprocess.run([sys.executable, *sys.argv, "--only", name], env=os.environ | own, check=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the states of the trainings")
@@ -87,14 +113,19 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1_000, help="of most trainings, a quarter of them annealed")
     parser.add_argument("--fields", type=int, default=300, help="of each sort on which figures are taken")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", choices=VARIANTS, help="one variant")
     asked = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    rows = json.loads(asked.results.read_text()) if asked.results.exists() else []
-    for name in VARIANTS:
-        if name not in [found["variant"] for found in rows]:
-            rows.append(row(name, asked.work, asked.steps, asked.fields, asked.threads))
-            asked.results.write_text(json.dumps(rows, indent=1) + "\n")
-            print(rows[-1])
+    for name in VARIANTS if asked.only is None else [asked.only]:
+        rows = json.loads(asked.results.read_text()) if asked.results.exists() else []
+        if name in [found["variant"] for found in rows]:
+            continue
+        if VARIANTS[name].width not in (None, graph.WIDTH):
+            in_its_width(name, asked.work)
+            continue
+        rows.append(row(name, asked.work, asked.steps, asked.fields, asked.threads))
+        asked.results.write_text(json.dumps(rows, indent=1) + "\n")
+        print(rows[-1])
 
 
 if __name__ == "__main__":

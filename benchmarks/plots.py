@@ -2,8 +2,8 @@
 
     python benchmarks/plots.py
 
-Reads scale.json, memory.json, speed.json and driver.json where they stand in benchmarks/results, and writes PNG files
-beside them.
+Reads scale.json, memory.json, speed.json, driver.json and ablations.json where they stand in benchmarks/results, and
+writes PNG files beside them.
 """
 
 from __future__ import annotations
@@ -132,6 +132,25 @@ def driver_against_count(axes: Axes, results: dict[str, Any]) -> None:
     axes.legend()
 
 
+def index_without_parts(axes: Axes, results: dict[str, Any]) -> None:
+    """Adjusted Rand index of the field network by what its training was without, and by its size and length."""
+    rows = results["ablations"]
+    at = np.arange(len(rows))
+    for shift, (sort, color) in zip(
+        (-0.2, 0.2), (("molecules", "tab:blue"), ("re-blinking", "tab:orange")), strict=True
+    ):
+        found = [row[sort]["ari"] for row in rows]
+        bars = axes.barh(at + shift, found, height=0.4, color=color, label=sort)
+        axes.bar_label(bars, fmt="%.3f", padding=3, fontsize="x-small")
+        axes.axvline(found[0], color=color, linestyle=":")
+    axes.set_yticks(at, [textwrap.fill(row["variant"], 32) for row in rows], fontsize="small")
+    axes.set_xlabel("adjusted Rand index on new fields of the prior")
+    axes.set_xlim(left=0.2)
+    axes.margins(x=0.1)
+    axes.invert_yaxis()
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+
+
 PLOTS: tuple[tuple[str, str, Callable[[Axes, dict[str, Any]], None]], ...] = (
     ("scale", "time", time_against_n),
     ("scale", "memory", memory_against_n),
@@ -140,6 +159,7 @@ PLOTS: tuple[tuple[str, str, Callable[[Axes, dict[str, Any]], None]], ...] = (
     ("memory", "memory", memory_against_n),
     ("speed", "speed", ratios_of_speed),
     ("driver", "driver", driver_against_count),
+    ("ablations", "ablations", index_without_parts),
 )
 """The results a plot needs, the name of its file, and what draws it; the first that can be drawn has the name."""
 
@@ -148,7 +168,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON files, and for the plots")
     folder = parser.parse_args().results
-    paths = {name: folder / f"{name}.json" for name in ("scale", "memory", "speed", "driver")}
+    paths = {name: folder / f"{name}.json" for name in ("scale", "memory", "speed", "driver", "ablations")}
     results = {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
     drawn: set[str] = set()
     for needed, name, draw in PLOTS:

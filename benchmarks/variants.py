@@ -13,7 +13,8 @@ from pathlib import Path
 
 import safetensors.numpy
 
-from caml_dask.networks.registry import NetworkSpec, variant
+from caml_dask.networks.registry import variant
+from caml_dask.networks.spec import NetworkSpec
 from caml_dask.networks.training.card import measure_set
 from caml_dask.networks.training.sets import TrainingSets, compile_part, missing_parts, read_parts
 from caml_dask.networks.training.train import sets_of

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from caml_dask.api import CAML, analyze
     from caml_dask.blinking.merge import merge_detections
-    from caml_dask.channels.colocalize import Colocalization, colocalize
+    from caml_dask.channels.colocalization import Colocalization
+    from caml_dask.channels.colocalize import colocalize
     from caml_dask.describing.describe import Description, describe
     from caml_dask.following.follow import Following, follow
     from caml_dask.io.readers.sources import read_localizations
@@ -51,7 +52,7 @@ _HOME = {
     "HDBSCAN": "caml_dask.methods",
     "ToMATo": "caml_dask.methods",
     "Voronoi": "caml_dask.methods",
-    "Colocalization": "caml_dask.channels.colocalize",
+    "Colocalization": "caml_dask.channels.colocalization",
     "Description": "caml_dask.describing.describe",
     "Following": "caml_dask.following.follow",
     "ImageResult": "caml_dask.results.image",

@@ -29,7 +29,8 @@ def compiled(tmp_path_factory):
     """Where tests run in several processes, one compiles the kernels that most need, and the others wait for it."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         with held(tmp_path_factory.getbasetemp().parent / "compiling", wait_s=600):
-            compile_kernels("XPILJZ")
+            for network in ("field-2d", "XPILJZ", "GAXJPR"):
+                compile_kernels(network)
 
 
 @pytest.fixture(scope="session")

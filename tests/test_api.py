@@ -140,7 +140,7 @@ def test_nan_rows_of_analyze_have_null_results(xy):
 
 def test_a_run_is_read_back(table, tmp_path):
     (tmp_path / "bad.csv").write_text("")
-    execute([table, tmp_path / "bad.csv"], tmp_path / "out", Settings(), workers=0)
+    execute([table, tmp_path / "bad.csv"], tmp_path / "out", Settings(test=False), workers=0)
     run = open_run(tmp_path / "out")
     image = run.images["0001_field"]
     assert list(run.failed) == ["0002_bad"]
@@ -160,7 +160,7 @@ def several(table, tmp_path_factory):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("".join(rows[:401]))
     (folder / "z" / "bad.csv").touch()
-    execute([*(folder / "z").iterdir(), *(folder / "y").iterdir()], folder / "out", Settings(), workers=0)
+    execute([*(folder / "z").iterdir(), *(folder / "y").iterdir()], folder / "out", Settings(test=False), workers=0)
     return open_run(folder / "out")
 
 
@@ -251,7 +251,7 @@ def test_images_csv_has_the_key_figures(several):
 @pytest.mark.parametrize("name", ["points", "clusters", "outlines"])
 def test_a_damaged_result_is_refused_and_named(table, name, tmp_path):
     """And the others are read all the same; the summary is damaged last."""
-    execute([table], tmp_path / "out", Settings(), workers=0)
+    execute([table], tmp_path / "out", Settings(test=False), workers=0)
     path = tmp_path / "out" / "0001_field" / f"{name}.parquet"
     damage(path)
     image = open_run(tmp_path / "out").images["0001_field"]

@@ -145,9 +145,9 @@ def test_a_damaged_working_table_is_named_and_made_again(table, undisturbed, tmp
 
 
 def test_resuming_a_finished_run_runs_nothing(table, undisturbed, tmp_path, monkeypatch):
-    execute([table], tmp_path / "out", Settings(), workers=0)
+    execute([table], tmp_path / "out", Settings(test=False), workers=0)
     monkeypatch.setattr(serial, "run_unit", lambda *_: pytest.fail("a finished unit ran again"))
-    assert execute([table], tmp_path / "out", Settings(), workers=0, resume=True).exit_code == 0
+    assert execute([table], tmp_path / "out", Settings(test=False), workers=0, resume=True).exit_code == 0
     assert same(result_tables(tmp_path / "out"), undisturbed)
 
 
@@ -168,15 +168,15 @@ def test_a_damaged_result_is_found_and_made_again(table, undisturbed, damage, tm
 
 
 def test_another_run_is_refused_and_what_differs_named(table, tmp_path):
-    execute([table], tmp_path / "out", Settings(), workers=0)
+    execute([table], tmp_path / "out", Settings(test=False), workers=0)
     with pytest.raises(OutputError, match=r"settings\.min_points: 3 -> 5"):
         execute([table], tmp_path / "out", Settings(min_points=5), workers=0, resume=True)
     table_copy = tmp_path / "field.csv"
     table_copy.write_text(table.read_text())
-    execute([table_copy], tmp_path / "other", Settings(), workers=0)
+    execute([table_copy], tmp_path / "other", Settings(test=False), workers=0)
     table_copy.write_text(table.read_text().replace("1", "2", 1))
     with pytest.raises(OutputError, match=r"inputs\..*field\.csv"):
-        execute([table_copy], tmp_path / "other", Settings(), workers=0, resume=True)
+        execute([table_copy], tmp_path / "other", Settings(test=False), workers=0, resume=True)
 
 
 OTHER = {
@@ -238,15 +238,15 @@ def test_a_run_of_other_weights_version_or_machine_is_refused_by_name(table, sta
 
 def test_overwriting_removes_the_run_and_nothing_else(table, tmp_path):
     out = tmp_path / "out"
-    execute([table], out, Settings(), workers=0)
+    execute([table], out, Settings(test=False), workers=0)
     (out / "notes.txt").write_text("mine")
-    execute([table, shutil.copy(table, tmp_path / "again.csv")], out, Settings(), workers=0, overwrite=True)
+    execute([table, shutil.copy(table, tmp_path / "again.csv")], out, Settings(test=False), workers=0, overwrite=True)
     assert (out / "notes.txt").read_text() == "mine"
     assert sorted(p.name for p in out.iterdir() if p.is_dir()) == [".run", "0001_field", "0002_again"]
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match="not empty"):
-        execute([table], tmp_path / "full", Settings(), workers=0, overwrite=True)
+        execute([table], tmp_path / "full", Settings(test=False), workers=0, overwrite=True)
 
 
 def test_several_chunks_of_input_come_back_in_order(table, undisturbed, tmp_path, monkeypatch):
@@ -348,7 +348,7 @@ def test_any_failure_stays_with_its_image(table, tmp_path, monkeypatch, failure)
 
     monkeypatch.setattr(serial, "run_unit", unit)
     tables = [table, shutil.copy(table, tmp_path / "again.csv")]
-    outcome = execute(tables, tmp_path / "out", Settings(), workers=0)
+    outcome = execute(tables, tmp_path / "out", Settings(test=False), workers=0)
     assert outcome.exit_code == 3
     assert type(failure).__name__ in (tmp_path / "out" / "images.csv").read_text()
 
@@ -367,7 +367,7 @@ def test_damaged_features_are_found_and_made_again(table, tmp_path, caplog):
 
 
 def test_an_input_that_is_no_file_fails_by_name(table, tmp_path):
-    outcome = execute([tmp_path, table], tmp_path / "out", Settings(), workers=0)
+    outcome = execute([tmp_path, table], tmp_path / "out", Settings(test=False), workers=0)
     assert outcome.exit_code == 3
     assert "is a directory" in str(next(iter(outcome.failed.values())))
 
@@ -414,6 +414,6 @@ def test_a_run_in_3d_of_three_classes(tmp_path, monkeypatch):
 
 def test_a_z_of_zero_throughout_is_2d(tmp_path):
     table = in_3d(tmp_path / "flat.csv", z=0.0)
-    assert execute([table], tmp_path / "out", Settings(), workers=0).exit_code == 0
-    deep = execute([in_3d(tmp_path / "deep.csv")], tmp_path / "deep", Settings(), workers=0)
+    assert execute([table], tmp_path / "out", Settings(test=False), workers=0).exit_code == 0
+    deep = execute([in_3d(tmp_path / "deep.csv")], tmp_path / "deep", Settings(test=False), workers=0)
     assert "leave z out with --columns" in str(next(iter(deep.failed.values())))

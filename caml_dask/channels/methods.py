@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from caml_dask.channels.colocalize import TESTED_DEGREES, TESTED_LOCALIZATIONS, Colocalization
+from caml_dask.channels.colocalization import Colocalization
+from caml_dask.channels.colocalize import TESTED_DEGREES, TESTED_LOCALIZATIONS
 from caml_dask.channels.randomized import PLACEMENT, SHIFT
 from caml_dask.channels.region import FOUND, GIVEN
 

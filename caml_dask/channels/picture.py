@@ -16,7 +16,7 @@ from caml_dask.overview.lines import Outlines
 from caml_dask.overview.raster import BACKGROUND, Raster, zoom_bounds
 
 if TYPE_CHECKING:
-    from caml_dask.channels.colocalize import Colocalization
+    from caml_dask.channels.colocalization import Colocalization
 
 Color: TypeAlias = tuple[int, int, int]
 FloatArray: TypeAlias = npt.NDArray[np.float64]

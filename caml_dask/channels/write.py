@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from caml_dask.atomic import publish, publish_text
-from caml_dask.channels.colocalize import Colocalization
+from caml_dask.channels.colocalization import Colocalization
 from caml_dask.channels.figures import CROSS, CROSS_MEANING, FIGURES, A, B
 from caml_dask.channels.methods import methods_of
 from caml_dask.channels.picture import draw_pair

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from caml_dask.networks.cards import card, read_card
-from caml_dask.networks.registry import NETWORKS, NetworkSpec, spec_named
+from caml_dask.networks.registry import NETWORKS, spec_named
+from caml_dask.networks.spec import NetworkSpec
 from caml_dask.networks.trained import AnyNetwork, TrainedNetwork, load, load_of_windows
 from caml_dask.networks.weights import load_weights
 

@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from caml_dask.networks.registry import CLASSES, INPUT_FORMS, KINDS, MOST_NEIGHBORS, SUBSETS
+from caml_dask.networks.registry import KINDS, MOST_NEIGHBORS
+from caml_dask.networks.spec import CLASSES, INPUT_FORMS, SUBSETS
 from caml_dask.simulate import GRIDS
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

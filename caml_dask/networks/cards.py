@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 
 from caml_dask.errors import UsageError, WeightsError
 from caml_dask.networks.card_fields import MOST_CARD_BYTES, checked
-from caml_dask.networks.registry import NETWORKS, NetworkSpec, from_card, spec_named
+from caml_dask.networks.registry import NETWORKS, from_card, spec_named
+from caml_dask.networks.spec import NetworkSpec
 from caml_dask.settings import network_named
 
 _CARD, _WEIGHTS = ".json", ".safetensors"

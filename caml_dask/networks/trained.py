@@ -15,7 +15,7 @@ from caml_dask.errors import UsageError
 from caml_dask.methods import Method
 from caml_dask.networks.cards import Card, read_card
 from caml_dask.networks.field.trained import TrainedFieldNetwork, is_field_network, load_field_network
-from caml_dask.networks.registry import NetworkSpec
+from caml_dask.networks.spec import NetworkSpec
 from caml_dask.networks.weights import load_weights
 from caml_dask.schema import CLUSTERED, NON_CLUSTERED
 from caml_dask.settings import Settings, network_named

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from caml_dask.errors import WeightsError
 from caml_dask.networks.cards import Card, read_card, weights_bytes
-from caml_dask.networks.registry import NetworkSpec
+from caml_dask.networks.spec import NetworkSpec
 
 
 def load_weights(network: str | os.PathLike[str] | Card) -> dict[str, NDArray[np.float32]]:

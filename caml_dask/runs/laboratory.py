@@ -12,7 +12,7 @@ from caml_dask import __version__
 from caml_dask.executors.items import each
 from caml_dask.extras import require
 from caml_dask.io.fields import write_field
-from caml_dask.networks.registry import FitSettings, NetworkSpec
+from caml_dask.networks.spec import FitSettings, NetworkSpec
 from caml_dask.networks.training.sets import TrainingSets, compile_part, missing_parts
 from caml_dask.networks.training.train import check_folds, train
 from caml_dask.simulate import AnyScenario, field_rng, simulate

@@ -38,6 +38,7 @@ def of_results() -> dict[str, str]:
         "following_seconds": following_seconds(),
         "driver": driver(),
         "driver_model": driver_model(),
+        "ablations": ablations(),
     }
 
 
@@ -259,6 +260,17 @@ def following_seconds() -> str:
         ("localizations", "windows", "`follow`", "`run`", "ratio"),
         [(f"{row['localizations']:,}", row["windows"], *times, f"{row['ratio']:.2f}")],
     )
+
+
+def ablations() -> str:
+    """What the field network owes to its parts and its size: trainings that differ in one thing."""
+    rows = []
+    for row in json.loads((RESULTS / "ablations.json").read_text()):
+        of_sorts = [f"{row[sort][name]:.3f}" for name in ("ari", "accuracy") for sort in ("molecules", "re-blinking")]
+        cost = f"{row['seconds'] / 60:.0f} min"
+        rows.append((row["variant"], f"{row['weights']:,}", f"{row['steps']:,}", cost, *of_sorts))
+    index = ("Rand index: molecules", "re-blinking", "accuracy: molecules", "re-blinking")
+    return table(("training", "weights", "steps", "time", *index), rows)
 
 
 def driver() -> str:

@@ -144,7 +144,7 @@ def test_images_of_other_fields_or_units_are_refused(tmp_path):
     paths = [tmp_path / f"{name}.csv" for name in ("near", "far")]
     pd.DataFrame(xy, columns=["x [nm]", "y [nm]"]).to_csv(paths[0], index=False)
     pd.DataFrame(xy * 3 + 90_000, columns=["x [nm]", "y [nm]"]).to_csv(paths[1], index=False)
-    execute(paths, tmp_path / "out", Settings(), workers=0)
+    execute(paths, tmp_path / "out", Settings(test=False), workers=0)
     with pytest.raises(UsageError, match="do not overlap: pair channels of one field, in one unit"):
         colocalize(tmp_path / "out", [("near", "far")])
     with pytest.raises(UsageError, match="no file of .* has two channels: name images with --pair"):

@@ -19,7 +19,8 @@ from caml_dask import CAML, analyze, open_run
 from caml_dask.cli import main
 from caml_dask.errors import UsageError, WeightsError
 from caml_dask.networks import NETWORKS, card, load
-from caml_dask.networks.registry import SUBSETS, from_card, variant
+from caml_dask.networks.registry import from_card, variant
+from caml_dask.networks.spec import SUBSETS
 from caml_dask.runs.session import analyse, begun, execute
 from caml_dask.screening.screen import screen
 from caml_dask.settings import NETWORK_ALIASES, Settings, network_named

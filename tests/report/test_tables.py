@@ -283,14 +283,14 @@ def test_a_name_tells_which_file_it_is_only_where_one_has_it(tmp_path):
     """Files of one name in two folders, and a cohort table that lists one of them, or one elsewhere."""
     for folder, seed in (("a", 1), ("b", 2)):
         cohorts.table(tmp_path / folder / "cell.csv", LOOSE, seed)
-    execute([tmp_path / "a" / "cell.csv", tmp_path / "b" / "cell.csv"], tmp_path / "out", Settings(), workers=0)
+    execute([tmp_path / "a" / "cell.csv", tmp_path / "b" / "cell.csv"], tmp_path / "out", Settings(test=False), workers=0)
     listed = tmp_path / "cohort.csv"
     listed.write_text("path,condition,replicate\na/cell.csv,naive,r1\n")
     first, second = write_report(tmp_path / "out", listed).results.images
     assert first.factors["condition"] == "naive" and "condition" not in second.factors
     listed.write_text("path,condition,replicate\nelsewhere/cell.csv,naive,r1\n")
     assert not any("condition" in image.factors for image in write_report(tmp_path / "out", listed).results.images)
-    execute([tmp_path / "a" / "cell.csv"], tmp_path / "one", Settings(), workers=0)
+    execute([tmp_path / "a" / "cell.csv"], tmp_path / "one", Settings(test=False), workers=0)
     moved = write_report(tmp_path / "one", listed)
     assert moved.results.images[0].factors["condition"] == "naive"
     assert any("1 image matched by file name" in note for note in moved.notes)

@@ -16,7 +16,8 @@ from caml_dask import read_localizations
 from caml_dask.cli import main
 from caml_dask.errors import CamlError, UsageError
 from caml_dask.executors.items import each
-from caml_dask.networks.registry import FitSettings, spec_named
+from caml_dask.networks.registry import spec_named
+from caml_dask.networks.spec import FitSettings
 from caml_dask.networks.training.train import sets_of
 from caml_dask.runs import laboratory
 from caml_dask.runs.laboratory import compile_and_train

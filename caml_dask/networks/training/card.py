@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caml_dask.metrics import confusion, rates
-from caml_dask.networks.registry import FitSettings, NetworkSpec
+from caml_dask.networks.spec import FitSettings, NetworkSpec
 from caml_dask.networks.trained import labels_of
 from caml_dask.networks.training.fit import Fitted
 from caml_dask.networks.training.sets import SPLITS, Samples, TrainingSets, draw_samples

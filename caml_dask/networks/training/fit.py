@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caml_dask.atomic import publish
-from caml_dask.networks.registry import FitSettings, NetworkSpec
+from caml_dask.networks.spec import FitSettings, NetworkSpec
 from caml_dask.networks.training.keras import import_keras
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from caml_dask.atomic import publish, publish_text
 from caml_dask.errors import UsageError
 from caml_dask.extras import require
 from caml_dask.networks.card_fields import NAME
-from caml_dask.networks.registry import FitSettings, NetworkSpec
+from caml_dask.networks.spec import FitSettings, NetworkSpec
 from caml_dask.networks.trained import labels_of
 from caml_dask.networks.training.card import make_card, mean_rates, measure_csr, measure_set
 from caml_dask.networks.training.fit import Fitted, LabelledInputs, fit

@@ -15,7 +15,8 @@ from caml_dask.networks import spec_named
 from caml_dask.networks.inference.features import norm_self
 from caml_dask.networks.inference.lanes import ROWS
 from caml_dask.networks.kinds.lstm import GATE_SCALES, LEAST_EXPONENT, MOST_EXPONENT, power_of_two, update
-from caml_dask.networks.registry import KINDS, NetworkSpec
+from caml_dask.networks.registry import KINDS
+from caml_dask.networks.spec import NetworkSpec
 
 if TYPE_CHECKING:
     import keras

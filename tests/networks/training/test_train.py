@@ -15,7 +15,8 @@ from caml_dask.cli import main
 from caml_dask.errors import InputError, UsageError
 from caml_dask.networks import NETWORKS, load, load_weights, spec_named
 from caml_dask.networks.inference.features import norm_self, relative_positions
-from caml_dask.networks.registry import FitSettings, NetworkSpec, variant
+from caml_dask.networks.registry import variant
+from caml_dask.networks.spec import FitSettings, NetworkSpec
 from caml_dask.networks.training import fit as fitting
 from caml_dask.networks.training import sets as training_sets
 from caml_dask.networks.training.card import mean_rates, measure_csr, measure_set

@@ -1,235 +1,28 @@
-"""Settings of an analysis: frozen values with a digest, so that two runs can be told apart."""
+"""Everything that decides a result, except the input and the weights."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any
 
 from caml_dask.errors import UsageError
 from caml_dask.methods import Method, method_as_kept
 from caml_dask.rectangles import is_rectangles, parse_rectangles
+from caml_dask.settings.columns import ColumnMap
+from caml_dask.settings.merging import merge_rule
+from caml_dask.settings.networks import DEFAULT_NETWORK, network_named
 
-NM_PER_UNIT = {"nm": 1.0, "um": 1e3, "µm": 1e3, "mm": 1e6, "m": 1e9}
-# A field of view is a fraction of a um to a few mm wide; a stage moves by some cm.
-SMALLEST_FIELD_NM, LARGEST_FIELD_NM, FARTHEST_NM = 500.0, 3e6, 1e8
-# What can be computed with: squares of distances in float64 and distances in float32, far from their ends.
-SMALLEST_SPAN_NM, FARTHEST_COMPUTED_NM = 1e-9, 1e15
 TILE_LOCALIZATIONS = 200_000
 LARGE_TILE_LOCALIZATIONS = 1_000_000
 LARGE_INPUT = 100_000_000
-NETWORK_ALIASES = {
-    "XPILJZ": "dense-100",
-    "07VEJJ": "lstm-100",
-    "87B144": "lstm-1000",
-    "GAXJPR": "dense-1000-3d",
-    "3TXKFS": "conv-1000-3class",
-}
-"""Published code of each network that ships with the package, and its alias: architecture, window, what is special.
-
-They are here so that the help lists them without loading a network.
-"""
-
-FIBER_NETWORK = "field-2d-fibers"
-FIELD_NETWORKS = ("field-2d", "field-3d", FIBER_NETWORK)
-"""Networks that see whole fields, and need no window; the last one tells fibers from round clusters."""
-DEFAULT_NETWORK = FIELD_NETWORKS[0]
 DRIFT_METHODS = ("aim", "rcc")
-
-
 STEPS = ("read", "where", "drift", "merge", "region", "analysis")
 """The steps of an analysis, in their order."""
-
-
-def network_named(network: str | os.PathLike[str]) -> str:
-    """The one spelling of a network: its published code, or the absolute path of a folder or card of one's own.
-
-    Parameters
-    ----------
-    network : str or Path
-        A code or alias in any case, or a path. A text is a path where it has a separator or names an existing file.
-        Any other text is returned unchanged, and rejected when the network is loaded.
-
-    Returns
-    -------
-    str
-        The published code, the absolute path, or the unknown text.
-
-    Raises
-    ------
-    UsageError
-        The value is neither a text nor a path.
-    """
-    if not isinstance(network, str | os.PathLike):
-        raise UsageError(
-            f"network={network!r} is of type {type(network).__name__}: give a name such as 'XPILJZ', or the folder "
-            "of a network of your own"
-        )
-    if isinstance(network, str):
-        for code, alias in [*NETWORK_ALIASES.items(), *zip(FIELD_NETWORKS, FIELD_NETWORKS, strict=True)]:
-            if network.casefold() in (code.casefold(), alias.casefold()):
-                return code
-    path = os.fspath(network)
-    is_path = not isinstance(network, str) or os.sep in path or os.path.exists(path)  # noqa: PTH110 - a str stays one
-    return os.path.abspath(path) if is_path else path  # noqa: PTH100 - a link in it may be replaced: it stays
-
-
-@dataclass(frozen=True)
-class ColumnMap:
-    """Which columns of a table are the coordinates, and in which unit.
-
-    Parameters
-    ----------
-    x, y, z : str or None
-        Names of the coordinate columns; None lets the reader find them by their headers.
-    unit : str or None
-        "nm", "um", "mm", "m" or "px"; None takes the unit from the header, and rejects a header without one.
-    pixel_nm : float or None
-        Size of a pixel in nm; needed with "px".
-    channel : str or None
-        Name of the column that holds the channel; each channel becomes an image.
-
-    Raises
-    ------
-    UsageError
-        The map names too few coordinates, an unknown unit, "px" without the size of a pixel, or a size that is not
-        positive.
-    """
-
-    x: str | None = None
-    y: str | None = None
-    z: str | None = None
-    unit: str | None = None
-    pixel_nm: float | None = None
-    channel: str | None = None
-
-    def __post_init__(self) -> None:
-        if (self.x is None) != (self.y is None):
-            raise UsageError("--columns names only one of x and y: name both, such as x=X,y=Y,unit=nm")
-        if self.z is not None and self.x is None:
-            raise UsageError("--columns names z but not x and y: name all three")
-        if self.unit is not None and self.unit not in (*NM_PER_UNIT, "px"):
-            raise UsageError(f"unknown unit {self.unit!r}: use one of {', '.join(NM_PER_UNIT)}, or px with pixel_nm=")
-        if self.unit == "px" and self.pixel_nm is None:
-            raise UsageError("unit=px needs the size of a pixel: add pixel_nm=, such as pixel_nm=160")
-        if self.pixel_nm is not None and not 0 < self.pixel_nm < float("inf"):
-            raise UsageError(f"pixel_nm={self.pixel_nm} is not a size: give a positive number of nm")
-
-    @classmethod
-    def of(cls, columns: Any) -> ColumnMap:
-        """Take a column map in any form that the interface accepts.
-
-        Parameters
-        ----------
-        columns : ColumnMap or str or None
-            A map, its text (:meth:`parse`), or None, which reads the headers.
-
-        Returns
-        -------
-        ColumnMap
-            The map; an empty one for None.
-
-        Raises
-        ------
-        UsageError
-            The value is of another type, or its text cannot be used.
-        """
-        if isinstance(columns, str):
-            return cls.parse(columns)
-        if columns is not None and not isinstance(columns, cls):
-            raise UsageError(
-                f"columns={columns!r} is of type {type(columns).__name__}: give a text such as "
-                "'x=X,y=Y,unit=um', or a ColumnMap"
-            )
-        return columns or cls()
-
-    @classmethod
-    def parse(cls, text: str) -> ColumnMap:
-        """Read ``x=...,y=...,z=...,unit=...,pixel_nm=...,channel=...`` as the command line takes it.
-
-        Parameters
-        ----------
-        text : str
-            Pairs of key and value, separated by commas; each key at most once.
-
-        Returns
-        -------
-        ColumnMap
-            The map that the text describes.
-
-        Raises
-        ------
-        UsageError
-            A key is unknown or repeated, or the combination names no unit or too few coordinates.
-        """
-        found: dict[str, Any] = {}
-        for part in text.split(","):
-            key, equals, value = (s.strip() for s in part.partition("="))
-            if not equals or not value or key not in cls.__dataclass_fields__ or key in found:
-                known = ", ".join(f"{k}=" for k in cls.__dataclass_fields__)
-                raise UsageError(f"--columns {text!r}: cannot use {part!r}; known, once each: {known}")
-            found[key] = value
-        if "pixel_nm" in found:
-            try:
-                found["pixel_nm"] = float(found["pixel_nm"])
-            except ValueError:
-                raise UsageError(f"pixel_nm={found['pixel_nm']!r} is not a number of nm") from None
-        return cls(**found)
-
-
-@dataclass(frozen=True)
-class FixedRule:
-    """Detections at most `radius_nm` and `frames` frames apart are linked, and connected ones are a molecule.
-
-    Parameters
-    ----------
-    radius_nm : float
-        Longest distance of a link in nm, closed.
-    frames : int
-        Largest difference of frames, closed.
-    """
-
-    radius_nm: float
-    frames: int
-
-
-_RADIUS_AND_GAP = re.compile(r"([0-9]*\.?[0-9]+)\s*(nm|um|µm)\s*,\s*([0-9]+)\s*frames?", re.IGNORECASE)
-
-
-def merge_rule(text: str) -> FixedRule | Literal["auto"]:
-    """Read how detections are merged to molecules.
-
-    Parameters
-    ----------
-    text : str
-        "auto", or a radius and a gap in frames, such as "50nm,25frames".
-
-    Returns
-    -------
-    FixedRule or "auto"
-        The rule.
-
-    Raises
-    ------
-    UsageError
-        The text is neither.
-    """
-    if not isinstance(text, str):
-        raise UsageError(f"merge={text!r} is of type {type(text).__name__}: give 'auto', or such as '50nm,25frames'")
-    if text.strip().lower() == "auto":
-        return "auto"
-    found = _RADIUS_AND_GAP.fullmatch(text.strip())
-    if found is None:
-        raise UsageError(f"--merge {text!r}: give auto, or a radius and a gap in frames such as 50nm,25frames")
-    radius, frames = float(found[1]) * NM_PER_UNIT[found[2].lower()], int(found[3])
-    if not 0 < radius <= LARGEST_FIELD_NM or not 0 < frames < 1 << 40:
-        raise UsageError(f"--merge {text!r}: give a positive radius and a gap of at least 1 frame")
-    return FixedRule(radius, frames)
 
 
 def _check_type(name: str, value: Any, kind: type, wanted: str) -> None:
