@@ -24,14 +24,11 @@ from typing import Any
 
 import numpy as np
 
-from caml_dask.networks.field import graph
-
-graph.WIDTH = int(os.environ.get("FIELD_WIDTH", graph.WIDTH))  # before any other module takes it from there
-
-from caml_dask.networks.field.architecture import weight_shapes  # noqa: E402
-from caml_dask.networks.field.graph import ROUNDS  # noqa: E402
-from caml_dask.networks.training.field.figures import measure  # noqa: E402
-from caml_dask.networks.training.field.fit import FieldFit, fit  # noqa: E402
+import caml_dask
+from caml_dask.networks.field.architecture import weight_shapes
+from caml_dask.networks.field.graph import ROUNDS, WIDTH
+from caml_dask.networks.training.field.figures import measure
+from caml_dask.networks.training.field.fit import FieldFit, fit
 
 SEED = 3
 SURVEYED = 20_000
@@ -63,7 +60,7 @@ VARIANTS = {
     "without positions": Variant(POSITIONS),
     "without re-blinking in the prior": Variant(draw={"blinking": 0.0}),
     "two rounds of messages in place of four": Variant([name.format(r) for name in LATE for r in (2, 3)]),
-    "16 numbers a localization in place of 48": Variant(width=16),
+    "32 numbers a localization in place of 48": Variant(width=32),
     "96 numbers a localization in place of 48": Variant(width=96),
     "half the data": Variant(length=0.5),
     "double the data": Variant(length=2.0),
@@ -100,10 +97,15 @@ def row(name: str, work: Path, steps: int, fields: int, threads: int) -> dict[st
 
 
 def in_its_width(name: str, work: Path) -> None:
-    """Have another process compute the row of a variant: kernels of another width are kept apart."""
-    width = str(VARIANTS[name].width)
-    own = {"FIELD_WIDTH": width, "NUMBA_CACHE_DIR": str(work / f"kernels-{width}")}
-    subprocess.run([sys.executable, *sys.argv, "--only", name], env=os.environ | own, check=True)
+    """Have another process compute the row of a variant, by a copy of the package in which its width stands."""
+    copy = work / f"width-{VARIANTS[name].width}"
+    package = Path(caml_dask.__file__).parent
+    shutil.copytree(package, copy / package.name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    module = copy / package.name / "networks" / "field" / "graph.py"
+    text = module.read_text()
+    module.write_text(text.replace(f"\nWIDTH = {WIDTH}\n", f"\nWIDTH = {VARIANTS[name].width}\n"))
+    command = [sys.executable, *sys.argv, "--only", name]
+    subprocess.run(command, env=os.environ | {"PYTHONPATH": str(copy)}, check=True)
 
 
 def main() -> None:
@@ -120,7 +122,7 @@ def main() -> None:
         rows = json.loads(asked.results.read_text()) if asked.results.exists() else []
         if name in [found["variant"] for found in rows]:
             continue
-        if VARIANTS[name].width not in (None, graph.WIDTH):
+        if VARIANTS[name].width not in (None, WIDTH):
             in_its_width(name, asked.work)
             continue
         rows.append(row(name, asked.work, asked.steps, asked.fields, asked.threads))

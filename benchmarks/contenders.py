@@ -18,7 +18,7 @@ from caml_dask import CAML, baselines
 from caml_dask.baselines import Bayesian
 from caml_dask.baselines.checks import hull_area_nm2
 from caml_dask.errors import InputError
-from caml_dask.methods import DBSCAN, HDBSCAN, GetisFranklin, Method, ToMATo, Voronoi, method_as_kept
+from caml_dask.methods import DBSCAN, HDBSCAN, DominantSets, GetisFranklin, Method, ToMATo, Voronoi, method_as_kept
 from caml_dask.networks import load
 from caml_dask.settings import network_named
 
@@ -132,6 +132,11 @@ def _tomato(d: Spacing) -> list[Any]:
     ]
 
 
+def _dominant_sets(d: Spacing) -> list[Any]:
+    sigmas = [d.nm * x for x in (0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.5)]
+    return _of(DominantSets, sigmas, (0.3, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95))
+
+
 CONTENDERS = {
     contender.name: contender
     for contender in (
@@ -144,6 +149,7 @@ CONTENDERS = {
         Contender("Getis-Franklin", _method, MethodSpec(GetisFranklin(50.0)), _getis_franklin),
         Contender("SR-Tesseler", _method, MethodSpec(Voronoi()), _sr_tesseler),
         Contender("ToMATo", _method, MethodSpec(ToMATo(50.0, 1_000.0)), _tomato),
+        Contender("Dominant sets", _method, MethodSpec(DominantSets(200.0)), _dominant_sets),
         Contender("Bayesian", baselines.bayesian, Bayesian(time_limit_s=BAYESIAN_LIMIT_S)),
     )
 }

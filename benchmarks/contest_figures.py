@@ -21,6 +21,7 @@ LOOK = {
     "Getis-Franklin": ("#CC79A7", "P"),
     "SR-Tesseler": ("#E69F00", "X"),
     "ToMATo": ("#56B4E9", "*"),
+    "Dominant sets": ("#332288", "p"),
     "Bayesian": ("#882255", "h"),
 }
 GROUPS = {

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from caml_dask.describing.describe import Description, describe
     from caml_dask.following.follow import Following, follow
     from caml_dask.io.readers.sources import read_localizations
-    from caml_dask.methods import DBSCAN, HDBSCAN, GetisFranklin, ToMATo, Voronoi
+    from caml_dask.methods import DBSCAN, HDBSCAN, DominantSets, GetisFranklin, ToMATo, Voronoi
     from caml_dask.results.analysis import Analysis
     from caml_dask.results.image import ImageResult
     from caml_dask.results.run import RunResult, open_run
@@ -28,6 +28,7 @@ __all__ = [
     "Analysis",
     "Colocalization",
     "Description",
+    "DominantSets",
     "Following",
     "GetisFranklin",
     "ImageResult",
@@ -48,6 +49,7 @@ _HOME = {
     "CAML": "caml_dask.api",
     "Analysis": "caml_dask.results.analysis",
     "DBSCAN": "caml_dask.methods",
+    "DominantSets": "caml_dask.methods",
     "GetisFranklin": "caml_dask.methods",
     "HDBSCAN": "caml_dask.methods",
     "ToMATo": "caml_dask.methods",

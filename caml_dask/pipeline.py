@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from caml_dask.methods import DBSCAN, HDBSCAN, GetisFranklin, ToMATo, Voronoi
+from caml_dask.methods import DBSCAN, HDBSCAN, DominantSets, GetisFranklin, ToMATo, Voronoi
 from caml_dask.networks.field.trained import is_field_network
 from caml_dask.settings import Settings
 from caml_dask.stages import (
@@ -94,6 +94,7 @@ METHOD_STAGES = {
     Voronoi.name: VORONOI_STAGES,
     HDBSCAN.name: WHOLE_STAGES,
     ToMATo.name: WHOLE_STAGES,
+    DominantSets.name: WHOLE_STAGES,
 }
 """The stages of each method, by its name."""
 FIRST, LAST = read.STAGE, publish.STAGE

@@ -57,7 +57,8 @@ class Kept:
     def sync(self, ask, callback_timeout):
         return dict.fromkeys(range(self._workers), 1)
 
-    def submit(self, task, root, which, parts, keys, key, pure):
+    def submit(self, task, given, key, pure, **restriction):
+        keys = pickle.loads(given)[1][-1]
         self.submitted.append((keys, Future()))
         return self.submitted[-1][1]
 
@@ -79,15 +80,15 @@ class Inline(Kept):
     def _close(self):
         self._open -= 1
 
-    def submit(self, task, root, which, parts, keys, key, pure):
-        self.batches.append(len(keys))
-        self.sizes.append(len(pickle.dumps((root, which, parts, keys, key))))
+    def submit(self, task, given, key, pure):
+        self.batches.append(len(pickle.loads(given)[1][-1]))
+        self.sizes.append(len(given))
         self._open += 1
         self.most = max(self.most, self._open)
         future = Future(self._close)
         for _ in range(DEATHS):
             try:
-                future.end("finished", task(root, which, *pickle.loads(pickle.dumps((parts, keys)))))
+                future.end("finished", task(given))
             except DiedError:
                 continue
             return future

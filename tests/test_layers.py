@@ -15,7 +15,19 @@ PACKAGE = Path(caml_dask.__file__).parent
 # A package, or module of the first level, may import those of lower layers, and of its own layer those that SAME_LAYER
 # names.
 LAYERS = [
-    {"schema", "settings", "methods", "errors", "extras", "compiled", "seen", "sorting", "where", "rectangles"},
+    {
+        "schema",
+        "settings",
+        "methods",
+        "errors",
+        "extras",
+        "compiled",
+        "seen",
+        "sorting",
+        "where",
+        "rectangles",
+        "other_python",
+    },
     {
         "atomic",
         "holders",

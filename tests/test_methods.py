@@ -14,13 +14,14 @@ from click.testing import CliRunner
 from sklearn.cluster import DBSCAN as Fitted
 from support import SHARED, done_records, result_tables, same, simulated_table
 
-from caml_dask import DBSCAN, analyze, baselines, open_run
+from caml_dask import DBSCAN, DominantSets, analyze, baselines, open_run
 from caml_dask.cli import main
 from caml_dask.errors import OutputError, UsageError
 from caml_dask.methods import method_as_kept, method_of
 from caml_dask.runs.session import execute
 from caml_dask.screening.screen import screen
 from caml_dask.settings import Settings
+from caml_dask.spatial.dominant import dominant_sets
 
 REAL = sorted((SHARED / "real").glob("*.csv"))
 
@@ -152,6 +153,7 @@ def test_tiles_and_workers_change_nothing(table, run, tmp_path):
         ("voronoi --density-factor 3", "at least 3 times denser than the field"),
         ("hdbscan --min-cluster-size 8", "min_cluster_size 8 and min_samples 8"),
         ("tomato --link-nm 40 --persistence-per-um2 500", "by the 10-th neighbor that persist over 500"),
+        ("dominant-sets --sigma-nm 60 --min-cohesiveness 0.7", "exp(-(d / 60 nm)^2); sets of a cohesiveness below 0.7"),
         ("dbscan --eps-nm auto", "The radius was "),
     ],
 )
@@ -199,6 +201,31 @@ def test_real_tables_are_labelled_as_by_scikit_learn_on_any_tiling(tmp_path):
         cluster, core = found[f"{number:04d}_{path.stem}/points"]["cluster_id"].to_numpy(), fitted.core_sample_indices_
         assert same_partition(cluster[core], fitted.labels_[core])
         assert np.array_equal(cluster < 0, fitted.labels_ < 0)
+
+
+@pytest.mark.skipif(not REAL, reason="the real tables of ../shared/data/real are not on this machine")
+def test_dominant_sets_of_real_tables_are_the_same_on_any_tiling_and_order(tmp_path):
+    shuffled = [tmp_path / path.name for path in REAL]
+    for path, copy in zip(REAL, shuffled):
+        table = pa_csv.read_csv(path)
+        pa_csv.write_csv(table.take(np.random.default_rng(0).permutation(len(table))), copy)
+    method = DominantSets(50, 0.6)
+    for name, inputs, tile in (("one", REAL, None), ("many", shuffled, 4000)):
+        settings = Settings(max_localizations=tile, test=False, method=method)
+        assert execute(inputs, tmp_path / name, settings, workers=0).exit_code == 0
+    one, many = (result_tables(tmp_path / name) for name in ("one", "many"))
+    for number, path in enumerate(REAL, start=1):
+        key = f"{number:04d}_{path.stem}/"
+        place = [("x_nm", "ascending"), ("y_nm", "ascending"), ("label", "ascending")]
+        points, others = (tables[f"{key}points"].sort_by(place) for tables in (one, many))
+        xy = np.column_stack([points["x_nm"].to_numpy(), points["y_nm"].to_numpy()])
+        found, cluster = points["cluster_id"].to_numpy(), others["cluster_id"].to_numpy()
+        number_of, cohesiveness = dominant_sets(xy, method.sigma_nm)
+        coherent = (cohesiveness >= method.min_cohesiveness) & (np.bincount(number_of) >= 3)
+        assert same_partition(found, np.where(coherent[number_of], number_of, -1))
+        assert same_partition(found, cluster)
+        assert len(one[f"{key}clusters"]) == coherent.sum() > 500
+        assert np.array_equal(*(np.sort(tables[f"{key}clusters"]["area_nm2"].to_numpy()) for tables in (one, many)))
 
 
 def test_overviews_of_a_method_magnify_what_needs_no_score(tmp_path):

@@ -145,9 +145,9 @@ def test_a_damaged_working_table_is_named_and_made_again(table, undisturbed, tmp
 
 
 def test_resuming_a_finished_run_runs_nothing(table, undisturbed, tmp_path, monkeypatch):
-    execute([table], tmp_path / "out", Settings(test=False), workers=0)
+    execute([table], tmp_path / "out", Settings(), workers=0)
     monkeypatch.setattr(serial, "run_unit", lambda *_: pytest.fail("a finished unit ran again"))
-    assert execute([table], tmp_path / "out", Settings(test=False), workers=0, resume=True).exit_code == 0
+    assert execute([table], tmp_path / "out", Settings(), workers=0, resume=True).exit_code == 0
     assert same(result_tables(tmp_path / "out"), undisturbed)
 
 

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from caml_dask.errors import CamlError, WorkersError
 from caml_dask.executors.deployment import interrupts
 from caml_dask.executors.deployment.interrupts import Ended
+from caml_dask.executors.fitness import Unfit, which_run
 from caml_dask.executors.interface import Observer
 from caml_dask.executors.pace import Pace
 from caml_dask.executors.pending import Due, barriers
+from caml_dask.executors.roster import BETWEEN_LOOKS_S, Roster
 from caml_dask.executors.units import Key, in_words, standing
-from caml_dask.executors.worker import Outcome, run_batch, which_run
+from caml_dask.executors.worker import Outcome, packed
 from caml_dask.io.run_directory import Run
 from caml_dask.io.shared_part import part_of, publish_shared_part
 from caml_dask.pipeline import FIRST, stage_of
@@ -32,22 +34,21 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 _IN_FLIGHT = 2  # batches in flight a worker
-_LOOK_S = 5.0  # between two looks at the workers
-_ANSWER_S = 30.0  # within which the scheduler tells of them
+_FETCHED_S = 5.0  # within which reports come from their worker
 _MOST_LOST = 10  # reports of a batch that may be lost with the worker that made them
-_KILLED = CamlError("the unit's workers died")
+_KILLED: Sequence[Outcome] = [CamlError("the unit's workers died")]
 
 
 @dataclass(eq=False)
 class _Underway:
     """An image under way: the rest of its stages, and the units of the present one that have not ended.
 
-    size : bytes of its input
+    size : bytes of its input; None if they are unknown, as of a file that could not be read when the run began
     stages : None until its first unit told that there are further ones
     """
 
     index: int
-    size: float
+    size: float | None
     stages: Iterator[Due] | None = None
     due: Due | None = None
     units: set[Key] = field(default_factory=set)
@@ -58,7 +59,7 @@ class _Underway:
 class _Unit:
     image: _Underway
     key: Key
-    size: float
+    size: float | None
 
 
 @dataclass(frozen=True)
@@ -77,42 +78,44 @@ class DaskExecutor:
     worker held. Its first unit without a record is tried again with nothing else in flight, and only if it kills its
     workers then, its image fails. The other units go on in other batches.
 
-    client : of the cluster
-    wait_s : seconds without any worker after which the run is given up
-    check : asked while there is no worker; raises where none will come
+    A worker that cannot do units of the run counts against none of them: others do what it was given. Parameters are
+    those of :class:`caml_dask.executors.roster.Roster`.
     """
 
-    def __init__(self, client: Client, wait_s: float = 60.0, check: Callable[[], None] = interrupts.check):
-        self._client, self._wait_s, self._check = client, wait_s, check
+    def __init__(
+        self,
+        client: Client,
+        wait_s: float = 60.0,
+        check: Callable[[], None] = interrupts.check,
+        withdraw: Callable[[str, str], None] | None = None,
+    ):
+        self._client = client
+        self._roster = partial(Roster, client, wait_s, check, withdraw)
 
     def execute(self, run: Run, observer: Observer, resumed: bool = False) -> None:
         """Run every pending unit on the workers.
 
         Raises
         ------
-        WorkersError : the scheduler, or for too long every worker, is lost.
+        WorkersError : the scheduler, or for too long every worker, is lost; or no worker can do units of the run.
         """
         publish_shared_part(run)
-        _Execution(run, self._client, observer, resumed, self._wait_s, self._check).finish()
+        _Execution(run, self._client, observer, resumed, self._roster()).finish()
 
 
 class _Execution:
     """One run on its way through a cluster."""
 
-    def __init__(
-        self, run: Run, client: Client, observer: Observer, resumed: bool, wait_s: float, check: Callable[[], None]
-    ):
+    def __init__(self, run: Run, client: Client, observer: Observer, resumed: bool, roster: Roster):
         self._run, self._client, self._observer, self._resumed = run, client, observer, resumed
         self._root, self._which = str(run.root.absolute()), which_run(run)  # workers run elsewhere
-        self._wait_s, self._check = wait_s, check
+        self._roster = roster
         self._ended, self._pace = Ended(), Pace()
         self._images = deque(range(len(run.images)))
         self._waiting: deque[_Unit] = deque()
         self._suspects: deque[_Unit] = deque()
         self._in_flight: dict[Future, _Batch] = {}
         self._numbers, self._identity = itertools.count(), uuid.uuid4().hex  # the scheduler may have other runs
-        self._looked = self._seen = time.monotonic()
-        self._threads = self._count_threads()
 
     def finish(self) -> None:
         """Run everything; images that fail are told to the observer and do not stop the others."""
@@ -133,7 +136,7 @@ class _Execution:
 
     @property
     def _places(self) -> int:
-        return _IN_FLIGHT * max(1, self._threads)
+        return _IN_FLIGHT * max(1, self._roster.threads)
 
     def _take(self) -> tuple[_Unit, ...]:
         """The next units that wait, as many as make a batch: fewer where little is left for all workers."""
@@ -159,32 +162,14 @@ class _Execution:
     def _next(self) -> Future:
         """The next batch that ended, whatever became of it; meanwhile the workers are looked after."""
         while True:
-            if time.monotonic() - self._looked > _LOOK_S:
-                self._look()
+            self._roster.look_at_times()
             with suppress(TimeoutError):
-                return self._ended.next(_LOOK_S)
-
-    def _look(self) -> None:
-        self._threads = self._count_threads()
-        before, self._looked = self._looked, time.monotonic()
-        if self._threads or self._looked - before > 2 * _LOOK_S:  # while nobody looked, there may have been workers
-            self._seen = self._looked
-        if self._threads:
-            return
-        self._check()
-        if self._looked - self._seen > self._wait_s:
-            raise WorkersError(f"no worker for {self._wait_s:g} s; what is done is kept: continue with --resume")
-
-    def _count_threads(self) -> int:
-        try:  # the client's own scheduler_info waits without end, and tells old news where the connection broke
-            return sum(self._client.sync(self._client.scheduler.ncores, callback_timeout=_ANSWER_S).values())
-        except Exception as error:  # of many kinds, by the moment in which the connection broke
-            raise _scheduler_lost() from error
+                return self._ended.next(BETWEEN_LOOKS_S)
 
     def _begin(self, index: int) -> None:
         """An image's first unit waits to be run; of a run that is resumed, the units of its first stage that is due."""
         content = part_of(self._run, index)[1]
-        image = _Underway(index, 1.0 + (content[0] if content else 0))
+        image = _Underway(index, content[0] if content else None)
         if self._resumed:
             image.stages = barriers(self._run, index, True)
             self._advance(image)
@@ -194,7 +179,8 @@ class _Execution:
 
     def _put(self, image: _Underway, keys: list[Key], total: int) -> None:
         image.units.update(keys)
-        self._waiting.extend(_Unit(image, key, image.size / total) for key in keys)
+        size = None if image.size is None else image.size / total
+        self._waiting.extend(_Unit(image, key, size) for key in keys)
 
     def _advance(self, image: _Underway) -> None:
         """Let the next stage of an image that has units to run wait for workers; or see its end."""
@@ -212,15 +198,15 @@ class _Execution:
             self._fail(image, in_words(error))
 
     def _submit(self, batch: _Batch) -> None:
-        if self._client.status != "running":
-            raise _scheduler_lost()
+        restricted = self._roster.restriction()
         first = batch.units[0]
         number = f"{len(batch.units)}-{next(self._numbers)}-{self._identity}"
         label = f"{first.key[1]}-{self._name(first)}-{first.key[2]}-{number}"
         places = {index: place for place, index in enumerate(dict.fromkeys(unit.key[0] for unit in batch.units))}
         parts = [part_of(self._run, index) for index in places]
         keys = [(places[unit.key[0]], *unit.key[1:]) for unit in batch.units]
-        future = self._client.submit(run_batch, self._root, self._which, parts, keys, key=label, pure=False)
+        task = packed(self._root, self._which, parts, keys)
+        future = self._client.submit(*task, key=label, pure=False, **restricted)
         self._in_flight[future] = batch
         self._ended.add(future)
 
@@ -231,7 +217,7 @@ class _Execution:
         if future not in self._in_flight:
             return
         batch = self._in_flight.pop(future)
-        outcomes = _outcomes(future)
+        outcomes = _outcomes(future, len(batch.units), self._roster)
         if outcomes is None and batch.lost < _MOST_LOST:
             self._submit(replace(batch, lost=batch.lost + 1))
         elif outcomes is None:
@@ -240,12 +226,19 @@ class _Execution:
                 self._end(unit, CamlError(lost))
         elif outcomes is _KILLED:
             self._suspect(batch)
-        elif isinstance(outcomes, CamlError):
-            for unit in batch.units:
-                self._end(unit, outcomes)
         else:
-            for unit, outcome in zip(batch.units, outcomes, strict=True):
+            self._enter(batch, outcomes)
+
+    def _enter(self, batch: _Batch, outcomes: Sequence[Outcome]) -> None:
+        """Each unit of a batch has its report, or has failed, or is left to another worker."""
+        again = []
+        for unit, outcome in zip(batch.units, outcomes, strict=True):
+            if isinstance(outcome, Unfit):
+                self._roster.leave_out(outcome)
+                again.append(unit)
+            else:
                 self._end(unit, outcome)
+        (self._suspects if batch.alone else self._waiting).extendleft(reversed(again))
 
     def _suspect(self, batch: _Batch) -> None:
         """Workers died of a batch: the first unit that they did not record may have ended them. The others are tried
@@ -264,7 +257,7 @@ class _Execution:
         except Exception:  # what is wrong with it ends its image when it is tried
             return None
 
-    def _end(self, unit: _Unit, outcome: Outcome) -> None:
+    def _end(self, unit: _Unit, outcome: dict[str, Any] | CamlError) -> None:
         """A unit has its report, or has failed; of an image that failed, nothing is told any more."""
         image = unit.image
         if image.failed:
@@ -300,9 +293,8 @@ class _Execution:
         self._observer.image_failed(self._run.images[image.index], error)
 
 
-def _outcomes(future: Future) -> list[Outcome] | CamlError | None:
-    """What became of a batch: of each unit its report or what it found wrong, or _KILLED, or why none could begin; None
-    where the reports went with their worker.
+def _outcomes(future: Future, units: int, roster: Roster) -> Sequence[Outcome] | None:
+    """What became of each unit of a batch; _KILLED where workers died of it; None where the reports went with theirs.
 
     Raises
     ------
@@ -313,15 +305,13 @@ def _outcomes(future: Future) -> list[Outcome] | CamlError | None:
 
     if future.status == "finished":
         with suppress(Exception):  # its worker may end before the result is fetched, which then would never come
-            reports: list[Outcome] = future.result(timeout=_LOOK_S)
+            reports: list[Outcome] = future.result(timeout=_FETCHED_S)
             return reports
     error = future.exception() if future.status == "error" else None
+    if error is None or (isinstance(error, NoWorkerError) and roster.threads):  # the workers it was meant for are gone
+        return None
     if isinstance(error, NoWorkerError):
         raise WorkersError(f"no worker is left ({error}); what is done is kept: continue with --resume")
     if isinstance(error, KilledWorker):
         return _KILLED
-    return None if error is None else in_words(error)
-
-
-def _scheduler_lost() -> WorkersError:
-    return WorkersError("the scheduler is lost; what is done is kept: continue with --resume")
+    return [roster.blamed(future.key, error) or in_words(error)] * units

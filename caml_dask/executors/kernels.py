@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
-from pathlib import Path
+from subprocess import DEVNULL, TimeoutExpired
 
 import numpy as np
 
+from caml_dask import other_python
 from caml_dask.compiled import announcement, is_kept
 from caml_dask.geometry.circles import exposed_arcs
 from caml_dask.geometry.outline import closing_outlines
 from caml_dask.geometry.spheres import exposed_parts
 from caml_dask.geometry.volume import closing_volumes
-from caml_dask.methods import DBSCAN, METHODS, GetisFranklin, Voronoi
+from caml_dask.methods import DBSCAN, METHODS, DominantSets, GetisFranklin, Voronoi
 from caml_dask.networks.field.graph import EDGE_INPUTS, NODE_INPUTS, Graph, build_graph
 from caml_dask.networks.field.messages import messages_of_a_round
 from caml_dask.networks.field.ranks import EDGE_RANKS
@@ -28,6 +27,7 @@ from caml_dask.networks.trained import TrainedNetwork, load, load_of_windows
 from caml_dask.spatial.blocks import BlockIndex
 from caml_dask.spatial.candidates import fill
 from caml_dask.spatial.density import dense, linked, nearest_within, unite_dense
+from caml_dask.spatial.dominant import dominant_sets, peel
 from caml_dask.spatial.labelled import LabelledIndex
 from caml_dask.spatial.links import exact_sums
 from caml_dask.spatial.neighbors import nearest
@@ -36,7 +36,6 @@ from caml_dask.spatial.searches import unite
 from caml_dask.spatial.voronoi import Answers, Known, find_cells, nearest_sites, voronoi_cells
 
 _LONGEST_S = 300.0  # that is waited for a process; what it has not compiled by then is compiled when it is called
-_ELSEWHERE = "import sys; from caml_dask.executors.kernels import compile_parts; compile_parts(*sys.argv[1:])"
 
 
 @cache
@@ -50,7 +49,7 @@ def compile_kernels(name: str, measures: bool = True) -> None:
     missing = _missing(name, measures)
     if missing:
         announcement.make("compiling the numerical kernels for this machine (once; about 20 s)")
-        mine, *others = _shared_out(missing, _cores() if is_python() else 1)
+        mine, *others = _shared_out(missing, _cores() if other_python.can_start() else 1)
         with _elsewhere(name, others):
             compile_parts(name, *mine)
 
@@ -106,6 +105,12 @@ def _cells(name: str) -> None:
     exact_sums(np.ones(2), np.array([0, 2]))
 
 
+def _dominant(name: str) -> None:
+    """Find the dominant sets of a handful of localizations."""
+    dominant_sets(np.eye(4, 2), 1.0)
+    exact_sums(np.ones(2), np.array([0, 2]))
+
+
 def _outlines(name: str) -> None:
     """Outline one cluster; one in 3D has the outline it shows along z."""
     closing_outlines(np.eye(2), np.array([0, 2]), np.ones(1))
@@ -143,6 +148,7 @@ _PARTS: Mapping[str, Callable[[str], None]] = {
     "neighbors": _neighbors,
     "density": _density,
     "cells": _cells,
+    "dominant": _dominant,
     "graph": _graph,
     "messages": _messages,
     "outlines": _outlines,
@@ -154,6 +160,7 @@ _SECONDS = {
     "neighbors": 8.0,
     "density": 6.0,
     "cells": 6.0,
+    "dominant": 4.0,
     "graph": 8.0,
     "messages": 14.0,
     "outlines": 13.0,
@@ -171,6 +178,8 @@ def _missing(name: str, measures: bool) -> list[str]:
             kept["density"] = is_kept(unite_dense)
         if name == Voronoi.name:
             kept["cells"] = is_kept(find_cells)
+        if name == DominantSets.name:
+            kept["dominant"] = is_kept(peel)
         return [part for part in _PARTS if not kept.get(part, True)]
     network = load(name)
     axes = network.dimensions
@@ -206,28 +215,21 @@ def _seconds(parts: list[str]) -> float:
 @contextmanager
 def _elsewhere(name: str, shares: list[list[str]]) -> Iterator[None]:
     """Compile while the context lasts, a process a share; what fails there is compiled here when it is called."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     helpers = []
     for parts in shares:
         with suppress(OSError):
-            helpers.append(subprocess.Popen(
-                [sys.executable, "-P", "-c", _ELSEWHERE, name, *parts], env=environment, stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            ))  # fmt: skip
+            helpers.append(
+                other_python.start(compile_parts, name, *parts, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
+            )
     try:
         yield
         for helper in helpers:
-            with suppress(subprocess.TimeoutExpired):
+            with suppress(TimeoutExpired):
                 helper.wait(_LONGEST_S)
     finally:
         for helper in helpers:
             helper.kill()
             helper.wait()
-
-
-def is_python() -> bool:
-    """Whether this program can be started as Python; embedded, it may be another one."""
-    return Path(sys.executable or "").name.startswith("python")
 
 
 def _cores() -> int:

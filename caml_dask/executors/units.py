@@ -18,7 +18,8 @@ from caml_dask.executors.in_memory import read_or_analyse
 from caml_dask.io.manifest import Image, content_of, differences
 from caml_dask.io.run_directory import Run
 from caml_dask.io.store import DirectoryStore
-from caml_dask.networks.trained import load_for
+from caml_dask.methods import Method
+from caml_dask.networks.trained import AnyNetwork, load_for
 from caml_dask.pipeline import FIRST, LAST, carried_by, stage_of
 from caml_dask.stages.shared.work import Work
 from caml_dask.stages.stage import Stage
@@ -32,6 +33,16 @@ def work_of(run: Run, image: Image, store: DirectoryStore) -> Work:
 
     Raises
     ------
+    UsageError, WeightsError : as of :func:`network_of`.
+    """
+    return Work(image, run.settings, network_of(run), store, carried_by(run.settings))
+
+
+def network_of(run: Run) -> AnyNetwork | Method:
+    """The network, or method, of a run.
+
+    Raises
+    ------
     UsageError, WeightsError : this machine does not see the network, or by now another one stands in its place.
     """
     network = load_for(run.settings)
@@ -41,7 +52,7 @@ def work_of(run: Run, image: Image, store: DirectoryStore) -> Work:
             f"{run.settings.finder} on {socket.gethostname()} is not the network that the run began with; it differs "
             f"in {'; '.join(found)}: put that one back and continue with --resume, or start over with --overwrite"
         )
-    return Work(image, run.settings, network, store, carried_by(run.settings))
+    return network
 
 
 def run_unit(run: Run, key: Key) -> dict[str, Any]:

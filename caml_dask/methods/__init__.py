@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from caml_dask.methods.dbscan import DBSCAN
+from caml_dask.methods.dominant_sets import DominantSets
 from caml_dask.methods.getis_franklin import GetisFranklin
 from caml_dask.methods.hdbscan import HDBSCAN
 from caml_dask.methods.method import AUTO, Method, as_text
@@ -16,6 +17,7 @@ __all__ = [
     "HDBSCAN",
     "METHODS",
     "PARAMETERS",
+    "DominantSets",
     "GetisFranklin",
     "Method",
     "ToMATo",

@@ -8,13 +8,16 @@ from typing import Any
 
 from caml_dask.errors import UsageError
 from caml_dask.methods.dbscan import DBSCAN
+from caml_dask.methods.dominant_sets import DominantSets
 from caml_dask.methods.getis_franklin import GetisFranklin
 from caml_dask.methods.hdbscan import HDBSCAN
 from caml_dask.methods.method import Method, as_text
 from caml_dask.methods.tomato import ToMATo
 from caml_dask.methods.voronoi import Voronoi
 
-METHODS: Mapping[str, type[Method]] = {kind.name: kind for kind in (DBSCAN, GetisFranklin, Voronoi, HDBSCAN, ToMATo)}
+METHODS: Mapping[str, type[Method]] = {
+    kind.name: kind for kind in (DBSCAN, GetisFranklin, Voronoi, HDBSCAN, ToMATo, DominantSets)
+}
 """Methods by their names on the command line."""
 PARAMETERS = tuple(dict.fromkeys(field.name for kind in METHODS.values() for field in dataclasses.fields(kind)))
 """Names of the parameters of all methods."""

@@ -12,14 +12,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from caml_dask import other_python
 from caml_dask.executors.deployment.clusters import cores
-from caml_dask.executors.kernels import is_python
 from caml_dask.io.manifest import content_of
 from caml_dask.runs.inputs import channels_of
 from caml_dask.settings import ColumnMap
 
 _MANY = 300  # files that take longer than another process takes to start
-_ELSEWHERE = "from caml_dask.runs.looking import answer; answer()"
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def look_at(paths: Sequence[Path], columns: ColumnMap) -> list[Look]:
     ------
     UsageError : columns that cannot be used.
     """
-    processes = min(cores(), len(paths) // _MANY + 1) if is_python() else 1
+    processes = min(cores(), len(paths) // _MANY + 1) if other_python.can_start() else 1
     shares = [paths[first::processes] for first in range(processes)]
     found: list[list[Look]] = []
     with _elsewhere(shares[1:], columns) as helpers:
@@ -64,7 +63,6 @@ def _look(path: Path, columns: ColumnMap) -> Look:
 @contextmanager
 def _elsewhere(shares: Sequence[Sequence[Path]], columns: ColumnMap) -> Iterator[list[subprocess.Popen[bytes]]]:
     """A process for each share, that looks at its files while the context lasts."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     helpers: list[subprocess.Popen[bytes]] = []
     try:
         for share in shares:
@@ -72,13 +70,7 @@ def _elsewhere(shares: Sequence[Sequence[Path]], columns: ColumnMap) -> Iterator
                 asked.write(json.dumps([[os.fsdecode(path) for path in share], asdict(columns)]).encode())
                 asked.seek(0)
                 helpers.append(
-                    subprocess.Popen(
-                        [sys.executable, "-P", "-c", _ELSEWHERE],
-                        env=environment,
-                        stdin=asked,
-                        stdout=subprocess.PIPE,
-                        stderr=subprocess.DEVNULL,
-                    )
+                    other_python.start(answer, stdin=asked, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
                 )
         yield helpers
     finally:

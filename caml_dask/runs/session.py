@@ -199,7 +199,7 @@ def executor(run: Run, deployment: Deployment | None, pages: Pages = NO_PAGES) -
             deployed(deployment, run.root.absolute() / HIDDEN, pages.dashboard) as workers,
             shown(workers.client, pages),
         ):
-            yield DaskExecutor(workers.client, deployment.wait_s, workers.check)
+            yield DaskExecutor(workers.client, deployment.wait_s, workers.check, workers.withdraw)
 
 
 def _bytes(run: Run) -> int:

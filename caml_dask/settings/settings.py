@@ -48,7 +48,8 @@ class Settings:
         Area analyzed, in um2; None takes the convex hull of the image's localizations.
     min_points : int or None
         Smallest number of localizations in a cluster (DESIGN section 6). None takes 3 of a network; of a method 1 where
-        that says itself what a cluster is (DBSCAN, HDBSCAN), 3 (Getis & Franklin, ToMATo) or 5 (Voronoi).
+        that says itself what a cluster is (DBSCAN, HDBSCAN), 3 (Getis & Franklin, ToMATo, dominant sets) or 5
+        (Voronoi).
     any_extent : bool
         Accept coordinates that can hardly be in nm, of a field under 500 nm or over 3 mm wide.
     save_features : bool

@@ -10,10 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 from dask_clients import DiedError, Inline
-from hypothesis import given
-from hypothesis import strategies as st
 from support import result_tables, same, simulated_table
 
+from caml_dask import __version__
 from caml_dask.executors import dask as executor
 from caml_dask.executors import worker
 from caml_dask.executors.dask import DaskExecutor
@@ -180,7 +179,7 @@ def test_a_bounded_number_of_tasks_is_in_flight_whatever_waits(monkeypatch, tmp_
     )
     named = tuple(Image(str(index), tmp_path / f"{index}.csv") for index in range(images))
     inputs = {image.source: [10_000, "0" * 32] for image in named}
-    manifest = {"settings": SETTINGS.as_dict(), "settings_digest": "", "version": worker.__version__, "inputs": inputs}
+    manifest = {"settings": SETTINGS.as_dict(), "settings_digest": "", "version": __version__, "inputs": inputs}
     (tmp_path / ".run").mkdir()
     client = Inline(workers)
     DaskExecutor(client).execute(Run(tmp_path, SETTINGS, named, manifest, "0" * 32), watch)
@@ -189,24 +188,3 @@ def test_a_bounded_number_of_tasks_is_in_flight_whatever_waits(monkeypatch, tmp_
     assert set(done.values()) == {1} and len(done) == images + 2 * tiles
     assert max(client.batches) == 64 and len(client.batches) < 0.05 * len(done)
     assert max(client.sizes) < 16_000
-
-
-@given(st.lists(st.tuples(st.floats(1, 1e9), st.floats(1e-4, 1e3)), min_size=1, max_size=30))
-def test_the_slowest_unit_of_its_size_is_believed_at_once(units):
-    """After any units, one of the last size is expected to take at least as long as the last did."""
-    pace = Pace()
-    assert pace.share("read", units[0][0]) == 1.0
-    for size, seconds in units:
-        pace.learn("read", size, seconds)
-    size, seconds = units[-1]
-    assert pace.share("read", size) >= min(1.0, 0.999 * seconds / 2.0)
-    assert pace.share("read", size) >= 1 / 64 and pace.share("link", size) == 1.0
-
-
-def test_units_that_became_fast_come_in_large_batches_again():
-    pace = Pace()
-    pace.learn("read", 1e4, 20.0)  # the first unit of a process imports and compiles
-    assert pace.share("read", 1e4) > 1
-    for _ in range(40):
-        pace.learn("read", 1e4, 0.01)
-    assert pace.share("read", 1e4) == 1 / 64

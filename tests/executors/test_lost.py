@@ -8,51 +8,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from distributed import Client
 from support import done_records, result_tables, same
 
 from caml_dask.errors import WorkersError
-from caml_dask.executors import dask as executor
+from caml_dask.executors import roster
 from caml_dask.executors.deployment.settings import load_deployment
 from caml_dask.runs.session import execute
 from caml_dask.settings import Settings
 
 TILE = 300
-
-
-class Outside(NamedTuple):
-    """A scheduler and a worker that others started, a deployment that names them, and what starts further ones."""
-
-    scheduler: subprocess.Popen
-    worker: subprocess.Popen
-    deploy: Path
-    begin: Callable
-
-
-@pytest.fixture
-def outside(tmp_path):
-    (tmp_path / "deploy.toml").write_text('kind = "scheduler"\nscheduler_file = "scheduler.json"\nwait_s = 30\n')
-    common = ["--scheduler-file", str(tmp_path / "scheduler.json"), "--dashboard-address", "127.0.0.1:0"]
-    started = []
-
-    def begin(module, *options):
-        """Start one of Dask's programs."""
-        with (tmp_path / f"{module}.log").open("w") as log:
-            command = [sys.executable, "-m", f"distributed.cli.{module}", *common, "--host", "127.0.0.1", *options]
-            started.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
-        return started[-1]
-
-    scheduler, worker = begin("dask_scheduler", "--port", "0"), begin("dask_worker", "--nthreads", "1")
-    yield Outside(scheduler, worker, tmp_path / "deploy.toml", begin)
-    for process in started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def start(table, out, *options, folder=None):
@@ -91,8 +58,8 @@ def test_a_scheduler_or_all_workers_lost_end_the_run_soon_and_it_can_be_resumed(
 
 
 def test_a_scheduler_that_hangs_ends_the_run_too(outside, table, tmp_path, monkeypatch):
-    monkeypatch.setattr(executor, "_ANSWER_S", 6.0)  # longer than a scheduler at work leaves unanswered
-    monkeypatch.setattr(executor, "_LOOK_S", 1.0)
+    monkeypatch.setattr(roster, "_ANSWER_S", 6.0)  # longer than a scheduler at work leaves unanswered
+    monkeypatch.setattr(roster, "BETWEEN_LOOKS_S", 1.0)
     out = tmp_path / "out"
     ended, stopped = threading.Event(), threading.Event()
 

@@ -11,6 +11,7 @@ from distributed import KilledWorker
 from caml_dask.errors import CamlError
 from caml_dask.executors import dask as executor
 from caml_dask.executors.pending import Due
+from caml_dask.executors.roster import Roster
 from caml_dask.io.manifest import Image
 from caml_dask.pipeline import WINDOW_STAGES
 from caml_dask.settings import Settings
@@ -37,7 +38,7 @@ def execution(monkeypatch, client, units, failed):
         images=[Image(f"image {index}") for index in units],
         store=lambda image: None,
     )
-    return executor._Execution(run, client, watch, resumed=True, wait_s=60.0, check=lambda: None)
+    return executor._Execution(run, client, watch, True, Roster(client, 60.0, lambda: None, None))
 
 
 def test_nothing_else_is_in_flight_beside_the_last_suspect(monkeypatch):

@@ -283,7 +283,9 @@ def test_a_name_tells_which_file_it_is_only_where_one_has_it(tmp_path):
     """Files of one name in two folders, and a cohort table that lists one of them, or one elsewhere."""
     for folder, seed in (("a", 1), ("b", 2)):
         cohorts.table(tmp_path / folder / "cell.csv", LOOSE, seed)
-    execute([tmp_path / "a" / "cell.csv", tmp_path / "b" / "cell.csv"], tmp_path / "out", Settings(test=False), workers=0)
+    execute(
+        [tmp_path / "a" / "cell.csv", tmp_path / "b" / "cell.csv"], tmp_path / "out", Settings(test=False), workers=0
+    )
     listed = tmp_path / "cohort.csv"
     listed.write_text("path,condition,replicate\na/cell.csv,naive,r1\n")
     first, second = write_report(tmp_path / "out", listed).results.images

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_what_another_process_refuses_is_told_of(files, monkeypatch):
     """Columns that cannot be used are named by this process."""
     monkeypatch.setattr(looking, "_MANY", 1)
     monkeypatch.setattr(looking, "cores", lambda: 2)
-    monkeypatch.setattr(looking, "_ELSEWHERE", "raise SystemExit(1)")
+    monkeypatch.setattr(looking, "answer", sys.exit)
     found = looking.look_at(files[:2], COLUMNS)
     assert found[1].channels == ["blue", "red"]
     with pytest.raises(UsageError):

@@ -191,6 +191,19 @@ def test_a_job_that_is_cancelled_before_its_worker_came_is_submitted_again(table
     assert (tmp_path / "out" / ".run" / "kernels").stat().st_mode & 0o777 == 0o700
 
 
+def test_a_job_whose_machine_can_do_no_unit_is_replaced_and_fails_no_image(table, serial, tmp_path):
+    """The first job finds a package of the same name, as on a node with another installation."""
+    (tmp_path / "other" / "caml_dask").mkdir(parents=True)
+    (tmp_path / "other" / "caml_dask" / "__init__.py").write_text("raise ImportError('of another kind')")
+    flag, deploy = tmp_path / "started", deployment(tmp_path)
+    first = f"if [ ! -e {flag} ]; then touch {flag}; cd {tmp_path}; export PYTHONPATH={tmp_path / 'other'}; fi"
+    deploy.write_text(deploy.read_text() + f"job_script_prologue = ['{first}']\n")
+    output = finished(start(table, tmp_path / "out", deploy))
+    assert output.count("cannot begin its units (ImportError: of another kind)") == 1
+    assert "was lost" not in output and "Traceback" not in output
+    assert same(result_tables(tmp_path / "out"), serial)
+
+
 def test_jobs_that_never_start_end_the_run_in_bounded_time(table, tmp_path):
     deploy = deployment(tmp_path, wait_s=5)
     held = deploy.read_text() + 'job_extra_directives = ["--hold"]\n'

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import logging
 import shlex
 import shutil
 import time
@@ -23,6 +22,7 @@ from caml_dask.errors import UsageError, WorkersError
 from caml_dask.executors.deployment.clusters import dask_level
 from caml_dask.executors.deployment.dead_jobs import DeadJobs
 from caml_dask.executors.deployment.plugins import Arrivals
+from caml_dask.executors.deployment.repeated import Repeated
 from caml_dask.executors.deployment.security import PRIVATE, own_key, reading
 from caml_dask.executors.deployment.settings import Batch
 from caml_dask.executors.deployment.workers import LOGS
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from dask_jobqueue.core import Job, JobQueueCluster
     from distributed import Security
 
-_log = logging.getLogger("caml_dask")
 _CLASSES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
 _NOT_OF_THE_JOB = ("scheduler_options", "scheduler_cls", "shared_temp_directory", "silence_logs")
 _LOST_S = 20.0  # after its last worker was seen, a job counts as lost
@@ -146,17 +145,20 @@ async def _submit(cluster: JobQueueCluster, jobs: int) -> str | None:
     try:
         await cluster
     except (RuntimeError, OSError) as error:
-        return str(error)
+        told = str(error).rpartition("stderr:")[2].strip()  # before it, the script's name, which is never the same
+        return told or str(error)
     return None
 
 
 async def _keep(cluster: JobQueueCluster, dead: DeadJobs) -> None:
     """Submit anew what was lost: dask-jobqueue itself leaves a job that ended, or whose submission failed, at that."""
     seen: dict[str, float] = {}  # number of a job to the time at which a worker of it was last there
+    refused = Repeated("a job could not be submitted; it is tried again")
+    failed = Repeated("jobs could not be looked after; it is tried again")
 
     def note(worker: str) -> None:
         for name, job in cluster.workers.items():
-            if worker == name or worker.startswith(f"{name}-"):
+            if _is_of(worker, name):
                 if job.job_id not in seen:
                     dead.worker_came()
                 seen[job.job_id] = time.monotonic()
@@ -165,15 +167,21 @@ async def _keep(cluster: JobQueueCluster, dead: DeadJobs) -> None:
     while True:
         await asyncio.sleep(_LOOK_S)
         try:
-            await _replace(cluster, dead, seen, note)
+            refusal = await _replace(cluster, dead, seen, note)
         except Exception as error:  # of the batch system's commands: what is lost is looked for again
-            _log.warning("jobs could not be looked after; it is tried again: %s", error)
+            failed.warn(str(error))
+        else:
+            if refusal is not None:
+                refused.warn(refusal)
 
 
 async def _replace(
     cluster: JobQueueCluster, dead: DeadJobs, seen: Mapping[str, float], note: Callable[[str], None]
-) -> None:
-    """Submit anew what one look at the jobs finds lost; `seen` and `note` are those of :func:`_keep`."""
+) -> str | None:
+    """Submit anew what one look at the jobs finds lost; what the batch system said where it refused one.
+
+    seen, note : those of :func:`_keep`
+    """
     for worker in cluster.scheduler.workers.values():
         note(str(worker.name))
     lost = _lost(cluster, seen)
@@ -181,13 +189,12 @@ async def _replace(
     again = await dead.to_replace(jobs, jobs - set(seen))
     for name, job in list(cluster.workers.items()):
         if name in lost or job.job_id in again:
-            del cluster.workers[name]
+            cluster.workers.pop(name, None)
             job.status = Status.closed
             await job.close()
     if len(cluster.workers) < len(cluster.worker_spec):
-        refusal = await _submit(cluster, len(cluster.worker_spec))
-        if refusal is not None:
-            _log.warning("a job could not be submitted; it is tried again: %s", refusal)
+        return await _submit(cluster, len(cluster.worker_spec))
+    return None
 
 
 def _lost(cluster: JobQueueCluster, seen: Mapping[str, float]) -> set[str]:
@@ -196,3 +203,35 @@ def _lost(cluster: JobQueueCluster, seen: Mapping[str, float]) -> set[str]:
     return {
         name for name, job in cluster.workers.items() if job.job_id is None or now - seen.get(job.job_id, now) > _LOST_S
     }
+
+
+def withdraw(cluster: JobQueueCluster, dead: DeadJobs, worker: str, why: str) -> None:
+    """Have the job of a worker that can do no units end, soon; another may be submitted in its place.
+
+    worker : address
+    why : told if it was the last job
+    """
+    asyncio.run_coroutine_threadsafe(_withdraw(cluster, dead, worker, why), cluster.loop.asyncio_loop)
+
+
+async def _withdraw(cluster: JobQueueCluster, dead: DeadJobs, worker: str, why: str) -> None:
+    there = cluster.scheduler.workers
+    name = next((name for name in cluster.workers if worker in there and _is_of(there[worker].name, name)), None)
+    if name is None:  # another worker of the job had it withdrawn
+        return
+    job = cluster.workers.pop(name)
+    if not dead.replaces_unfit():
+        del cluster.worker_spec[name]
+    own = [address for address, known in there.items() if _is_of(known.name, name)]
+    try:
+        await cluster.scheduler.retire_workers(own, close_workers=True)
+    finally:
+        job.status = Status.closed
+        await job.close()
+        if not cluster.worker_spec:
+            dead.none_left(why)
+
+
+def _is_of(worker: object, job: str) -> bool:
+    """Whether a worker of a name is one of a job's processes."""
+    return str(worker) == job or str(worker).startswith(f"{job}-")

@@ -7,7 +7,8 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,10 +72,13 @@ class Workers:
 
     client : of their scheduler
     check : called by whoever waits for a worker; raises where none will come, or the user has had enough
+    withdraw : of a worker's address and a reason: ends it, and has another come if it may; None where only the
+        machines that there are can have any
     """
 
     client: Client
     check: Callable[[], None] = interrupts.check
+    withdraw: Callable[[str, str], None] | None = None
 
 
 @contextmanager
@@ -197,7 +201,7 @@ def _existing(deployment: Existing) -> Iterator[Client]:
 
 @contextmanager
 def _batch(deployment: Batch, scratch: Path, dashboard: bool) -> Iterator[Workers]:
-    from caml_dask.executors.deployment.batch import batch_cluster
+    from caml_dask.executors.deployment.batch import batch_cluster, withdraw
     from caml_dask.executors.shared_kernels import environment
 
     with (
@@ -209,7 +213,7 @@ def _batch(deployment: Batch, scratch: Path, dashboard: bool) -> Iterator[Worker
             _told_when_interrupted(f"the jobs of {deployment.kind} are withdrawn"),
             _with_a_worker(cluster, deployment.wait_s, dead.check) as workers,
         ):
-            yield workers
+            yield replace(workers, withdraw=partial(withdraw, cluster, dead))
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from caml_dask.executors.deployment.settings import Batch
 _log = logging.getLogger("caml_dask")
 _ASK_S = 10.0  # between two questions to the batch system
 _AGAIN = 3  # times that a wanted job is submitted again, if no worker comes in between
+_AGAIN_UNFIT = 3  # jobs of a run that are submitted again because their machine can do none of its units
 
 
 class DeadJobs:
@@ -36,7 +37,7 @@ class DeadJobs:
 
     def __init__(self, batch: Batch, logs: Path):
         self._batch, self._logs = batch, logs
-        self._again, self._worked = _AGAIN * batch.jobs, False
+        self._again, self._worked, self._again_unfit = _AGAIN * batch.jobs, False, _AGAIN_UNFIT
         self._ended: dict[str, Fate] = {}
         self._missing: set[str] = set()
         self._looked = time.monotonic()
@@ -57,6 +58,15 @@ class DeadJobs:
     def worker_came(self) -> None:
         """A job has its first worker: those that ended before need not mean that all of them do."""
         self._again, self._worked = _AGAIN * self._batch.jobs, True
+
+    def replaces_unfit(self) -> bool:
+        """Whether one more job whose machine can do no unit is submitted again; it may start on that machine again."""
+        self._again_unfit -= 1
+        return self._again_unfit >= 0
+
+    def none_left(self, why: str) -> None:
+        """The last job was withdrawn: no worker will come."""
+        self._trouble = f"{why}; no job of {self._batch.kind} is left; what is done is kept: continue with --resume"
 
     async def to_replace(self, jobs: AbstractSet[str], waited_for: AbstractSet[str]) -> set[str]:
         """Those of the jobs without a worker so far that have ended and are to be submitted again.

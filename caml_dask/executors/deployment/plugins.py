@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from distributed import Scheduler, SchedulerPlugin
+from distributed import Scheduler, SchedulerPlugin, Status
 
 _log = logging.getLogger("caml_dask")
 
@@ -24,7 +24,7 @@ class Arrivals(SchedulerPlugin):
 
 
 class LostWorkers(SchedulerPlugin):
-    """Tells of every worker that ends while units may run on it, whatever ended it; the cluster replaces it."""
+    """Tells of every worker that is lost: one that retires hands on what it had, as at the end of its lifetime."""
 
     name = "lost-workers"
 
@@ -32,5 +32,10 @@ class LostWorkers(SchedulerPlugin):
         self.closing = False
 
     def remove_worker(self, scheduler: Scheduler, worker: str, *, stimulus_id: str, **kwargs: Any) -> None:
-        if not self.closing:
+        if not self.closing and not _retired(scheduler, worker):
             _log.warning("a worker was lost and is replaced; what it was doing is done again")
+
+
+def _retired(scheduler: Scheduler, worker: str) -> bool:
+    """Whether a worker that ended was asked to, or said that it would: plugins are not told, but events are kept."""
+    return any(event.get("status") == Status.closing_gracefully.name for _, event in scheduler.get_events(worker))

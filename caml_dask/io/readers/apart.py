@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from caml_dask import other_python
 from caml_dask.errors import InputError, UnreadableError
 
 T = TypeVar("T")
@@ -36,10 +37,7 @@ class _Process:
     """The other process, which waits for a request."""
 
     def __init__(self) -> None:
-        path = os.pathsep.join(entry for entry in sys.path if entry)
-        command = [sys.executable, "-P", "-c", f"from {__name__} import serve; serve()"]
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env={**os.environ, "PYTHONPATH": path})
+        self._process = other_python.start(serve, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def send(self, message: object) -> None:
         """Send a request, or whether more is wanted."""

@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from caml_dask.errors import InputError
-from caml_dask.methods import HDBSCAN, Method, ToMATo
+from caml_dask.methods import HDBSCAN, DominantSets, Method, ToMATo
 from caml_dask.schema import arrow_schema
+from caml_dask.spatial.dominant import dominant_sets
 from caml_dask.spatial.graph import counts_within
 from caml_dask.spatial.persistence import knn_density_per_um2, persistent
 from caml_dask.stages.methods.found import FOUND_READS, FOUND_WRITES, NO_PIECE, put_found
@@ -94,7 +95,17 @@ def _tomato(work: Work, points_nm: np.ndarray) -> np.ndarray:
     return cluster
 
 
-_FITS: Mapping[str, Callable[[Work, np.ndarray], np.ndarray]] = {HDBSCAN.name: _hdbscan, ToMATo.name: _tomato}
+def _dominant_sets(work: Work, points_nm: np.ndarray) -> np.ndarray:
+    method = cast(DominantSets, work.network)
+    number, cohesiveness = dominant_sets(points_nm, method.sigma_nm)
+    return np.where(cohesiveness[number] >= method.min_cohesiveness, number, NO_PIECE)
+
+
+_FITS: Mapping[str, Callable[[Work, np.ndarray], np.ndarray]] = {
+    HDBSCAN.name: _hdbscan,
+    ToMATo.name: _tomato,
+    DominantSets.name: _dominant_sets,
+}
 FIT = Stage(
     name="fit",
     title="finding clusters",

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pyarrow as pa
 
 from caml_dask.errors import InputError
-from caml_dask.methods import DBSCAN, HDBSCAN, GetisFranklin, Method, ToMATo, Voronoi
+from caml_dask.methods import DBSCAN, HDBSCAN, DominantSets, GetisFranklin, Method, ToMATo, Voronoi
 from caml_dask.schema import arrow_schema
 from caml_dask.spatial.plateau import plateau_of
 from caml_dask.stages.methods.counted import counted
@@ -100,6 +100,7 @@ _SETTLES: Mapping[str, Callable[[Work], dict[str, float]]] = {
     Voronoi.name: _of_voronoi,
     HDBSCAN.name: lambda _: {},
     ToMATo.name: lambda _: {},
+    DominantSets.name: lambda _: {},
 }
 _SHOWN = ("density_per_um2", "eps_nm", "eps_from_nm", "eps_to_nm", "agreement")
 _LITTLE_AGREEMENT = 0.85  # of complete randomness 0.4 to 0.7; of clusters from 0.9 on

@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layouts import layouts
 from sklearn.cluster import HDBSCAN as Fitted
+from sklearn.metrics import adjusted_rand_score
 from tiled_methods import analysis, stages
 from voronoi_oracle import sr_tesseler
 
 from caml_dask import CAML, analyze
 from caml_dask.errors import InputError, UsageError
-from caml_dask.methods import DBSCAN, HDBSCAN, METHODS, GetisFranklin, ToMATo, Voronoi
+from caml_dask.methods import DBSCAN, HDBSCAN, METHODS, DominantSets, GetisFranklin, ToMATo, Voronoi
+from caml_dask.spatial.dominant import dominant_sets
 from caml_dask.stages.methods import fit
 from caml_dask.stages.methods.settle import settled
 
@@ -27,6 +29,7 @@ TRIED = [
     Voronoi(2.0, 1),
     HDBSCAN(4),
     ToMATo(50.0, 200.0, 4),
+    DominantSets(60.0, 0.5),
     DBSCAN("auto", 4),
 ]
 
@@ -110,7 +113,19 @@ def test_hdbscan_is_scikit_learns():
         assert same_partition(analysis(xy, method, 25).cluster_id[order], theirs)
 
 
-@pytest.mark.parametrize("method", [HDBSCAN(4), ToMATo(50.0, 200.0, 4)], ids=str)
+def test_dominant_sets_that_are_coherent_and_large_enough_are_clusters():
+    xy, truth = clustered_field(1)
+    order = np.lexsort(xy.T[::-1])
+    number, cohesiveness = dominant_sets(xy[order], 100.0)
+    large, coherent = np.bincount(number) >= 6, cohesiveness >= 0.6
+    assert (coherent & ~large).any() and not coherent.all()
+    want = np.where((coherent & large)[number], number, -1)
+    found = analysis(xy, DominantSets(100.0, 0.6), 25, min_points=6).cluster_id
+    assert same_partition(found[order], want)
+    assert adjusted_rand_score(truth, found) > 0.75
+
+
+@pytest.mark.parametrize("method", [HDBSCAN(4), ToMATo(50.0, 200.0, 4), DominantSets(60.0)], ids=str)
 def test_what_one_worker_cannot_hold_is_refused_before_anything_is_done(method, monkeypatch):
     monkeypatch.setattr(type(method), "most_localizations", 100)
     said = rf"has 132 localizations; {method.name} looks at all of an image at once, and takes up to 100: analyze parts"
@@ -133,10 +148,11 @@ def test_three_dimensions_are_refused(method):
         analysis(np.random.default_rng(0).uniform(0, 900, (40, 3)), method)
 
 
-def test_hdbscan_takes_three_dimensions():
+@pytest.mark.parametrize("method", [HDBSCAN(10), DominantSets(60.0)], ids=str)
+def test_three_dimensions_are_told_apart(method):
     rng = np.random.default_rng(0)
     xyz = np.vstack([rng.normal((200, 200, z), 5, (30, 3)) for z in (0, 300)])
-    found = CAML(method=HDBSCAN(10), max_localizations=13, n_jobs=1).fit_predict(xyz)
+    found = CAML(method=method, max_localizations=13, n_jobs=1).fit_predict(xyz)
     assert same_partition(found, np.repeat([0, 1], 30))
 
 
@@ -199,6 +215,9 @@ def test_the_radius_is_found_kept_and_told(tmp_path):
         (lambda: Voronoi(0), "density_factor=0"),
         (lambda: ToMATo(50, -1), "persistence_per_um2=-1"),
         (lambda: ToMATo(50, 1, k=0), "k=0"),
+        (lambda: DominantSets(0), "sigma_nm=0: give a distance above 0 in nm, such as 200"),
+        (lambda: DominantSets(200, 1), "min_cohesiveness=1.0: give a cohesiveness from 0 to below 1, such as 0.8"),
+        (lambda: DominantSets(200, -0.1), "min_cohesiveness=-0.1"),
         (lambda: DBSCAN("automatic"), "eps_nm='automatic': give a radius"),
     ],
 )
@@ -209,7 +228,7 @@ def test_parameters_out_of_range_are_refused(make, says):
 
 def test_each_method_takes_the_place_of_the_network_in_the_clusterer():
     xy, truth = clustered_field(1)
-    for method in (GetisFranklin(40.0), Voronoi(), HDBSCAN(8), ToMATo(50.0, 200.0), DBSCAN(25)):
+    for method in (GetisFranklin(40.0), Voronoi(), HDBSCAN(8), ToMATo(50.0, 200.0), DominantSets(60.0), DBSCAN(25)):
         fitted = CAML(method=method, n_jobs=1).fit(xy)
         assert same_partition(fitted.labels_, analysis(xy, method).cluster_id)
         assert np.isnan(fitted.p_clustered_).all() and len(set(fitted.labels_[truth >= 0])) > 1
