@@ -15,7 +15,7 @@ LOOK = {
     "CAML XPILJZ": ("#0072B2", "o"),
     "CAML 07VEJJ": ("#D55E00", "s"),
     "CAML 87B144": ("#009E73", "^"),
-    "CAML field-2d": ("#CC3311", "p"),
+    "CAML field-2d": ("#CC3311", "<"),
     "DBSCAN": ("#000000", "D"),
     "HDBSCAN": ("#888888", "v"),
     "Getis-Franklin": ("#CC79A7", "P"),

@@ -10,8 +10,8 @@ randomness (CSR); and each set of labelled tables. A row says how its method was
 - others: for each field the setting with the best mean over the other fields of its scenario, folder or kind, on their
   truth: never on its own.
 
-Seconds and memory are those of one field of 1e5 localizations in a process of its own with one core, with settings
-that a search found on a smaller one.
+Seconds and memory are those of one field of 1e5 localizations, or of as many as a method takes, in a process of its own
+with one core, with settings that a search found on a smaller one.
 
     python benchmarks/leaderboard.py --work DIR --results benchmarks/results/leaderboard.json --labelled FOLDER
 
@@ -34,7 +34,7 @@ from typing import Any
 import pandas as pd
 import rivals
 from accuracy import Task, one_for_all, worked
-from contenders import CONTENDERS, contender_named, method
+from contenders import CONTENDERS, MethodSpec, contender_named, method
 from contest_fields import RANDOM, SCENARIOS, UNKNOWN, Group, drawn, labelled, write_field
 from contest_figures import TUNINGS, draw_leaderboard
 from harness import machine
@@ -72,7 +72,7 @@ class Size:
     timed_on: int
 
 
-FULL = Size(SCENARIOS, 2, 3_000, 8, 6_000, ("csr-d10", "csr-d100", "csr-d1000"), 3, 10_000, 100_000)
+FULL = Size(SCENARIOS, 2, 2_000, 8, 6_000, ("csr-d10", "csr-d100", "csr-d1000"), 2, 10_000, 100_000)
 QUICK = Size(SCENARIOS[:1], 2, 1_500, 2, 1_500, ("csr-d100",), 2, 2_000, 4_000)
 
 
@@ -129,14 +129,17 @@ def rows(chosen: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def costs(methods: Sequence[str], size: Size, work: Path, quick: bool) -> list[dict[str, Any]]:
-    """Seconds and memory of each method on one field, one after another; tables of labels have none."""
+    """Seconds and memory of each method on one field, one after another; tables of labels have none.
+
+    A method that takes fewer localizations is timed on as many as it takes.
+    """
     make = partial(rivals.Task, repeats=1, limit_s=LIMIT_S, memory_gib=MEMORY_GIB, smoke=quick)
     settings = rivals.settings_of(methods, size.searched_on, make, work, 0)
-    tasks = [make(name, size.timed_on, settings[name], rivals.SCENARIO.name) for name in methods]
+    tasks = [make(name, _timed_on(name, size), settings[name], rivals.SCENARIO.name) for name in methods]
     return [
         {
             "method": contender_named(name).name,
-            "localizations": size.timed_on,
+            "localizations": _timed_on(name, size),
             "status": result["status"],
             "seconds": result.get("seconds"),
             "peak_gib": result.get("peak_gib"),
@@ -145,6 +148,12 @@ def costs(methods: Sequence[str], size: Size, work: Path, quick: bool) -> list[d
         }
         for name, result in rivals.run(tasks, work, 0, "times").items()
     ]
+
+
+def _timed_on(name: str, size: Size) -> int:
+    spec = contender_named(name).default
+    most = spec.method.most_localizations if isinstance(spec, MethodSpec) else None
+    return size.timed_on if most is None else min(size.timed_on, most)
 
 
 def described(groups: Sequence[tuple[str, Group]]) -> list[dict[str, Any]]:

@@ -126,9 +126,9 @@ def test_comparison_smoke(tmp_path):
     made = {path.name for path in out.iterdir()}
     assert {path.name for path in (BENCHMARKS / "results" / "rivals").iterdir()} <= made
     chosen = pd.read_parquet(out / "accuracy.parquet")
-    assert chosen["method"].nunique() == 10
+    assert chosen["method"].nunique() == 11
     tuned = chosen[chosen["choice"].isin(["field", "folder"])].pivot_table("ari", ["method", "group"], "choice")
-    assert len(tuned) == 5 * 2
+    assert len(tuned) == 6 * 2
     assert (tuned["field"] >= tuned["folder"]).all()
     assert tuned.loc["DBSCAN"].to_numpy().min() > 0.7
     searched = pd.read_parquet(out / "searched.parquet").query("candidate > 0 and group == 'squares'")
@@ -136,7 +136,7 @@ def test_comparison_smoke(tmp_path):
         ari = searched[searched["method"] == row.method].pivot(index="candidate", columns="field", values="ari")
         elsewhere = ari.drop(columns=row.field)
         assert row.ari == ari.loc[elsewhere.squeeze().idxmax(), row.field], "a table was tuned on itself"
-    assert (chosen["choice"] == "others").sum() == 5 * 2
+    assert (chosen["choice"] == "others").sum() == 6 * 2
     left_out = chosen[chosen["reason"] != ""]
     assert set(left_out["method"]) == {"CAML 87B144"}, "a network of 1,000 neighbors needs larger fields"
     times = pd.read_csv(out / "times.csv")
@@ -145,7 +145,7 @@ def test_comparison_smoke(tmp_path):
     assert (times.loc[times["scenario"] != "csr-d1000", "ari"] > 0.7).all()
     assert (out / "times.png").stat().st_size > 1000
     again = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert "30 of 30 parts are there already" in again.stdout
+    assert "33 of 33 parts are there already" in again.stdout
     assert pd.read_parquet(out / "accuracy.parquet").equals(chosen)
 
 

@@ -84,12 +84,13 @@ def _by_tuning(rows: Sequence[dict[str, Any]], family: str, score: str, written:
 
 
 def _cost(of: dict[str, Any] | None) -> tuple[str, str]:
-    """Seconds for 1e5 localizations, in proportion where fewer were taken, and memory."""
+    """Seconds for 1e5 localizations, in proportion and with their number where fewer were taken, and memory."""
     if of is None or of["seconds"] is None:
         return ("-", "-") if of is None else (of["status"], "-")
     seconds = 1e5 * of["seconds"] / of["localizations"]
     more = ">" if of["status"] != "done" else ""
-    return more + (f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.2g}"), f"{of['peak_gib']:.1f}"
+    fewer = f" (by {of['localizations']:,})" if of["localizations"] < 1e5 else ""
+    return more + (f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.2g}") + fewer, f"{of['peak_gib']:.1f}"
 
 
 def _hundredths(value: float | None) -> str:
