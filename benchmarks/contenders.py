@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from contest_fields import Localized
+from own_methods import OwnSpec, label_own, own_method
 
 from caml_dask import CAML, baselines
 from caml_dask.baselines import Bayesian
@@ -83,6 +85,16 @@ def _method(xy_nm: np.ndarray, settings: MethodSpec) -> np.ndarray:
     return CAML(method=settings.method, min_points=settings.min_points, n_jobs=1).fit_predict(xy_nm)
 
 
+def _own(xy_nm: np.ndarray, settings: OwnSpec) -> np.ndarray:
+    return label_own(Localized("", xy_nm, np.empty(0), {}), settings)
+
+
+def labels_of(contender: Contender, given: Localized, settings: Any) -> np.ndarray:
+    """Labels of a field, (n,) int64."""
+    own = isinstance(settings, OwnSpec)
+    return label_own(given, settings) if own else contender.label(given.points_nm, settings)
+
+
 def _of(kind: type[Method], *values: Sequence[Any]) -> list[Any]:
     return [MethodSpec(kind(*chosen)) for chosen in itertools.product(*values)]
 
@@ -144,14 +156,18 @@ CONTENDERS = {
 
 
 def contender_named(method: str) -> Contender:
-    """The contender of that name; any other text is a network, its folder or its name, after "CAML " or without.
+    """The contender of that name; any other text is a method of others, as :mod:`own_methods` has them, or a network:
+    its folder or its name, after "CAML " or without.
 
     Raises
     ------
-    UsageError : neither.
+    UsageError : none of them.
     """
     if method in CONTENDERS:
         return CONTENDERS[method]
+    own = own_method(method)
+    if own is not None:
+        return Contender(f"{own.name} (own)" if own.name in CONTENDERS else own.name, _own, own)
     network = network_named(method.removeprefix("CAML "))
     name = f"CAML {load(network).name}"
     return Contender(f"{name} (own)" if name in CONTENDERS else name, _network, NetworkSpec(network))
@@ -159,8 +175,10 @@ def contender_named(method: str) -> Contender:
 
 def method(text: str) -> str:
     """A method as the command line names it, in a spelling that holds in every process."""
-    known = contender_named(text)
-    return text if text in CONTENDERS else f"CAML {known.default.network}"
+    default = contender_named(text).default
+    if text in CONTENDERS:
+        return text
+    return default.source if isinstance(default, OwnSpec) else f"CAML {default.network}"
 
 
 def candidates(contender: Contender, spacing: Spacing, smoke: bool) -> list[Any]:

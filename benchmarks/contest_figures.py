@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ LOOK = {
     "CAML XPILJZ": ("#0072B2", "o"),
     "CAML 07VEJJ": ("#D55E00", "s"),
     "CAML 87B144": ("#009E73", "^"),
+    "CAML field-2d": ("#CC3311", "<"),
     "DBSCAN": ("#000000", "D"),
     "HDBSCAN": ("#888888", "v"),
     "Getis-Franklin": ("#CC79A7", "P"),
@@ -68,15 +69,12 @@ def look(method: str) -> dict[str, Any]:
 
 
 def draw_accuracy(means: pd.DataFrame, out: Path) -> None:
-    """Rand index by group as squares, for each kind of field; and against time."""
+    """Rand index by group as squares, for each kind of field."""
     empty = means["group"].str.startswith("csr")
     for kind, title in (("simulated", "simulated scenarios"), ("labelled", "tables that others labelled")):
         rows = means[(means["kind"] == kind) & ~empty]
         if not rows.empty:
             _squares(rows, title, out / f"ari_by_scenario_{kind}.png")
-    _against_time(means[~empty], out / "accuracy_against_time.png")
-    if empty.any():
-        _false_clusters(means[empty], out / "false_clusters.png")
 
 
 CHOICES = {
@@ -111,55 +109,50 @@ def _squares(rows: pd.DataFrame, title: str, path: Path) -> None:
     save(figure, path)
 
 
-def _false_clusters(rows: pd.DataFrame, path: Path) -> None:
-    """Bars: how much of complete randomness each method calls clustered."""
-    values = {
-        what: with_fixed(rows, choice).groupby("method")["percent_called_clustered"].mean()
-        for choice, what in (("default", "as they come"), ("kind", "one setting, the best where there are clusters"))
-    }
-    methods = in_order(rows["method"])
-    figure, (panel,) = panels(1, "Localizations put in clusters where there are none (100 per µm²)", size=(7.5, 4.0))
-    for k, (what, share) in enumerate(values.items()):
-        at = np.arange(len(methods))[::-1] + (0.2, -0.2)[k]
-        bars = panel.barh(at, share.reindex(methods), 0.38, label=what, color=("#bbbbbb", "#0072B2")[k])
-        panel.bar_label(bars, fmt="%.1f", padding=2, fontsize=8)
-    panel.set_yticks(np.arange(len(methods))[::-1], methods)
-    panel.set_xlabel("localizations in clusters (%)")
-    legend_below(figure, [panel])
-    save(figure, path)
-
-
 def with_fixed(rows: pd.DataFrame, choice: str) -> pd.DataFrame:
     """Rows of a choice; methods that have nothing to choose stand in every choice as they are."""
     searched = set(rows.loc[rows["choice"] != "default", "method"])
     return rows[(rows["choice"] == choice) | (~rows["method"].isin(searched) & (rows["choice"] == "default"))]
 
 
-def _against_time(means: pd.DataFrame, path: Path) -> None:
-    kinds = [kind for kind in ("simulated", "labelled") if kind in set(means["kind"])]
-    title = "Accuracy against time. Hollow: default parameters; filled: tuned on the truth, or nothing to tune"
-    figure, axes = panels(len(kinds), title, 2, (10.4 / len(kinds), 4.4))
-    for panel, kind in zip(axes, kinds, strict=True):
-        rows = means[means["kind"] == kind].assign(us=lambda r: 1e6 * r["seconds"] / r["localizations"])
-        complete = rows.groupby("method")["group"].nunique()
-        for method in in_order(complete.index):
-            points = []
-            for choice in ("default", "folder"):
-                of = with_fixed(rows[rows["method"] == method], choice)
-                points.append((of["us"].median(), of["ari"].mean()))
-            (x0, y0), (x1, y1) = points
+TUNINGS = {
+    "default": ("default parameters", "white"),
+    "one": ("one setting for all, chosen on their truth", "lightgray"),
+    "others": ("tuned on the truth of other fields", None),
+    "none": ("nothing to tune", None),
+}
+
+
+def draw_leaderboard(rows: pd.DataFrame, seconds: Mapping[str, float], path: Path) -> None:
+    """Rand index against seconds for 1e5 localizations: a panel for each family, a line for each method.
+
+    rows : with columns method, tuning, family and ari
+    seconds : by method; one without is left out, and if there is none, there is no figure
+    """
+    rows = rows[rows["method"].isin(seconds) & rows["ari"].notna()]
+    families = list(dict.fromkeys(rows["family"]))
+    if not families:
+        return
+    title = (
+        "Accuracy against time. White: default parameters; gray: one setting for all; filled: tuned, or nothing to tune"
+    )
+    figure, axes = panels(len(families), title, 3, (3.6, 3.2))
+    for panel, family in zip(axes, families, strict=True):
+        here = rows[rows["family"] == family]
+        for method in in_order(here["method"]):
             style = look(method)
-            panel.plot([x0, x1], [y0, y1], color=style["color"], lw=0.8, alpha=0.5)
-            panel.plot(x0, y0, ls="none", ms=8, mfc="white", **style)
-            panel.plot(x1, y1, ls="none", ms=8, label=method, **style)
-            if complete[method] < complete.max():
-                note = f" {complete[method]} of {complete.max()} folders"
-                panel.annotate(note, (x1, y1), (5, -10), textcoords="offset points", fontsize=7, color=GRAY)
+            aris = here[here["method"] == method].set_index("tuning")["ari"]
+            panel.plot([seconds[method]] * len(aris), aris, color=style["color"], lw=0.8, alpha=0.5)
+            for tuning, ari in aris.items():
+                fill = TUNINGS[tuning][1] or style["color"]
+                label = method if TUNINGS[tuning][1] is None else None
+                panel.plot(seconds[method], ari, ls="none", ms=7, mfc=fill, label=label, **style)
         panel.set_xscale("log")
+        panel.xaxis.set_minor_formatter(lambda value, position: "")
         panel.set_ylim(min(0.0, panel.get_ylim()[0]), 1.0)
         panel.grid(color="#dddddd", lw=0.6)
-        panel.set_title({"simulated": "simulated scenarios", "labelled": "tables others labelled"}[kind], fontsize=10)
-        panel.set_xlabel("microseconds a localization (median; small fields)")
+        panel.set_title(family, fontsize=10)
+        panel.set_xlabel("seconds for 1e5 localizations")
         panel.set_ylabel("adjusted Rand index, mean")
     legend_below(figure, axes)
     save(figure, path)

@@ -15,6 +15,7 @@ Parts are kept under --work; run again, it goes on where it was stopped.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import os
@@ -25,7 +26,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -74,8 +75,9 @@ class Task:
 
     def part(self, work: Path) -> Path:
         name = f"{contender_named(self.method).name.replace(' ', '_')}-{self.n}" + ("" if self.settings else "-search")
+        with_settings = hashlib.sha256(self.settings.encode()).hexdigest()[:8]
         asked = f"{self.scenario}-{__version__}-{self.limit_s:g}s-{self.repeats}{'-smoke' if self.smoke else ''}"
-        return work / "times" / f"{name}-{asked}.json"
+        return work / "times" / f"{name}-{asked}-{with_settings}.json"
 
 
 def field(n: int, seed: int, scenario: Scenario = SCENARIO) -> tuple[np.ndarray, np.ndarray]:
@@ -151,17 +153,22 @@ def run(tasks: Sequence[Task], work: Path, workers: int, what: str) -> dict[str,
     return {task.method: json.loads(task.part(work).read_text()) for task in tasks}
 
 
-def measured(asked: argparse.Namespace, sizes: Sequence[int], random_sizes: Sequence[int]) -> pd.DataFrame:
-    """A row for each method, scenario and size; wave after wave of larger fields."""
-    make = partial(Task, repeats=asked.repeats, limit_s=asked.limit_s, memory_gib=asked.memory_gib, smoke=asked.smoke)
-    settings = {m: written(candidates(contender_named(m), Spacing(1.0, 1.0), asked.smoke)[0]) for m in asked.methods}
-    with_grid = [m for m in asked.methods if len(candidates(contender_named(m), Spacing(1.0, 1.0), asked.smoke)) > 1]
-    searches = [make(m, min(sizes), "", SCENARIO.name) for m in with_grid]
-    searched = run(searches, asked.work, asked.workers, "searches")
+def settings_of(methods: Sequence[str], n: int, make: Callable[..., Task], work: Path, workers: int) -> dict[str, str]:
+    """Settings of each method: those that a search finds on a field of n localizations; of no grid, the default."""
+    smoke = make("", n, "", SCENARIO.name).smoke
+    tried = {m: candidates(contender_named(m), Spacing(1.0, 1.0), smoke) for m in methods}
+    searches = [make(m, n, "", SCENARIO.name) for m in methods if len(tried[m]) > 1]
+    searched = run(searches, work, workers, "searches")
     failed = {m: result.get("reason", result["status"]) for m, result in searched.items() if "settings" not in result}
     if failed:
         raise SystemExit(f"searches failed: {failed}")
-    settings |= {method: result["settings"] for method, result in searched.items()}
+    return {m: searched[m]["settings"] if m in searched else written(tried[m][0]) for m in methods}
+
+
+def measured(asked: argparse.Namespace, sizes: Sequence[int], random_sizes: Sequence[int]) -> pd.DataFrame:
+    """A row for each method, scenario and size; wave after wave of larger fields."""
+    make = partial(Task, repeats=asked.repeats, limit_s=asked.limit_s, memory_gib=asked.memory_gib, smoke=asked.smoke)
+    settings = settings_of(asked.methods, min(sizes), make, asked.work, asked.workers)
     rows = []
     for scenario, its_sizes in ((SCENARIO.name, sizes), (RANDOM.name, random_sizes)):
         going = list(asked.methods)

@@ -109,7 +109,7 @@ def test_speed_smoke(tmp_path):
 
 
 def test_comparison_smoke(tmp_path):
-    """One command makes all that stands in the folder of its results; a second one reads what the first one made."""
+    """Two commands make all that stands in the folder of their results; called again, one reads what it made."""
     folder = tmp_path / "labelled" / "squares"
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -119,16 +119,24 @@ def test_comparison_smoke(tmp_path):
         index = np.append(np.repeat(np.arange(1, 9), 15), np.zeros(80))
         pd.DataFrame({"x": table[:, 0], "y": table[:, 1], "index": index}).to_csv(folder / f"{k}.csv", index=False)
     out = tmp_path / "out"
-    where = ["--labelled", str(folder.parent), "--work", str(tmp_path / "work"), "--out", str(out), "--workers", "0"]
-    subprocess.run([sys.executable, str(BENCHMARKS / "compare.py"), "--smoke", *where], check=True, capture_output=True)
+    where = ["--smoke", "--work", str(tmp_path / "work"), "--out", str(out), "--workers", "0"]
+    command = [sys.executable, str(BENCHMARKS / "accuracy.py"), *where, "--labelled", str(folder.parent)]
+    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run([sys.executable, str(BENCHMARKS / "rivals.py"), *where], check=True, capture_output=True)
     made = {path.name for path in out.iterdir()}
     assert {path.name for path in (BENCHMARKS / "results" / "rivals").iterdir()} <= made
     chosen = pd.read_parquet(out / "accuracy.parquet")
-    assert chosen["method"].nunique() == 10
+    assert chosen["method"].nunique() == 11
     tuned = chosen[chosen["choice"].isin(["field", "folder"])].pivot_table("ari", ["method", "group"], "choice")
-    assert len(tuned) == 5 * 2
+    assert len(tuned) == 6 * 2
     assert (tuned["field"] >= tuned["folder"]).all()
     assert tuned.loc["DBSCAN"].to_numpy().min() > 0.7
+    searched = pd.read_parquet(out / "searched.parquet").query("candidate > 0 and group == 'squares'")
+    for row in chosen[(chosen["choice"] == "others")].itertuples():
+        ari = searched[searched["method"] == row.method].pivot(index="candidate", columns="field", values="ari")
+        elsewhere = ari.drop(columns=row.field)
+        assert row.ari == ari.loc[elsewhere.squeeze().idxmax(), row.field], "a table was tuned on itself"
+    assert (chosen["choice"] == "others").sum() == 6 * 2
     left_out = chosen[chosen["reason"] != ""]
     assert set(left_out["method"]) == {"CAML 87B144"}, "a network of 1,000 neighbors needs larger fields"
     times = pd.read_csv(out / "times.csv")
@@ -136,9 +144,8 @@ def test_comparison_smoke(tmp_path):
     assert (times["status"] == "done").all()
     assert (times.loc[times["scenario"] != "csr-d1000", "ari"] > 0.7).all()
     assert (out / "times.png").stat().st_size > 1000
-    command = [sys.executable, str(BENCHMARKS / "accuracy.py"), "--smoke", *where]
     again = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert "30 of 30 parts are there already" in again.stdout
+    assert "33 of 33 parts are there already" in again.stdout
     assert pd.read_parquet(out / "accuracy.parquet").equals(chosen)
 
 

@@ -29,7 +29,7 @@ def simulated(tmp_path_factory):
 
 
 def lay_out(folder: Path, tables: list[Path]) -> None:
-    """The files that snippets name: two cells, a folder of them, a table without units, a cohort."""
+    """The files that snippets name: two cells, a folder of them, a table without units, a cohort; the benchmarks."""
     for name, table in zip(("cell_a.csv", "cell_b.csv"), tables, strict=False):
         shutil.copy(table, folder / name)
         for place in (folder / "cells", folder / "data" / ("naive" if name == "cell_a.csv" else "activated") / "1"):
@@ -40,6 +40,7 @@ def lay_out(folder: Path, tables: list[Path]) -> None:
     (folder / "table.csv").write_text("X,Y\n" + "\n".join(rows) + "\n")
     cohort = "path,condition,replicate,protein\ncell_a.csv,naive,donor 1,Csk\ncell_b.csv,activated,donor 1,Csk\n"
     (folder / "cohort.csv").write_text(cohort)
+    (folder / "benchmarks").symlink_to(PROJECT / "benchmarks")
 
 
 @pytest.mark.parametrize("page", WITH_SNIPPETS, ids=lambda page: str(page.relative_to(PROJECT)))
@@ -65,7 +66,7 @@ def test_what_is_not_run_says_why():
         "opens a window",
         "serves until it is interrupted",
         "takes an hour and a half",
-        "takes two hours",
+        "takes half an hour",
         "training takes about an hour",
         "training takes hours",
     }

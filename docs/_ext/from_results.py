@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import statistics
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from from_leaderboard import of_leaderboard
 from markdown_table import table
 
 _FIXED = "\N{NO-BREAK SPACE}"
@@ -20,7 +20,7 @@ def of_results() -> dict[str, str]:
     return {
         "speed": speed(),
         "scale": scale(),
-        "comparison": comparison(),
+        **{f"leaderboard_{name}": text for name, text in of_leaderboard(RESULTS / "leaderboard.json").items()},
         "labelled": labelled(),
         "drift_correction": drift_correction(),
         "merging": merging("molecules"),
@@ -343,39 +343,6 @@ def driver_model() -> str:
     return table(("", "1e6 images of 1e4", "one image of 1e10"), said)
 
 
-def comparison() -> str:
-    """Adjusted Rand index by method: mean over scenarios, and over the folders that every network can take."""
-    found = rows_of("rivals/accuracy_by_group.csv")
-    wanted = {row["group"] for row in found if row["method"] == "CAML 87B144"}
-    csr = {group for group in wanted if group.startswith("csr")}
-    blinking = {group for group in wanted if "blinking" in group}
-    simulated = {row["group"] for row in found if row["kind"] == "simulated"} - csr
-    times = {
-        (row["method"], row["localizations"]): row
-        for row in rows_of("rivals/times.csv")
-        if "csr" not in row["scenario"]
-    }
-    rows = []
-    for method in dict.fromkeys(row["method"] for row in found):
-        mine = [row for row in found if row["method"] == method]
-        cells = [_by_choice(mine, groups) for groups in (simulated, wanted - simulated - csr - blinking, blinking)]
-        called = [float(r["percent_called_clustered"]) for r in mine if r["group"] in csr and r["choice"] == "default"]
-        seconds = [_seconds(times.get((method, n))) for n in ("100000", "1000000")]
-        rows.append(
-            (method.replace(" ", _FIXED), *cells, f"{statistics.mean(called):.1f} %" if called else "-", *seconds)
-        )
-    header = (
-        "method",
-        f"simulated, {len(simulated)} scenarios",
-        f"labelled by others, {len(wanted - simulated - csr - blinking)} folders",
-        f"the same, re-blinking, {len(blinking)} folders",
-        "in clusters in CSR",
-        "1e5, one core",
-        "1e6, one core",
-    )
-    return table(header, rows)
-
-
 def labelled() -> str:
     """Adjusted Rand index on simulations that others labelled, by method and by how its setting was chosen."""
     found = rows_of("rivals/accuracy_by_group.csv")
@@ -397,20 +364,6 @@ def labelled() -> str:
             if mine:
                 rows.append((method.replace(" ", _FIXED), "none" if method.startswith("CAML") else words, *cells))
     return table(("method", "setting", *(what for what, _ in kinds)), rows)
-
-
-def _by_choice(rows: Sequence[dict[str, str]], groups: set[str]) -> str:
-    """Means over groups by way of choosing parameters: default / one for the kind / best for the group."""
-    means = []
-    for choice in ("default", "kind", "folder"):
-        values = [float(row["ari"]) for row in rows if row["choice"] == choice and row["group"] in groups]
-        means += [f"{statistics.mean(values):.2f}".lstrip("0")] if values else []
-    return f"{_FIXED}/{_FIXED}".join(means) or "-"
-
-
-def _seconds(row: dict[str, str] | None) -> str:
-    done = row and row["status"] == "done" and row["seconds"]
-    return f"{_short(float(row['seconds']))}{_FIXED}s" if row and done else f">{_FIXED}300{_FIXED}s"
 
 
 def _short(value: float) -> str:

@@ -37,10 +37,11 @@ def runnable(page: Path) -> list[Snippet]:
 
 
 def command_in(folder: Path) -> Path:
-    """A folder with `caml-dask` of this very code, to be first on the path."""
-    command = folder / "caml-dask"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m caml_dask "$@"\n')
-    command.chmod(0o755)
+    """A folder with `caml-dask` of this very code, and the Python that runs it, to be first on the path."""
+    for name, module in (("caml-dask", "-m caml_dask "), ("python", "")):
+        command = folder / name
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" {module}"$@"\n')
+        command.chmod(0o755)
     return folder
 
 
