@@ -56,7 +56,7 @@ def scale() -> str:
     """Runs of scale.json, each kind once: medians of wall time and memory of `caml-dask run`."""
     kinds: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for run in json.loads((RESULTS / "scale.json").read_text())["runs"]:
-        key = (run["images"], run["each"], run["hot_spot"], run["model"], run["workers"])
+        key = (run["images"], run["each"], run["hot_spot"], run["network"], run["workers"])
         kinds.setdefault(key, []).append(run)
     rows = []
     for (images, each, hot_spot, network, workers), runs in sorted(kinds.items(), key=lambda kind: kind[0][:2][::-1]):
