@@ -340,13 +340,17 @@ def test_tables_that_cannot_be_merged_say_why(change, merge, said):
         analyze(change(blinking_table()), "XPILJZ", merge=merge)
 
 
-def test_where_nothing_blinks_a_warning_says_so():
-    rng = np.random.default_rng(7)
-    table = pa.table(
-        {"x_nm": rng.uniform(0, 3000, 400), "y_nm": rng.uniform(0, 3000, 400), "frame": np.arange(400) * 9}
-    )
-    found = analyze(table, "XPILJZ", merge="auto")
-    assert len(found.molecules) > 390
-    if found.summary["merge"]["precision_nm"] is None:
-        assert any("nothing was merged" in text for text in found.summary["warnings"])
-    assert analyze(table, "XPILJZ").molecules is None
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("clusters", [0, 40])
+def test_where_nothing_blinks_nothing_is_merged_and_a_warning_says_so(clusters, seed):
+    """Clusters of molecules that are detected once are no re-blinks, however dense they are."""
+    rng = np.random.default_rng([7, seed])
+    centers = rng.uniform(0, 3000, (clusters, 1, 2))
+    clustered = (centers + rng.normal(0, 30, (clusters, 25, 2))).reshape(-1, 2)
+    xy = np.concatenate([clustered, rng.uniform(0, 3000, (600, 2))])
+    frames = rng.integers(20_000, size=len(xy))
+    table = pa.table({"x_nm": xy[:, 0], "y_nm": xy[:, 1], "frame": frames, "uncertainty_nm": np.full(len(xy), 8.0)})
+    found = analyze(table, "XPILJZ", merge="auto", test=False)
+    assert len(found.molecules) == len(xy)
+    assert any("nothing was merged" in text for text in found.summary["warnings"])
+    assert analyze(table, "XPILJZ", test=False).molecules is None
