@@ -79,7 +79,7 @@ LAW = Table(
         Column("per_volume", FLOAT, "detections per nm2 of the bounds, or per nm3"),
         Column("since", INTS, "first frame of each period"),
         Column("active", pa.list_(FLOAT), "detections a frame in each, in multiples of the mean"),
-        Column("signal", FLOAT, "pairs of one molecule that were found, in standard errors"),
+        Column("signal", FLOAT, "how much better returns explain pairs than chance, in standard errors"),
     ),
 )
 CROWD = Table(
