@@ -37,7 +37,7 @@ class Law:
     active : (p,) float64
         Detections a frame in each period, in multiples of the mean.
     signal : float
-        How much better returns explain the pairs than chance does, in standard errors: how sure it is that there are any.
+        How much better returns explain the pairs than chance does, in standard errors.
     """
 
     spread: float
