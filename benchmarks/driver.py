@@ -27,7 +27,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ def _summary(image: Image, finder: str, tiles: int) -> dict[str, Any]:
 
 
 executor.run_unit = simulated
-if "run_batch" in vars(executor):  # where what workers do has a module of its own
+with suppress(ModuleNotFoundError):  # where what workers do has a module of its own
     importlib.import_module("caml_dask.executors.worker").run_unit = simulated
 
 
