@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import caml_dask
-from caml_dask import compiled
+from caml_dask import compiled, other_python
 from caml_dask.executors import kernels
 
 PACKAGE = Path(caml_dask.__file__).parent
@@ -99,7 +99,7 @@ def test_a_clusterer_compiles_nothing_that_measures_and_half_of_the_rest_elsewhe
 @pytest.mark.parametrize("part", kernels._PARTS)
 def test_a_part_can_be_compiled_by_another_process(part):
     network = "field-2d" if part in ("graph", "messages") else "GAXJPR"
-    run(f"import sys; sys.argv[1:] = ['{network}', '{part}']; {kernels._ELSEWHERE}")
+    assert other_python.start(kernels.compile_parts, network, part).wait(600) == 0
 
 
 @pytest.mark.parametrize("measures", [False, True])
