@@ -151,8 +151,8 @@ class _Training:
             for name, value in (initial_weights(settings.seed) | traits).items()
         }
         self.network = FieldNetwork(weights, threads)
-        learned = [name for name in weights if not name.startswith(absent) and name not in traits]
-        self.variables = [self.network.weights[name] for name in learned]
+        self.learned = [name for name in weights if not name.startswith(absent) and name not in traits]
+        self.variables = [self.network.weights[name] for name in self.learned]
         self.average = {name: tf.Variable(value) for name, value in weights.items()}
         self.optimizer = keras.optimizers.AdamW(STEP_SIZE, weight_decay=1e-4, beta_2=0.99)
         self.optimizer.build(self.variables)
@@ -174,8 +174,8 @@ class _Training:
         gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, self.variables), LARGEST_GRADIENT)
         self.optimizer.learning_rate.assign(rate)
         self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
-        for average, variable in zip(self.average.values(), self.network.weights.values(), strict=True):
-            average.assign(AVERAGED * average + (1 - AVERAGED) * variable)
+        for name, variable in zip(self.learned, self.variables, strict=True):
+            self.average[name].assign(AVERAGED * self.average[name] + (1 - AVERAGED) * variable)
         right = tf.equal(said["clustered"] > 0, batch["clustered"] > 0.5)
         return tf.stack([*parts.values(), tf.reduce_mean(tf.cast(right, tf.float32))])
 
