@@ -71,7 +71,8 @@ def fit(settings: FieldFit, folder: Path, *, threads: int = 2, workers: int = 1)
     Parameters
     ----------
     settings : FieldFit
-        What to train; a folder that holds a training takes more `steady` steps, and any `annealed` ones.
+        What to train; a folder that holds a training takes more `steady` steps, any `annealed` ones, and more fields
+        `surveyed`.
     folder : Path
         Where states are kept, with a record of the losses, "losses.jsonl".
     threads : int
@@ -155,6 +156,7 @@ class _Training:
         self.average = {name: tf.Variable(value) for name, value in weights.items()}
         self.optimizer = keras.optimizers.AdamW(STEP_SIZE, weight_decay=1e-4, beta_2=0.99)
         self.optimizer.build(self.variables)
+        self.told = {f"{kind}/{name}" for kind in ("weights", "average") for name in traits}
         self.step = 0
         self.parts = ["clustered", "early", "same", "offset", "radius", "accuracy"]
         self._advance = tf.function(self._one_step, reduce_retracing=True)
@@ -193,8 +195,9 @@ class _Training:
         publish(path, write)
 
     def restore(self, path: Path) -> None:
-        """Go back to a state."""
+        """Go back to a state, but for the traits, which may have been learned from more fields since."""
         with np.load(path) as arrays:
             for name, variable in self._arrays().items():
-                variable.assign(arrays[name])
+                if name not in self.told:
+                    variable.assign(arrays[name])
             self.step = int(arrays["step"])
