@@ -302,7 +302,7 @@ def test_the_command_takes_a_folder_with_regions_for_each_image(tmp_path):
         folder / "a.zip", [polygon_roi([(0, 0), (15, 0), (15, 30), (0, 30)], n) for n in ("left", "left again")][:1]
     )
     (folder / "b.geojson").write_text(json.dumps(shapely.geometry.mapping(shapely.box(500, 500, 2500, 2500))))
-    options = ["-n", "XPILJZ", "-j", "0", "--roi", str(folder), "--roi-pixel-nm", "100"]
+    options = ["-n", "XPILJZ", "-j", "0", "--no-test", "--roi", str(folder), "--roi-pixel-nm", "100"]
     inputs = [str(tmp_path / f"{name}.csv") for name in "abc"]
     for out, more in {"whole": [], "tiles": ["--max-localizations", "200"]}.items():
         ran = CliRunner().invoke(main, ["run", *inputs, "-o", str(tmp_path / out), *options, *more])
@@ -331,7 +331,7 @@ def test_a_screening_analyzes_an_image_again_when_its_regions_change(tmp_path):
     found = []
     for side in (2000, 2000, 1500):
         roi.write_text(json.dumps(shapely.geometry.mapping(shapely.box(0, 0, side, side))))
-        ran = CliRunner().invoke(main, [*call, "--roi", str(roi)])
+        ran = CliRunner().invoke(main, [*call, "--no-test", "--roi", str(roi)])
         assert ran.exit_code == 0, ran.output
         (image,) = json.loads((tmp_path / "out" / "summary.json").read_text())["images"]
         found.append((image["area_um2"], len(list((tmp_path / "out" / "nights").iterdir()))))

@@ -252,7 +252,7 @@ def test_the_command_streams_filters_counts_and_fails_by_image(tmp_path):
     """A table of several chunks, in one process and over tiles; and one that lacks the column."""
     good = simulated_table(tmp_path / "good.csv")
     (tmp_path / "bare.csv").write_text("x [nm],y [nm]\n" + "\n".join(f"{i},{i * i % 991}" for i in range(600)))
-    options = ["-n", "XPILJZ", "-j", "0", "--where", "100 <= frame and not frame > 700"]
+    options = ["-n", "XPILJZ", "-j", "0", "--no-test", "--where", "100 <= frame and not frame > 700"]
     said = {}
     for name, more in {"whole": [], "tiles": ["--max-localizations", "300"]}.items():
         inputs = [str(good), str(tmp_path / "bare.csv")]
@@ -280,7 +280,7 @@ def test_a_filter_that_does_not_parse_stops_the_command_before_it_writes(tmp_pat
 
 def test_a_run_of_another_filter_cannot_be_resumed(tmp_path):
     table = simulated_table(tmp_path / "good.csv")
-    call = ["run", str(table), "-o", str(tmp_path / "out"), "-n", "XPILJZ", "-j", "0", "--where"]
+    call = ["run", str(table), "-o", str(tmp_path / "out"), "-n", "XPILJZ", "-j", "0", "--no-test", "--where"]
     assert CliRunner().invoke(main, [*call, "frame < 800"]).exit_code == 0
     found = CliRunner().invoke(main, [*call, "frame < 500", "--resume"])
     assert found.exit_code == 2

@@ -241,7 +241,7 @@ def tables_of(out):
 @pytest.fixture(scope="module")
 def undisturbed(file, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole") / "out"
-    assert execute([file], out, Settings("XPILJZ", merge="auto"), workers=0).exit_code == 0
+    assert execute([file], out, Settings("XPILJZ", merge="auto", test=False), workers=0).exit_code == 0
     return tables_of(out)
 
 
@@ -253,7 +253,7 @@ class Stopped(BaseException):
 @pytest.mark.parametrize("place", [1, 2, 3, 5, 8, 11, 13, 15, 17, 19, 21, 24, 28, 34, 40, 44])
 def test_stopped_anywhere_and_resumed(file, undisturbed, place, after_write, tmp_path, monkeypatch):
     """Law 7: the same tables, and no finished unit runs twice."""
-    settings = Settings("XPILJZ", max_localizations=250, merge="auto")
+    settings = Settings("XPILJZ", max_localizations=250, merge="auto", test=False)
     real, count = serial.run_unit, iter(range(10**6))
 
     def unit(run, key):
@@ -280,12 +280,12 @@ def test_stopped_anywhere_and_resumed(file, undisturbed, place, after_write, tmp
     stages = {stage.name for stage in stages_by("XPILJZ", "auto", None, True)}
     assert {path.parts[-3] for path in after} == stages
     with pytest.raises(OutputError, match="merge"):
-        execute([file], tmp_path / "out", Settings("XPILJZ", merge="40nm,60frames"), workers=0, resume=True)
+        execute([file], tmp_path / "out", Settings("XPILJZ", merge="40nm,60frames", test=False), workers=0, resume=True)
 
 
 def test_a_run_on_workers_is_read_back(file, undisturbed, tmp_path):
     out = tmp_path / "out"
-    chosen = Settings("XPILJZ", max_localizations=400, merge="auto")
+    chosen = Settings("XPILJZ", max_localizations=400, merge="auto", test=False)
     assert execute([file], out, chosen, workers=2).exit_code == 0
     assert same(tables_of(out), undisturbed)
     image = open_run(out).images[0]
@@ -299,9 +299,8 @@ def test_a_run_on_workers_is_read_back(file, undisturbed, tmp_path):
 
 def test_the_commands_merge(file, undisturbed, tmp_path):
     out = tmp_path / "out"
-    done = CliRunner().invoke(
-        main, ["run", str(file), "-o", str(out), "-n", "XPILJZ", "--merge", "auto", "-j", "0"], catch_exceptions=False
-    )
+    call = ["run", str(file), "-o", str(out), "-n", "XPILJZ", "--merge", "auto", "-j", "0", "--no-test"]
+    done = CliRunner().invoke(main, call, catch_exceptions=False)
     assert done.exit_code == 0 and same(tables_of(out), undisturbed)
     summary = json.loads((out / "summary.json").read_text())
     assert summary["settings"]["merge"] == "auto"
@@ -310,7 +309,7 @@ def test_the_commands_merge(file, undisturbed, tmp_path):
     cohort = tmp_path / "cohort.csv"
     cohort.write_text(f"path,condition,replicate\n{file},a,1\n")
     night = ["screen", str(cohort), "-o", str(tmp_path / "screen"), "-n", "XPILJZ", "--merge", "40 nm, 60 frames"]
-    assert CliRunner().invoke(main, [*night, "-j", "0"], catch_exceptions=False).exit_code == 0
+    assert CliRunner().invoke(main, [*night, "-j", "0", "--no-test"], catch_exceptions=False).exit_code == 0
     image = json.loads((tmp_path / "screen" / "summary.json").read_text())["images"][0]
     assert image["merge"]["rule"] == "40nm,60frames"
     refused = CliRunner().invoke(main, ["run", str(file), "-o", str(tmp_path / "no"), "--merge", "50"])
