@@ -102,7 +102,7 @@ def test_the_command_leaves_what_python_and_scikit_learn_find(table, run):
     assert same_partition(cluster[core], fitted.labels_[core])
     assert np.array_equal(cluster < 0, fitted.labels_ < 0)
     assert len(clusters) == fitted.labels_.max() + 1 > 20
-    in_python = analyze(table, method=DBSCAN(eps_nm=25, min_samples=6))
+    in_python = analyze(table, method=DBSCAN(eps_nm=25, min_samples=6), test=False)
     assert in_python.points.equals(points.to_pandas())
     assert in_python.clusters.drop(columns="image_id").equals(clusters.to_pandas().drop(columns="image_id"))
 

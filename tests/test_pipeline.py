@@ -89,20 +89,20 @@ def stop_at(monkeypatch, place, after_write):
     monkeypatch.setattr(serial, "run_unit", unit)
 
 
-@pytest.mark.parametrize("after_write", [False, True])
 @pytest.mark.parametrize("place", [0, 1, 2, 4, 9, 14, 19, 24, 26])
-def test_stopped_anywhere_and_resumed(table, undisturbed, place, after_write, tmp_path, monkeypatch):
-    """Law 7: the same tables, and no finished unit runs twice."""
+def test_stopped_anywhere_and_resumed(table, undisturbed, place, tmp_path, monkeypatch):
+    """Law 7: the same tables, and no finished unit runs twice. Stopped before a unit's work, then before its record."""
     settings = Settings(max_localizations=700, test=False)
-    with monkeypatch.context() as patch, pytest.raises(Stopped):
-        stop_at(patch, place, after_write)
-        execute([table], tmp_path / "out", settings, workers=0)
-    before = done_records(tmp_path / "out")
+    for at, after_write in ((place, False), (0, True)):
+        with monkeypatch.context() as patch, pytest.raises(Stopped):
+            stop_at(patch, at, after_write)
+            execute([table], tmp_path / "out", settings, workers=0, resume=after_write)
+        before = done_records(tmp_path / "out")
+        assert len(before) == place  # units finish one after another
     with pytest.raises(OutputError, match="--resume"):
         execute([table], tmp_path / "out", settings, workers=0)
     assert execute([table], tmp_path / "out", settings, workers=0, resume=True).exit_code == 0
     after = done_records(tmp_path / "out")
-    assert len(before) == place  # units finish one after another
     assert {path: after[path] for path in before} == before
     assert same(result_tables(tmp_path / "out"), undisturbed)
     assert list((tmp_path / "out").rglob("*.working")) == []

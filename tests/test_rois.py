@@ -224,8 +224,8 @@ def table() -> pd.DataFrame:
 
 def test_regions_decide_what_is_counted_and_the_network_sees_everything():
     localizations, halves = table(), "x=0..1000,y=0..2000;x=1000..2000,y=0..2000"
-    whole = analyze(localizations, "XPILJZ")
-    found = analyze(localizations, "XPILJZ", roi=halves, max_localizations=150)
+    whole = analyze(localizations, "XPILJZ", test=False)
+    found = analyze(localizations, "XPILJZ", roi=halves, max_localizations=150, test=False)
     shared = [name for name in found.points.columns if name != "region_id"]
     pd.testing.assert_frame_equal(found.points[shared], whole.points)
     pd.testing.assert_frame_equal(found.clusters.drop(columns="region_id"), whole.clusters)
@@ -258,7 +258,7 @@ def test_regions_of_localizations_in_3d():
 
 def test_what_lies_outside_is_labelled_and_not_counted():
     localizations = table()
-    found = analyze(localizations, "XPILJZ", roi="x=400..600,y=400..600", where="loc_id != 0")
+    found = analyze(localizations, "XPILJZ", roi="x=400..600,y=400..600", where="loc_id != 0", test=False)
     inside = localizations.iloc[1:][["x_nm", "y_nm"]].apply(lambda c: c.between(400, 600)).all(axis=1)
     assert found.summary["localizations"] == int(inside.sum())
     assert found.summary["outside_regions"] == int((~inside).sum())
@@ -288,7 +288,7 @@ def test_regions_that_miss_all_localizations_say_where_both_are():
         InputError, match="no localization lies in the regions.*span x 9,000 to 9,500.*localizations span x"
     ):
         analyze(table(), "XPILJZ", roi="x=9000..9500,y=0..2000")
-    found = analyze(table(), "XPILJZ", roi="x=0..2000,y=0..2000;x=9000..9500,y=0..2000")
+    found = analyze(table(), "XPILJZ", roi="x=0..2000,y=0..2000;x=9000..9500,y=0..2000", test=False)
     assert "empty-region: no localization lies in region 1, 'rectangle 1'" in found.summary["warnings"]
     assert found.summary["regions"][1]["clusters"] == 0
 

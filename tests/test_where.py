@@ -188,8 +188,8 @@ def test_a_filter_gives_what_the_table_without_these_rows_gives(tile):
     passes = (table["uncertainty [um]"] < 0.02) & (table["intensity [photon]"] >= 100) & (table["channel"] == "A")
     rows = np.flatnonzero(passes)
     where = "uncertainty_nm < 20 and photons >= 100 and channel == 'A'"
-    found = analyze(table, "XPILJZ", where=where, max_localizations=tile)
-    alone = analyze(table.iloc[rows], "XPILJZ", max_localizations=tile)
+    found = analyze(table, "XPILJZ", where=where, max_localizations=tile, test=False)
+    alone = analyze(table.iloc[rows], "XPILJZ", max_localizations=tile, test=False)
     assert len(found.points) == len(table)
     np.testing.assert_array_equal(found.points["loc_id"], np.arange(len(table)))
     finite = ~table["x [nm]"].isna()
@@ -214,8 +214,8 @@ def test_a_filter_gives_what_the_table_without_these_rows_gives(tile):
 def test_a_filter_with_the_field_network():
     table = simulated_frame()
     passes = table["frame"] < 70
-    found = analyze(table, "field-2d", where="frame < 70", max_localizations=60)
-    alone = analyze(table[passes], "field-2d", max_localizations=1000)
+    found = analyze(table, "field-2d", where="frame < 70", max_localizations=60, test=False)
+    alone = analyze(table[passes], "field-2d", max_localizations=1000, test=False)
     pd.testing.assert_series_equal(
         found.points.loc[passes, "p_clustered"].reset_index(drop=True), alone.points["p_clustered"]
     )
@@ -245,7 +245,9 @@ def test_an_image_that_a_filter_does_not_fit_fails_and_says_why():
     unsure = table.rename(columns={"uncertainty [um]": "uncertainty"})
     with pytest.raises(InputError, match="no column 'uncertainty_nm' of a certain unit; it has .*, uncertainty"):
         analyze(unsure, where="uncertainty_nm < 20")
-    assert analyze(unsure, where="uncertainty < 0.02").summary["dropped_where"] > 50  # in the file's own unit
+    assert (
+        analyze(unsure, where="uncertainty < 0.02", test=False).summary["dropped_where"] > 50
+    )  # in the file's own unit
 
 
 def test_the_command_streams_filters_counts_and_fails_by_image(tmp_path):

@@ -25,7 +25,7 @@ TILE = 500
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    return simulated_table(tmp_path_factory.mktemp("input") / "field.csv", side_nm=7000.0)
+    return simulated_table(tmp_path_factory.mktemp("input") / "field.csv", side_nm=5000.0)
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,10 @@ if __name__ == "__main__":
 
 
 def test_a_poison_unit_fails_its_image_alone(tmp_path):
-    tables = [simulated_table(tmp_path / f"{name}.csv", seed=seed) for seed, name in enumerate(("a", "poison", "b"))]
+    tables = [
+        simulated_table(tmp_path / f"{name}.csv", side_nm=3500.0, seed=seed)
+        for seed, name in enumerate(("a", "poison", "b"))
+    ]
     (tmp_path / "poisoned.py").write_text(POISONED)
     command = [sys.executable, str(tmp_path / "poisoned.py"), "run", *map(str, tables), "--out", str(tmp_path / "out")]
     command += ["--max-localizations", str(TILE), "--workers", "2", "--no-test"]

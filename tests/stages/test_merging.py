@@ -249,30 +249,35 @@ class Stopped(BaseException):
     """As SIGKILL to the driver would: nothing after it runs."""
 
 
-@pytest.mark.parametrize("after_write", [False, True])
-@pytest.mark.parametrize("place", [1, 2, 3, 5, 8, 11, 13, 15, 17, 19, 21, 24, 28, 34, 40, 44])
-def test_stopped_anywhere_and_resumed(file, undisturbed, place, after_write, tmp_path, monkeypatch):
-    """Law 7: the same tables, and no finished unit runs twice."""
-    settings = Settings("XPILJZ", max_localizations=250, merge="auto", test=False)
+def stop(*_):
+    raise Stopped
+
+
+def stop_at(patch, place, after_write):
+    """Stop the run at the `place`-th unit, before its work or between its files and its done record."""
     real, count = serial.run_unit, iter(range(10**6))
 
     def unit(run, key):
         if next(count) == place:
             if after_write:
-                monkeypatch.setattr("caml_dask.io.store.DirectoryStore.finish", stop)
+                patch.setattr("caml_dask.io.store.DirectoryStore.finish", stop)
                 real(run, key)
             raise Stopped
         return real(run, key)
 
-    def stop(*_):
-        raise Stopped
+    patch.setattr(serial, "run_unit", unit)
 
-    with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(serial, "run_unit", unit)
-        execute([file], tmp_path / "out", settings, workers=0)
-    monkeypatch.undo()
-    before = done_records(tmp_path / "out")
-    assert len(before) == place
+
+@pytest.mark.parametrize("place", [1, 2, 3, 5, 8, 11, 13, 15, 17, 19, 21, 24, 28, 34, 40, 44])
+def test_stopped_anywhere_and_resumed(file, undisturbed, place, tmp_path, monkeypatch):
+    """Law 7: the same tables, and no finished unit runs twice. Stopped before a unit's work, then before its record."""
+    settings = Settings("XPILJZ", max_localizations=250, merge="auto", test=False)
+    for at, after_write in ((place, False), (0, True)):
+        with monkeypatch.context() as patch, pytest.raises(Stopped):
+            stop_at(patch, at, after_write)
+            execute([file], tmp_path / "out", settings, workers=0, resume=after_write)
+        before = done_records(tmp_path / "out")
+        assert len(before) == place
     assert execute([file], tmp_path / "out", settings, workers=0, resume=True).exit_code == 0
     after = done_records(tmp_path / "out")
     assert {path: after[path] for path in before} == before
