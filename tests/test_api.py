@@ -305,7 +305,7 @@ def test_localizations_in_3d(network_of):
     areas = np.array([outline.area for outline in analysis.outlines])
     assert np.allclose(areas, analysis.clusters["projected_area_nm2"], rtol=3e-3)
     with_z = pd.DataFrame(xyz, columns=["x_nm", "y_nm", "z_nm"]).assign(photons=7)
-    again = analyze(with_z, network="3D", test=False)
+    again = analyze(with_z, network="3D")
     assert again.clusters.equals(analysis.clusters) and set(again.points["photons"]) == {7}
     with pytest.raises(
         InputError, match="2 coordinates a localization; threshold takes 3: use --network field-2d or XPILJZ"

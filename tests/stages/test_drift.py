@@ -190,7 +190,7 @@ def test_stopped_anywhere_and_resumed(file, undisturbed, place, after_write, tmp
     after = done_records(tmp_path / "out")
     assert {path: after[path] for path in before} == before
     assert same(tables_of(tmp_path / "out"), undisturbed)
-    assert {path.parts[-3] for path in after} == {stage.name for stage in stages_by("XPILJZ", None, "aim", True)}
+    assert {path.parts[-3] for path in after} == {stage.name for stage in stages_by("XPILJZ", None, "aim", False)}
     with pytest.raises(OutputError, match=r"settings\.drift: aim -> rcc"):
         execute([file], tmp_path / "out", Settings("XPILJZ", drift="rcc", test=False), workers=0, resume=True)
 

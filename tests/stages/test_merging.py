@@ -282,7 +282,7 @@ def test_stopped_anywhere_and_resumed(file, undisturbed, place, tmp_path, monkey
     after = done_records(tmp_path / "out")
     assert {path: after[path] for path in before} == before
     assert same(tables_of(tmp_path / "out"), undisturbed)
-    stages = {stage.name for stage in stages_by("XPILJZ", "auto", None, True)}
+    stages = {stage.name for stage in stages_by("XPILJZ", "auto", None, False)}
     assert {path.parts[-3] for path in after} == stages
     with pytest.raises(OutputError, match="merge"):
         execute([file], tmp_path / "out", Settings("XPILJZ", merge="40nm,60frames", test=False), workers=0, resume=True)
