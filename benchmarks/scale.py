@@ -20,7 +20,7 @@ import argparse
 import json
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -57,10 +57,10 @@ class Case:
             write_square(path, self.each, seed, self.hot_spot)
         return paths
 
-    def run(self, inputs: list[Path], out: Path) -> dict[str, Any]:
+    def run(self, inputs: list[Path], out: Path, options: Sequence[str]) -> dict[str, Any]:
         """Analyse the inputs; what was seen."""
         tile = () if self.tile is None else ("--max-localizations", str(self.tile))
-        seen = run_command(inputs, out, self.workers, "--network", self.network, *tile)
+        seen = run_command(inputs, out, self.workers, "--network", self.network, *tile, *options)
         images = json.loads((out / "summary.json").read_text())["images"]
         localizations = sum(image["localizations"] for image in images)
         walls = stage_walls(out, images[0]["image_id"]) if self.images == 1 else {}
@@ -93,7 +93,11 @@ def cases(what: str, asked: argparse.Namespace) -> list[Case]:
 
 
 def measure(
-    wanted: list[Case], repeats: int, done: list[dict[str, Any]], keep: Callable[[list[dict[str, Any]]], None]
+    wanted: list[Case],
+    repeats: int,
+    done: list[dict[str, Any]],
+    keep: Callable[[list[dict[str, Any]]], None],
+    options: Sequence[str],
 ) -> None:
     """Run the cases in turn, each `repeats` times, but those that are done; `keep` is called after each run."""
     for repeat in range(repeats):
@@ -103,7 +107,7 @@ def measure(
                 continue
             with tempfile.TemporaryDirectory() as folder:
                 inputs = case.write(Path(folder))
-                done.append({**key, **case.run(inputs, Path(folder) / "out")})
+                done.append({**key, **case.run(inputs, Path(folder) / "out", options)})
             print(json.dumps(done[-1]), flush=True)
             keep(done)
 
@@ -165,8 +169,8 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="everything, with small inputs, in under half a minute")
     asked = parser.parse_args()
     if asked.smoke:
-        asked.what, asked.sizes, asked.n, asked.images, asked.each = WHAT, [5e3, 2e4], 2e4, 5, 2e3
-        asked.workers, asked.max_localizations = 0, 5000
+        asked.what, asked.sizes, asked.n, asked.images, asked.each = WHAT, [2e3, 6e3], 6e3, 3, 1e3
+        asked.workers, asked.max_localizations = 0, 1500
     stands = asked.results is not None and asked.results.exists()
     runs: list[dict[str, Any]] = json.loads(asked.results.read_text())["runs"] if stands else []
 
@@ -178,7 +182,7 @@ def main() -> None:
             working.replace(asked.results)
 
     for what in asked.what:
-        measure(cases(what, asked), asked.repeats, runs, keep)
+        measure(cases(what, asked), asked.repeats, runs, keep, ("--no-test",) if asked.smoke else ())
     print(json.dumps(summarise(runs), indent=1))
 
 

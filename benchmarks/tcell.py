@@ -38,7 +38,7 @@ from caml_dask.simulate.patterns import disc_offsets, draw_centers, draw_non_clu
 
 SEED = 2020
 DONORS = 4  # every donor gives as many images of each condition of each protein
-SMOKE_IMAGES = 3
+SMOKE_IMAGES, SMOKE_SIZE = 3, 0.5
 CELL_NM, ROUGHNESS_NM = 4_000.0, 1_500.0  # smaller than a T cell, some 70 um2, so that the whole takes minutes
 SIZE_SIGMA = 0.4  # of the logarithm of points per cluster, within an image
 BETWEEN_SIGMA = {"clusters_per_um2": 0.3, "percent_clustered": 0.2, "points": 0.08, "radius_nm": 0.08}
@@ -93,9 +93,9 @@ CONDITIONS = (
 CONTRASTS = (("naive", "naive, activated"), ("pre-stimulated", "pre-stimulated, activated"))
 
 
-def draw(recipe: Recipe, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Localizations of one cell: (n, 2) float64, nm, in random order."""
-    cell = draw_cell(rng, base_radius_nm=CELL_NM, roughness_nm=ROUGHNESS_NM, field_nm=20_000.0)
+def draw(recipe: Recipe, rng: np.random.Generator, size: float = 1.0) -> NDArray[np.float64]:
+    """Localizations of one cell: (n, 2) float64, nm, in random order; of a cell `size` times as wide."""
+    cell = draw_cell(rng, base_radius_nm=size * CELL_NM, roughness_nm=size * ROUGHNESS_NM, field_nm=20_000.0)
     wanted = round(cell.area_um2 * recipe.clusters_per_um2)
     centers = draw_centers(wanted, 1.3 * recipe.radius_nm, cell, rng)
     sizes = np.maximum(3, np.rint(recipe.points * np.exp(SIZE_SIGMA * rng.normal(size=len(centers))))).astype(int)
@@ -140,8 +140,8 @@ def varied(recipe: Recipe, n: int, rng: np.random.Generator) -> list[Recipe]:
     ]
 
 
-def calibrated(condition: Condition, seed: int, rounds: int, pilots: int) -> Recipe:
-    """The recipe whose cells have, when measured, the medians of a condition."""
+def calibrated(condition: Condition, seed: int, rounds: int, pilots: int, size: float) -> Recipe:
+    """The recipe whose cells of a size have, when measured, the medians of a condition."""
     recipe = Recipe(
         condition.clusters_per_um2,
         condition.percent_clustered,
@@ -149,7 +149,7 @@ def calibrated(condition: Condition, seed: int, rounds: int, pilots: int) -> Rec
         math.sqrt(condition.area_nm2 / math.pi),
     )
     for _ in range(rounds):
-        found = measured([draw(recipe, np.random.default_rng([seed, pilot])) for pilot in range(pilots)])
+        found = measured([draw(recipe, np.random.default_rng([seed, pilot]), size) for pilot in range(pilots)])
         ratio = {name: getattr(condition, name) / found[name] for name in MEASURES}
         recipe = Recipe(
             recipe.clusters_per_um2 * ratio["clusters_per_um2"],
@@ -180,12 +180,12 @@ def write_cohort(folder: Path, images: int, smoke: bool, raw: bool) -> Path:
     if table.exists():
         return table
     folder.mkdir(parents=True, exist_ok=True)
-    rows = []
+    rows, size = [], SMOKE_SIZE if smoke else 1.0
     for number, condition in enumerate(CONDITIONS):
-        recipe = calibrated(condition, SEED + number, *(SMOKE_ROUNDS if smoke else ROUNDS))
+        recipe = calibrated(condition, SEED + number, *(SMOKE_ROUNDS if smoke else ROUNDS), size)
         rng = np.random.default_rng([SEED, number])
         for image, cell in enumerate(varied(recipe, images, rng)):
-            molecules_nm = draw(cell, rng)
+            molecules_nm = draw(cell, rng, size)
             name = re.sub(r"[^a-z]+", "_", f"{condition.protein} {condition.name}".lower())
             file = folder / f"{name}_{image + 1:02d}.csv"
             if raw:
@@ -290,7 +290,7 @@ def main() -> None:
     )
     parser.add_argument("--images", type=int, default=20, help="cells of each condition of each protein")
     parser.add_argument("--raw", action="store_true", help="raw detections, that drift and re-blink")
-    parser.add_argument("--smoke", action="store_true", help="three cells of each condition, roughly calibrated")
+    parser.add_argument("--smoke", action="store_true", help="three small cells of each condition, roughly calibrated")
     options = parser.parse_args()
     images = SMOKE_IMAGES if options.smoke else options.images
     table = write_cohort(options.work / "cells", images, options.smoke, options.raw)

@@ -43,5 +43,5 @@ def table(tmp_path_factory):
 def serial(table, tmp_path_factory):
     """Its tables by a run in one process on one tile."""
     out = tmp_path_factory.mktemp("serial") / "out"
-    execute([table], out, Settings(), workers=0)
+    execute([table], out, Settings(test=False), workers=0)
     return result_tables(out)

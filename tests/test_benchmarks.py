@@ -35,7 +35,7 @@ def test_scale_smoke_resumed_and_plotted(tmp_path):
         "workers"
     ]
     assert all(run["peak_rss_gib"] > 0.1 and run["workers_lost"] == 0 for run in found["runs"])
-    assert [run["images"] for run in found["runs"] if run["what"] == "small-images"] == [1, 5]
+    assert [run["images"] for run in found["runs"] if run["what"] == "small-images"] == [1, 3]
     assert found["runs"][-1]["computing_wall_s"] > 0
     summary = found["summary"]
     assert all(len(summary[name]) == 1 for name in summary if name.endswith("wall"))

@@ -65,7 +65,7 @@ def test_it_is_that_of_the_molecules_where_detections_are_merged_whatever_the_ti
     network = "XPILJZ" if axes == 2 else "GAXJPR"
     table.to_csv(tmp_path / "cells.csv", index=False)
     for tile in (400, 10_000):
-        asked = Settings(network, merge="1nm,5frames", cell_mask="auto", max_localizations=tile)
+        asked = Settings(network, merge="1nm,5frames", cell_mask="auto", max_localizations=tile, test=False)
         assert execute([tmp_path / "cells.csv"], tmp_path / str(tile), asked, workers=0).exit_code == 0
     assert same(result_tables(tmp_path / "400"), result_tables(tmp_path / "10000"))
     found = [read_json(tmp_path / tile / "summary.json")["images"][0] for tile in ("400", "10000")]
@@ -103,13 +103,13 @@ def test_a_hull_that_is_mostly_empty_is_told_with_both_densities(masked):
 def test_the_run_keeps_the_outline_which_is_a_region_to_give(tmp_path):
     xy = cells()
     pd.DataFrame({"x [nm]": xy[:, 0], "y [nm]": xy[:, 1]}).to_csv(tmp_path / "cells.csv", index=False)
-    command = ["run", str(tmp_path / "cells.csv"), "-n", "XPILJZ", "-j", "0", "-o"]
+    command = ["run", str(tmp_path / "cells.csv"), "-n", "XPILJZ", "-j", "0", "--no-test", "-o"]
     done = CliRunner().invoke(main, [*command, str(tmp_path / "out"), "--cell-mask", "auto"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     kept = tmp_path / "out" / "0001_cells" / "regions.geojson"
     assert json.loads(kept.read_text())["features"][0]["properties"]["name"] == "cell mask"
     (found,) = read_json(tmp_path / "out" / "summary.json")["images"]
-    given = analyze(tmp_path / "cells.csv", "XPILJZ", roi=str(kept)).summary
+    given = analyze(tmp_path / "cells.csv", "XPILJZ", roi=str(kept), test=False).summary
     assert {name: found[name] for name in COUNTED} == {name: given[name] for name in COUNTED}
     assert (tmp_path / "out" / "regions.csv").read_text().count("cell mask") == 1
     assert read_json(tmp_path / "out" / ".run" / "manifest.json")["steps"] == ["read", "region", "analysis"]
@@ -124,6 +124,7 @@ def test_a_screening_finds_the_cells_of_each_image(tmp_path):
 
     def night(*options):
         command = ["screen", str(tmp_path / "cohort.csv"), "-o", str(tmp_path / "out"), "-n", "XPILJZ", "-j", "0"]
+        command += ["--no-test"]
         done = CliRunner().invoke(main, [*command, *options], catch_exceptions=False)
         assert done.exit_code == 0, done.output
         return done.stdout, read_json(tmp_path / "out" / "summary.json")["images"]
@@ -132,7 +133,7 @@ def test_a_screening_finds_the_cells_of_each_image(tmp_path):
     execute(
         [tmp_path / "both.csv", tmp_path / "lower.csv"],
         tmp_path / "run",
-        Settings("XPILJZ", cell_mask="auto"),
+        Settings("XPILJZ", cell_mask="auto", test=False),
         workers=0,
     )
     of_run = read_json(tmp_path / "run" / "summary.json")["images"]

@@ -25,7 +25,7 @@ def tools(tmp_path_factory):
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cells")
-    return [simulated_table(folder / f"{i}.csv", side_nm=3500.0, seed=i) for i in range(2)]
+    return [simulated_table(folder / f"{i}.csv", side_nm=3000.0, seed=i) for i in range(2)]
 
 
 def lay_out(folder: Path, tables: list[Path]) -> None:

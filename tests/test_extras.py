@@ -63,9 +63,13 @@ def test_an_analysis_needs_no_extra(without: dict[str, str], tmp_path: Path):
         python(without, "-c", code),
         command(without, "networks"),
         command(without, "run", table, "--out", tmp_path / "out", "--workers", "0"),
-        command(without, "run", table, "--out", tmp_path / "on workers", "--workers", "1"),
-        command(without, "screen", tmp_path / "cohort.csv", "--out", tmp_path / "nights", "--workers", "0"),
-        command(without, "screen", tmp_path / "cohort.csv", "--out", tmp_path / "deployed", "--workers", "1"),
+        command(without, "run", table, "--out", tmp_path / "on workers", "--workers", "1", "--no-test"),
+        command(
+            without, "screen", tmp_path / "cohort.csv", "--out", tmp_path / "nights", "--workers", "0", "--no-test"
+        ),
+        command(
+            without, "screen", tmp_path / "cohort.csv", "--out", tmp_path / "deployed", "--workers", "1", "--no-test"
+        ),
         command(without, "status", tmp_path / "out"),
     ]
     assert [done.returncode for done in calls] == [0] * 7, [done.stderr for done in calls]

@@ -41,7 +41,8 @@ def run(table, tmp_path_factory):
 
 
 def call(table, out, *options, command="run"):
-    return CliRunner().invoke(main, [command, str(table), "--out", str(out), "--workers", "0", *map(str, options)])
+    call = [command, str(table), "--out", str(out), "--workers", "0", "--no-test"]
+    return CliRunner().invoke(main, [*call, *map(str, options)])
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_the_command_leaves_what_python_and_scikit_learn_find(table, run):
     assert same_partition(cluster[core], fitted.labels_[core])
     assert np.array_equal(cluster < 0, fitted.labels_ < 0)
     assert len(clusters) == fitted.labels_.max() + 1 > 20
-    in_python = analyze(table, method=DBSCAN(eps_nm=25, min_samples=6))
+    in_python = analyze(table, method=DBSCAN(eps_nm=25, min_samples=6), test=False)
     assert in_python.points.equals(points.to_pandas())
     assert in_python.clusters.drop(columns="image_id").equals(clusters.to_pandas().drop(columns="image_id"))
 
@@ -135,13 +136,13 @@ def test_a_finished_run_is_resumed_and_another_radius_is_refused_by_name(table, 
     assert refused.exit_code == 2
     assert "settings.method: {'name': 'dbscan', 'eps_nm': 25.0, 'min_samples': 6} -> " in refused.output
     with pytest.raises(OutputError, match=r"settings\.network: None -> field-2d"):
-        execute([table], out, Settings(max_localizations=300), workers=0, resume=True)
+        execute([table], out, Settings(max_localizations=300, test=False), workers=0, resume=True)
     assert done_records(out) == before
 
 
 def test_tiles_and_workers_change_nothing(table, run, tmp_path):
     for out, tile, workers in (("one", None, 0), ("dask", 500, 1)):
-        settings = Settings(max_localizations=tile, method=DBSCAN(25, 6))
+        settings = Settings(max_localizations=tile, method=DBSCAN(25, 6), test=False)
         assert execute([table], tmp_path / out, settings, workers=workers).exit_code == 0
         assert same(result_tables(tmp_path / out), result_tables(run))
 

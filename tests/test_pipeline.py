@@ -29,17 +29,27 @@ def table(tmp_path_factory):
     return simulated_table(tmp_path_factory.mktemp("input") / "field.csv")
 
 
+def whole(table, folder, settings):
+    """Its tables on one tile."""
+    assert execute([table], folder / "out", settings, workers=0).exit_code == 0
+    return result_tables(folder / "out")
+
+
 @pytest.fixture(scope="module")
 def undisturbed(table, tmp_path_factory):
-    out = tmp_path_factory.mktemp("whole") / "out"
-    assert execute([table], out, Settings(), workers=0).exit_code == 0
-    return result_tables(out)
+    """Without the test against randomness, which takes longer than all the rest: most tests here look at the rest."""
+    return whole(table, tmp_path_factory.mktemp("whole"), Settings(test=False))
+
+
+@pytest.fixture(scope="module")
+def tested(table, tmp_path_factory):
+    return whole(table, tmp_path_factory.mktemp("tested"), Settings())
 
 
 @pytest.mark.parametrize("tile", [150, 700])
-def test_tiles_on_disk_give_the_result_of_one_tile_in_memory(table, undisturbed, tile, tmp_path):
+def test_tiles_on_disk_give_the_result_of_one_tile_in_memory(table, tested, tile, tmp_path):
     outcome = execute([table], tmp_path / "out", Settings(max_localizations=tile), workers=0)
-    assert same(result_tables(tmp_path / "out"), undisturbed)
+    assert same(result_tables(tmp_path / "out"), tested)
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())["images"][0]
     assert summary["tiles"] > 1 and set(summary["seconds"]) == {stage.name for stage in pipeline.stages_of(Settings())}
     working = outcome.run.root / ".run" / outcome.run.images[0].image_id
@@ -47,7 +57,7 @@ def test_tiles_on_disk_give_the_result_of_one_tile_in_memory(table, undisturbed,
 
 
 def test_python_interface_gives_the_tables_of_the_command(table, undisturbed):
-    analysis = analyze(read_localizations(table).drop(["loc_id", "x_nm", "y_nm"]))
+    analysis = analyze(read_localizations(table).drop(["loc_id", "x_nm", "y_nm"]), test=False)
     expected = undisturbed["0001_field/points"].to_pandas()
     assert analysis.points.equals(expected)
     clusters = undisturbed["0001_field/clusters"].to_pandas().drop(columns="image_id")
@@ -79,20 +89,20 @@ def stop_at(monkeypatch, place, after_write):
     monkeypatch.setattr(serial, "run_unit", unit)
 
 
-@pytest.mark.parametrize("after_write", [False, True])
 @pytest.mark.parametrize("place", [0, 1, 2, 4, 9, 14, 19, 24, 26])
-def test_stopped_anywhere_and_resumed(table, undisturbed, place, after_write, tmp_path, monkeypatch):
-    """Law 7: the same tables, and no finished unit runs twice."""
-    settings = Settings(max_localizations=700)
-    with monkeypatch.context() as patch, pytest.raises(Stopped):
-        stop_at(patch, place, after_write)
-        execute([table], tmp_path / "out", settings, workers=0)
-    before = done_records(tmp_path / "out")
+def test_stopped_anywhere_and_resumed(table, undisturbed, place, tmp_path, monkeypatch):
+    """Law 7: the same tables, and no finished unit runs twice. Stopped before a unit's work, then before its record."""
+    settings = Settings(max_localizations=700, test=False)
+    for at, after_write in ((place, False), (0, True)):
+        with monkeypatch.context() as patch, pytest.raises(Stopped):
+            stop_at(patch, at, after_write)
+            execute([table], tmp_path / "out", settings, workers=0, resume=after_write)
+        before = done_records(tmp_path / "out")
+        assert len(before) == place  # units finish one after another
     with pytest.raises(OutputError, match="--resume"):
         execute([table], tmp_path / "out", settings, workers=0)
     assert execute([table], tmp_path / "out", settings, workers=0, resume=True).exit_code == 0
     after = done_records(tmp_path / "out")
-    assert len(before) == place  # units finish one after another
     assert {path: after[path] for path in before} == before
     assert same(result_tables(tmp_path / "out"), undisturbed)
     assert list((tmp_path / "out").rglob("*.working")) == []
@@ -101,7 +111,7 @@ def test_stopped_anywhere_and_resumed(table, undisturbed, place, after_write, tm
 @pytest.mark.parametrize("tile", [None, 700])
 def test_a_unit_recorded_but_not_reported_is_not_done_again(table, tile, tmp_path):
     """As where its worker is lost in between, and Dask gives the unit to another."""
-    run = execute([table], tmp_path / "out", Settings(max_localizations=tile), workers=0).run
+    run = execute([table], tmp_path / "out", Settings(max_localizations=tile, test=False), workers=0).run
     before = done_records(tmp_path / "out")
     for path in before:
         stage, unit = path.parts[-3], int(path.stem)
@@ -118,7 +128,7 @@ def flip(path, place=0.5):
 
 @pytest.mark.parametrize("name", ["manifest.json", "0001_field/done/points/000/000000.json"])
 def test_a_damaged_record_or_manifest_is_named_and_mended(table, undisturbed, name, tmp_path, caplog):
-    out, settings = tmp_path / "out", Settings(max_localizations=700)
+    out, settings = tmp_path / "out", Settings(max_localizations=700, test=False)
     execute([table], out, settings, workers=0)
     before = done_records(out)
     flip(out / ".run" / name)
@@ -130,11 +140,11 @@ def test_a_damaged_record_or_manifest_is_named_and_mended(table, undisturbed, na
         # of other settings it cannot be told what stood there
         flip(out / ".run" / name)
         with pytest.raises(OutputError, match="is damaged"):
-            execute([table], out, Settings(min_points=5), workers=0, resume=True)
+            execute([table], out, Settings(min_points=5, test=False), workers=0, resume=True)
 
 
 def test_a_damaged_working_table_is_named_and_made_again(table, undisturbed, tmp_path, monkeypatch, caplog):
-    out, settings = tmp_path / "out", Settings(max_localizations=700)
+    out, settings = tmp_path / "out", Settings(max_localizations=700, test=False)
     with monkeypatch.context() as patch, pytest.raises(Stopped):
         stop_at(patch, 26, after_write=False)
         execute([table], out, settings, workers=0)
@@ -145,15 +155,15 @@ def test_a_damaged_working_table_is_named_and_made_again(table, undisturbed, tmp
 
 
 def test_resuming_a_finished_run_runs_nothing(table, undisturbed, tmp_path, monkeypatch):
-    execute([table], tmp_path / "out", Settings(), workers=0)
+    execute([table], tmp_path / "out", Settings(test=False), workers=0)
     monkeypatch.setattr(serial, "run_unit", lambda *_: pytest.fail("a finished unit ran again"))
-    assert execute([table], tmp_path / "out", Settings(), workers=0, resume=True).exit_code == 0
+    assert execute([table], tmp_path / "out", Settings(test=False), workers=0, resume=True).exit_code == 0
     assert same(result_tables(tmp_path / "out"), undisturbed)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
 def test_a_damaged_result_is_found_and_made_again(table, undisturbed, damage, tmp_path):
-    execute([table], tmp_path / "out", Settings(max_localizations=700), workers=0)
+    execute([table], tmp_path / "out", Settings(max_localizations=700, test=False), workers=0)
     path = tmp_path / "out" / "0001_field" / "points.parquet"
     data = bytearray(path.read_bytes())
     if damage == "truncated":
@@ -163,14 +173,14 @@ def test_a_damaged_result_is_found_and_made_again(table, undisturbed, damage, tm
         path.write_bytes(data)
     else:
         path.unlink()
-    execute([table], tmp_path / "out", Settings(max_localizations=700), workers=0, resume=True)
+    execute([table], tmp_path / "out", Settings(max_localizations=700, test=False), workers=0, resume=True)
     assert same(result_tables(tmp_path / "out"), undisturbed)
 
 
 def test_another_run_is_refused_and_what_differs_named(table, tmp_path):
     execute([table], tmp_path / "out", Settings(test=False), workers=0)
     with pytest.raises(OutputError, match=r"settings\.min_points: 3 -> 5"):
-        execute([table], tmp_path / "out", Settings(min_points=5), workers=0, resume=True)
+        execute([table], tmp_path / "out", Settings(min_points=5, test=False), workers=0, resume=True)
     table_copy = tmp_path / "field.csv"
     table_copy.write_text(table.read_text())
     execute([table_copy], tmp_path / "other", Settings(test=False), workers=0)
@@ -252,7 +262,7 @@ def test_overwriting_removes_the_run_and_nothing_else(table, tmp_path):
 def test_several_chunks_of_input_come_back_in_order(table, undisturbed, tmp_path, monkeypatch):
     monkeypatch.setattr("caml_dask.stages.read.CHUNK_ROWS", 600)
     monkeypatch.setattr("caml_dask.stages.shared.measured.AT_A_TIME", 7)
-    execute([table], tmp_path / "out", Settings(max_localizations=400), workers=0)
+    execute([table], tmp_path / "out", Settings(max_localizations=400, test=False), workers=0)
     image = tmp_path / "out" / "0001_field"
     parts = sorted((image / "points").iterdir())
     assert len(parts) == -(-len(undisturbed["0001_field/points"]) // 600)
@@ -276,7 +286,7 @@ def test_points_open_the_tiles_that_have_rows_of_their_chunk_alone(table, undist
 
     monkeypatch.setattr(DirectoryStore, "get_part", get_part)
     monkeypatch.setattr("caml_dask.stages.read.CHUNK_ROWS", 200)
-    execute([by_x], tmp_path / "out", Settings(max_localizations=200), workers=0)
+    execute([by_x], tmp_path / "out", Settings(max_localizations=200, test=False), workers=0)
     points = pq.read_table(tmp_path / "out" / "0001_field" / "points")
     chunk, tile = points["loc_id"].to_numpy() // 200, {}
     for name, key, part in opened:
@@ -296,7 +306,7 @@ def test_features_are_the_neighbor_distances(table, tmp_path):
     import zarr
     from scipy.spatial import cKDTree
 
-    settings = Settings("XPILJZ", 700, save_features=True)
+    settings = Settings("XPILJZ", 700, save_features=True, test=False)
     execute([table], tmp_path / "out", settings, workers=0)
     group = zarr.open_group(str(tmp_path / "out" / "0001_field" / "features.zarr"), mode="r")
     points = read_localizations(table)
@@ -312,16 +322,16 @@ def test_features_are_the_neighbor_distances(table, tmp_path):
 def test_a_run_that_cannot_be_read_is_replaced_whole(table, tmp_path):
     """What another version left behind never passes for results of this run."""
     out = tmp_path / "out"
-    execute([table], out, Settings(max_localizations=700), workers=0)
+    execute([table], out, Settings(max_localizations=700, test=False), workers=0)
     manifest = out / ".run" / "manifest.json"
     changed = read_json(manifest)
     changed["settings"]["of_another_version"] = 1
     publish_json(manifest, changed)
     with pytest.raises(OutputError, match=r"settings\.of_another_version: 1 -> None"):
-        execute([table], out, Settings(max_localizations=700), workers=0, resume=True)
+        execute([table], out, Settings(max_localizations=700, test=False), workers=0, resume=True)
     small = tmp_path / "field.csv"
     small.write_text("\n".join(table.read_text().splitlines()[:901]) + "\n")
-    execute([small], out, Settings(min_points=30), workers=0, overwrite=True)
+    execute([small], out, Settings(min_points=30, test=False), workers=0, overwrite=True)
     summary = json.loads((out / "summary.json").read_text())["images"][0]
     assert summary["rows"] == 900
     assert min(result_tables(out)["0001_field/clusters"]["n_localizations"].to_pylist(), default=30) >= 30
@@ -329,11 +339,11 @@ def test_a_run_that_cannot_be_read_is_replaced_whole(table, tmp_path):
 
 def test_done_records_of_another_run_are_none(table, undisturbed, tmp_path):
     out = tmp_path / "out"
-    execute([table], out, Settings(max_localizations=700, min_points=30), workers=0)
+    execute([table], out, Settings(max_localizations=700, min_points=30, test=False), workers=0)
     (out / ".run" / "manifest.json").unlink()
-    execute([table], tmp_path / "other", Settings(max_localizations=700), workers=0)
+    execute([table], tmp_path / "other", Settings(max_localizations=700, test=False), workers=0)
     (tmp_path / "other" / ".run" / "manifest.json").rename(out / ".run" / "manifest.json")
-    execute([table], out, Settings(max_localizations=700), workers=0, resume=True)
+    execute([table], out, Settings(max_localizations=700, test=False), workers=0, resume=True)
     assert same(result_tables(out), undisturbed)
 
 
@@ -354,7 +364,7 @@ def test_any_failure_stays_with_its_image(table, tmp_path, monkeypatch, failure)
 
 
 def test_damaged_features_are_found_and_made_again(table, tmp_path, caplog):
-    out, settings = tmp_path / "out", Settings("XPILJZ", 700, save_features=True)
+    out, settings = tmp_path / "out", Settings("XPILJZ", 700, save_features=True, test=False)
     execute([table], out, settings, workers=0)
     undisturbed = result_tables(out)
     chunk = next(p for p in sorted((out / "0001_field" / "features.zarr").rglob("c/*/*")) if p.is_file())

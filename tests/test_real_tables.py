@@ -37,7 +37,7 @@ def test_points_are_the_rows_in_order(whole):
         assert points["cluster_id"].null_count == 0
 
 
-@pytest.mark.parametrize(("tile", "workers"), [(5000, 0), (1000, 2), (5000, 1), (1_000_000, 2)])
+@pytest.mark.parametrize(("tile", "workers"), [(5000, 0), (1000, 2), (1_000_000, 2)])
 def test_tiles_workers_and_executors_change_nothing(whole, tile, workers, tmp_path):
     outcome = execute(TABLES, tmp_path / "out", Settings(max_localizations=tile, test=False), workers=workers)
     assert outcome.exit_code == 0

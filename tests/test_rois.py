@@ -224,8 +224,8 @@ def table() -> pd.DataFrame:
 
 def test_regions_decide_what_is_counted_and_the_network_sees_everything():
     localizations, halves = table(), "x=0..1000,y=0..2000;x=1000..2000,y=0..2000"
-    whole = analyze(localizations, "XPILJZ")
-    found = analyze(localizations, "XPILJZ", roi=halves, max_localizations=150)
+    whole = analyze(localizations, "XPILJZ", test=False)
+    found = analyze(localizations, "XPILJZ", roi=halves, max_localizations=150, test=False)
     shared = [name for name in found.points.columns if name != "region_id"]
     pd.testing.assert_frame_equal(found.points[shared], whole.points)
     pd.testing.assert_frame_equal(found.clusters.drop(columns="region_id"), whole.clusters)
@@ -258,7 +258,7 @@ def test_regions_of_localizations_in_3d():
 
 def test_what_lies_outside_is_labelled_and_not_counted():
     localizations = table()
-    found = analyze(localizations, "XPILJZ", roi="x=400..600,y=400..600", where="loc_id != 0")
+    found = analyze(localizations, "XPILJZ", roi="x=400..600,y=400..600", where="loc_id != 0", test=False)
     inside = localizations.iloc[1:][["x_nm", "y_nm"]].apply(lambda c: c.between(400, 600)).all(axis=1)
     assert found.summary["localizations"] == int(inside.sum())
     assert found.summary["outside_regions"] == int((~inside).sum())
@@ -288,7 +288,7 @@ def test_regions_that_miss_all_localizations_say_where_both_are():
         InputError, match="no localization lies in the regions.*span x 9,000 to 9,500.*localizations span x"
     ):
         analyze(table(), "XPILJZ", roi="x=9000..9500,y=0..2000")
-    found = analyze(table(), "XPILJZ", roi="x=0..2000,y=0..2000;x=9000..9500,y=0..2000")
+    found = analyze(table(), "XPILJZ", roi="x=0..2000,y=0..2000;x=9000..9500,y=0..2000", test=False)
     assert "empty-region: no localization lies in region 1, 'rectangle 1'" in found.summary["warnings"]
     assert found.summary["regions"][1]["clusters"] == 0
 
@@ -302,7 +302,7 @@ def test_the_command_takes_a_folder_with_regions_for_each_image(tmp_path):
         folder / "a.zip", [polygon_roi([(0, 0), (15, 0), (15, 30), (0, 30)], n) for n in ("left", "left again")][:1]
     )
     (folder / "b.geojson").write_text(json.dumps(shapely.geometry.mapping(shapely.box(500, 500, 2500, 2500))))
-    options = ["-n", "XPILJZ", "-j", "0", "--roi", str(folder), "--roi-pixel-nm", "100"]
+    options = ["-n", "XPILJZ", "-j", "0", "--no-test", "--roi", str(folder), "--roi-pixel-nm", "100"]
     inputs = [str(tmp_path / f"{name}.csv") for name in "abc"]
     for out, more in {"whole": [], "tiles": ["--max-localizations", "200"]}.items():
         ran = CliRunner().invoke(main, ["run", *inputs, "-o", str(tmp_path / out), *options, *more])
@@ -331,7 +331,7 @@ def test_a_screening_analyzes_an_image_again_when_its_regions_change(tmp_path):
     found = []
     for side in (2000, 2000, 1500):
         roi.write_text(json.dumps(shapely.geometry.mapping(shapely.box(0, 0, side, side))))
-        ran = CliRunner().invoke(main, [*call, "--roi", str(roi)])
+        ran = CliRunner().invoke(main, [*call, "--no-test", "--roi", str(roi)])
         assert ran.exit_code == 0, ran.output
         (image,) = json.loads((tmp_path / "out" / "summary.json").read_text())["images"]
         found.append((image["area_um2"], len(list((tmp_path / "out" / "nights").iterdir()))))

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import erf
+import scipy
 
 from caml_dask.blinking.law import Law, activity
 from caml_dask.blinking.pairs import LAGS, independent_pairs, rings
@@ -205,7 +205,7 @@ def _candidates(which: list[int], groups: int) -> Iterator[tuple[int, np.ndarray
     if groups == 1:
         yield 0, lateral
         return
-    axial = np.diff(erf(edges / (2.0 * _SPREADS[:, None])), axis=1)
+    axial = np.diff(scipy.special.erf(edges / (2.0 * _SPREADS[:, None])), axis=1)
     yield 0, (lateral[:, :, None] * axial[which[1]]).reshape(len(_SPREADS), -1)
     yield 1, (lateral[which[0], :, None] * axial[:, None]).reshape(len(_SPREADS), -1)
 

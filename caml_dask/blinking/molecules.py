@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from caml_dask.blinking.law import Law
 from caml_dask.blinking.links import Detections, links
@@ -29,6 +27,9 @@ def components(n: int, one: np.ndarray, other: np.ndarray) -> np.ndarray:
     (n,) int64
         Component of each row.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_array((np.ones(len(one), dtype=np.int8), (one, other)), shape=(n, n))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 

@@ -8,8 +8,8 @@ than the cluster all the same, so that their quantiles would not hold the area i
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from caml_dask.geometry.outline import closing_areas
 
@@ -73,4 +73,4 @@ def _spread(members: FloatArray, b_nm: float, rng: np.random.Generator, resample
 
 def _spacing(members: FloatArray) -> float:
     """Mean distance to the nearest other member, 0 for one alone."""
-    return float(cKDTree(members).query(members, k=2)[0][:, 1].mean()) if len(members) > 1 else 0.0
+    return float(scipy.spatial.cKDTree(members).query(members, k=2)[0][:, 1].mean()) if len(members) > 1 else 0.0

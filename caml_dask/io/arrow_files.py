@@ -15,8 +15,31 @@ from pyarrow import ipc
 _FILLED = b"caml_dask.parts"  # which parts of a table have rows: each of those is one record batch
 _CACHE_BYTES = 64 << 20
 _MOST_CACHED = 256  # tables; small ones would otherwise pile up by the thousand
-_cache: OrderedDict[tuple[object, ...], tuple[pa.Table, int]] = OrderedDict()  # each table with its bytes
-_cache_lock = threading.Lock()
+
+
+class _Cache:
+    """Tables that were read last, of some bytes in all."""
+
+    def __init__(self) -> None:
+        self._tables: OrderedDict[tuple[object, ...], pa.Table] = OrderedDict()
+        self._held, self._lock = 0, threading.Lock()
+
+    def get(self, key: tuple[object, ...]) -> pa.Table | None:
+        with self._lock:
+            if key in self._tables:
+                self._tables.move_to_end(key)
+            return self._tables.get(key)
+
+    def put(self, key: tuple[object, ...], table: pa.Table) -> None:
+        with self._lock:
+            if key not in self._tables:
+                self._held += table.nbytes
+            self._tables[key] = table
+            while len(self._tables) > 1 and (self._held > _CACHE_BYTES or len(self._tables) > _MOST_CACHED):
+                self._held -= self._tables.popitem(last=False)[1].nbytes
+
+
+_cache = _Cache()
 
 
 def write(path: Path, table: pa.Table, parts: Sequence[int] | None, compress: bool) -> None:
@@ -79,15 +102,9 @@ def read(path: Path, columns: tuple[str, ...] | None, run: str) -> pa.Table:
     run : digest of the run: on a network file system the state of an earlier run's table may still be remembered
     """
     state = path.stat()
-    key = (run, path, state.st_ino, state.st_mtime_ns, state.st_size, columns)
-    with _cache_lock:
-        if key in _cache:
-            _cache.move_to_end(key)
-            return _cache[key][0]
-    table = _read_columns(path, columns)
-    with _cache_lock:
-        _cache[key] = table, table.nbytes
-        held = sum(size for _, size in _cache.values())
-        while len(_cache) > 1 and (held > _CACHE_BYTES or len(_cache) > _MOST_CACHED):
-            held -= _cache.popitem(last=False)[1][1]
+    key = (run, str(path), state.st_ino, state.st_mtime_ns, state.st_size, columns)
+    table = _cache.get(key)
+    if table is None:
+        table = _read_columns(path, columns)
+        _cache.put(key, table)
     return table

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import maximum_filter
+import scipy
 
 from caml_dask.overview.lines import Outlines
 from caml_dask.overview.png import frame
@@ -70,7 +70,7 @@ def places_of(whole: Raster, frames: Sequence[Box], size: int) -> list[Box | Non
     list of (tuple of int or None)
         A box for each, with a margin around the letter; None where clusters leave no room.
     """
-    drawn: npt.NDArray[np.bool_] = maximum_filter(whole.counts[1:].any(axis=0), 2 * _DOT_PX + 1)
+    drawn: npt.NDArray[np.bool_] = scipy.ndimage.maximum_filter(whole.counts[1:].any(axis=0), 2 * _DOT_PX + 1)
     places: list[Box | None] = []
     for letter, box in zip(_LETTERS, frames):
         at = _free(_with_frames(drawn, frames, box), box_of(letter, size), box, size // 8)

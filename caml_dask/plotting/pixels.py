@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter, maximum_filter
+import scipy
 
 from caml_dask.plotting.view import Bounds
 
@@ -102,7 +102,7 @@ class Counted:
         """(rows, columns) localizations of all classes per um2, blurred the more the fewer there are."""
         counts = self.counts.sum(axis=0, dtype=np.float64)
         sigma_px = float(np.clip(_BLUR * np.sqrt(counts.size / max(1.0, counts.sum())), *_BLURS_PX))
-        blurred = gaussian_filter(counts, sigma_px, mode="constant")
+        blurred = scipy.ndimage.gaussian_filter(counts, sigma_px, mode="constant")
         return np.asarray(blurred / (self.grid.pixel_nm / 1000) ** 2)
 
 
@@ -146,4 +146,4 @@ def _spread(counts: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     if np.count_nonzero(counts.any(axis=0)) > _SPARSE * counts[0].size:
         return counts
     cross = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], bool)
-    return np.asarray(maximum_filter(counts, footprint=cross))
+    return np.asarray(scipy.ndimage.maximum_filter(counts, footprint=cross))

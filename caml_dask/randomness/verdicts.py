@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 FloatArray = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ def p_value(seen: ArrayLike, random: ArrayLike) -> float:
     difference = fields.mean() - chance.mean()
     if error == 0:
         return 1.0 if difference <= 0 else 1 / (1 + len(chance))
-    return max(float(special.stdtr(len(chance) - 1, -difference / error)), LEAST_P)
+    return max(float(scipy.special.stdtr(len(chance) - 1, -difference / error)), LEAST_P)
 
 
 def scan_statistic(members: ArrayLike, radius_of_gyration_nm: ArrayLike, density: float, dimensions: int) -> FloatArray:
@@ -66,7 +66,7 @@ def scan_statistic(members: ArrayLike, radius_of_gyration_nm: ArrayLike, density
     n = np.asarray(members, dtype=np.float64)
     squared = np.maximum(np.asarray(radius_of_gyration_nm, dtype=np.float64) ** 2, np.finfo(np.float32).tiny)
     radius = np.sqrt(squared * (dimensions + 2) / dimensions)
-    expected = density * np.pi ** (dimensions / 2) / special.gamma(dimensions / 2 + 1) * radius**dimensions
+    expected = density * np.pi ** (dimensions / 2) / scipy.special.gamma(dimensions / 2 + 1) * radius**dimensions
     return np.where(n > expected, n * np.log(n / expected) - n + expected, 0.0)
 
 

@@ -8,15 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-import pyarrow.dataset as pa_dataset
 import pyarrow.parquet as pq
 import shapely
-from pyarrow.fs import LocalFileSystem
 
 from caml_dask.atomic import fingerprint
 from caml_dask.errors import OutputError, StoreError
@@ -31,6 +28,10 @@ from caml_dask.overview.thumbnail import embedded
 from caml_dask.pipeline import LAST
 from caml_dask.results.shown import THUMBNAIL_PX, Shown
 from caml_dask.results.words import Summary, figures_in_words, finder_of, warning_lines
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pyarrow.dataset import Dataset
 
 _EXPORTED_ROWS = 1 << 17  # of points, at a time
 _OUTLINES = 10_000  # exported at a time
@@ -56,6 +57,8 @@ def outlines_of(table: pa.Table) -> pd.Series:
     pandas.Series
         (clusters,) shapely geometries in nm, None where a cluster spans no area; its index is the cluster_id.
     """
+    import pandas as pd
+
     ids, geometries = (column.to_numpy() for column in table.columns)
     found = np.asarray(shapely.from_wkb(geometries), dtype=object)
     return pd.Series(found, index=pd.Index(ids, name="cluster_id"), name="outline", dtype=object)
@@ -223,7 +226,7 @@ class ImageResult(Shown):
             raise OutputError(f"drift of {self.image_id} was not corrected: analyze it with --drift aim")
         return self._dataset([self.directory / "drift.parquet"]).to_table().to_pandas()
 
-    def _points(self) -> pa_dataset.Dataset:
+    def _points(self) -> Dataset:
         return self._dataset(self._parts("points") or [self.directory / "points.parquet"])
 
     def _parts(self, table: str) -> list[Path]:
@@ -240,7 +243,7 @@ class ImageResult(Shown):
         records = [self.store.done(stage, unit) for stage, unit in units_by_stage(last)] if last else []
         return {name: file for record in records if record for name, file in record["files"].items()}
 
-    def _dataset(self, files: Sequence[Path]) -> pa_dataset.Dataset:
+    def _dataset(self, files: Sequence[Path]) -> Dataset:
         """Files as the run left them.
 
         Raises
@@ -248,12 +251,15 @@ class ImageResult(Shown):
         StoreError
             One that is missing, truncated or altered.
         """
+        from pyarrow.dataset import dataset
+        from pyarrow.fs import LocalFileSystem
+
         for path in files:
             name = f"{self.image_id}/{path.relative_to(self.directory).as_posix()}"
             if self._stated.get(name) != (found := fingerprint(path)) or found is None:
                 raise StoreError(f"{path} is missing or altered: make it again with --resume")
         # A file system that is named: Arrow takes a relative name with a colon for a URI.
-        return pa_dataset.dataset([str(path.absolute()) for path in files], filesystem=LocalFileSystem())
+        return dataset([str(path.absolute()) for path in files], filesystem=LocalFileSystem())
 
 
 def _batches(

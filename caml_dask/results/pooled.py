@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from caml_dask.results.image import ImageResult
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _OF_FACTOR = "factor_"
 
@@ -27,6 +28,8 @@ def pooled_clusters(images: Mapping[str, ImageResult]) -> pd.DataFrame:
         screening as text, then the columns of the clusters. A factor that is called like a column of clusters has
         `factor_` before its name. A column that only some images have is null in the others.
     """
+    import pandas as pd
+
     tables = [_with_factors(image_id, image) for image_id, image in images.items()]
     if not tables:
         return pd.DataFrame({"image_id": pd.Series(dtype=object), "cluster_id": pd.Series(dtype="int64")})

@@ -7,9 +7,7 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, SupportsIndex
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from caml_dask.atomic import read_json
 from caml_dask.errors import CamlError, OutputError, StoreError, UnknownImageError
@@ -21,6 +19,9 @@ from caml_dask.results.html import page_of_run
 from caml_dask.results.image import ImageResult
 from caml_dask.results.pooled import pooled_clusters
 from caml_dask.results.words import SHOWN, Summary, figures_in_words, finder_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _CLOSE = 5  # image ids named where one is not known
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import shapely
 
@@ -22,6 +21,7 @@ from caml_dask.results.html import page_of
 from caml_dask.results.words import Summary, figures_in_words, finder_of
 
 if TYPE_CHECKING:
+    import pandas as pd
     from geopandas import GeoDataFrame
     from matplotlib.axes import Axes
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy
 
 from caml_dask.compiled import njit
 
@@ -117,7 +117,7 @@ def _outlined(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_] | None:
     blurred = _blur(counts, _BLUR)
     if _median(blurred, counts) < _LEAST_IN_BOX * int(_BLUR.sum()) ** 2:
         return None
-    parts, n = ndimage.label(_above_half(blurred, counts, _WINDOW))
+    parts, n = scipy.ndimage.label(_above_half(blurred, counts, _WINDOW))
     held = np.zeros(n + 1, dtype=np.int64)
     np.add.at(held, parts.ravel(), counts.ravel())
     total = int(counts.sum())
@@ -131,16 +131,16 @@ def _outlined(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_] | None:
 def _blur(counts: npt.NDArray[np.int64], weights: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Counts blurred along both axes; what lies beyond the bounding box mirrors what lies within."""
     for axis in (0, 1):
-        counts = ndimage.correlate1d(counts, weights, axis=axis, mode="reflect", output=np.int64)
+        counts = scipy.ndimage.correlate1d(counts, weights, axis=axis, mode="reflect", output=np.int64)
     return counts
 
 
 def _each_above_half(blurred: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Boxes above half of the level of their part: of cells apart, dim ones are outlined as bright ones are."""
     level = _median(blurred, counts)
-    parts, _ = ndimage.label(_without_small(_DIMMEST * blurred >= level, _WINDOW_TWICE))
+    parts, _ = scipy.ndimage.label(_without_small(_DIMMEST * blurred >= level, _WINDOW_TWICE))
     inside = np.zeros(counts.shape, dtype=bool)
-    for part, box in enumerate(ndimage.find_objects(parts), start=1):
+    for part, box in enumerate(scipy.ndimage.find_objects(parts), start=1):
         mine = parts[box] == part
         if (counts[box] * mine).any():
             inside[box] |= _above_half(blurred[box] * mine, counts[box] * mine, _WINDOW_TWICE)
@@ -171,7 +171,7 @@ def _median(values: npt.NDArray[np.int64], weights: npt.NDArray[np.int64]) -> in
 
 def _without_small(boxes: npt.NDArray[np.bool_], least: int) -> npt.NDArray[np.bool_]:
     """Boxes without their connected parts of fewer than `least`."""
-    parts, _ = ndimage.label(boxes)
+    parts, _ = scipy.ndimage.label(boxes)
     large = np.bincount(parts.ravel()) >= least
     large[0] = False
     return np.asarray(large[parts])

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from scipy import special
+import scipy
 
 from caml_dask.io.manifest import Image
 from caml_dask.io.store import MemoryStore
@@ -119,7 +119,7 @@ def _row(compared: _Compared, judged: _Judged, dimensions: int) -> dict[str, Any
         clusters[number] = np.count_nonzero(kept) / field.n
     # the error of the mean, and that of an image, which is as large as many fields
     images = min(float(np.mean([field.n for field in random])) / part.n, 1.0)
-    error = special.stdtrit(len(random) - 1, (1 + _CONFIDENCE) / 2) * np.sqrt(1 / len(random) + images)
+    error = scipy.special.stdtrit(len(random) - 1, (1 + _CONFIDENCE) / 2) * np.sqrt(1 / len(random) + images)
     return {
         "region_id": part.region,
         "p_value": p_value([field.mean_p for field in compared.seen], [field.mean_p for field in random]),

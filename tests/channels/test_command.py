@@ -41,7 +41,7 @@ def analyzed(folder, table: pd.DataFrame, tile: int | None = None):
     folder.mkdir(exist_ok=True)
     path = folder / "cell.csv"
     table.to_csv(path, index=False)
-    settings = Settings(columns=ColumnMap(channel="dye"), max_localizations=tile)
+    settings = Settings(columns=ColumnMap(channel="dye"), max_localizations=tile, test=False)
     execute([path], folder / "out", settings, workers=0)
     return folder / "out"
 

@@ -30,7 +30,7 @@ def table(tmp_path_factory):
 @pytest.fixture
 def command(tmp_path):
     def call(*arguments, out="out"):
-        arguments = ["run", *map(str, arguments), "--out", str(tmp_path / out), "--workers", "0"]
+        arguments = ["run", *map(str, arguments), "--out", str(tmp_path / out), "--workers", "0", "--no-test"]
         return CliRunner().invoke(main, arguments)
 
     return call
@@ -317,9 +317,31 @@ def test_every_help_ends_with_examples_that_can_be_parsed(name):
 
 
 def test_short_options_are_the_long_ones(table, tmp_path):
-    call = ["run", str(table), "-o", str(tmp_path / "short"), "-j", "0", "-n", "07VEJJ", "--min-points", "18"]
+    call = [
+        "run",
+        str(table),
+        "-o",
+        str(tmp_path / "short"),
+        "-j",
+        "0",
+        "-n",
+        "07VEJJ",
+        "--min-points",
+        "18",
+        "--no-test",
+    ]
     assert CliRunner().invoke(main, call).exit_code == 0
-    words = ["--out", str(tmp_path / "long"), "--workers", "0", "--network", "07VEJJ", "--min-points", "18"]
+    words = [
+        "--out",
+        str(tmp_path / "long"),
+        "--workers",
+        "0",
+        "--network",
+        "07VEJJ",
+        "--min-points",
+        "18",
+        "--no-test",
+    ]
     assert CliRunner().invoke(main, ["run", str(table), *words]).exit_code == 0
     assert same(result_tables(tmp_path / "short"), result_tables(tmp_path / "long"))
     clusters = pq.read_table(tmp_path / "short" / "0001_cell_a" / "clusters.parquet")
@@ -362,6 +384,7 @@ def test_names_of_all_kinds_are_written_and_read(out, tmp_path, monkeypatch):
         "--network",
         "XPILJZ",
         "--save-features",
+        "--no-test",
     ]
     result = CliRunner().invoke(main, call)
     assert result.exit_code == 0, result.output

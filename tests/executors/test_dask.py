@@ -25,19 +25,19 @@ TILE = 500
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    return simulated_table(tmp_path_factory.mktemp("input") / "field.csv", side_nm=7000.0)
+    return simulated_table(tmp_path_factory.mktemp("input") / "field.csv", side_nm=5000.0)
 
 
 @pytest.fixture(scope="module")
 def serial(table, tmp_path_factory):
     out = tmp_path_factory.mktemp("serial") / "out"
-    execute([table], out, Settings(), workers=0)
+    execute([table], out, Settings(test=False), workers=0)
     return result_tables(out)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_give_the_tables_of_the_serial_executor(table, serial, workers, tmp_path):
-    outcome = execute([table], tmp_path / "out", Settings(max_localizations=TILE), workers=workers)
+    outcome = execute([table], tmp_path / "out", Settings(max_localizations=TILE, test=False), workers=workers)
     assert outcome.exit_code == 0
     assert same(result_tables(tmp_path / "out"), serial)
     records = [json.loads(path.read_text()) for path in done_records(tmp_path / "out")]
@@ -48,7 +48,7 @@ def test_images_that_fail_do_not_stop_the_others(table, tmp_path):
     bad, tiny = tmp_path / "bad.csv", tmp_path / "tiny.csv"
     bad.write_text("nonsense\n\x00\x01")
     tiny.write_text('"x [nm]","y [nm]"\n' + "1,2\n" * 29)
-    outcome = execute([bad, table, tiny], tmp_path / "out", Settings(max_localizations=TILE), workers=2)
+    outcome = execute([bad, table, tiny], tmp_path / "out", Settings(max_localizations=TILE, test=False), workers=2)
     assert outcome.exit_code == 3
     assert set(outcome.failed) == {"0002_bad", "0003_tiny"}
     assert "field-2d needs 30 localizations; there are 29" in str(outcome.failed["0003_tiny"])
@@ -96,7 +96,7 @@ def test_interrupted_from_the_keyboard(table, tmp_path):
 
 def start(table, out, *options):
     command = [sys.executable, "-m", "caml_dask", "run", str(table), "--out", str(out)]
-    command += ["--max-localizations", str(TILE), "--workers", "2", *options]
+    command += ["--max-localizations", str(TILE), "--workers", "2", "--no-test", *options]
     # Where the tests run in the background of a shell, children would inherit that interrupts are ignored.
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     return subprocess.Popen(
@@ -123,7 +123,7 @@ def test_killed_with_its_workers_and_resumed(table, serial, count, workers, tmp_
     process.wait()
     time.sleep(0.2)
     before = done_records(out)
-    settings = Settings(max_localizations=TILE)
+    settings = Settings(max_localizations=TILE, test=False)
     assert execute([table], out, settings, workers=workers, resume=True).exit_code == 0
     after = done_records(out)
     assert {path: after[path] for path in before} == before
@@ -162,11 +162,11 @@ def test_workers_killed_while_they_start_again_are_replaced(table, serial, tmp_p
 def test_small_inputs_run_without_a_cluster(table, serial, tmp_path, monkeypatch):
     """Unless a number of workers is asked for; the results are the same."""
     monkeypatch.setattr("caml_dask.runs.session.deployed", lambda *_: pytest.fail("a cluster was started"))
-    outcome = execute([table], tmp_path / "out", Settings(max_localizations=TILE), workers=None)
+    outcome = execute([table], tmp_path / "out", Settings(max_localizations=TILE, test=False), workers=None)
     assert same(result_tables(outcome.run.root), serial)
     monkeypatch.setattr("caml_dask.runs.session.SMALL_INPUT_BYTES", table.stat().st_size - 1)
     with pytest.raises(pytest.fail.Exception, match="a cluster was started"):
-        execute([table], tmp_path / "other", Settings(), workers=None)
+        execute([table], tmp_path / "other", Settings(test=False), workers=None)
 
 
 def test_a_second_run_in_the_same_directory_is_refused_by_name_and_the_first_loses_no_worker(table, serial, tmp_path):

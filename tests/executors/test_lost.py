@@ -24,7 +24,7 @@ TILE = 300
 
 def start(table, out, *options, folder=None):
     command = [sys.executable, "-m", "caml_dask", "run", str(table), "--out", str(out)]
-    command += ["--max-localizations", str(TILE), *options]
+    command += ["--max-localizations", str(TILE), "--no-test", *options]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
@@ -75,7 +75,9 @@ def test_a_scheduler_that_hangs_ends_the_run_too(outside, table, tmp_path, monke
     begun = time.monotonic()
     try:
         with pytest.raises(WorkersError, match="the scheduler is lost"):
-            execute([table], out, Settings(max_localizations=TILE), deployment=load_deployment(outside.deploy))
+            execute(
+                [table], out, Settings(max_localizations=TILE, test=False), deployment=load_deployment(outside.deploy)
+            )
     finally:
         ended.set()
         hanging.join()

@@ -36,10 +36,13 @@ if __name__ == "__main__":
 
 
 def test_a_poison_unit_fails_its_image_alone(tmp_path):
-    tables = [simulated_table(tmp_path / f"{name}.csv", seed=seed) for seed, name in enumerate(("a", "poison", "b"))]
+    tables = [
+        simulated_table(tmp_path / f"{name}.csv", side_nm=3500.0, seed=seed)
+        for seed, name in enumerate(("a", "poison", "b"))
+    ]
     (tmp_path / "poisoned.py").write_text(POISONED)
     command = [sys.executable, str(tmp_path / "poisoned.py"), "run", *map(str, tables), "--out", str(tmp_path / "out")]
-    command += ["--max-localizations", str(TILE), "--workers", "2"]
+    command += ["--max-localizations", str(TILE), "--workers", "2", "--no-test"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 3, done.stderr
     rows = list(csv.DictReader((tmp_path / "out" / "images.csv").open()))
@@ -52,8 +55,8 @@ def test_a_poison_unit_fails_its_image_alone(tmp_path):
     lost = done.stderr.count("a worker was lost and is replaced")
     assert 4 <= lost <= 8  # as often as Dask tries a unit, and as often again where it is tried alone
     # Without the poison the run is taken up where it was.
-    settings = Settings(max_localizations=TILE)
+    settings = Settings(max_localizations=TILE, test=False)
     assert execute(tables, tmp_path / "out", settings, workers=0, resume=True).exit_code == 0
-    execute(tables, tmp_path / "whole", Settings(), workers=0)
+    execute(tables, tmp_path / "whole", Settings(test=False), workers=0)
     found, expected = result_tables(tmp_path / "out"), result_tables(tmp_path / "whole")
     assert found.keys() == expected.keys() and all(found[name].equals(expected[name]) for name in found)

@@ -70,4 +70,4 @@ def test_a_table_that_is_missing_or_damaged_is_named(
             read("damaged", 3)
     with pytest.raises(StoreError, match="is missing"):
         directory.get("absent", 0)
-    arrow_files._cache.clear()
+    arrow_files._cache = arrow_files._Cache()

@@ -301,7 +301,13 @@ def test_a_name_tells_which_file_it_is_only_where_one_has_it(tmp_path):
 def test_nights_of_different_settings_are_told_of(screened):
     assert not any("different settings" in note for note in write_report(screened).notes)
     path = next(screened.glob("nights/*1T*"))
-    execute([cohorts.table(screened / "x.csv", LOOSE, 99)], path, Settings(min_points=5), workers=0, overwrite=True)
+    execute(
+        [cohorts.table(screened / "x.csv", LOOSE, 99)],
+        path,
+        Settings(min_points=5, test=False),
+        workers=0,
+        overwrite=True,
+    )
     whole = cohorts.read(screened)
     folder = f"nights/{path.name}/0001_x"
     (entry,) = cohorts.read(path)["images"]
@@ -318,7 +324,7 @@ def test_images_in_3d_have_volumes(tmp_path):
     (tmp_path / "slab.csv").write_text(
         '"x [nm]","y [nm]","z [nm]"\n' + "\n".join(f"{x},{y},{z}" for x, y, z in points.round(1).tolist()) + "\n"
     )
-    execute([tmp_path / "slab.csv"], tmp_path / "out", Settings(network="GAXJPR"), workers=0)
+    execute([tmp_path / "slab.csv"], tmp_path / "out", Settings(network="GAXJPR", test=False), workers=0)
     page = write_report(tmp_path / "out").page.read_text()
     assert "nm³" in page and "per µm³" in page
     (row,) = rows_of(tmp_path / "out" / "report" / "per_image.csv")

@@ -15,7 +15,7 @@ from caml_dask.locks import held
 from caml_dask.runs.session import analyse, begun, execute
 from caml_dask.settings import ColumnMap, Settings
 
-TILED = Settings(max_localizations=300)
+TILED = Settings(max_localizations=300, test=False)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def out(finished, tmp_path):
     return tmp_path / "out"
 
 
-@pytest.mark.parametrize("settings", [TILED, Settings()], ids=["tiled", "one tile"])
+@pytest.mark.parametrize("settings", [TILED, Settings(test=False)], ids=["tiled", "one tile"])
 def test_an_input_that_changes_after_the_run_began_is_refused(table, serial, tmp_path, settings):
     path = shutil.copy(table, tmp_path / "field.csv")
     with begun([path], tmp_path / "out", settings, resume=False, overwrite=False) as run:
@@ -58,11 +58,11 @@ def test_a_run_whose_manifest_is_lost_is_neither_removed_nor_mistaken(table, ser
     with pytest.raises(OutputError, match="holds 0001_field, images.csv, summary.json, but no manifest of a run"):
         execute([table], out, TILED, workers=0)
     with pytest.raises(OutputError, match="nothing of a run with these inputs and settings"):
-        execute([table], out, Settings(min_points=9), workers=0, resume=True)
+        execute([table], out, Settings(min_points=9, test=False), workers=0, resume=True)
     assert execute([table], out, TILED, workers=0, resume=True).exit_code == 0
     assert done_records(out) == before
     manifest.unlink()
-    assert execute([table], out, Settings(), workers=0, overwrite=True).exit_code == 0
+    assert execute([table], out, Settings(test=False), workers=0, overwrite=True).exit_code == 0
     assert same(result_tables(out), serial)
 
 
@@ -76,7 +76,7 @@ def test_a_report_goes_with_the_run_that_it_tells_of(table, out):
     (out / "report.html").write_text("of the run before")
     (out / "report").mkdir()
     (out / "report" / "per_image.csv").write_text("of the run before")
-    execute([table], out, Settings(min_points=9), workers=0, overwrite=True)
+    execute([table], out, Settings(min_points=9, test=False), workers=0, overwrite=True)
     assert not (out / "report.html").exists() and not (out / "report").exists()
 
 
@@ -86,9 +86,9 @@ def test_a_run_is_not_replaced_while_a_worker_that_lost_its_driver_is_at_work(ta
         held(out / ".run" / "0001_field" / "link-000001.claim", wait_s=0),
         pytest.raises(OutputError, match=r"still at work \(link-000001.claim\): wait until it has ended"),
     ):
-        execute([table], out, Settings(min_points=9), workers=0, overwrite=True)
+        execute([table], out, Settings(min_points=9, test=False), workers=0, overwrite=True)
     assert done_records(out) == before
-    assert execute([table], out, Settings(min_points=9), workers=0, overwrite=True).exit_code == 0
+    assert execute([table], out, Settings(min_points=9, test=False), workers=0, overwrite=True).exit_code == 0
 
 
 def test_a_reason_that_finds_no_room_is_no_other_failure(table, tmp_path, monkeypatch):
@@ -118,7 +118,7 @@ def test_a_file_that_is_given_twice_is_not_two_images(table, tmp_path):
 def test_more_channels_than_can_be_are_no_image(tmp_path):
     rows = "".join(f"{i % 40 * 30},{i // 40 * 30},{i}\n" for i in range(1600))
     (tmp_path / "field.csv").write_text("x [nm],y [nm],frame\n" + rows)
-    settings = Settings(columns=ColumnMap(channel="frame"))
+    settings = Settings(columns=ColumnMap(channel="frame"), test=False)
     failed = execute([tmp_path / "field.csv"], tmp_path / "out", settings, workers=0).failed
     assert "tells more than 64 channels apart" in str(failed["0001_field"])
 

@@ -40,7 +40,7 @@ def folder(made, tmp_path):
 
 def command(name, *arguments, out, workers=True):
     given = [name, *map(str, arguments), "-o", str(out), *(["-j", "0"] if workers else [])]
-    given += ["-n", "XPILJZ"] if name in ("run", "plan", "screen") else []
+    given += ["-n", "XPILJZ", "--no-test"] if name in ("run", "plan", "screen") else []
     return CliRunner().invoke(main, given)
 
 
@@ -67,7 +67,7 @@ def test_resuming_writes_what_is_missing_and_leaves_the_rest(made, tmp_path):
     assert command("run", *inputs, "--resume", "--export", "geojson", out=out).exit_code == 0
     assert {"0001_one_outlines.geojson", *FILES} < set(exported(out))
     (out / "export" / FILES[0]).unlink()
-    assert execute(inputs, out, Settings("XPILJZ"), workers=0, resume=True).exit_code == 0
+    assert execute(inputs, out, Settings("XPILJZ", test=False), workers=0, resume=True).exit_code == 0
     assert exported(out)[FILES[0]] == first[FILES[0]]
     assert command("run", *inputs, "--overwrite", out=out).exit_code == 0
     assert exported(out) == {} and open_run(out).images, "a run that replaces another forgets its formats"
@@ -90,7 +90,7 @@ def test_a_damaged_note_is_named(made, tmp_path, caplog):
     out = tmp_path / "out"
     shutil.copytree(made / "out", out)
     (out / ".run" / "export.json").write_text("{")
-    outcome = execute([made / "one.csv", made / "two.csv"], out, Settings("XPILJZ"), workers=0, resume=True)
+    outcome = execute([made / "one.csv", made / "two.csv"], out, Settings("XPILJZ", test=False), workers=0, resume=True)
     assert outcome.exit_code == 0 and "name the formats again with --export" in caplog.text
 
 

@@ -41,7 +41,7 @@ def found(*names: str) -> list[str]:
 
 
 def run(*arguments: object, out: str = "out"):
-    return CliRunner().invoke(main, ["run", *map(str, arguments), "-o", out, "-j", "0"])
+    return CliRunner().invoke(main, ["run", *map(str, arguments), "-o", out, "-j", "0", "--no-test"])
 
 
 def test_a_folder_means_its_tables(here, caplog):

@@ -34,7 +34,19 @@ def tables(tmp_path_factory):
 
 def command(tables, out, *options):
     names = [str(table) for table in tables]
-    return [sys.executable, "-m", "caml_dask", "run", *names, "--out", str(out), "--workers", "0", *options]
+    return [
+        sys.executable,
+        "-m",
+        "caml_dask",
+        "run",
+        *names,
+        "--out",
+        str(out),
+        "--workers",
+        "0",
+        "--no-test",
+        *options,
+    ]
 
 
 class Terminal:

@@ -38,7 +38,7 @@ def folder(made, tmp_path, monkeypatch):
 def call(folder, *options):
     os.chdir(folder)
     pattern = "data/{condition}/{replicate}/*.csv"
-    return CliRunner().invoke(main, ["screen", pattern, "--out", "out", "--workers", "0", *options])
+    return CliRunner().invoke(main, ["screen", pattern, "--out", "out", "--workers", "0", "--no-test", *options])
 
 
 def rows(folder):

@@ -182,7 +182,7 @@ def test_a_deployment_does_the_night(made, tmp_path, monkeypatch):
     deployment.write_text('kind = "local"\nworkers = 1\n')
     shutil.copytree(made[0], tmp_path / "copy", ignore=shutil.ignore_patterns("out"))
     command = ["screen", str(tmp_path / "copy" / "cohort.csv"), "--out", str(tmp_path / "copy" / "out")]
-    command += ["--deploy", str(deployment)]
+    command += ["--deploy", str(deployment), "--no-test"]
     with monkeypatch.context() as patched:
         patched.setattr(DaskExecutor, "execute", lost)
         refused = CliRunner().invoke(main, command)
@@ -553,7 +553,7 @@ def test_a_night_that_was_interrupted_and_lost_is_made_again(folder, lost):
 def test_status_of_a_run(made, tmp_path):
     out = tmp_path / "run"
     inputs = [str(made[0] / name) for name in ("cell_0.csv", "bad.csv")]
-    CliRunner().invoke(main, ["run", *inputs, "--out", str(out), "--workers", "0"])
+    CliRunner().invoke(main, ["run", *inputs, "--out", str(out), "--workers", "0", "--no-test"])
     found = json.loads(CliRunner().invoke(main, ["status", str(out), "--json"]).stdout)
     assert (found["kind"], found["images"], found["done"], found["failed"]) == ("run", 2, 1, 1)
     assert "no x and y column" in found["failures"]["0001_bad"] and found["holder"] is None
@@ -569,7 +569,7 @@ def test_a_failure_is_noted_until_the_image_is_done(made, tmp_path, monkeypatch)
     def no_room(run, key):
         raise OSError(28, "No space left on device")
 
-    command = ["run", str(made[0] / "cell_0.csv"), "--out", str(tmp_path / "run"), "--workers", "0"]
+    command = ["run", str(made[0] / "cell_0.csv"), "--out", str(tmp_path / "run"), "--workers", "0", "--no-test"]
     with monkeypatch.context() as patched:
         patched.setattr("caml_dask.executors.serial.run_unit", no_room)
         assert CliRunner().invoke(main, command).exit_code == 4
@@ -584,7 +584,7 @@ def test_time_left_is_told_at_the_rate_of_who_works_now(made, tmp_path):
     """One image was done long before, one in 10 s since the present process began; one is left."""
     out = tmp_path / "run"
     inputs = [str(made[0] / f"cell_{i}.csv") for i in range(3)]
-    CliRunner().invoke(main, ["run", *inputs, "--out", str(out), "--workers", "0"])
+    CliRunner().invoke(main, ["run", *inputs, "--out", str(out), "--workers", "0", "--no-test"])
     records = sorted(done_records(out))
     since = time.time() - 60
     for record, at in zip(records, (since - 1000, since + 10)):

@@ -76,7 +76,7 @@ def deployment(tmp_path, **changes):
 
 def start(table, out, deploy):
     command = [sys.executable, "-m", "caml_dask", "run", str(table), "--out", str(out), "--deploy", str(deploy)]
-    command += ["--max-localizations", str(TILE)]
+    command += ["--max-localizations", str(TILE), "--no-test"]
     return subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
@@ -240,7 +240,7 @@ srun --overcommit --ntasks=3 {run} --out {folder}/tasks
 
 def test_inside_an_allocation_srun_starts_workers_or_tasks_that_work_together(table, serial, tmp_path):
     (tmp_path / "allocation.toml").write_text('kind = "allocation"\nmemory = "1GB"\n')
-    run = shlex.join([*COMMAND, "run", str(table), "--max-localizations", str(TILE)])
+    run = shlex.join([*COMMAND, "run", str(table), "--max-localizations", str(TILE), "--no-test"])
     (tmp_path / "job.sh").write_text(IN_A_JOB.format(folder=tmp_path, run=run))
     job = subprocess.run(["sbatch", "--wait", tmp_path / "job.sh"], capture_output=True, timeout=400, check=False)
     log = (tmp_path / "job.log").read_text()

@@ -154,7 +154,7 @@ def tables_of(out):
 @pytest.fixture(scope="module")
 def undisturbed(file, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole") / "out"
-    assert execute([file], out, Settings("XPILJZ", drift="aim"), workers=0).exit_code == 0
+    assert execute([file], out, Settings("XPILJZ", drift="aim", test=False), workers=0).exit_code == 0
     return tables_of(out)
 
 
@@ -166,7 +166,7 @@ class Stopped(BaseException):
 def test_stopped_anywhere_and_resumed(file, undisturbed, place, after_write, tmp_path, monkeypatch):
     """Law 7: the same tables, and no finished unit runs twice."""
     monkeypatch.setattr("caml_dask.stages.read.CHUNK_ROWS", 3000)
-    chosen = Settings("XPILJZ", max_localizations=900, drift="aim")
+    chosen = Settings("XPILJZ", max_localizations=900, drift="aim", test=False)
     real, count = serial.run_unit, iter(range(10**6))
 
     def stop(*_):
@@ -190,9 +190,9 @@ def test_stopped_anywhere_and_resumed(file, undisturbed, place, after_write, tmp
     after = done_records(tmp_path / "out")
     assert {path: after[path] for path in before} == before
     assert same(tables_of(tmp_path / "out"), undisturbed)
-    assert {path.parts[-3] for path in after} == {stage.name for stage in stages_by("XPILJZ", None, "aim", True)}
+    assert {path.parts[-3] for path in after} == {stage.name for stage in stages_by("XPILJZ", None, "aim", False)}
     with pytest.raises(OutputError, match=r"settings\.drift: aim -> rcc"):
-        execute([file], tmp_path / "out", Settings("XPILJZ", drift="rcc"), workers=0, resume=True)
+        execute([file], tmp_path / "out", Settings("XPILJZ", drift="rcc", test=False), workers=0, resume=True)
 
 
 def test_the_commands_correct_drift_and_the_run_is_read_back(file, undisturbed, tmp_path):
@@ -210,6 +210,7 @@ def test_the_commands_correct_drift_and_the_run_is_read_back(file, undisturbed, 
         "0",
         "--max-localizations",
         "900",
+        "--no-test",
     ]
     assert CliRunner().invoke(main, asked, catch_exceptions=False).exit_code == 0
     assert same(tables_of(out), undisturbed)
@@ -219,12 +220,12 @@ def test_the_commands_correct_drift_and_the_run_is_read_back(file, undisturbed, 
     (out / "0001_field" / "drift.parquet").write_bytes(b"")
     assert CliRunner().invoke(main, [*asked, "--resume"], catch_exceptions=False).exit_code == 0
     assert same(tables_of(out), undisturbed)
-    found = analyze(file, "XPILJZ", drift="aim")
+    found = analyze(file, "XPILJZ", drift="aim", test=False)
     assert found.drift.equals(image.drift) and found.points["x_nm"].equals(image.points["x_nm"])
     cohort = tmp_path / "cohort.csv"
     cohort.write_text(f"path,condition,replicate\n{file},a,1\n")
     night = ["screen", str(cohort), "-o", str(tmp_path / "screen"), "-n", "XPILJZ", "--drift", "aim", "-j", "0"]
-    assert CliRunner().invoke(main, night, catch_exceptions=False).exit_code == 0
+    assert CliRunner().invoke(main, [*night, "--no-test"], catch_exceptions=False).exit_code == 0
     entry = json.loads((tmp_path / "screen" / "summary.json").read_text())["images"][0]
     assert entry["drift"]["range"] == image.summary["drift"]["range"]
 
@@ -247,7 +248,7 @@ def test_tables_whose_drift_cannot_be_corrected_say_why(change, said):
 
 def test_too_few_localizations_stay_and_a_warning_says_so():
     table = drifting_table(400)
-    found = analyze(table, "XPILJZ", drift="aim")
+    found = analyze(table, "XPILJZ", drift="aim", test=False)
     assert any("--drift aim corrected nothing: 400 localizations" in text for text in found.summary["warnings"])
     assert np.array_equal(found.points["x_nm"], table["x [nm]"])
-    assert analyze(table, "XPILJZ").drift is None
+    assert analyze(table, "XPILJZ", test=False).drift is None

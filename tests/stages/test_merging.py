@@ -241,7 +241,7 @@ def tables_of(out):
 @pytest.fixture(scope="module")
 def undisturbed(file, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole") / "out"
-    assert execute([file], out, Settings("XPILJZ", merge="auto"), workers=0).exit_code == 0
+    assert execute([file], out, Settings("XPILJZ", merge="auto", test=False), workers=0).exit_code == 0
     return tables_of(out)
 
 
@@ -249,43 +249,48 @@ class Stopped(BaseException):
     """As SIGKILL to the driver would: nothing after it runs."""
 
 
-@pytest.mark.parametrize("after_write", [False, True])
-@pytest.mark.parametrize("place", [1, 2, 3, 5, 8, 11, 13, 15, 17, 19, 21, 24, 28, 34, 40, 44])
-def test_stopped_anywhere_and_resumed(file, undisturbed, place, after_write, tmp_path, monkeypatch):
-    """Law 7: the same tables, and no finished unit runs twice."""
-    settings = Settings("XPILJZ", max_localizations=250, merge="auto")
+def stop(*_):
+    raise Stopped
+
+
+def stop_at(patch, place, after_write):
+    """Stop the run at the `place`-th unit, before its work or between its files and its done record."""
     real, count = serial.run_unit, iter(range(10**6))
 
     def unit(run, key):
         if next(count) == place:
             if after_write:
-                monkeypatch.setattr("caml_dask.io.store.DirectoryStore.finish", stop)
+                patch.setattr("caml_dask.io.store.DirectoryStore.finish", stop)
                 real(run, key)
             raise Stopped
         return real(run, key)
 
-    def stop(*_):
-        raise Stopped
+    patch.setattr(serial, "run_unit", unit)
 
-    with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(serial, "run_unit", unit)
-        execute([file], tmp_path / "out", settings, workers=0)
-    monkeypatch.undo()
-    before = done_records(tmp_path / "out")
-    assert len(before) == place
+
+@pytest.mark.parametrize("place", [1, 2, 3, 5, 8, 11, 13, 15, 17, 19, 21, 24, 28, 34, 40, 44])
+def test_stopped_anywhere_and_resumed(file, undisturbed, place, tmp_path, monkeypatch):
+    """Law 7: the same tables, and no finished unit runs twice. Stopped before a unit's work, then before its record."""
+    settings = Settings("XPILJZ", max_localizations=250, merge="auto", test=False)
+    for at, after_write in ((place, False), (0, True)):
+        with monkeypatch.context() as patch, pytest.raises(Stopped):
+            stop_at(patch, at, after_write)
+            execute([file], tmp_path / "out", settings, workers=0, resume=after_write)
+        before = done_records(tmp_path / "out")
+        assert len(before) == place
     assert execute([file], tmp_path / "out", settings, workers=0, resume=True).exit_code == 0
     after = done_records(tmp_path / "out")
     assert {path: after[path] for path in before} == before
     assert same(tables_of(tmp_path / "out"), undisturbed)
-    stages = {stage.name for stage in stages_by("XPILJZ", "auto", None, True)}
+    stages = {stage.name for stage in stages_by("XPILJZ", "auto", None, False)}
     assert {path.parts[-3] for path in after} == stages
     with pytest.raises(OutputError, match="merge"):
-        execute([file], tmp_path / "out", Settings("XPILJZ", merge="40nm,60frames"), workers=0, resume=True)
+        execute([file], tmp_path / "out", Settings("XPILJZ", merge="40nm,60frames", test=False), workers=0, resume=True)
 
 
 def test_a_run_on_workers_is_read_back(file, undisturbed, tmp_path):
     out = tmp_path / "out"
-    chosen = Settings("XPILJZ", max_localizations=400, merge="auto")
+    chosen = Settings("XPILJZ", max_localizations=400, merge="auto", test=False)
     assert execute([file], out, chosen, workers=2).exit_code == 0
     assert same(tables_of(out), undisturbed)
     image = open_run(out).images[0]
@@ -299,9 +304,8 @@ def test_a_run_on_workers_is_read_back(file, undisturbed, tmp_path):
 
 def test_the_commands_merge(file, undisturbed, tmp_path):
     out = tmp_path / "out"
-    done = CliRunner().invoke(
-        main, ["run", str(file), "-o", str(out), "-n", "XPILJZ", "--merge", "auto", "-j", "0"], catch_exceptions=False
-    )
+    call = ["run", str(file), "-o", str(out), "-n", "XPILJZ", "--merge", "auto", "-j", "0", "--no-test"]
+    done = CliRunner().invoke(main, call, catch_exceptions=False)
     assert done.exit_code == 0 and same(tables_of(out), undisturbed)
     summary = json.loads((out / "summary.json").read_text())
     assert summary["settings"]["merge"] == "auto"
@@ -310,7 +314,7 @@ def test_the_commands_merge(file, undisturbed, tmp_path):
     cohort = tmp_path / "cohort.csv"
     cohort.write_text(f"path,condition,replicate\n{file},a,1\n")
     night = ["screen", str(cohort), "-o", str(tmp_path / "screen"), "-n", "XPILJZ", "--merge", "40 nm, 60 frames"]
-    assert CliRunner().invoke(main, [*night, "-j", "0"], catch_exceptions=False).exit_code == 0
+    assert CliRunner().invoke(main, [*night, "-j", "0", "--no-test"], catch_exceptions=False).exit_code == 0
     image = json.loads((tmp_path / "screen" / "summary.json").read_text())["images"][0]
     assert image["merge"]["rule"] == "40nm,60frames"
     refused = CliRunner().invoke(main, ["run", str(file), "-o", str(tmp_path / "no"), "--merge", "50"])

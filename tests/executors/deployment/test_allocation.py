@@ -39,6 +39,7 @@ def start(table, out, *options, **environment):
         str(out),
         "--max-localizations",
         str(TILE),
+        "--no-test",
     ]
     env = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "OMPI_", "PMI_"))}
     return subprocess.Popen(

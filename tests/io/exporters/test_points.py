@@ -236,7 +236,7 @@ def test_rows_that_were_not_analyzed_stay_out(tmp_path, merge):
     xy = np.vstack([centers + rng.normal(0, 15, centers.shape), rng.uniform(0, 3000, (300, 2))])
     frame = rng.integers(0, 1000, len(xy))
     table = pd.DataFrame({"x [nm]": xy[:, 0], "y [nm]": xy[:, 1], "frame": frame})
-    result = analyze(table, where="frame >= 300", roi="x=0..1500,y=0..3000", merge=merge)
+    result = analyze(table, where="frame >= 300", roi="x=0..1500,y=0..3000", merge=merge, test=False)
     paths = result.export(["picasso", "thunderstorm"], tmp_path, pixel_nm=100)
     locs, _ = loaded_by_picasso(next(path for path in paths if path.suffix == ".hdf5"))
     csv = pd.read_csv(next(path for path in paths if path.suffix == ".csv"))

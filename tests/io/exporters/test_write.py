@@ -121,7 +121,7 @@ def run(table, tmp_path_factory):
     frame = pd.read_csv(table)
     frame.loc[5, "x [nm]"] = np.nan
     frame.to_csv(folder / "other.csv", index=False)
-    execute([table, folder / "other.csv"], folder / "out", Settings("XPILJZ"), workers=0)
+    execute([table, folder / "other.csv"], folder / "out", Settings("XPILJZ", test=False), workers=0)
     return folder / "out"
 
 
@@ -161,18 +161,18 @@ def test_images_are_chosen_by_id_or_stem(run, tmp_path):
 
 def test_the_default_folder_is_in_the_run_and_goes_with_it(table, tmp_path):
     out = tmp_path / "out"
-    execute([table], out, Settings("XPILJZ"), workers=0)
+    execute([table], out, Settings("XPILJZ", test=False), workers=0)
     assert command(out, "--to", "clusters-csv").exit_code == 0
     (out / "export" / "notes.txt").write_text("mine")
     again = command(out, "--to", "clusters-csv")
     assert again.exit_code == 2 and "is there already" in again.output
     assert command(out, "--to", "clusters-csv", "--overwrite").exit_code == 0
-    execute([table], out, Settings("XPILJZ"), workers=0, overwrite=True)
+    execute([table], out, Settings("XPILJZ", test=False), workers=0, overwrite=True)
     assert names(out / "export") == ["notes.txt"], "what was exported is of the run that was replaced"
 
 
 def test_an_altered_file_is_not_exported(table, tmp_path):
-    execute([table], tmp_path / "out", Settings("XPILJZ"), workers=0)
+    execute([table], tmp_path / "out", Settings("XPILJZ", test=False), workers=0)
     (image,) = open_run(tmp_path / "out").images.values()
     (image.directory / "clusters.parquet").write_bytes(b"")
     done = command(tmp_path / "out", "--to", "clusters-csv", "-o", tmp_path / "files")
@@ -184,7 +184,7 @@ def test_an_analysis_in_memory_is_exported_as_a_run_is(run, table, tmp_path):
     pytest.importorskip("pyogrio")
     (tmp_path / "run").mkdir()
     files = open_run(run).images["other"].export(ALL, tmp_path / "run")
-    result = analyze(run.parent / "other.csv", "XPILJZ")
+    result = analyze(run.parent / "other.csv", "XPILJZ", test=False)
     mine = result.export(ALL, tmp_path / "memory", name="0002_other")
     assert [path.name for path in mine] == [path.name for path in files]
     for one, other in zip(files, mine, strict=True):

@@ -285,11 +285,11 @@ def test_what_was_trained_labels_localizations(tmp_path: Path):
     assert (network.name, network.n_neighbors, network.spec.clusters) == ("mine", 50, "small")
     assert network.weights_sha256 == found["weights_sha256"]
     field = simulate(TINY.scenarios[0], np.random.default_rng(0))
-    points = analyze(field.points_nm, network=out).points
+    points = analyze(field.points_nm, network=out, test=False).points
     assert (points["label"] == (field.classes > 0)).mean() > 0.85
     np.savetxt(tmp_path / "cell.csv", field.points_nm, delimiter=",", header="x [nm],y [nm]", comments="", fmt="%.17g")
     command = ["run", str(tmp_path / "cell.csv"), "--out", str(tmp_path / "out"), "--network", str(out)]
-    done = CliRunner().invoke(main, [*command, "--max-localizations", "1000", "--workers", "0"])
+    done = CliRunner().invoke(main, [*command, "--max-localizations", "1000", "--workers", "0", "--no-test"])
     assert done.exit_code == 0, done.output
     run = open_run(tmp_path / "out")
     assert run.summary["network"] == network.identity
