@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,7 +24,9 @@ from caml_dask.report.plots import DriftPlot, drift_plot
 from caml_dask.report.remarks import preparations, warnings_of
 from caml_dask.report.rendering import TEMPLATES, environment, printable
 from caml_dask.report.results import Measured, Results
+from caml_dask.report.views import view_frame, view_name, views
 from caml_dask.stats import MedianIqr, median_iqr
+from caml_dask.viewer.held import allowance
 
 _STATISTICS = ("scipy", "scikit-posthocs", "statsmodels")
 
@@ -37,6 +37,7 @@ class Card:
 
     picture : a data URI, or None
     link : its overview.png, relative to the folder of the page
+    view : the id of the block of the page that holds it, or None
     condition : the value of the factor compared
     factors : the other ones that it has
     figures : measure with its value, or median and quartiles over the image's clusters
@@ -45,6 +46,7 @@ class Card:
     image: Measured
     picture: str | None
     link: str
+    view: str | None
     condition: str
     factors: Mapping[str, str]
     figures: tuple[tuple[Measure, str], ...]
@@ -63,7 +65,11 @@ def render(results: Results, sections: Sequence[Section], by: str, notes: Sequen
     """
     from markupsafe import Markup
 
-    css, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "save.js"))
+    css, script, look = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "save.js", "look.js"))
+    chosen = pictured(results.images, by)
+    held = views(results.images, by, chosen)
+    frame, scripts, styles = view_frame() if held else ("", (), ())
+    script += look if held else ""
     page = (
         environment()
         .get_template("report.html")
@@ -71,7 +77,8 @@ def render(results: Results, sections: Sequence[Section], by: str, notes: Sequen
             results=results,
             measures={m.name: m for m in results.measures},
             sections=sections,
-            cards=_cards(results, by, folder),
+            cards=_cards(results, by, folder, chosen, held),
+            held=[Markup(text) for text in (frame, *held.values())] if held else [],
             acknowledged=sum(item.acknowledged for item in results.failed),
             by=by,
             notes=notes,
@@ -87,25 +94,20 @@ def render(results: Results, sections: Sequence[Section], by: str, notes: Sequen
             methods=methods_paragraph(results),
             css=Markup(css),
             script=Markup(script),
-            sources={"style": _digest(css), "script": _digest(script)},
+            sources={"style": " ".join([allowance(css), *styles]), "script": " ".join([allowance(script), *scripts])},
         )
     )
     return printable(page)
 
 
-def _digest(text: str) -> str:
-    """What allows a style or script of the page, and no other, to its policy."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
-
-
-def _cards(results: Results, by: str, folder: Path) -> Iterator[Card]:
-    chosen = pictured(results.images, by)
+def _cards(results: Results, by: str, folder: Path, chosen: Collection[int], held: Container[int]) -> Iterator[Card]:
     for place, image in enumerate(results.images):
         overview = image.folder / "overview.png"
         yield Card(
             image,
             embedded(overview, width_px(len(chosen))) if place in chosen else None,
             "./" + quote(os.path.relpath(overview.resolve(), folder.resolve()).encode("utf-8", "surrogateescape")),
+            view_name(place) if place in held else None,
             image.factors.get(by, ""),
             {name: value for name, value in image.factors.items() if name != by and value},
             tuple((m, _figure(image, m)) for m in results.measures),
