@@ -151,7 +151,7 @@ def _settings(facts: Mapping[str, Any]) -> dict[str, str]:
         **(named if network else {}),
         "digest of the settings": facts.get("digest", ""),
         "processor": machine.get("processor", ""),
-        "scoring": machine.get("scoring", ""),
+        **({"scoring": machine.get("scoring", "")} if network else {}),
     }
     settings = facts.get("settings") or {}
     for name, value in settings.items():

@@ -77,6 +77,17 @@ def test_an_image_whose_points_were_altered_keeps_its_picture(screened, caplog):
     assert "0001_0 cannot be zoomed into" in caplog.text and "points.parquet is missing or altered" in caplog.text
 
 
+def test_a_report_that_compares_nothing_explains_no_tests(screened):
+    (run,) = (screened / "nights").iterdir()
+    whole = cohorts.read(run)
+    whole["images"][0]["csr_test"] = {"p_value": 0.0123}
+    cohorts.write(run, whole)
+    page = write_report(run).page.read_text()
+    assert page.count("<dt>p, beside random fields</dt><dd>0.012</dd>") == page.count("p, beside random fields") == 1
+    assert "with <code>--cohort</code>" in page and "report/per_image.csv has all numbers" in page
+    assert "Multiple testing" not in page and "curves of drift" not in page and "Conditions that differ" not in page
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     found = Browser(tmp_path_factory.mktemp("profile"))
