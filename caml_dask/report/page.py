@@ -14,6 +14,7 @@ from urllib.parse import quote
 from caml_dask.methods import method_as_kept
 from caml_dask.overview.thumbnail import embedded
 from caml_dask.report import numbers
+from caml_dask.report.described import Descriptions, Region
 from caml_dask.report.families import FOUND_BELOW
 from caml_dask.report.figures import Section
 from caml_dask.report.images import read_drift
@@ -41,6 +42,7 @@ class Card:
     condition : the value of the factor compared
     factors : the other ones that it has
     figures : measure with its value, or median and quartiles over the image's clusters
+    drift, regions : the drift that was corrected, and how its localizations are spread, where these are known
     """
 
     image: Measured
@@ -51,9 +53,17 @@ class Card:
     factors: Mapping[str, str]
     figures: tuple[tuple[Measure, str], ...]
     drift: DriftPlot | None
+    regions: Sequence[Region]
 
 
-def render(results: Results, sections: Sequence[Section], by: str, notes: Sequence[str], folder: Path) -> str:
+def render(
+    results: Results,
+    sections: Sequence[Section],
+    by: str,
+    notes: Sequence[str],
+    folder: Path,
+    descriptions: Descriptions,
+) -> str:
     """The page as text.
 
     Parameters
@@ -62,6 +72,7 @@ def render(results: Results, sections: Sequence[Section], by: str, notes: Sequen
     by : the factor to compare.
     notes : what its readers should know first.
     folder : where the page will be, for its links.
+    descriptions : how the localizations of its images are spread.
     """
     from markupsafe import Markup
 
@@ -77,7 +88,8 @@ def render(results: Results, sections: Sequence[Section], by: str, notes: Sequen
             results=results,
             measures={m.name: m for m in results.measures},
             sections=sections,
-            cards=_cards(results, by, folder, chosen, held),
+            cards=_cards(results, by, folder, chosen, held, descriptions),
+            described=bool(descriptions.entries),
             held=[Markup(text) for text in (frame, *held.values())] if held else [],
             acknowledged=sum(item.acknowledged for item in results.failed),
             by=by,
@@ -100,7 +112,14 @@ def render(results: Results, sections: Sequence[Section], by: str, notes: Sequen
     return printable(page)
 
 
-def _cards(results: Results, by: str, folder: Path, chosen: Collection[int], held: Container[int]) -> Iterator[Card]:
+def _cards(
+    results: Results,
+    by: str,
+    folder: Path,
+    chosen: Collection[int],
+    held: Container[int],
+    descriptions: Descriptions,
+) -> Iterator[Card]:
     for place, image in enumerate(results.images):
         overview = image.folder / "overview.png"
         yield Card(
@@ -112,6 +131,7 @@ def _cards(results: Results, by: str, folder: Path, chosen: Collection[int], hel
             {name: value for name, value in image.factors.items() if name != by and value},
             tuple((m, _figure(image, m)) for m in results.measures),
             _drift(image),
+            descriptions.regions(image) if place in chosen else [],
         )
 
 
