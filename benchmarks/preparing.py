@@ -4,7 +4,8 @@
 
 Detections of molecules that blink, half of them in clusters. Seconds are those of the processors, so that other work
 on the machine counts little; `times` is the multiple of those without. Where detections are merged, what follows sees
-fewer localizations, and costs less: `before_s` are the seconds of the stages before the tiles are planned.
+fewer localizations, and costs less: `before_s` are the seconds of the stages before the tiles are planned. Runs on
+images of other sizes that stand in the results stay.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import os
 import tempfile
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ OPTIONS = {
     "merge 50nm,25frames": ("--merge", "50nm,25frames"),
     "merge auto": ("--merge", "auto"),
 }
+OPTIONS["all, merge auto"] = tuple(chain(*(OPTIONS[name] for name in ("where", "roi", "drift", "merge auto"))))
 DETECTIONS = 4.0  # of a molecule
 PRECISION_NM = 10.0
 DENSITY_PER_UM2 = 60.0  # of molecules
@@ -57,7 +60,7 @@ def write_blinking(path: Path, n: int) -> int:
     return len(frame)
 
 
-def run(path: Path, out: Path, name: str, workers: int) -> dict[str, Any]:
+def run(path: Path, out: Path, name: str, n: int, workers: int) -> dict[str, Any]:
     """Analyze the image with one of the options; what was seen."""
     before = os.times()
     seen = run_command([path], out, workers, "--network", "XPILJZ", "--no-test", *OPTIONS[name])
@@ -67,6 +70,7 @@ def run(path: Path, out: Path, name: str, workers: int) -> dict[str, Any]:
     later = {stage.name for stage in stages_by("XPILJZ", None, None, False)} - {"read"}
     return {
         "option": name,
+        "n": n,
         "rows": image["rows"],
         "localizations": image["localizations"],
         "processor_s": round(seconds, 1),
@@ -86,17 +90,19 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--results", type=Path, required=True, help="JSON to write")
     asked = parser.parse_args()
-    runs: list[dict[str, Any]] = []
+    n = int(asked.n)
+    stand = json.loads(asked.results.read_text())["runs"] if asked.results.exists() else []
+    others, runs = [found for found in stand if found["n"] != n], list[dict[str, Any]]()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.csv"
-        write_blinking(path, int(asked.n))
+        write_blinking(path, n)
         for name in ("none", *asked.options):
-            found = run(path, Path(folder) / name.replace(" ", "_"), name, asked.workers)
+            found = run(path, Path(folder) / name.replace(" ", "_"), name, n, asked.workers)
             beside = runs[0] if runs else found
             found["times"] = round(found["processor_s"] / beside["processor_s"], 2)
             found["times_memory"] = round(found["peak_rss_gib"] / beside["peak_rss_gib"], 2)
             runs.append(found)
-            asked.results.write_text(json.dumps({"machine": machine(), "runs": runs}, indent=1) + "\n")
+            asked.results.write_text(json.dumps({"machine": machine(), "runs": [*others, *runs]}, indent=1) + "\n")
             print({key: value for key, value in found.items() if key != "seconds_by_stage"}, flush=True)
 
 

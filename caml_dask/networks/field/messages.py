@@ -11,7 +11,7 @@ on which localizations are computed together.
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -30,7 +30,8 @@ larger, plus = _OCTETS.larger, _OCTETS.plus
 PARTS = WIDTH // LANES  # known to the compiler, which then unrolls
 PRODUCTS = 3 * CHANNELS
 INPUTS = EDGE_INPUTS + PRODUCTS
-_CHUNKS = 2 * (os.cpu_count() or 1)  # of localizations, so that threads end together
+CHUNK = 512
+"""Localizations that are computed together: what is known of them meanwhile stays in the CPU's caches."""
 
 
 class Edges(NamedTuple):
@@ -41,18 +42,30 @@ class Edges(NamedTuple):
     inputs: NDArray[np.float32]
     directions: NDArray[np.float32]
 
+    def of(self, rows: slice) -> Edges:
+        """The edges of some localizations."""
+        return Edges(*(values[rows] for values in self))
+
+
+def in_chunks(n: int, run: Callable[[slice], object], pool: ThreadPoolExecutor | None) -> None:
+    """Call `run` for each CHUNK of n rows, by the threads of a pool where there is one."""
+    list((map if pool is None else pool.map)(run, (slice(at, min(at + CHUNK, n)) for at in range(0, n, CHUNK))))
+
 
 @njit(inline="always")
-def edge_inputs(i, e, j, vectors, inputs, directions, out):  # type: ignore[no-untyped-def]
-    """Fill `out`, (F,), with the inputs of an edge: what is given, then the products of the vector channels."""
+def edge_inputs(i, e, own, j, vectors, inputs, directions, out):  # type: ignore[no-untyped-def]
+    """Fill `out`, (F,), with the inputs of an edge: what is given, then the products of the vector channels.
+
+    `own` and `j` are the rows of its ends in `vectors`.
+    """
     for f in range(EDGE_INPUTS):
         out[f] = inputs[i, e, f]
     for k in range(CHANNELS):
         a = b = c = np.float32(0)
         for x in range(vectors.shape[2]):
-            a += vectors[i, k, x] * directions[i, e, x]
+            a += vectors[own, k, x] * directions[i, e, x]
             b += vectors[j, k, x] * directions[i, e, x]
-            c += vectors[i, k, x] * vectors[j, k, x]
+            c += vectors[own, k, x] * vectors[j, k, x]
         at = EDGE_INPUTS + 3 * k
         out[at], out[at + 1], out[at + 2] = a, b, c
 
@@ -98,8 +111,7 @@ def add(values, factor, into, first):  # type: ignore[no-untyped-def]
 
 @njit()
 def messages_of_a_round(  # type: ignore[no-untyped-def]
-    start,
-    stop,
+    first,
     near,
     own,
     other,
@@ -115,13 +127,13 @@ def messages_of_a_round(  # type: ignore[no-untyped-def]
     pulls,
     out,
 ):
-    """Fill `means`, `pulls` and `out` of the localizations from `start` to `stop`, see :func:`forward`."""
-    _, edges, outputs = out.shape
+    """Fill `means`, `pulls` and `out`, see :func:`gather_messages`."""
+    n, edges, outputs = out.shape
     axes = pulls.shape[0] // own.shape[0]
     features, message = np.empty(INPUTS, np.float32), np.empty((PARTS, LANES), np.float32)
     lanes, products, zero = np.empty((outputs, LANES), np.float32), np.empty(outputs, np.float32), splat(np.float32(0))
     of_near, of_far = np.float32(1 / near), np.float32(1 / (edges - near))
-    for i in range(start, stop):
+    for i in range(n):
         for p in range(2 * PARTS):
             store(zero, means, i * 2 * PARTS + p)
         for p in range(axes * PARTS):
@@ -131,7 +143,7 @@ def messages_of_a_round(  # type: ignore[no-untyped-def]
                 out[i, e, :] = 0
                 continue
             j = np.int64(neighbors[i, e])
-            edge_inputs(i, e, j, vectors, inputs, directions, features)
+            edge_inputs(i, e, first + i, j, vectors, inputs, directions, features)
             unrectified(own, i, other, j, bias, e, kernel, features, message)
             for p in range(PARTS):
                 store(larger(load(message, p), zero), message, p)
@@ -150,23 +162,23 @@ def in_lanes(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(values).reshape(-1, LANES)
 
 
-def forward(
-    edges: Edges, near: int, pulls: bool, *tensors: NDArray[np.float32], pool: ThreadPoolExecutor | None
+def gather_messages(
+    edges: Edges, near: int, pulls: bool, *tensors: NDArray[np.float32], first: int = 0
 ) -> tuple[NDArray[np.float32], ...]:
-    """What a round gives: means, pulls, and the outputs of each edge.
+    """What a round gives some localizations: means, pulls, and the outputs of each edge.
 
     Parameters
     ----------
     edges : Edges
-        E edges of each of n localizations to m, of which they are the first.
+        E edges of each of n localizations to m.
     near : int
         How many of them are near ones.
     pulls : bool
         Whether pulls are wanted.
     tensors : float32 arrays
         own (n, W), other (m, W), vectors (m, C, d), bias (E, W), kernel (F, W), head (W, K); W a multiple of 2 LANES.
-    pool : ThreadPoolExecutor or None
-        Threads that share the work.
+    first : int
+        Row of the first of the n among the m; the others follow it.
 
     Returns
     -------
@@ -184,10 +196,5 @@ def forward(
     summed = np.empty((n, vectors.shape[2] if pulls else 0, width), np.float32)
     out = np.empty((*edges.neighbors.shape, head.shape[1]), np.float32)
     into = in_lanes(head.T), in_lanes(means), in_lanes(summed), out
-    cuts = [n * p // _CHUNKS for p in range(_CHUNKS + 1)]
-
-    def run(p: int) -> None:
-        messages_of_a_round(cuts[p], cuts[p + 1], near, *arrays, *into)
-
-    list((map if pool is None else pool.map)(run, range(_CHUNKS)))
+    messages_of_a_round(first, near, *arrays, *into)
     return means, summed, out

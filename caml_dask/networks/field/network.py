@@ -15,15 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caml_dask.compiled import njit
-from caml_dask.networks.field.architecture import NODE_HEADS, SHARED, SHARED_STEPS, TRAIT_WIDTHS, TRAITS
+from caml_dask.networks.field.architecture import CONTEXT, NODE_HEADS, SHARED, SHARED_STEPS, TRAIT_WIDTHS, TRAITS
 from caml_dask.networks.field.graph import ROUNDS, WIDTH
-from caml_dask.networks.field.layers import add_pulls, one_layer, two_layers
-from caml_dask.networks.field.messages import Edges, forward
+from caml_dask.networks.field.layers import Packed, add_pulls, normalize, one_layer, packed, two_layers
+from caml_dask.networks.field.messages import Edges, gather_messages, in_chunks
 from caml_dask.networks.field.ranks import NEAR_EDGES
 from caml_dask.networks.field.region import FARTHEST, QUANTILE_INPUTS
-from caml_dask.networks.inference.lanes import LINEAR, RECTIFIED, packed
+from caml_dask.networks.inference.lanes import LINEAR, RECTIFIED
 
-_Packed = tuple[NDArray[np.float32], NDArray[np.float32]]
 _F = NDArray[np.float32]
 
 
@@ -89,12 +88,12 @@ class Layers:
         hidden = regions
         for i, width in enumerate(TRAIT_WIDTHS, 1):
             before, hidden = hidden, np.empty((len(regions), width), np.float32)
-            one_layer(before, _nothing(before), False, self.packed[f"traits{i}"], RECTIFIED, hidden)
+            one_layer(before, _nothing(before), self.packed[f"traits{i}"], RECTIFIED, hidden)
         traits = np.empty((len(regions), len(TRAITS)), np.float32)
-        one_layer(hidden, _nothing(hidden), False, self.packed[f"traits{len(TRAIT_WIDTHS) + 1}"], LINEAR, traits)
-        context = np.empty((len(regions), self.packed["region2"][1].size), np.float32)
+        one_layer(hidden, _nothing(hidden), self.packed[f"traits{len(TRAIT_WIDTHS) + 1}"], LINEAR, traits)
+        context = np.empty((len(regions), CONTEXT), np.float32)
         known = np.concatenate([regions[:, :QUANTILE_INPUTS], hidden], axis=1)
-        two_layers(known, _nothing(known), _nothing(known), False, *self._both("region1", "region2"), context)
+        two_layers(known, _nothing(known), _nothing(known), *self._both("region1", "region2"), context)
         return np.maximum(context, 0), traits
 
     def context_after(self, r: int, context: _F, steps: NDArray[np.int64], n: NDArray[np.int64]) -> _F:
@@ -113,7 +112,7 @@ class Layers:
         """
         mean = (steps / (SHARED_STEPS * n[:, None])).astype(np.float32)
         more = np.empty_like(context)
-        one_layer(4 * mean - 2, _nothing(mean), False, self.packed[f"shared{r}"], RECTIFIED, more)
+        one_layer(4 * mean - 2, _nothing(mean), self.packed[f"shared{r}"], RECTIFIED, more)
         return context + more
 
     def enter(self, nodes: _F, around: _F, traits: _F) -> _F:
@@ -130,7 +129,7 @@ class Layers:
         """
         nodes, h = nodes.copy(), np.empty((len(nodes), WIDTH), np.float32)
         _guess_precision(nodes, traits)
-        two_layers(nodes, around, _nothing(nodes), False, *self._both("enter1", "enter2"), h)
+        two_layers(nodes, around, _nothing(nodes), *self._both("enter1", "enter2"), h)
         return h
 
     def exchange(
@@ -160,16 +159,21 @@ class Layers:
         vectors : (n, CHANNELS, d) float32
             What stands for them beside it.
         """
-        n = len(around)
-        means, pulls, _ = self._messages(r, edges, h, vectors, around, pool)
-        moved, own = vectors[:n].copy(), np.ascontiguousarray(h[:n])
-        head, keep = np.ascontiguousarray(self.raw[f"edge{r}_head"].T), self.raw[f"keep{r}"].reshape(-1)
-        add_pulls(pulls, head, keep, edges.present.sum(axis=1), moved)
-        change = np.empty_like(own)
-        two_layers(own, means, around, True, *self._both(f"update{r}a", f"update{r}b"), change)
-        return own + change, moved
+        n, (normal, other) = len(around), self._told_to_others(r, h, pool)
+        moved, after = vectors[:n].copy(), np.empty((n, WIDTH), np.float32)
+        head, keep = self.raw[f"edge{r}_head"], self.raw[f"keep{r}"].reshape(-1)
 
-    def share(self, r: int, h: _F) -> NDArray[np.int64]:
+        def run(rows: slice) -> None:
+            there, own = edges.of(rows), normal[rows]
+            means, pulls, _ = self._messages(r, there, own, other, vectors, around[rows], rows.start)
+            add_pulls(pulls, head, keep, there.present.sum(axis=1), moved[rows])
+            two_layers(own, means, around[rows], *self._both(f"update{r}a", f"update{r}b"), after[rows])
+            after[rows] += h[rows]
+
+        in_chunks(n, run, pool)
+        return after, moved
+
+    def share(self, r: int, h: _F, pool: ThreadPoolExecutor | None = None) -> NDArray[np.int64]:
         """What localizations tell their region after a round, in whole steps, (n, SHARED) int64.
 
         Parameters
@@ -178,11 +182,18 @@ class Layers:
             The round, from 0.
         h : (n, WIDTH) float32
             What stands for them after it.
+        pool : ThreadPoolExecutor or None
+            Threads that share the work.
         """
-        given = np.empty((len(h), SHARED), np.float32)
-        one_layer(h, _nothing(h), True, self.packed[f"share{r}"], LINEAR, given)
-        steps = np.empty(given.shape, np.int64)
-        _in_steps(given, steps)
+        steps = np.empty((len(h), SHARED), np.int64)
+
+        def run(rows: slice) -> None:
+            given, normal = np.empty(steps[rows].shape, np.float32), np.empty_like(h[rows])
+            normalize(h[rows], normal)
+            one_layer(normal, _nothing(given), self.packed[f"share{r}"], LINEAR, given)
+            _in_steps(given, steps[rows])
+
+        in_chunks(len(h), run, pool)
         return steps
 
     def answer(
@@ -209,34 +220,41 @@ class Layers:
             Of the n localizations.
         """
         n, axes = len(around), vectors.shape[2]
-        own, means, out = self.seen_at_last(edges, h, vectors, around, pool)
-        last = np.empty((n, NODE_HEADS), np.float32)
-        two_layers(own, means, _nothing(own), True, *self._both("last", "heads"), last)
         said = Said(
             np.empty(n, np.float32),
             np.empty((n, axes)),
             np.empty(n),
             np.empty(n),
-            np.empty(out.shape[:2], np.float32),
+            np.empty(edges.neighbors.shape, np.float32),
             np.zeros(n, np.float32),
         )
-        bend = self.raw["bend"]
-        answers = said.clustered, said.offset_nm, said.radius_nm, said.error_nm, said.same
-        _conclude(last, out, edges.present, edges.inputs, edges.directions, unit_nm, bend, *answers)
-        if "fiber1" in self.packed:
-            logit = np.empty((n, 1), np.float32)
-            two_layers(own, means, around, True, *self._both("fiber1", "fiber2"), logit)
-            _probabilities(logit, said.fiber)
+        normal, other = self._told_to_others(ROUNDS, h, pool)
+
+        def run(rows: slice) -> None:
+            there, own = edges.of(rows), normal[rows]
+            means, _, out = self._messages(ROUNDS, there, own, other, vectors, around[rows], rows.start)
+            last = np.empty((len(means), NODE_HEADS), np.float32)
+            two_layers(own, means, _nothing(means), *self._both("last", "heads"), last)
+            answers = (
+                values[rows] for values in (said.clustered, said.offset_nm, said.radius_nm, said.error_nm, said.same)
+            )
+            _conclude(
+                last, out, there.present, there.inputs, there.directions, unit_nm[rows], self.raw["bend"], *answers
+            )
+            if "fiber1" in self.packed:
+                logit = np.empty((len(means), 1), np.float32)
+                two_layers(own, means, around[rows], *self._both("fiber1", "fiber2"), logit)
+                _probabilities(logit, said.fiber[rows])
+
+        in_chunks(n, run, pool)
         return said
 
-    def seen_at_last(
-        self, edges: Edges, h: _F, vectors: _F, around: _F, pool: ThreadPoolExecutor | None = None
-    ) -> tuple[_F, _F, _F]:
+    def seen_at_last(self, edges: Edges, h: _F, vectors: _F, around: _F) -> tuple[_F, _F]:
         """What the answer is made of.
 
         Parameters
         ----------
-        edges, h, vectors, around, pool
+        edges, h, vectors, around
             As of :meth:`exchange`.
 
         Returns
@@ -245,23 +263,34 @@ class Layers:
             What stands for the n localizations.
         means : (n, 2 WIDTH) float32
             Means of their last messages.
-        out : (n, E, EDGE_HEADS) float32
-            Of their edges.
         """
-        means, _, out = self._messages(ROUNDS, edges, h, vectors, around, pool)
-        return np.ascontiguousarray(h[: len(around)]), means, out
+        normal, other = self._told_to_others(ROUNDS, h)
+        n = len(around)
+        means, _, _ = self._messages(ROUNDS, edges, normal[:n], other, vectors, around, 0)
+        return h[:n], means
+
+    def _told_to_others(self, r: int, h: _F, pool: ThreadPoolExecutor | None = None) -> tuple[_F, _F]:
+        """What stands for localizations, normalized, and what they bring into the messages to others in a round."""
+        normal, other = np.empty_like(h), np.empty_like(h)
+
+        def run(rows: slice) -> None:
+            normalize(h[rows], normal[rows])
+            one_layer(normal[rows], _nothing(normal[rows]), self.packed[f"other{r}"], LINEAR, other[rows])
+
+        in_chunks(len(h), run, pool)
+        return normal, other
 
     def _messages(
-        self, r: int, edges: Edges, h: _F, vectors: _F, around: _F, pool: ThreadPoolExecutor | None
+        self, r: int, edges: Edges, normal: _F, other: _F, vectors: _F, around: _F, first: int
     ) -> tuple[_F, ...]:
-        own, other = np.empty((len(around), WIDTH), np.float32), np.empty((len(h), WIDTH), np.float32)
-        one_layer(np.ascontiguousarray(h[: len(around)]), around, True, self.packed[f"own{r}"], LINEAR, own)
-        one_layer(h, _nothing(h), True, self.packed[f"other{r}"], LINEAR, other)
+        """What a round gives localizations whose rows in `other` and `vectors` begin at `first`."""
+        own = np.empty((len(around), WIDTH), np.float32)
+        one_layer(normal, around, self.packed[f"own{r}"], LINEAR, own)
         kernel, bias, head = (self.raw[f"edge{r}_{part}"] for part in ("kernel", "bias", "head"))
         wanted = head if r == ROUNDS else head[:, :0]
-        return forward(edges, NEAR_EDGES, r < ROUNDS, own, other, vectors, bias, kernel, wanted, pool=pool)
+        return gather_messages(edges, NEAR_EDGES, r < ROUNDS, own, other, vectors, bias, kernel, wanted, first=first)
 
-    def _both(self, first: str, second: str) -> tuple[_Packed, _Packed]:
+    def _both(self, first: str, second: str) -> tuple[Packed, Packed]:
         return self.packed[first], self.packed[second]
 
 

@@ -84,5 +84,6 @@ def after_rounds(layers: Layers, graph: Graph, pool: ThreadPoolExecutor | None =
     vectors = np.zeros((n, CHANNELS, graph.directions.shape[2]), np.float32)
     for r in range(ROUNDS):
         h, vectors = layers.exchange(r, edges, h, vectors, np.repeat(context, n, axis=0), pool)
-        context = layers.context_after(r, context, layers.share(r, h).sum(axis=0)[None], np.array([n]))
+        steps = layers.share(r, h, pool).sum(axis=0)[None]
+        context = layers.context_after(r, context, steps, np.array([n]))
     return AfterRounds(edges, h, vectors, np.repeat(context, n, axis=0))

@@ -172,7 +172,7 @@ def _of_fields(weights: dict[str, _Array], seed: int, numbers: range) -> Iterato
             sample = draw_field(rng)
             points, classes = sample.points_nm, sample.classes
         known = after_rounds(layers, build_graph(points))
-        own, means, _ = layers.seen_at_last(*known)
+        own, means = layers.seen_at_last(*known)
         taken = rng.permutation(np.flatnonzero(classes != NON_CLUSTERED))[:TAKEN]
         yield number, np.concatenate([own, means, known.around], axis=1)[taken], classes[taken] == FIBER
 

@@ -1,4 +1,4 @@
-"""The gradient of a round of messages, compiled: XLA runs the scatters it needs on one thread of a CPU."""
+"""A round of messages and its gradient, compiled: XLA runs the scatters it needs on one thread of a CPU."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from caml_dask.networks.field.messages import (
     add,
     dots,
     edge_inputs,
+    gather_messages,
+    in_chunks,
     in_lanes,
     larger,
     load,
@@ -69,7 +71,7 @@ def _backward(  # type: ignore[no-untyped-def]
             if present[i, e] == 0:
                 continue
             j = np.int64(neighbors[i, e])
-            edge_inputs(i, e, j, vectors, inputs, directions, features)
+            edge_inputs(i, e, i, j, vectors, inputs, directions, features)
             unrectified(own, i, other, j, bias, e, kernel, features, message)
             far = e >= near
             for p in range(PARTS):
@@ -94,6 +96,25 @@ def _backward(  # type: ignore[no-untyped-def]
                 for x in range(axes):
                     g_vectors[i, k, x] += ga * directions[i, e, x] + gc * vectors[j, k, x]
                     g_vectors[j, k, x] += gb * directions[i, e, x] + gc * vectors[i, k, x]
+
+
+def forward(
+    edges: Edges, near: int, pulls: bool, *tensors: NDArray[np.float32], pool: ThreadPoolExecutor
+) -> tuple[NDArray[np.float32], ...]:
+    """What :func:`gather_messages` gives all localizations, by the threads of a pool."""
+    own, *others = tensors
+    n, width = own.shape
+    axes = others[1].shape[2] if pulls else 0
+    shapes = (n, 2 * width), (n, axes, width), (*edges.neighbors.shape, others[-1].shape[1])
+    given = tuple(np.empty(shape, np.float32) for shape in shapes)
+
+    def run(rows: slice) -> None:
+        parts = gather_messages(edges.of(rows), near, pulls, own[rows], *others, first=rows.start)
+        for whole, part in zip(given, parts, strict=True):
+            whole[rows] = part
+
+    in_chunks(n, run, pool)
+    return given
 
 
 def backward(

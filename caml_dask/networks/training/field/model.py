@@ -12,10 +12,10 @@ import tensorflow as tf
 
 from caml_dask.networks.field.architecture import CONTEXT, EDGE_HEADS, NODE_HEADS, SHARED, TRAIT_WIDTHS, TRAITS
 from caml_dask.networks.field.graph import CHANNELS, EDGE_INPUTS, NODE_INPUTS, ROUNDS, WIDTH
-from caml_dask.networks.field.messages import Edges, forward
+from caml_dask.networks.field.messages import Edges
 from caml_dask.networks.field.ranks import EDGE_RANKS, NEAR_EDGES
 from caml_dask.networks.field.region import FARTHEST, QUANTILE_INPUTS, REGION_INPUTS
-from caml_dask.networks.training.field.gradient import backward
+from caml_dask.networks.training.field.gradient import backward, forward
 
 
 def initial_weights(seed: int) -> dict[str, np.ndarray]:

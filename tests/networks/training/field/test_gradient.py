@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from caml_dask.networks.field.graph import CHANNELS, EDGE_INPUTS, WIDTH
-from caml_dask.networks.field.messages import Edges, forward
-from caml_dask.networks.training.field.gradient import backward
+from caml_dask.networks.field.messages import Edges
+from caml_dask.networks.training.field.gradient import backward, forward
 
 N, E, NEAR = 50, 16, 8
 TENSORS = ("own", "other", "vectors", "bias", "kernel", "head")
