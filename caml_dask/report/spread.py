@@ -59,9 +59,10 @@ def spread_plot(
     axis, name : as of :class:`SpreadPlot`
     """
     bands = [band for band in envelopes if np.isfinite(band).all()]
-    inner = [np.quantile(values, [0.0, 1.0 - _HIGHEST]), *(np.concatenate(band) for band in bands), [random]]
-    marks = ticks(float(min(map(np.min, inner))), float(max(map(np.max, inner))))
-    low, high = min(marks[0], *map(np.min, inner)), max(marks[-1], *map(np.max, inner))
+    ends = np.quantile(values, [0.0, 1.0 - _HIGHEST])
+    seen = np.concatenate([ends, [random], *(end for band in bands for end in band)])
+    marks = ticks(float(seen.min()), float(seen.max()))
+    low, high = min(marks[0], float(seen.min())), max(marks[-1], float(seen.max()))
     across, tall = DRIFT_WIDTH_PX - DRIFT_LEFT_PX - 2 * RIGHT_PX, DRIFT_PX
     shown = np.unique(np.linspace(0, len(r_nm) - 1, _POINTS).astype(np.int64))
     x = r_nm[shown] / r_nm[-1] * across
