@@ -44,7 +44,7 @@ class Edges(NamedTuple):
 
     def of(self, rows: slice) -> Edges:
         """The edges of some localizations."""
-        return Edges(*(values[rows] for values in self))
+        return Edges(self.neighbors[rows], self.present[rows], self.inputs[rows], self.directions[rows])
 
 
 def in_chunks(n: int, run: Callable[[slice], object], pool: ThreadPoolExecutor | None) -> None:
