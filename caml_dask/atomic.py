@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from caml_dask.errors import DiskFullError
+from caml_dask.groups import writable_by_group
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 WORKING = ".*.working"  # names that files have until they are published
@@ -32,7 +33,7 @@ def publish(path: Path, write: Callable[[Path], object], lasting: bool = True) -
     path = path.absolute()  # Arrow takes a relative name with a colon for a URI
     working = path.with_name(f".{path.name}.{uuid.uuid4().hex}.working")
     try:
-        with room_for(path):
+        with room_for(path), writable_by_group(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
             write(working)
             for file in sorted(working.rglob("*")) if working.is_dir() else ():

@@ -79,7 +79,7 @@ def announced(folder: Path, shared: bool) -> Iterator[Path]:
     path = folder / f"{os.getpid()}-{uuid.uuid4().hex}{_ENDING}"
     mark = _Mark(os.getpid(), socket.gethostname(), _machine(), shared)
     with room_for(folder):
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     ended = threading.Event()
     beating = threading.Thread(target=_beat, args=(handle, path, mark, ended), daemon=True)
     try:

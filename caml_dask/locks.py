@@ -17,6 +17,7 @@ from typing import IO
 from caml_dask import holders
 from caml_dask.atomic import room_for
 from caml_dask.errors import OutputError, StoreError
+from caml_dask.groups import writable_by_group
 
 _NAME = re.compile(r"process (\d+) on (.+)")
 _BETWEEN_TRIES_S = 0.05
@@ -34,7 +35,7 @@ def held(path: Path, wait_s: float) -> Iterator[None]:
     StoreError : it is held for longer.
     DiskFullError : no room for it is left.
     """
-    with room_for(path):
+    with room_for(path), writable_by_group(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = _appending(path)
     with handle:
@@ -62,7 +63,7 @@ def is_held(path: Path) -> bool:
 def _appending(path: Path) -> IO[str]:
     """A file opened as it is, made where there is none; what a link leads to is not touched."""
     try:
-        return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644), "a")
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666), "a")
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise StoreError(f"{path} is a link, where a file is wanted: look who made it, and remove it") from None
@@ -141,12 +142,7 @@ def locked(root: Path, hidden: str, what: str, shared: bool = False) -> Iterator
     for place in (root / hidden, root / hidden / "lock"):
         if place.is_symlink():
             raise OutputError(f"{place} is a link, which {what}s never have there: look who made it, and remove it")
-    try:
-        (root / hidden).mkdir(parents=True, exist_ok=True)
-        handle = os.open(root / hidden / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-    except OSError as error:
-        raise OutputError(f"{root} cannot be written to ({error.strerror}): name another directory") from None
-    try:
+    with writable_by_group(root), _opened(root, hidden) as handle:
         try:
             taken = _taken(handle, shared)
         except OSError as error:
@@ -164,6 +160,28 @@ def locked(root: Path, hidden: str, what: str, shared: bool = False) -> Iterator
             finally:
                 if not shared:
                     os.truncate(handle, 0)
+
+
+@contextmanager
+def _opened(root: Path, hidden: str) -> Iterator[int]:
+    """The lock of a directory, both made where there are none.
+
+    Raises
+    ------
+    OutputError : they cannot be written to.
+    """
+    try:
+        (root / hidden).mkdir(parents=True, exist_ok=True)
+        handle = os.open(root / hidden / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except PermissionError:
+        raise OutputError(
+            f"{root} cannot be written to by this user (Permission denied): name another directory; a group can share "
+            "one that has its setgid bit set and that it may write to (chmod g+ws)"
+        ) from None
+    except OSError as error:
+        raise OutputError(f"{root} cannot be written to ({error.strerror}): name another directory") from None
+    try:
+        yield handle
     finally:
         os.close(handle)
 

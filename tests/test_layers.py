@@ -23,6 +23,7 @@ LAYERS = [
         "extras",
         "compiled",
         "seen",
+        "groups",
         "sorting",
         "where",
         "rectangles",

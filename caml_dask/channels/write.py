@@ -22,6 +22,7 @@ from caml_dask.channels.methods import methods_of
 from caml_dask.channels.picture import draw_pair
 from caml_dask.channels.randomized import Tested
 from caml_dask.errors import OutputError
+from caml_dask.groups import make_folder
 from caml_dask.io.csv_text import csv_text
 from caml_dask.results.image import ImageResult
 
@@ -67,7 +68,7 @@ def write_pairs(
         raise OutputError(f"{folder} holds other files: name another folder with --out")
     rows, tests, methods = [], [], []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for number, pair in enumerate(pairs, start=1):
             name = f"{number:04d}_{pair.a.name}__{pair.b.name}"
             _write_pair(folder / name, pair, images)

@@ -79,7 +79,8 @@ class DaskExecutor:
     workers then, its image fails. The other units go on in other batches.
 
     A worker that cannot do units of the run counts against none of them: others do what it was given. Parameters are
-    those of :class:`caml_dask.executors.roster.Roster`.
+    those of :class:`caml_dask.executors.roster.Roster`, and `want`, which is told at times how many batches there are
+    for workers.
     """
 
     def __init__(
@@ -88,8 +89,9 @@ class DaskExecutor:
         wait_s: float = 60.0,
         check: Callable[[], None] = interrupts.check,
         withdraw: Callable[[str, str], None] | None = None,
+        want: Callable[[int], None] | None = None,
     ):
-        self._client = client
+        self._client, self._want = client, want
         self._roster = partial(Roster, client, wait_s, check, withdraw)
 
     def execute(self, run: Run, observer: Observer, resumed: bool = False) -> None:
@@ -100,16 +102,24 @@ class DaskExecutor:
         WorkersError : the scheduler, or for too long every worker, is lost; or no worker can do units of the run.
         """
         publish_shared_part(run)
-        _Execution(run, self._client, observer, resumed, self._roster()).finish()
+        _Execution(run, self._client, observer, resumed, self._roster(), self._want).finish()
 
 
 class _Execution:
     """One run on its way through a cluster."""
 
-    def __init__(self, run: Run, client: Client, observer: Observer, resumed: bool, roster: Roster):
+    def __init__(
+        self,
+        run: Run,
+        client: Client,
+        observer: Observer,
+        resumed: bool,
+        roster: Roster,
+        want: Callable[[int], None] | None,
+    ):
         self._run, self._client, self._observer, self._resumed = run, client, observer, resumed
         self._root, self._which = str(run.root.absolute()), which_run(run)  # workers run elsewhere
-        self._roster = roster
+        self._roster, self._want = roster, want
         self._ended, self._pace = Ended(), Pace()
         self._images = deque(range(len(run.images)))
         self._waiting: deque[_Unit] = deque()
@@ -162,7 +172,9 @@ class _Execution:
     def _next(self) -> Future:
         """The next batch that ended, whatever became of it; meanwhile the workers are looked after."""
         while True:
-            self._roster.look_at_times()
+            if self._roster.look_at_times() and self._want is not None:
+                waiting = sum(self._pace.share(unit.key[1], unit.size) for unit in self._waiting)
+                self._want(len(self._in_flight) + len(self._images) + math.ceil(waiting))
             with suppress(TimeoutError):
                 return self._ended.next(BETWEEN_LOOKS_S)
 

@@ -53,16 +53,18 @@ class Roster:
         """Threads of workers that can do units, as the last look saw them."""
         return sum(self._fit().values())
 
-    def look_at_times(self) -> None:
-        """Look at the workers unless that was done in the last seconds.
+    def look_at_times(self) -> bool:
+        """Look at the workers unless that was done in the last seconds; whether it was done now.
 
         Raises
         ------
         WorkersError : the scheduler is lost; or for too long there was no worker, or none that can do units.
         KeyboardInterrupt
         """
-        if time.monotonic() - self._looked > BETWEEN_LOOKS_S:
+        due = time.monotonic() - self._looked > BETWEEN_LOOKS_S
+        if due:
             self._look()
+        return due
 
     def leave_out(self, unfit: Unfit) -> None:
         """Give nothing more to a worker."""

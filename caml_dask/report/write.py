@@ -10,6 +10,7 @@ from pathlib import Path
 from caml_dask.atomic import publish_text
 from caml_dask.errors import OutputError
 from caml_dask.extras import require
+from caml_dask.groups import make_folder
 from caml_dask.io.run_directory import REPORT_METHODS, REPORT_PAGE, REPORT_TABLES
 from caml_dask.report.described import read_descriptions
 from caml_dask.report.families import Family, families
@@ -69,7 +70,7 @@ def write_report(
     folder = root if out is None else out
     page = folder / REPORT_PAGE
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         write_tables(folder / REPORT_TABLES, results, found, by)
         write_figures(folder / REPORT_TABLES / "figures", sections)
         write_prism(folder / REPORT_TABLES / "prism", found, results.measures)

@@ -266,7 +266,7 @@ def _python(deployment: Batch) -> Iterator[Finding]:
 def _asked(deployment: Deployment, paths: Sequence[Path], out: Path, need: int) -> Iterator[Finding]:
     """What workers say of themselves; one job is submitted where there are none."""
     standing = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
-    one = replace(deployment, jobs=1) if isinstance(deployment, Batch) else deployment
+    one = replace(deployment, jobs=1, least_jobs=None) if isinstance(deployment, Batch) else deployment
     try:
         with (
             tempfile.TemporaryDirectory(prefix=".caml_dask-", dir=standing, ignore_cleanup_errors=True) as scratch,

@@ -196,10 +196,10 @@ def executor(run: Run, deployment: Deployment | None, pages: Pages = NO_PAGES) -
         yield SerialExecutor()
     else:
         with (
-            deployed(deployment, run.root.absolute() / HIDDEN, pages.dashboard) as workers,
+            deployed(deployment, run.root.absolute() / HIDDEN, pages.dashboard, len(run.images)) as workers,
             shown(workers.client, pages),
         ):
-            yield DaskExecutor(workers.client, deployment.wait_s, workers.check, workers.withdraw)
+            yield DaskExecutor(workers.client, deployment.wait_s, workers.check, workers.withdraw, workers.want)
 
 
 def _bytes(run: Run) -> int:

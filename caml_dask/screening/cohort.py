@@ -26,6 +26,10 @@ RESERVED = ("image_id", "status", "acknowledged", "reason", "folder")
 
 _log = logging.getLogger("caml_dask")
 _WANTED = f"give the table a header such as {PATH},{','.join(FACTORS)}"
+_NO_URLS = (
+    "a screening reads paths: mount the store, or copy the cohort here before each call (copies of known content are "
+    "not analyzed again); `caml-dask run` takes URLs"
+)
 _EXAMPLE = "'FOLDER/{condition}/{replicate}/*.csv'"
 _PIECES = re.compile(r"(\{[^{}]*\}|\*\*/|\*|\?)")
 
@@ -81,7 +85,7 @@ def read_cohort(where: str, leave_out: Path | None = None) -> Cohort:
         is no error here: its image fails later, by name.
     """
     if is_url(where):
-        raise UsageError(f"{shown(where)}: a screening reads paths: mount the store, or name URLs to `caml-dask run`")
+        raise UsageError(f"{shown(where)}: {_NO_URLS}")
     if "{" in where and not Path(where).is_file():
         factors, members = _matches(where, leave_out)
         unreadable = tuple(_unreadable_folders(where))
@@ -130,7 +134,7 @@ def _member(where: str, place: str, folder: Path, cells: Mapping[str, str], fact
         if not cells[name]:
             raise UsageError(f"{where}, {place}: the {name} is empty: every image needs one")
     if is_url(cells[PATH]):
-        raise UsageError(f"{where}, {place}: {shown(cells[PATH])} is a URL; a screening reads paths: mount the store")
+        raise UsageError(f"{where}, {place}: {shown(cells[PATH])}: {_NO_URLS}")
     try:
         path = followed(folder / cells[PATH])
     except ValueError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 import requests
 from buckets import SECRET, Proxy, client, environment, one_in_five, server
 from click.testing import CliRunner
+from pyarrow import fs
 from support import result_tables, same, simulated_table
 
 import caml_dask
@@ -349,8 +351,45 @@ def test_the_directory_of_a_run_is_no_url(files, tmp_path, monkeypatch):
         found = invoke(files[0], out=f"s3://u:{SECRET}@bucket/a", command=command)
         assert found.exit_code == 2 and "s3://bucket/a is a URL, where a path is wanted" in found.output
         assert "--out-url" in found.output and SECRET not in found.output and list(tmp_path.iterdir()) == []
-    found = CliRunner().invoke(main, ["screen", "s3://input/{condition}/{replicate}/*.csv", "--out", "out"])
-    assert found.exit_code == 2 and "a screening reads paths" in found.output
+
+
+def screened(cohort, out):
+    return CliRunner().invoke(main, ["screen", str(cohort), "--out", str(out), "--workers", "0", *quick()])
+
+
+@pytest.mark.parametrize("form", ["pattern", "table by URL", "rows"])
+def test_a_screening_of_urls_is_refused_before_anything_is_written(s3, tmp_path, form):
+    rows = tmp_path / "cohort.csv"
+    rows.write_text(f"path,condition,replicate\ns3://u:{SECRET}@input/cells/cell 2.csv,a,1\n")
+    cohort = {"pattern": "s3://input/{condition}/{replicate}/*.csv", "table by URL": "s3://input/cohort.csv"}
+    found = screened(cohort.get(form, rows), tmp_path / "out")
+    assert found.exit_code == 2 and "s3://input/c" in found.output.replace("{condition}", "c")
+    assert "mount the store, or copy the cohort here" in found.output and SECRET not in found.output
+    found = screened(rows, "s3://output/screening")
+    assert found.exit_code == 2 and "s3://output/screening is a URL, where a path is wanted" in found.output
+    assert list(tmp_path.iterdir()) == [rows] and not objects(s3)
+
+
+def test_a_cohort_that_is_copied_from_a_bucket_before_each_screening(s3, store, files, tmp_path):
+    """As the documentation says: copied again, nothing is new; a new object is; a removed one is missed."""
+    for n, file in enumerate(files):
+        s3.put_object(Bucket="input", Key=f"cohort/wild type/{n}/{file.name}", Body=file.read_bytes())
+    there = fs.S3FileSystem(endpoint_override=store, region="us-east-1")
+    here, cohort, out = tmp_path / "cells", str(tmp_path / "cells/{condition}/{replicate}/*.csv"), tmp_path / "out"
+
+    def night() -> str:
+        shutil.rmtree(here, ignore_errors=True)
+        here.mkdir()
+        fs.copy_files("input/cohort", str(here), source_filesystem=there)
+        return screened(cohort, out).output
+
+    assert "2 of 2 images done, 2 images analyzed in this call" in night()
+    assert "2 of 2 images done, nothing was new" in night()
+    s3.put_object(Bucket="input", Key="cohort/wild type/2/new.csv", Body=files[0].read_bytes() + b"99999,0,1,1\n")
+    assert "3 of 3 images done, 1 image analyzed in this call" in night()
+    s3.delete_object(Bucket="input", Key=f"cohort/wild type/1/{files[1].name}")
+    said = night()
+    assert "2 of 3 images done, nothing was new" in said and f"{here}/wild type/1/{files[1].name}" in said
 
 
 def test_wrong_credentials(s3, store, tmp_path):

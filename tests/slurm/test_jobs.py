@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,9 @@ import pytest
 from doors import refuses_strangers, serves_pages
 from support import done_records, result_tables, same
 
+from caml_dask.executors.deployment import scaling
+from caml_dask.executors.deployment.clusters import deployed
+from caml_dask.executors.deployment.settings import load_deployment
 from caml_dask.locks import held
 from caml_dask.runs.session import execute
 from caml_dask.settings import Settings
@@ -298,3 +302,23 @@ def test_job_arrays_do_the_same_without_a_scheduler_though_a_task_is_cancelled(t
     assert same(result_tables(out), result_tables(tmp_path / "serial"))
     after = done_records(out)
     assert {path: after[path] for path in before} == before
+
+
+def test_jobs_come_as_units_wait_and_go_when_none_does_and_nothing_is_lost(tmp_path, monkeypatch):
+    """What a worker made that has retired is there; what it had not begun is done by the one that stays."""
+    monkeypatch.setattr(scaling, "GIVEN_BACK_S", 0.0)
+    found = load_deployment(deployment(tmp_path, jobs=3))
+    (tmp_path / "scratch").mkdir()
+    with deployed(replace(found, least_jobs=1), tmp_path / "scratch", wanted=1) as workers:
+        count = lambda: len(shell("squeue", "--me", "--noheader", "--format=%i").split())  # noqa: E731
+        assert count() == 1
+        workers.want(9)
+        workers.client.wait_for_workers(3, timeout=120)
+        futures = workers.client.map(lambda n: [time.sleep(0.05), n][1], range(30))
+        workers.client.gather(futures[:20])
+        workers.want(1)
+        until = time.monotonic() + 60
+        while (left := len(workers.client.scheduler_info(n_workers=-1)["workers"])) > 1 or count() > 1:
+            assert time.monotonic() < until, (left, count())
+            time.sleep(0.5)
+        assert workers.client.gather(futures) == list(range(30))

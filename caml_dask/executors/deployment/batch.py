@@ -23,6 +23,7 @@ from caml_dask.executors.deployment.clusters import dask_level
 from caml_dask.executors.deployment.dead_jobs import DeadJobs
 from caml_dask.executors.deployment.plugins import Arrivals
 from caml_dask.executors.deployment.repeated import Repeated
+from caml_dask.executors.deployment.scaling import Scaling
 from caml_dask.executors.deployment.security import PRIVATE, own_key, reading
 from caml_dask.executors.deployment.settings import Batch
 from caml_dask.executors.deployment.workers import LOGS
@@ -41,8 +42,8 @@ STAGGER_S = 120.0  # workers end by so much sooner or later than their lifetime,
 
 @contextmanager
 def batch_cluster(
-    batch: Batch, scratch: Path, threads: Mapping[str, str], dashboard: bool
-) -> Iterator[tuple[JobQueueCluster, DeadJobs]]:
+    batch: Batch, scratch: Path, threads: Mapping[str, str], dashboard: bool, wanted: int
+) -> Iterator[tuple[JobQueueCluster, DeadJobs, Scaling]]:
     """A scheduler in this process, and its workers as jobs, of which lost ones are submitted anew.
 
     Parameters
@@ -51,6 +52,7 @@ def batch_cluster(
         and what the jobs wrote.
     threads : environment of the jobs: what keeps libraries in a worker to one thread, and where kernels are.
     dashboard : serve Dask's pages on 127.0.0.1 of this machine.
+    wanted : threads that the run has work for, as far as is known before it begins.
 
     Raises
     ------
@@ -61,13 +63,14 @@ def batch_cluster(
     options = {**site_setting(batch, "scheduler_options", {}), "dashboard": dashboard}
     logged = replace(batch, cluster={**batch.cluster, "log_directory": str(logs), "scheduler_options": options})
     with own_key(scratch) as (_, security), build(logged, threads, security) as cluster:
-        refusal = cluster.sync(_submit, cluster, batch.jobs)
+        scaling = Scaling(batch, int(site_setting(batch, "cores", 1)), wanted)
+        refusal = cluster.sync(_submit, cluster, scaling.jobs)
         dead = DeadJobs(batch, logs)
-        keeper = asyncio.run_coroutine_threadsafe(_keep(cluster, dead), cluster.loop.asyncio_loop)
+        keeper = asyncio.run_coroutine_threadsafe(_keep(cluster, dead, scaling), cluster.loop.asyncio_loop)
         try:
             if refusal is not None:
                 raise WorkersError(f"{batch.kind} refuses the job: {refusal}")
-            yield cluster, dead
+            yield cluster, dead, scaling
         finally:
             keeper.cancel()
             for job in cluster.workers.values():
@@ -150,8 +153,9 @@ async def _submit(cluster: JobQueueCluster, jobs: int) -> str | None:
     return None
 
 
-async def _keep(cluster: JobQueueCluster, dead: DeadJobs) -> None:
-    """Submit anew what was lost: dask-jobqueue itself leaves a job that ended, or whose submission failed, at that."""
+async def _keep(cluster: JobQueueCluster, dead: DeadJobs, scaling: Scaling) -> None:
+    """Have as many jobs as are wanted, and submit anew what was lost: dask-jobqueue itself leaves a job that ended, or
+    whose submission failed, at that."""
     seen: dict[str, float] = {}  # number of a job to the time at which a worker of it was last there
     refused = Repeated("a job could not be submitted; it is tried again")
     failed = Repeated("jobs could not be looked after; it is tried again")
@@ -167,7 +171,8 @@ async def _keep(cluster: JobQueueCluster, dead: DeadJobs) -> None:
     while True:
         await asyncio.sleep(_LOOK_S)
         try:
-            refusal = await _replace(cluster, dead, seen, note)
+            await _give_back(cluster, scaling)
+            refusal = await _replace(cluster, dead, scaling, seen, note)
         except Exception as error:  # of the batch system's commands: what is lost is looked for again
             failed.warn(str(error))
         else:
@@ -176,9 +181,10 @@ async def _keep(cluster: JobQueueCluster, dead: DeadJobs) -> None:
 
 
 async def _replace(
-    cluster: JobQueueCluster, dead: DeadJobs, seen: Mapping[str, float], note: Callable[[str], None]
+    cluster: JobQueueCluster, dead: DeadJobs, scaling: Scaling, seen: Mapping[str, float], note: Callable[[str], None]
 ) -> str | None:
-    """Submit anew what one look at the jobs finds lost; what the batch system said where it refused one.
+    """Submit anew what one look at the jobs finds lost, and what is missing of those that are wanted; what the batch
+    system said where it refused one.
 
     seen, note : those of :func:`_keep`
     """
@@ -192,9 +198,20 @@ async def _replace(
             cluster.workers.pop(name, None)
             job.status = Status.closed
             await job.close()
-    if len(cluster.workers) < len(cluster.worker_spec):
-        return await _submit(cluster, len(cluster.worker_spec))
-    return None
+    wanted = max(min(scaling.jobs, dead.most_jobs), len(cluster.worker_spec))
+    return await _submit(cluster, wanted) if len(cluster.workers) < wanted else None
+
+
+async def _give_back(cluster: JobQueueCluster, scaling: Scaling) -> None:
+    """End jobs that have nothing to do, where fewer are wanted; what a worker still has goes to others."""
+    busy: dict[str, bool | None] = {}
+    for name in cluster.worker_spec:
+        own = [known for known in cluster.scheduler.workers.values() if _is_of(known.name, name)]
+        busy[name] = any(known.processing for known in own) if own else None
+    for name in scaling.to_give_back(busy):
+        del cluster.worker_spec[name]
+        if (job := cluster.workers.pop(name, None)) is not None:
+            await _end(cluster, name, job)
 
 
 def _lost(cluster: JobQueueCluster, seen: Mapping[str, float]) -> set[str]:
@@ -222,14 +239,21 @@ async def _withdraw(cluster: JobQueueCluster, dead: DeadJobs, worker: str, why: 
     job = cluster.workers.pop(name)
     if not dead.replaces_unfit():
         del cluster.worker_spec[name]
-    own = [address for address, known in there.items() if _is_of(known.name, name)]
+    try:
+        await _end(cluster, name, job)
+    finally:
+        if not cluster.worker_spec:
+            dead.none_left(why)
+
+
+async def _end(cluster: JobQueueCluster, name: str, job: Job) -> None:
+    """Retire the workers of a job, and end it."""
+    own = [address for address, known in cluster.scheduler.workers.items() if _is_of(known.name, name)]
     try:
         await cluster.scheduler.retire_workers(own, close_workers=True)
     finally:
         job.status = Status.closed
         await job.close()
-        if not cluster.worker_spec:
-            dead.none_left(why)
 
 
 def _is_of(worker: object, job: str) -> bool:

@@ -74,21 +74,24 @@ class Workers:
     check : called by whoever waits for a worker; raises where none will come, or the user has had enough
     withdraw : of a worker's address and a reason: ends it, and has another come if it may; None where only the
         machines that there are can have any
+    want : is told at times for how many threads there is work; None where their number is given
     """
 
     client: Client
     check: Callable[[], None] = interrupts.check
     withdraw: Callable[[str, str], None] | None = None
+    want: Callable[[int], None] | None = None
 
 
 @contextmanager
-def deployed(deployment: Deployment, scratch: Path, dashboard: bool = False) -> Iterator[Workers]:
+def deployed(deployment: Deployment, scratch: Path, dashboard: bool = False, wanted: int = 1) -> Iterator[Workers]:
     """The workers of a deployment, for as long as they are needed, with one at hand.
 
     Parameters
     ----------
     scratch : a folder of the run that all workers see.
     dashboard : the scheduler serves Dask's pages on 127.0.0.1 of this machine; one that stands does as it was told.
+    wanted : threads that the run has work for, as far as is known before it begins.
 
     Raises
     ------
@@ -106,7 +109,7 @@ def deployed(deployment: Deployment, scratch: Path, dashboard: bool = False) -> 
         with _allocation(deployment, scratch, dashboard) as workers:
             yield workers
     else:
-        with _batch(deployment, scratch, dashboard) as workers:
+        with _batch(deployment, scratch, dashboard, wanted) as workers:
             yield workers
 
 
@@ -200,20 +203,24 @@ def _existing(deployment: Existing) -> Iterator[Client]:
 
 
 @contextmanager
-def _batch(deployment: Batch, scratch: Path, dashboard: bool) -> Iterator[Workers]:
+def _batch(deployment: Batch, scratch: Path, dashboard: bool, wanted: int) -> Iterator[Workers]:
     from caml_dask.executors.deployment.batch import batch_cluster, withdraw
     from caml_dask.executors.shared_kernels import environment
 
     with (
         _awaited(deployment.wait_s, dashboard),
-        batch_cluster(deployment, scratch, OF_WORKERS | environment(scratch), dashboard) as (cluster, dead),
+        batch_cluster(deployment, scratch, OF_WORKERS | environment(scratch), dashboard, wanted) as (
+            cluster,
+            dead,
+            scaling,
+        ),
     ):
-        _log.info("%d jobs submitted to %s; waiting for the first worker", deployment.jobs, deployment.kind)
+        _log.info("%d jobs submitted to %s; waiting for the first worker", scaling.jobs, deployment.kind)
         with (
             _told_when_interrupted(f"the jobs of {deployment.kind} are withdrawn"),
             _with_a_worker(cluster, deployment.wait_s, dead.check) as workers,
         ):
-            yield replace(workers, withdraw=partial(withdraw, cluster, dead))
+            yield replace(workers, withdraw=partial(withdraw, cluster, dead), want=scaling.want)
 
 
 @contextmanager

@@ -64,6 +64,11 @@ class DeadJobs:
         self._again_unfit -= 1
         return self._again_unfit >= 0
 
+    @property
+    def most_jobs(self) -> int:
+        """Jobs that there may be: those of the deployment, without the ones that no other was submitted for."""
+        return self._batch.jobs + min(0, self._again_unfit)
+
     def none_left(self, why: str) -> None:
         """The last job was withdrawn: no worker will come."""
         self._trouble = f"{why}; no job of {self._batch.kind} is left; what is done is kept: continue with --resume"

@@ -96,6 +96,8 @@ class Batch:
     ----------
     kind : "slurm", "pbs", "lsf" or "sge".
     jobs : jobs kept in the queue or running; a lost one is submitted anew.
+    least_jobs : with it, `jobs` is how many there are at most: more than these are asked for as units wait, and given
+        back when nothing is left for them to do. None keeps all `jobs` until the run ends.
     wait_s : how long the run waits for a worker, at its start and when all are lost, in seconds.
     lifetime : after which a worker ends of itself, such as "55m": a little less than the walltime.
     shared : paths that every node must see, looked at by `caml-dask doctor`.
@@ -105,6 +107,7 @@ class Batch:
 
     kind: str
     jobs: int = 1
+    least_jobs: int | None = None
     wait_s: float = 3600.0
     lifetime: str | None = None
     shared: list[str] = field(default_factory=list)
@@ -113,6 +116,8 @@ class Batch:
     def __post_init__(self) -> None:
         if self.jobs < 1:
             raise UsageError(f"jobs = {self.jobs}: give at least 1")
+        if self.least_jobs is not None and not 1 <= self.least_jobs <= self.jobs:
+            raise UsageError(f"least_jobs = {self.least_jobs}: give 1 to jobs, which is {self.jobs}, or leave it out")
         _positive("wait_s", self.wait_s)
         ours = sorted(set(_OURS) & set(self.cluster))
         if ours:

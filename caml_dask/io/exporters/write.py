@@ -8,6 +8,7 @@ from pathlib import Path
 from caml_dask.atomic import publish
 from caml_dask.errors import OutputError, UsageError
 from caml_dask.extras import require
+from caml_dask.groups import make_folder
 from caml_dask.io.exporters.exporter import Exportable, Exporter, Options
 from caml_dask.io.exporters.formats import exporter_named
 
@@ -56,7 +57,7 @@ def export(
             "folder with --out, or replace with --overwrite"
         )
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        make_folder(root)
     except OSError as error:
         raise OutputError(f"{root} cannot be made ({error.strerror}): name another folder with --out") from None
     for image, exporter, paths in wanted:

@@ -46,8 +46,10 @@ class Sample:
         As in schema.POINTS: 0 non-clustered, 1 clustered, 2 in a fiber.
     molecule : (n,) int64
         Number of the molecule; localizations that share it are re-blinks.
+    scatter_nm : (n,) float64
+        Standard deviation of the lateral coordinates in nm, 0 where molecules themselves are given.
     uncertainty_nm : (n,) float64
-        Localization precision in nm, 0 where molecules themselves are given.
+        What a fitter states of it.
     frame : (n,) int64
         Frame of the localization, from 0.
     kind : str
@@ -60,6 +62,7 @@ class Sample:
     truth: NDArray[np.int64]
     classes: NDArray[np.int8]
     molecule: NDArray[np.int64]
+    scatter_nm: NDArray[np.float64]
     uncertainty_nm: NDArray[np.float64]
     frame: NDArray[np.int64]
     kind: str
@@ -133,6 +136,7 @@ def _draw(rng: np.random.Generator, axes: int, blinking: bool, least: int, most:
         truth,
         classes.astype(np.int8),
         molecule,
+        seen_of.scatter_nm[order],
         seen_of.uncertainty_nm[order],
         seen_of.frame[order],
         kind,

@@ -13,6 +13,7 @@ from caml_dask.executors.deployment import batch, dead_jobs
 from caml_dask.executors.deployment.clusters import deployed
 from caml_dask.executors.deployment.dead_jobs import DeadJobs
 from caml_dask.executors.deployment.queue import Fate
+from caml_dask.executors.deployment.scaling import Scaling
 from caml_dask.executors.deployment.settings import Batch
 
 
@@ -118,7 +119,7 @@ def test_a_worker_that_comes_and_is_lost_between_two_looks_counts(queue, monkeyp
     q = queue(1)
 
     async def keep():
-        keeper = asyncio.create_task(batch._keep(cluster, q.dead))
+        keeper = asyncio.create_task(batch._keep(cluster, q.dead, Scaling(Batch("slurm"), 1, 1)))
         await asyncio.sleep(0)
         await plugins[0].add_worker(scheduler, "tls://here")
         scheduler.workers.clear()

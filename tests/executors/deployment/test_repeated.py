@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from caml_dask.executors.deployment import batch, repeated
 from caml_dask.executors.deployment.dead_jobs import DeadJobs
 from caml_dask.executors.deployment.repeated import Repeated
+from caml_dask.executors.deployment.scaling import Scaling
 from caml_dask.executors.deployment.settings import Batch
 
 
@@ -53,7 +54,8 @@ def test_jobs_that_are_refused_at_every_look_are_told_of_once(monkeypatch, tmp_p
     cluster = Refusing()
 
     async def keep():
-        keeper = asyncio.create_task(batch._keep(cluster, DeadJobs(Batch("slurm"), tmp_path)))
+        alone = Batch("slurm")
+        keeper = asyncio.create_task(batch._keep(cluster, DeadJobs(alone, tmp_path), Scaling(alone, 1, 1)))
         while cluster.tried < 20:
             await asyncio.sleep(0)
         keeper.cancel()

@@ -7,7 +7,7 @@ from caml_dask.errors import UsageError
 from caml_dask.schema import CLUSTERED, FIBER, NO_CLUSTER, NON_CLUSTERED
 from caml_dask.simulate.unknown import KINDS, Sample, draw_field
 
-ARRAYS = ("points_nm", "truth", "classes", "molecule", "uncertainty_nm", "frame")
+ARRAYS = ("points_nm", "truth", "classes", "molecule", "scatter_nm", "uncertainty_nm", "frame")
 
 
 def drawn(seed: int, **how: object) -> Sample:
@@ -84,10 +84,29 @@ def test_detections_of_a_molecule_scatter_by_their_uncertainty() -> None:
         for rows in of.values():
             if len(rows) == 2:
                 gap = sample.points_nm[rows[0]] - sample.points_nm[rows[1]]
-                scaled.extend(gap / np.sqrt((sample.uncertainty_nm[rows] ** 2).sum()))
+                scaled.extend(gap / np.sqrt((sample.scatter_nm[rows] ** 2).sum()))
     assert len(scaled) > 500
     # the drift that some fields have left over makes it a little more than 1
     assert np.median(np.abs(scaled)) / 0.6745 == pytest.approx(1.0, abs=0.15)
+
+
+def test_a_fitter_states_at_most_a_little_too_much_and_at_times_half() -> None:
+    found = []
+    for seed in range(150):
+        sample = drawn(seed, blinking=1.0, least=300, most=2_000)
+        _, first = np.unique(sample.molecule, return_index=True)
+        found.append(np.exp(np.mean(np.log(sample.scatter_nm / sample.uncertainty_nm)[first])))
+    times = np.array(found)
+    assert (times > 0.8).all() and (times < 2.3).all()
+    assert 0.1 < np.mean(times > 1.4) < 0.35 and np.mean(np.abs(times - 1) < 0.1) > 0.4
+
+
+def test_some_molecules_of_some_fields_blink_far_longer_than_the_others() -> None:
+    most = []
+    for seed in range(150):
+        counts = np.unique(drawn(seed, blinking=1.0, least=500, most=4_000).molecule, return_counts=True)[1]
+        most.append(counts.max() / counts.mean())
+    assert 0.1 < np.mean(np.array(most) > 12) < 0.5
 
 
 def test_all_kinds_occur_and_random_fields_have_no_cluster(many: list[Sample]) -> None:

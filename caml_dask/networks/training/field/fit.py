@@ -71,7 +71,8 @@ def fit(settings: FieldFit, folder: Path, *, threads: int = 2, workers: int = 1)
     Parameters
     ----------
     settings : FieldFit
-        What to train; a folder that holds a training takes more `steady` steps, and any `annealed` ones.
+        What to train; a folder that holds a training takes more `steady` steps, any `annealed` ones, and more fields
+        `surveyed`.
     folder : Path
         Where states are kept, with a record of the losses, "losses.jsonl".
     threads : int
@@ -150,11 +151,12 @@ class _Training:
             for name, value in (initial_weights(settings.seed) | traits).items()
         }
         self.network = FieldNetwork(weights, threads)
-        learned = [name for name in weights if not name.startswith(absent) and name not in traits]
-        self.variables = [self.network.weights[name] for name in learned]
+        self.learned = [name for name in weights if not name.startswith(absent) and name not in traits]
+        self.variables = [self.network.weights[name] for name in self.learned]
         self.average = {name: tf.Variable(value) for name, value in weights.items()}
         self.optimizer = keras.optimizers.AdamW(STEP_SIZE, weight_decay=1e-4, beta_2=0.99)
         self.optimizer.build(self.variables)
+        self.told = {f"{kind}/{name}" for kind in ("weights", "average") for name in traits}
         self.step = 0
         self.parts = ["clustered", "early", "same", "offset", "radius", "accuracy"]
         self._advance = tf.function(self._one_step, reduce_retracing=True)
@@ -172,8 +174,8 @@ class _Training:
         gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, self.variables), LARGEST_GRADIENT)
         self.optimizer.learning_rate.assign(rate)
         self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
-        for average, variable in zip(self.average.values(), self.network.weights.values(), strict=True):
-            average.assign(AVERAGED * average + (1 - AVERAGED) * variable)
+        for name, variable in zip(self.learned, self.variables, strict=True):
+            self.average[name].assign(AVERAGED * self.average[name] + (1 - AVERAGED) * variable)
         right = tf.equal(said["clustered"] > 0, batch["clustered"] > 0.5)
         return tf.stack([*parts.values(), tf.reduce_mean(tf.cast(right, tf.float32))])
 
@@ -193,8 +195,9 @@ class _Training:
         publish(path, write)
 
     def restore(self, path: Path) -> None:
-        """Go back to a state."""
+        """Go back to a state, but for the traits, which may have been learned from more fields since."""
         with np.load(path) as arrays:
             for name, variable in self._arrays().items():
-                variable.assign(arrays[name])
+                if name not in self.told:
+                    variable.assign(arrays[name])
             self.step = int(arrays["step"])

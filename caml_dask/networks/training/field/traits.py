@@ -37,7 +37,7 @@ _FIRST_FIELD = 1 << 21  # in the seeds of its fields, apart from those of batche
 def learn_traits(
     seed: int, fields: int, draw: dict[str, Any], folder: Path, workers: int
 ) -> dict[str, NDArray[np.float32]]:
-    """Learn the traits of fields, or read what was learned.
+    """Learn the traits of fields, or read what was learned; where that was from fewer fields, from the others too.
 
     Parameters
     ----------
@@ -59,10 +59,21 @@ def learn_traits(
     """
     kept = folder / f"traits-{fields}.npz"
     if not kept.exists():
-        weights = _fit(*_drawn(seed, range(fields), draw, folder / "traits", workers), seed)
+        learned, before = _learned(folder, fields)
+        weights = _fit(*_drawn(seed, range(learned, fields), draw, folder / "traits", workers), seed, before)
         _keep(kept, **weights)
     with np.load(kept) as arrays:
         return dict(arrays)
+
+
+def _learned(folder: Path, fields: int) -> tuple[int, dict[str, NDArray[np.float32]]]:
+    """From how many fields, fewer than `fields`, traits were learned, and their weights; none from 0."""
+    found = {int(path.stem.removeprefix("traits-")): path for path in folder.glob("traits-*.npz")}
+    learned = max((number for number in found if number < fields), default=0)
+    if learned == 0:
+        return 0, {}
+    with np.load(found[learned]) as arrays:
+        return learned, dict(arrays)
 
 
 def traits_of(sample: Sample, unit_nm: float) -> NDArray[np.float32]:
@@ -78,7 +89,7 @@ def traits_of(sample: Sample, unit_nm: float) -> NDArray[np.float32]:
     inside = sample.truth != NO_CLUSTER
     found = dict.fromkeys(TRAITS, np.nan) | {"blinking": float(sample.blinking), "share": float(inside.mean())}
     if sample.blinking:
-        found["log_precision"] = np.log(sample.uncertainty_nm.mean() / unit_nm)
+        found["log_precision"] = np.log(sample.scatter_nm.mean() / unit_nm)
         found["log_detections"] = np.log(len(inside) / len(np.unique(sample.molecule)))
     if inside.any():
         number, points = sample.truth[inside], sample.points_nm[inside] / unit_nm
@@ -177,12 +188,18 @@ def _keep(path: Path, **arrays: NDArray[Any]) -> None:
     publish(path, write)
 
 
-def _fit(inputs: NDArray[np.float32], traits: NDArray[np.float32], seed: int) -> dict[str, NDArray[np.float32]]:
+def _fit(
+    inputs: NDArray[np.float32], traits: NDArray[np.float32], seed: int, before: dict[str, NDArray[np.float32]]
+) -> dict[str, NDArray[np.float32]]:
+    """Weights from the fields, or from those `before`, with steps a quarter as large."""
     keras.utils.set_random_seed(seed)
     layers = [keras.layers.Dense(width, activation="relu") for width in TRAIT_WIDTHS]
     layers.append(keras.layers.Dense(len(TRAITS)))
     network = keras.Sequential([keras.Input((REGION_INPUTS,)), *layers])
-    falling = keras.optimizers.schedules.CosineDecay(LARGEST_STEP, EPOCHS * len(inputs) // BATCH)
+    for i, layer in enumerate(layers if before else [], 1):
+        layer.set_weights([before[f"traits{i}_kernel"], before[f"traits{i}_bias"]])
+    largest = LARGEST_STEP / 4 if before else LARGEST_STEP
+    falling = keras.optimizers.schedules.CosineDecay(largest, EPOCHS * len(inputs) // BATCH)
     network.compile(keras.optimizers.AdamW(falling), loss=trait_loss)
     network.fit(inputs, traits, batch_size=BATCH, epochs=EPOCHS, verbose=0)
     return {

@@ -20,8 +20,8 @@ DRAW = {"least": 200, "most": 600}
 
 def sample(points: np.ndarray, truth: np.ndarray, molecule: np.ndarray, blinking: bool) -> Sample:
     n = len(points)
-    of_frame = np.zeros(n, np.int64)
-    return Sample(points, truth, truth.astype(np.int8), molecule, np.full(n, 6.0), of_frame, "mixed", blinking)
+    scatter, stated, frame = np.full(n, 6.0), np.full(n, 4.0), np.zeros(n, np.int64)
+    return Sample(points, truth, truth.astype(np.int8), molecule, scatter, stated, frame, "mixed", blinking)
 
 
 def test_traits_of_a_field_that_is_known() -> None:
@@ -79,6 +79,22 @@ def test_learning_that_was_stopped_draws_no_field_twice(tmp_path: Path, monkeypa
     assert len(drawn) == 256
     for name, value in whole.items():
         np.testing.assert_allclose(again[name], value, atol=1e-6, err_msg=name)
+
+
+def test_learning_from_more_fields_goes_on_with_those_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traits, "FIELDS_A_PART", 256)
+    monkeypatch.setattr(traits, "EPOCHS", 1)
+    before = learn_traits(1, 256, DRAW, tmp_path, 0)
+    drawn = []
+    part = traits._part
+    monkeypatch.setattr(traits, "_part", lambda *a: drawn.append(a[1]) or part(*a))
+    after = learn_traits(1, 512, DRAW, tmp_path, 0)
+    assert drawn == [range(256, 512)]
+    afresh = learn_traits(1, 256, DRAW, tmp_path / "afresh", 0)
+    for name, value in before.items():
+        np.testing.assert_allclose(value, afresh[name], atol=1e-6)
+        # one batch: a step of at most a quarter of the largest for each weight
+        assert 0 < np.abs(after[name] - value).max() < traits.LARGEST_STEP / 3, name
 
 
 def test_a_precision_that_is_told_counts_where_none_is_given() -> None:

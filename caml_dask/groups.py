@@ -1,0 +1,59 @@
+"""Output directories that a Unix group shares: what is written there, all members can replace.
+
+A folder is a group's if its setgid bit is set and the group may write to it; folders made in it are so too. There,
+files and folders are made writable for the group whatever the umask says of it. What is given a narrower mode, such as
+the key of a run on a cluster, keeps that.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_GROUP = stat.S_IRWXG
+_OF_A_GROUP = stat.S_ISGID | stat.S_IWGRP
+_lock = threading.Lock()
+_umasks: list[int] = []  # that of the process, once for each context that is open: the umask is the process' own
+
+
+def is_shared(folder: Path) -> bool:
+    """Whether a folder is a group's, or the nearest one above it that there is."""
+    for place in (folder.absolute(), *folder.absolute().parents):
+        try:
+            return place.stat().st_mode & _OF_A_GROUP == _OF_A_GROUP
+        except OSError:
+            continue
+    return False
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that there are not, writable for the group where they lie in a group's.
+
+    Raises
+    ------
+    OSError
+    """
+    with writable_by_group(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def writable_by_group(folder: Path) -> Iterator[None]:
+    """Make what is made while the context lasts writable for the group, where `folder` is a group's."""
+    if not is_shared(folder):
+        yield
+        return
+    with _lock:
+        _umasks.append(_umasks[0] if _umasks else os.umask(0o077))
+        os.umask(_umasks[0] & ~_GROUP)
+    try:
+        yield
+    finally:
+        with _lock:
+            before = _umasks.pop()
+            if not _umasks:
+                os.umask(before)
