@@ -58,7 +58,8 @@ SAME_LAYER = {
     ("pipeline", "stages"), ("api", "results"), ("runs", "api"), ("runs", "results"),
     ("settings", "methods"), ("methods", "errors"),
     ("settings", "where"), ("settings", "rectangles"), ("rectangles", "errors"), ("where", "errors"),
-    ("report", "screening"), ("describing", "evaluation"), ("__main__", "cli"),
+    ("report", "screening"), ("report", "viewer"), ("report", "describing"), ("describing", "evaluation"),
+    ("__main__", "cli"),
 }  # fmt: skip
 ONLY_IN = {
     "dask": {"executors", "runs"}, "distributed": {"executors", "runs"}, "dask_jobqueue": {"executors", "runs"},

@@ -49,6 +49,7 @@ def call(table, out, *options, command="run"):
     ("options", "said"),
     [
         ("--method dbscan", "--method dbscan needs --eps-nm: add it, such as --eps-nm 30"),
+        ("--method tomato", "needs --link-nm and --persistence-per-um2: add them, such as --link-nm 50 --pers"),
         ("--method dbscan --eps-nm 30 --network XPILJZ", "in place of a --network: give one of them"),
         ("--eps-nm 30", "--eps-nm is a parameter of a method: add --method, or leave it out"),
         ("--min-samples 5 --network XPILJZ", "--min-samples is a parameter of a method"),

@@ -19,10 +19,17 @@ from caml_dask.cli.options import DONE, LOCAL, LOGS, guarded, say
     help="CSV table of each image's path, condition, replicate and other factors.  [default: the factors that `screen` "
     "recorded]",
 )
+@click.option(
+    "--described",
+    type=LOCAL,
+    help="Directory that `describe` wrote of the same inputs: their L(r) - r and g(r) are shown beside the images.",
+)
 @click.option("--out", "-o", type=LOCAL, help="Folder of the report.  [default: DIRECTORY]")
 @LOGS
 @guarded
-def report(directory: Path, by: str, within: tuple[str, ...], cohort: Path | None, out: Path | None) -> int:
+def report(
+    directory: Path, by: str, within: tuple[str, ...], cohort: Path | None, described: Path | None, out: Path | None
+) -> int:
     """Compare the conditions of the results in DIRECTORY, which `run` or `screen` wrote.
 
     Writes report.html, and its tables in report/. The page holds its pictures and loads nothing, so it can be sent by
@@ -30,7 +37,7 @@ def report(directory: Path, by: str, within: tuple[str, ...], cohort: Path | Non
     """
     from caml_dask.report import write_report
 
-    written = write_report(directory, cohort, by, within, out)
+    written = write_report(directory, cohort, by, within, out, described)
     for note in written.notes:
         say(f"note: {note}", err=True)
     images, failed = len(written.results.images), len(written.results.failed)

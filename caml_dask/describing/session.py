@@ -23,7 +23,7 @@ from caml_dask import __version__, locks
 from caml_dask.atomic import WORKING, publish, publish_json, publish_text, read_json, sweep
 from caml_dask.describing.image import Asked, describe_image, work_on
 from caml_dask.describing.picture import draw_description
-from caml_dask.describing.tables import DESCRIPTION
+from caml_dask.describing.tables import DESCRIPTION, SUMMARY, TABLE
 from caml_dask.errors import CamlError, OutputError, UsageError
 from caml_dask.extras import require
 from caml_dask.io.csv_text import csv_text
@@ -37,8 +37,7 @@ from caml_dask.schema import arrow_schema
 from caml_dask.stages import read
 
 HOME = OUTPUT_MARKS[3]
-_IMAGES, _SUMMARY = "images.json", "summary.json"
-_TABLE, _TEXT, _PICTURE = "describe.parquet", "describe.csv", "describe.png"
+_IMAGES, _TEXT, _PICTURE = "images.json", "describe.csv", "describe.png"
 _log = logging.getLogger("caml_dask")
 
 
@@ -100,7 +99,7 @@ def describe_images(
             "seed": asked.seed,
             "settings": {name: chosen.as_dict()[name] for name in settings},
         }
-        publish_json(out / _SUMMARY, {**about, "images": [_entry(image, outcome) for image in images]}, indent=1)
+        publish_json(out / SUMMARY, {**about, "images": [_entry(image, outcome) for image in images]}, indent=1)
     return outcome
 
 
@@ -113,7 +112,7 @@ def _refuse_another(out: Path, overwrite: bool) -> None:
     if any((out / mark).is_dir() for mark in OUTPUT_MARKS if mark != HOME):
         raise OutputError(f"{out} holds results of another command: name another directory with --out")
     if (out / HOME).is_dir():
-        if (out / _SUMMARY).exists() and not overwrite:
+        if (out / SUMMARY).exists() and not overwrite:
             raise OutputError(f"{out} holds images that were described: name another directory, or use --overwrite")
     elif out.is_dir() and any(out.iterdir()):
         raise OutputError(f"{out} holds other files: name a new directory with --out")
@@ -126,9 +125,9 @@ def _begin(out: Path, images: Sequence[Image]) -> None:
         before = read_json(noted)["image_ids"]
     except (FileNotFoundError, ValueError):
         before = []
-    (out / _SUMMARY).unlink(missing_ok=True)
+    (out / SUMMARY).unlink(missing_ok=True)
     for image_id in before:
-        for name in (_TABLE, _TEXT, _PICTURE):
+        for name in (TABLE, _TEXT, _PICTURE):
             (out / image_id / name).unlink(missing_ok=True)
         sweep((out / image_id).glob(WORKING))
         shutil.rmtree(out / HOME / image_id, ignore_errors=True)
@@ -155,7 +154,7 @@ def _describe(out: Path, image: Image, asked: Asked, settings: Mapping[str, Any]
         shutil.rmtree(scratch, ignore_errors=True)
     curves = found[0]
     typed = pa.Table.from_pandas(curves, arrow_schema(DESCRIPTION), preserve_index=False)
-    publish(folder / _TABLE, partial(pq.write_table, typed))
+    publish(folder / TABLE, partial(pq.write_table, typed))
     publish_text(folder / _TEXT, csv_text([curves.columns, *curves.to_numpy(object).tolist()]))
     try:
         require("plot", "a picture")

@@ -6,6 +6,8 @@ import pyarrow as pa
 
 from caml_dask.schema import Column
 
+SUMMARY, TABLE = "summary.json", "describe.parquet"
+"""Of a directory, and of an image in it."""
 _POINTWISE = "of 95 % of random fields at this distance; null without simulations"
 _GLOBAL = "end of the band that 95 % of random fields leave nowhere; null without simulations"
 

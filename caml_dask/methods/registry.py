@@ -52,10 +52,12 @@ def method_of(name: str, parameters: Mapping[str, Any]) -> Method:
             raise UsageError(
                 f"{option_of(key)} is no parameter of {name}, which takes {', '.join(map(option_of, fields))}"
             )
-    for key in required(name):
-        if key not in given:
-            such_as = as_text(fields[key].metadata["such_as"])
-            raise UsageError(f"--method {name} needs {option_of(key)}: add it, such as {option_of(key)} {such_as}")
+    if missing := [key for key in required(name) if key not in given]:
+        such_as = " ".join(f"{option_of(key)} {as_text(fields[key].metadata['such_as'])}" for key in missing)
+        raise UsageError(
+            f"--method {name} needs {' and '.join(map(option_of, missing))}: "
+            f"add {'it' if len(missing) == 1 else 'them'}, such as {such_as}"
+        )
     return METHODS[name](**given)
 
 

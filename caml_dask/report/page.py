@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +14,7 @@ from urllib.parse import quote
 from caml_dask.methods import method_as_kept
 from caml_dask.overview.thumbnail import embedded
 from caml_dask.report import numbers
+from caml_dask.report.described import Descriptions, Region
 from caml_dask.report.families import FOUND_BELOW
 from caml_dask.report.figures import Section
 from caml_dask.report.images import read_drift
@@ -26,7 +25,9 @@ from caml_dask.report.plots import DriftPlot, drift_plot
 from caml_dask.report.remarks import preparations, warnings_of
 from caml_dask.report.rendering import TEMPLATES, environment, printable
 from caml_dask.report.results import Measured, Results
+from caml_dask.report.views import view_frame, view_name, views
 from caml_dask.stats import MedianIqr, median_iqr
+from caml_dask.viewer.held import allowance
 
 _STATISTICS = ("scipy", "scikit-posthocs", "statsmodels")
 
@@ -37,21 +38,32 @@ class Card:
 
     picture : a data URI, or None
     link : its overview.png, relative to the folder of the page
+    view : the id of the block of the page that holds it, or None
     condition : the value of the factor compared
     factors : the other ones that it has
     figures : measure with its value, or median and quartiles over the image's clusters
+    drift, regions : the drift that was corrected, and how its localizations are spread, where these are known
     """
 
     image: Measured
     picture: str | None
     link: str
+    view: str | None
     condition: str
     factors: Mapping[str, str]
     figures: tuple[tuple[Measure, str], ...]
     drift: DriftPlot | None
+    regions: Sequence[Region]
 
 
-def render(results: Results, sections: Sequence[Section], by: str, notes: Sequence[str], folder: Path) -> str:
+def render(
+    results: Results,
+    sections: Sequence[Section],
+    by: str,
+    notes: Sequence[str],
+    folder: Path,
+    descriptions: Descriptions,
+) -> str:
     """The page as text.
 
     Parameters
@@ -60,10 +72,15 @@ def render(results: Results, sections: Sequence[Section], by: str, notes: Sequen
     by : the factor to compare.
     notes : what its readers should know first.
     folder : where the page will be, for its links.
+    descriptions : how the localizations of its images are spread.
     """
     from markupsafe import Markup
 
-    css, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "save.js"))
+    css, script, look = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "save.js", "look.js"))
+    chosen = pictured(results.images, by)
+    held = views(results.images, by, chosen)
+    frame, scripts, styles = view_frame() if held else ("", (), ())
+    script += look if held else ""
     page = (
         environment()
         .get_template("report.html")
@@ -71,7 +88,9 @@ def render(results: Results, sections: Sequence[Section], by: str, notes: Sequen
             results=results,
             measures={m.name: m for m in results.measures},
             sections=sections,
-            cards=_cards(results, by, folder),
+            cards=_cards(results, by, folder, chosen, held, descriptions),
+            described=bool(descriptions.entries),
+            held=[Markup(text) for text in (frame, *held.values())] if held else [],
             acknowledged=sum(item.acknowledged for item in results.failed),
             by=by,
             notes=notes,
@@ -87,29 +106,32 @@ def render(results: Results, sections: Sequence[Section], by: str, notes: Sequen
             methods=methods_paragraph(results),
             css=Markup(css),
             script=Markup(script),
-            sources={"style": _digest(css), "script": _digest(script)},
+            sources={"style": " ".join([allowance(css), *styles]), "script": " ".join([allowance(script), *scripts])},
         )
     )
     return printable(page)
 
 
-def _digest(text: str) -> str:
-    """What allows a style or script of the page, and no other, to its policy."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
-
-
-def _cards(results: Results, by: str, folder: Path) -> Iterator[Card]:
-    chosen = pictured(results.images, by)
+def _cards(
+    results: Results,
+    by: str,
+    folder: Path,
+    chosen: Collection[int],
+    held: Container[int],
+    descriptions: Descriptions,
+) -> Iterator[Card]:
     for place, image in enumerate(results.images):
         overview = image.folder / "overview.png"
         yield Card(
             image,
             embedded(overview, width_px(len(chosen))) if place in chosen else None,
             "./" + quote(os.path.relpath(overview.resolve(), folder.resolve()).encode("utf-8", "surrogateescape")),
+            view_name(place) if place in held else None,
             image.factors.get(by, ""),
             {name: value for name, value in image.factors.items() if name != by and value},
             tuple((m, _figure(image, m)) for m in results.measures),
             _drift(image),
+            descriptions.regions(image) if place in chosen else [],
         )
 
 
@@ -149,7 +171,7 @@ def _settings(facts: Mapping[str, Any]) -> dict[str, str]:
         **(named if network else {}),
         "digest of the settings": facts.get("digest", ""),
         "processor": machine.get("processor", ""),
-        "scoring": machine.get("scoring", ""),
+        **({"scoring": machine.get("scoring", "")} if network else {}),
     }
     settings = facts.get("settings") or {}
     for name, value in settings.items():

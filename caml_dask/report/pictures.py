@@ -14,19 +14,23 @@ WIDTH_PX, MANY_WIDTH_PX = 440, 320
 _MANY = 60  # pictures, from which on they are smaller
 
 
+def turns(images: Sequence[Measured], by: str) -> list[int]:
+    """Of each image, which one of its condition it is, from 1."""
+    seen: Counter[str] = Counter()
+    found = []
+    for image in images:
+        condition = image.factors.get(by, "")
+        seen[condition] += 1
+        found.append(seen[condition])
+    return found
+
+
 def pictured(images: Sequence[Measured], by: str, most: int = MOST_PICTURES) -> set[int]:
     """Which images, by their place, get a picture: all, or the first ones of each condition, as many of each."""
     if len(images) <= most:
         return set(range(len(images)))
-    conditions = [image.factors.get(by, "") for image in images]
-    share = math.floor(most / len(set(conditions)))
-    seen: Counter[str] = Counter()
-    chosen = set()
-    for place, condition in enumerate(conditions):
-        seen[condition] += 1
-        if seen[condition] <= share:
-            chosen.add(place)
-    return chosen
+    share = math.floor(most / len({image.factors.get(by, "") for image in images}))
+    return {place for place, turn in enumerate(turns(images, by)) if turn <= share}
 
 
 def width_px(pictures: int) -> int:

@@ -20,7 +20,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 DASHES = ("", "7 3", "2 3", "10 3 2 3")  # from the eighth condition on, lines differ by these
 WIDTH_PX, LEFT_PX, RIGHT_PX, TOP_PX, PLOT_PX, AXIS_PX = 560.0, 94.0, 16.0, 10.0, 270.0, 46.0
 LINE_PX = 17.0  # of text
-DRIFT_LEFT_PX, DRIFT_PX, _DRIFT_WIDTH_PX = 56.0, 120.0, 340.0  # small: it is beside the image
+DRIFT_LEFT_PX, DRIFT_PX, DRIFT_WIDTH_PX = 56.0, 120.0, 340.0  # small: it is beside the image
 _NARROWEST_COLUMN_PX = 46.0
 _CHARACTER_PX = 7.0
 _LABEL_CHARACTERS = 26
@@ -163,7 +163,7 @@ def drift_plot(
     drift_nm : axis to (f,) values
     name : of the files that it is saved to
     """
-    left, width, height = DRIFT_LEFT_PX, _DRIFT_WIDTH_PX - DRIFT_LEFT_PX - 2 * RIGHT_PX, DRIFT_PX
+    left, width, height = DRIFT_LEFT_PX, DRIFT_WIDTH_PX - DRIFT_LEFT_PX - 2 * RIGHT_PX, DRIFT_PX
     shown = np.unique(np.linspace(0, len(frame) - 1, _STEPS + 1).astype(np.int64))
     everything = np.concatenate(list(drift_nm.values()))
     marks = ticks(float(everything.min()), float(everything.max()))
@@ -177,7 +177,7 @@ def drift_plot(
     )
     places = (Tick(left, f"{frame[0]:,}"), Tick(left + width, f"{frame[-1]:,}"))
     heights = tuple(Tick(round(TOP_PX + height - (m - low) * scale, 1), tick(m)) for m in marks)
-    return DriftPlot(name, summary, _DRIFT_WIDTH_PX, TOP_PX + height + AXIS_PX, curves, places, heights)
+    return DriftPlot(name, summary, DRIFT_WIDTH_PX, TOP_PX + height + AXIS_PX, curves, places, heights)
 
 
 def corners(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import jinja2
 
 TEMPLATES = Path(__file__).parent / "templates"
+_OPTION = re.compile(r"(^|[ (])(--[a-z]+(?:-[a-z]+)*)")
 _NOT_IN_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
 
 
@@ -31,10 +32,19 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     found.filters |= {name: getattr(numbers, name) for name in ("number", "median", "probability", "effect")}
+    found.filters["whole_options"] = whole_options
     places = {"left": LEFT_PX, "right": RIGHT_PX, "top": TOP_PX, "height": PLOT_PX, "drift_left": DRIFT_LEFT_PX}
     places |= {"drift_height": DRIFT_PX}
     found.globals |= {"ratio": numbers.ratio, "at": places}
     return found
+
+
+def whole_options(text: str) -> str:
+    """A sentence, escaped, whose options of the command line are kept in one line, and whose um is µm."""
+    from markupsafe import Markup, escape
+
+    written = re.sub(r"\bum(2|3)?\b", lambda found: "µm" + {None: "", "2": "²", "3": "³"}[found[1]], str(escape(text)))
+    return Markup(_OPTION.sub(r"\1<code>\2</code>", written))
 
 
 def printable(text: Any) -> str:

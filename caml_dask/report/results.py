@@ -144,7 +144,7 @@ def _item(
     if entry["status"] != "done":
         return Failed(*named, entry["reason"], bool(entry.get("acknowledged")))
     try:
-        folder = _inside(root, entry.get("folder", entry["image_id"]))
+        folder = inside(root, entry.get("folder", entry["image_id"]))
         return Measured(*named, folder, entry, read_clusters(runs, folder, entry))
     except CamlError as error:
         return Failed(*named, f"results cannot be used: {error}")
@@ -171,8 +171,8 @@ def _factors(entry: Mapping[str, Any]) -> dict[str, str]:
     return {**channel, **entry.get("factors", {})}
 
 
-def _inside(root: Path, folder: str) -> Path:
-    """The folder of an image's results; a manipulated summary cannot point outside of the directory."""
+def inside(root: Path, folder: str) -> Path:
+    """The folder of an image; a manipulated summary cannot point outside of the directory."""
     path = root / folder
     if not folder or not path.resolve().is_relative_to(root.resolve()):
         raise CamlError(f"{folder!r} is not inside {root}")

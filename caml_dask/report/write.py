@@ -12,6 +12,7 @@ from caml_dask.errors import OutputError
 from caml_dask.extras import require
 from caml_dask.groups import make_folder
 from caml_dask.io.run_directory import REPORT_METHODS, REPORT_PAGE, REPORT_TABLES
+from caml_dask.report.described import read_descriptions
 from caml_dask.report.families import Family, families
 from caml_dask.report.figures import sections_of, write_figures
 from caml_dask.report.methods import methods_paragraph
@@ -37,7 +38,12 @@ class Report:
 
 
 def write_report(
-    root: Path, table: Path | None = None, by: str = "condition", within: Sequence[str] = (), out: Path | None = None
+    root: Path,
+    table: Path | None = None,
+    by: str = "condition",
+    within: Sequence[str] = (),
+    out: Path | None = None,
+    described: Path | None = None,
 ) -> Report:
     """Write report.html, methods.txt and the tables in report/ from a directory of results.
 
@@ -48,16 +54,18 @@ def write_report(
     by : the factor to compare.
     within : compare within each combination of these factors; always within channel and protein.
     out : the folder to write to; by default that of the results.
+    described : a directory that `caml-dask describe` wrote, whose functions are shown beside the images.
 
     Raises
     ------
-    UsageError : a directory without results, a cohort table that cannot be used, a factor that no image has, or a
-        folder that cannot be written to; or packages that a report needs are not installed.
+    UsageError : a directory without results or descriptions, a cohort table that cannot be used, a factor that no
+        image has, or a folder that cannot be written to; or packages that a report needs are not installed.
     """
     require("report", "a report")
     results = read_results(root, table)
     found, notes = families(results, by, within)
-    notes = [*results.notes, *notes]
+    descriptions = read_descriptions(described, results)
+    notes = [*results.notes, *notes, *descriptions.notes]
     sections = sections_of(found, results.measures)
     folder = root if out is None else out
     page = folder / REPORT_PAGE
@@ -67,7 +75,7 @@ def write_report(
         write_figures(folder / REPORT_TABLES / "figures", sections)
         write_prism(folder / REPORT_TABLES / "prism", found, results.measures)
         publish_text(folder / REPORT_METHODS, methods_paragraph(results) + "\n")
-        publish_text(page, render(results, sections, by, notes, folder))
+        publish_text(page, render(results, sections, by, notes, folder, descriptions))
     except OSError as error:
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise OutputError(

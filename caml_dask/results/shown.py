@@ -103,7 +103,7 @@ class Shown(ABC):
             Matplotlib is missing, or another ending.
         """
         by = " ".join(finder_of(self.summary["network"], self.summary.get("method")))
-        lines = [figures_in_words(self.summary), by]
+        lines = [figures_in_words(self.summary).replace("um2", "µm²"), by]
         return save_overview(self.exportable(), lines, Path(path))
 
     def to_arrow(self, table: str = "points") -> pa.Table:

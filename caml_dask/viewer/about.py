@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from caml_dask.results.words import finder_of
 from caml_dask.schema import CLUSTERS, CLUSTERS_3D
-from caml_dask.viewer.clusters import LEAST_PX
+from caml_dask.viewer.clusters import LEAST_PX, Clusters
 from caml_dask.viewer.pyramid import TILE_PX
-from caml_dask.viewer.shelf import Prepared
 
 MOST_POINTS = 100_000
 """Localizations of a view that are drawn one by one; of more, their counts in pixels are."""
@@ -22,13 +22,42 @@ _MEANINGS = {column.name: column.meaning for column in (*CLUSTERS_3D, *CLUSTERS)
 _TYPES = {column.name: column.type for column in (*CLUSTERS_3D, *CLUSTERS)}
 
 
-def about(image: Prepared, summary: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Grid:
+    """The levels of pixels in which localizations are counted, the finest first.
+
+    Parameters
+    ----------
+    channels : sequence of str
+        Names of the channels.
+    pixel_nm : float
+        Side of the finest pixels; those of each further level are twice as large.
+    origin_nm : tuple of float
+        x and y of the corner of the first pixel of every level.
+    shapes : sequence of tuple of int
+        Rows and columns of each level.
+    brightest : sequence of sequence of int
+        The count that is drawn brightest, of each channel of each level.
+    """
+
+    channels: Sequence[str]
+    pixel_nm: float
+    origin_nm: tuple[float, float]
+    shapes: Sequence[tuple[int, int]]
+    brightest: Sequence[Sequence[int]]
+
+
+def about(clusters: Clusters, has_score: bool, grid: Grid, summary: Mapping[str, Any]) -> dict[str, Any]:
     """An image in words and numbers.
 
     Parameters
     ----------
-    image : Prepared
-        What is drawn.
+    clusters : Clusters
+        Its clusters.
+    has_score : bool
+        Whether its localizations have scores.
+    grid : Grid
+        Where localizations are counted.
     summary : mapping
         Its part of summary.json.
 
@@ -37,23 +66,18 @@ def about(image: Prepared, summary: Mapping[str, Any]) -> dict[str, Any]:
     dict
         As JSON can hold it.
     """
-    pyramid = image.pyramid
     return {
         **{name: summary[name] for name in _FIGURES},
         "by": " ".join(finder_of(summary["network"], summary.get("method"))),
         "warnings": summary["warnings"],
-        "rows": len(image.clusters),
+        "rows": len(clusters),
         "measures": [
             {"name": name, "meaning": _MEANINGS[name], "truth": pa.types.is_boolean(_TYPES[name])}
-            for name in image.clusters.names
+            for name in clusters.names
         ],
-        "has_score": "score" in image.points.names,
-        "channels": pyramid.channels,
+        "has_score": has_score,
         "tile_px": TILE_PX,
-        "pixel_nm": pyramid.pixel_nm,
-        "origin_nm": pyramid.origin_nm,
-        "shapes": pyramid.shapes,
-        "brightest": image.brightest,
+        **asdict(grid),
         "most_points": MOST_POINTS,
         "most_outlines": MOST_OUTLINES,
         "least_px": LEAST_PX,

@@ -64,12 +64,17 @@ def prepare(image: Exportable, pyramid: Path | None, folder: Path, progress: Pro
     """
     folder.mkdir()
     seen = _watched(image, progress)
-    ids = _write_clusters(image, folder / CLUSTERS)
-    boxes = partition(lambda: _places(seen), image.localizations, image.bounds_nm, GROUP_ROWS)
-    _write_points(seen, ids, boxes, folder / POINTS)
+    lay_out(seen, folder)
     if pyramid is None:
         (write,) = PYRAMID.plan(seen, Options()).values()
         write(folder / PYRAMID_NAME)
+
+
+def lay_out(image: Exportable, folder: Path) -> None:
+    """Write localizations and clusters, without the pyramid, to a folder that is there; raises as :func:`prepare`."""
+    ids = _write_clusters(image, folder / CLUSTERS)
+    boxes = partition(lambda: _places(image), image.localizations, image.bounds_nm, GROUP_ROWS)
+    _write_points(image, ids, boxes, folder / POINTS)
 
 
 def _watched(image: Exportable, progress: Progress) -> Exportable:

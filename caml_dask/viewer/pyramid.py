@@ -14,6 +14,8 @@ import numpy.typing as npt
 from caml_dask.errors import StoreError
 from caml_dask.io.exporters.ome_zarr import BLOCK_PX
 
+BRIGHTEST = 0.99
+"""Quantile of the pixels that are not empty, which is drawn brightest."""
 TILE_PX = 512
 """Side of a tile, of which a block of the arrays holds four."""
 _BLOCKS_KEPT = 16  # a few MB each

@@ -129,7 +129,8 @@ def _prepared(library: Library, of: _Of) -> _Answer:
 
 
 def _about(request: Request, image: Prepared, library: Library) -> Response:
-    return JSONResponse(about(image, _named(library, request).summary), headers=_KEPT)
+    summary = _named(library, request).summary
+    return JSONResponse(about(image.clusters, "score" in image.points.names, image.grid, summary), headers=_KEPT)
 
 
 def _column(request: Request, image: Prepared) -> Response:

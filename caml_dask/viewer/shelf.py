@@ -13,15 +13,15 @@ from caml_dask.errors import OutputError, StoreError
 from caml_dask.io.exporters.exporter import Exportable
 from caml_dask.io.exporters.ome_zarr import EXPORTER
 from caml_dask.locks import held
+from caml_dask.viewer.about import Grid
 from caml_dask.viewer.clusters import Clusters
 from caml_dask.viewer.points import Points
 from caml_dask.viewer.prepare import CLUSTERS, POINTS, PYRAMID_NAME, Progress, prepare
-from caml_dask.viewer.pyramid import Pyramid
+from caml_dask.viewer.pyramid import BRIGHTEST, Pyramid
 
 _LAYOUT = 1
 _DIGITS = 16  # of a digest, in the name of a folder
 _ABOUT = "view.json"
-_BRIGHTEST = 0.99  # quantile of the pixels that are not empty
 _WAIT_S = 3600.0  # for another process that makes the same
 
 
@@ -45,6 +45,12 @@ class Prepared:
     clusters: Clusters
     pyramid: Pyramid
     brightest: list[list[int]]
+
+    @property
+    def grid(self) -> Grid:
+        """The levels of the pyramid."""
+        of = self.pyramid
+        return Grid(of.channels, of.pixel_nm, of.origin_nm, of.shapes, self.brightest)
 
 
 @dataclass(frozen=True)
@@ -144,7 +150,7 @@ class Shelf:
             "digest": digest,
             "run": self._run,
             "exported": exported is not None,
-            "brightest": pyramid.brightest(_BRIGHTEST),
+            "brightest": pyramid.brightest(BRIGHTEST),
         }
         publish_json(folder / _ABOUT, about)
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import base64
-import functools
 import hashlib
 import html
-import http.server
 import io
 import re
 import shutil
 import subprocess
-import threading
 import unicodedata
-from html.parser import HTMLParser
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
@@ -21,71 +17,13 @@ import cohorts
 import pytest
 from cohorts import LOOSE, TIGHT
 from PIL import Image
+from poisoned import Markup, listening, payload, poison
 
 from caml_dask.report import write_report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: apt-get install chromium")
 ALERT_COLOR = (255, 248, 232)  # of templates/style.css
-
-
-def payload(place: str, port: int = 9) -> str:
-    """Text that runs and asks for something, where a page takes it for markup; and where it tells from which place."""
-    return (
-        f"""{place}"'><script>document.title='{place}'</script><img src="http://127.0.0.1:{port}/{place}" """
-        f"""onerror="document.title='{place}'"></style></svg>{{{{7*7}}}}"""
-    )
-
-
-FACTS = ("digest", "machine", "network", "settings", "versions")
-
-
-def poison(root, port):
-    """Put a payload into every text of a screening that reaches the page; returns the places."""
-    whole = cohorts.read(root)
-    text = functools.partial(payload, port=port)
-    places = [
-        "unusual",
-        "version",
-        *FACTS,
-        "factor",
-        "factor-value",
-        "condition",
-        "channel",
-        "path",
-        "image-id",
-        "warning",
-    ]
-    whole["unusual"] = [text("unusual")]
-    whole["caml_dask"] = text("version")
-    whole["digest"] = text("digest")
-    whole["machine"] = {"processor": text("machine"), "scoring": text("machine")}
-    whole["network"] = {"name": text("network"), "weights_sha256": text("network")}
-    whole["settings"] = {text("settings"): text("settings"), "columns": {"x": text("settings")}}
-    whole["versions"] = {text("versions"): text("versions")}
-    for entry in whole["images"]:
-        condition = f"{entry['factors']['condition']} {text('condition')}"
-        entry["factors"] = {"condition": condition, text("factor"): text("factor-value")}
-        entry.update(warnings=[text("warning")], path=text("path"), image_id=text("image-id"), channel=text("channel"))
-        if "reason" in entry:
-            entry["reason"] = text("reason")
-    cohorts.write(root, whole)
-    return [*places, "reason"]
-
-
-class Markup(HTMLParser):
-    """What a page is made of: elements with their attributes, and its text."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.elements, self.text = [], []
-        self.feed(page)
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-
-    def handle_data(self, data):
-        self.text.append(data)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +54,8 @@ def test_no_text_becomes_markup(screened):
     page = write_report(screened).page.read_text()
     found = Markup(page)
     assert {tag for tag, _ in found.elements} == {tag for tag, _ in plain.elements}
-    assert [tag for tag, _ in found.elements].count("script") == 1
+    scripts = [attributes for tag, attributes in found.elements if tag == "script"]
+    assert [a for a in scripts if a.get("type") != "text/plain"] == [{}] and len(scripts) == 1 + 1 + 4
     assert not {"iframe", "object", "embed", "form", "link", "base"} & {tag for tag, _ in found.elements}
     text = "".join(found.text)
     for place in places:
@@ -211,21 +150,8 @@ def browse(url, *options, profile):
 
 @pytest.fixture
 def server():
-    """What a page would reach outside: a server on this machine that keeps the paths asked for."""
-    asked = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            self.send_error(404)
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_address[1], asked
-    server.shutdown()
+    with listening() as found:
+        yield found
 
 
 @needs_chromium

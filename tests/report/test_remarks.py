@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from caml_dask.report.remarks import preparations, warnings_of
+from caml_dask.report.rendering import whole_options
 
 
 def test_warnings_are_counted_by_image():
@@ -61,3 +62,9 @@ def test_what_the_network_tells_of_re_blinking_stands_in_where_frames_and_precis
     assert {item.label for item in preparations(images, "condition")} == {
         *("Detections per molecule, not merged", "Precision, median")
     }
+
+
+def test_options_in_sentences_stay_whole_and_nothing_else_is_markup():
+    assert whole_options('on 3 um2 with --roi, or --cell-mask auto: <b>--x</b> a--by"') == (
+        "on 3 µm² with <code>--roi</code>, or <code>--cell-mask</code> auto: &lt;b&gt;--x&lt;/b&gt; a--by&#34;"
+    )

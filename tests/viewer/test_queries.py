@@ -21,10 +21,11 @@ from caml_dask.io.exporters.write import export
 from caml_dask.schema import NO_CLUSTER
 from caml_dask.viewer import prepare as preparing
 from caml_dask.viewer.clusters import LEAST_PX, Clusters, Range
+from caml_dask.viewer.held import grid_of
 from caml_dask.viewer.packs import points_pack, tile_pack
 from caml_dask.viewer.points import Points
 from caml_dask.viewer.prepare import CLUSTERS, POINTS, PYRAMID_NAME, prepare
-from caml_dask.viewer.pyramid import TILE_PX, Pyramid
+from caml_dask.viewer.pyramid import BRIGHTEST, TILE_PX, Pyramid
 
 MANY = 10**9
 
@@ -133,6 +134,16 @@ def test_brightest_is_a_quantile_of_the_pixels_that_are_not_empty(shown):
         for channel, found in enumerate(brightest[level]):
             counts = np.concatenate([t[channel][t[channel] > 0] for t in tiles if t is not None])
             assert (counts <= found).mean() >= 0.9 > (counts < found).mean()
+
+
+def test_a_page_counts_on_the_pixels_of_the_pyramid(shown):
+    image, folder = shown
+    pyramid = Pyramid(folder / PYRAMID_NAME)
+    points = Points(folder / POINTS).inside((-1e9, -1e9, 1e9, 1e9), MANY).columns
+    grid = grid_of(image, np.column_stack([points["x_nm"], points["y_nm"]]), points["channel"])
+    assert (grid.channels, grid.pixel_nm, grid.shapes) == (pyramid.channels, pyramid.pixel_nm, pyramid.shapes)
+    assert grid.origin_nm == pytest.approx(pyramid.origin_nm)
+    assert grid.brightest == pyramid.brightest(BRIGHTEST) and max(map(max, grid.brightest)) > 1
 
 
 def test_empty_blocks_are_not_looked_at(tmp_path, monkeypatch):

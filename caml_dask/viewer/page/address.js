@@ -1,5 +1,8 @@
 // What is seen, as the fragment of the page's address: it is never sent to the server.
 
+/** Whether the page has an address: not in a frame that a report fills. */
+export const addressed = location.protocol !== "about:";
+
 /** The fragment as a view; what it does not name is null. */
 export function readAddress() {
   const given = new URLSearchParams(location.hash.slice(1));
@@ -27,6 +30,7 @@ function range(text) {
 
 /** Write a view to the address, in place of the one that is there. */
 export function writeAddress(view) {
+  if (!addressed) return;
   const found = new URLSearchParams({ image: view.image });
   if (view.at) found.set("at", view.at.map((value) => value.toFixed(1)).join(","));
   if (view.px) found.set("px", String(Number(view.px.toPrecision(4))));

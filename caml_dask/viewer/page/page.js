@@ -1,6 +1,6 @@
 // The page: which image is open, and what of it is seen.
 
-import { readAddress, writeAddress } from "./address.js";
+import { addressed, readAddress, writeAddress } from "./address.js";
 import { channelColor, scoreColors } from "./colors.js";
 import { Clusters } from "./clusters.js";
 import { Filters } from "./filters.js";
@@ -235,7 +235,7 @@ const KEYS = {
   0: () => open.scene.whole(),
   n: () => open.table.step(1), p: () => open.table.step(-1),
   f: () => open.clusters.selected >= 0 && open.scene.fitCluster(open.clusters.selected),
-  Escape: () => open.clusters.select(-1),
+  Escape: () => (open.clusters.selected < 0 && !addressed ? parent.postMessage("close", "*") : open.clusters.select(-1)),
   t: () => document.querySelector("tbody tr[tabindex='0']")?.focus(), m: () => by("map").focus(),
   s: () => savePng(open.scene, open.imageId), "?": () => by("keys").showModal(),
 };
@@ -251,8 +251,10 @@ function listen() {
   });
   const acts = { back: () => (history.pushState(null, "", "#"), trouble(), gallery()), in: KEYS["+"], out: KEYS["-"],
     whole: KEYS[0], png: KEYS.s, svg: () => saveSvg(open.scene, open.imageId), help: KEYS["?"], zoom: KEYS.f,
+    known: () => by("keys").close(),
     unselect: KEYS.Escape, clear: () => open.filters.clear(), link: copyLink };
   for (const [id, act] of Object.entries(acts)) by(id).addEventListener("click", act);
+  by("link").hidden = !addressed;
   addEventListener("popstate", () => (run.error ? null : start().catch(failed)));
 }
 
