@@ -2,10 +2,11 @@
 
     python benchmarks/preparing.py --n 1e6 --results benchmarks/results/preparing.json
 
-Detections of molecules that blink, half of them in clusters. Seconds are those of the processors, so that other work
-on the machine counts little; `times` is the multiple of those without. Where detections are merged, what follows sees
-fewer localizations, and costs less: `before_s` are the seconds of the stages before the tiles are planned. Runs on
-images of other sizes that stand in the results stay.
+Detections of molecules that blink, half of them in clusters; by the default network unless another is named. Seconds
+are those of the processors, so that other work on the machine counts little; `times` is the multiple of those without.
+Where detections are merged, what follows sees fewer localizations, and costs less: `before_s` are the seconds of the
+stages before the tiles are planned. Runs on images of other sizes, and by other networks, that stand in the results
+stay.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import pyarrow.csv as pa_csv
 from harness import SCENARIO, machine, run_command
 
 from caml_dask.pipeline import stages_by
+from caml_dask.settings import DEFAULT_NETWORK
 from caml_dask.simulate import simulate_square
 
 OPTIONS = {
@@ -60,17 +62,18 @@ def write_blinking(path: Path, n: int) -> int:
     return len(frame)
 
 
-def run(path: Path, out: Path, name: str, n: int, workers: int) -> dict[str, Any]:
+def run(path: Path, out: Path, name: str, n: int, network: str, workers: int) -> dict[str, Any]:
     """Analyze the image with one of the options; what was seen."""
     before = os.times()
-    seen = run_command([path], out, workers, "--network", "XPILJZ", "--no-test", *OPTIONS[name])
+    seen = run_command([path], out, workers, "--network", network, *OPTIONS[name])
     after = os.times()
     seconds = after.children_user + after.children_system - before.children_user - before.children_system
     (image,) = json.loads((out / "summary.json").read_text())["images"]
-    later = {stage.name for stage in stages_by("XPILJZ", None, None, False)} - {"read"}
+    later = {stage.name for stage in stages_by(network, None, None, False)} - {"read"}
     return {
         "option": name,
         "n": n,
+        "network": network,
         "rows": image["rows"],
         "localizations": image["localizations"],
         "processor_s": round(seconds, 1),
@@ -87,17 +90,21 @@ def main() -> None:
     parser.add_argument(
         "--options", nargs="+", choices=[*OPTIONS][1:], default=[*OPTIONS][1:], help="those to be tried"
     )
+    parser.add_argument("--network", default=DEFAULT_NETWORK)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--results", type=Path, required=True, help="JSON to write")
     asked = parser.parse_args()
     n = int(asked.n)
     stand = json.loads(asked.results.read_text())["runs"] if asked.results.exists() else []
-    others, runs = [found for found in stand if found["n"] != n], list[dict[str, Any]]()
+    others, runs = (
+        [found for found in stand if (found["n"], found["network"]) != (n, asked.network)],
+        list[dict[str, Any]](),
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.csv"
         write_blinking(path, n)
         for name in ("none", *asked.options):
-            found = run(path, Path(folder) / name.replace(" ", "_"), name, n, asked.workers)
+            found = run(path, Path(folder) / name.replace(" ", "_"), name, n, asked.network, asked.workers)
             beside = runs[0] if runs else found
             found["times"] = round(found["processor_s"] / beside["processor_s"], 2)
             found["times_memory"] = round(found["peak_rss_gib"] / beside["peak_rss_gib"], 2)

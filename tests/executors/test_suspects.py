@@ -38,7 +38,7 @@ def execution(monkeypatch, client, units, failed):
         images=[Image(f"image {index}") for index in units],
         store=lambda image: None,
     )
-    return executor._Execution(run, client, watch, True, Roster(client, 60.0, lambda: None, None))
+    return executor._Execution(run, client, watch, True, Roster(client, 60.0, lambda: None, None), None)
 
 
 def test_nothing_else_is_in_flight_beside_the_last_suspect(monkeypatch):

@@ -104,3 +104,17 @@ def test_bad_input_is_refused(
 ) -> None:
     with pytest.raises(error, match=words):
         find_clusters(points, uncertainty)
+
+
+def test_molecules_that_blink_for_long_are_no_clusters() -> None:
+    """Counts of log-normal molecules placed at random, the detections of some scattered more than those of others."""
+    shares = []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        counts = np.maximum(np.rint(np.exp(rng.normal(0.75, 1.2, 650))), 1).astype(np.int64)
+        scatter = 14 * np.exp(rng.normal(0, 0.4, 650)) * rng.gamma(4, 0.25, 650)
+        molecule = np.repeat(np.arange(650), counts)
+        detections = rng.uniform(0, 2_000, (650, 2))[molecule]
+        detections += rng.normal(size=detections.shape) * scatter[molecule][:, None]
+        shares.append(np.mean(find_clusters(detections).cluster_id >= 0))
+    assert np.mean(shares) < 0.1
