@@ -62,6 +62,8 @@ def test_what_is_not_run_says_why():
     assert reasons == {
         "needs a batch system",
         "needs a bucket",
+        "needs a group",
+        "needs snakemake",
         "needs the network trained above",
         "opens a window",
         "serves until it is interrupted",
