@@ -96,10 +96,8 @@ def main() -> None:
     asked = parser.parse_args()
     n = int(asked.n)
     stand = json.loads(asked.results.read_text())["runs"] if asked.results.exists() else []
-    others, runs = (
-        [found for found in stand if (found["n"], found["network"]) != (n, asked.network)],
-        list[dict[str, Any]](),
-    )
+    others = [found for found in stand if (found["n"], found["network"]) != (n, asked.network)]
+    runs: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.csv"
         write_blinking(path, n)
