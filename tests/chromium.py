@@ -57,18 +57,22 @@ class Browser:
 
     def call(self, method: str, **parameters: object) -> dict:
         """What a method of the protocol answers; errors of the page meanwhile are kept in `said`."""
+        number = self._ask(method, parameters)
+        while True:
+            answer = self._message()
+            if answer.get("id") == number:
+                assert "error" not in answer, answer["error"]
+                return answer["result"]
+            if answer.get("method") == "Runtime.exceptionThrown" or _is_error(answer):
+                self.said.append(json.dumps(answer["params"]))
+
+    def _ask(self, method: str, parameters: dict) -> int:
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
         if self._session:
             message["sessionId"] = self._session
         os.write(self._to, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._message()
-            if answer.get("id") == self._number:
-                assert "error" not in answer, answer["error"]
-                return answer["result"]
-            if answer.get("method") == "Runtime.exceptionThrown" or _is_error(answer):
-                self.said.append(json.dumps(answer["params"]))
+        return self._number
 
     def _message(self) -> dict:
         while b"\0" not in self._rest:
@@ -101,9 +105,10 @@ class Browser:
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def press(self, key: str) -> None:
+        """Press a key. No answer is waited for: a frame that its key closes gives none."""
         text = {"text": key} if len(key) == 1 else {}
-        for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, **(text if kind == "keyDown" else {}))
+        self._ask("Input.dispatchKeyEvent", {"type": "keyDown", "key": key, **text})
+        self._ask("Input.dispatchKeyEvent", {"type": "keyUp", "key": key})
 
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
