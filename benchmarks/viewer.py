@@ -1,9 +1,10 @@
-"""Measure `caml-dask view` on a run: preparing an image, and answers while it is panned at many zooms.
+"""Measure `caml-dask view` on a run: preparing an image, answers while it is panned at many zooms, and frames.
 
     python benchmarks/viewer.py RUN --results benchmarks/results/viewer.json
 
 A view asks for what the page asks for: localizations with a margin, or without where these are too many; outlines; and
-where localizations are too many, the tiles of the pyramid that it shows.
+where localizations are too many, the tiles of the pyramid that it shows. Frames are those of the page in Chromium, if
+there is one, without a graphics card, while the mouse drags the view about at four magnifications.
 """
 
 from __future__ import annotations
@@ -17,16 +18,22 @@ import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
+from chromium import CHROMIUM, Browser
+from harness import machine
 
 VIEW_PX = (1400, 850)
 STEPS = 10  # views at each zoom
 ZOOMS = 10
 PADDED = 0.5
+DRAGS = 60  # steps of the mouse at each magnification
+FRAMES = "window.frames = []; (function next() { frames.push(performance.now()); requestAnimationFrame(next); })()"
+DRAWN = "document.getElementById('drawn')?.textContent"
 
 
 class Client:
@@ -101,7 +108,11 @@ def measure(run: Path, cache: Path) -> dict:
         kept_mb = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()) / 1e6
         figures = {"prepared_s": prepared_s, "kept_mb": kept_mb, "memory_mb_prepared": memory_mb(server.pid)}
         client.asked.clear()
-        return figures | panned(client, base, server.pid)
+        figures |= panned(client, base, server.pid)
+        if CHROMIUM is not None:
+            about = json.loads(client.get("about", f"{base}/about"))
+            figures["in_chromium"] = dragged(f"http://127.0.0.1:{found[1]}{found[2]}", image_id, about)
+        return figures
     finally:
         server.terminate()
         server.wait()
@@ -144,6 +155,39 @@ def panned(client: Client, base: str, pid: int) -> dict:
     }
 
 
+def dragged(address: str, image_id: str, about: dict) -> dict:
+    """Seconds until the page shows the whole image, and milliseconds between its frames while it is dragged."""
+    x0, y0, x1, y1 = about["bounds_nm"]
+    whole = max((x1 - x0) / VIEW_PX[0], (y1 - y0) / VIEW_PX[1])
+    frames = {}
+    with tempfile.TemporaryDirectory() as profile:
+        browser = Browser(Path(profile), VIEW_PX)
+        begun = time.perf_counter()
+        browser.open(address)
+        browser.wait(DRAWN)
+        first_s = time.perf_counter() - begun
+        for px in (whole, whole / 4, 10.0, 1.0):
+            place = f"at={(x0 + x1) / 2},{(y0 + y1) / 2}&px={px}"
+            browser.open("about:blank")
+            browser.open(f"{address}#image={quote(image_id)}&{place}")
+            browser.wait(DRAWN)
+            time.sleep(2.0)
+            browser.run(FRAMES)
+            browser.mouse("mousePressed", 700, 400)
+            for step in range(DRAGS):
+                angle = 2 * np.pi * step / DRAGS
+                browser.mouse("mouseMoved", 700 + 250 * np.sin(angle), 400 + 200 * np.sin(2 * angle))
+                time.sleep(1 / 60)
+            browser.mouse("mouseReleased", 700, 400)
+            between = np.diff(browser.run("frames"))
+            frames[f"{px:.3g} nm a pixel"] = {"median_ms": float(np.median(between)), "worst_ms": float(between.max())}
+        trouble = browser.said
+        browser.close()
+    if trouble:
+        raise SystemExit(f"the page says: {trouble}")
+    return {"first_view_s": first_s, "between_frames": frames}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
@@ -153,7 +197,7 @@ def main() -> None:
     shutil.rmtree(arguments.run / ".view_measured")
     print(json.dumps(figures, indent=1))
     if arguments.results:
-        arguments.results.write_text(json.dumps(figures, indent=1) + "\n")
+        arguments.results.write_text(json.dumps({"machine": machine(), **figures}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

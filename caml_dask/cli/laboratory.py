@@ -165,7 +165,11 @@ def train(
     "--surveyed", type=click.IntRange(min=256), default=60_000, show_default=True, help="Fields that teach their kinds."
 )
 @click.option(
-    "--fields", type=click.IntRange(min=1), default=500, show_default=True, help="Fields for the card's figures."
+    "--fields",
+    type=click.IntRange(min=1),
+    default=500,
+    show_default=True,
+    help="Fields of each sort for the card's figures, and as many to calibrate and to decide on.",
 )
 @SEED
 @WORKERS

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import shapely
+from pyarrow import ipc
 
 from caml_dask.errors import UsageError
 from caml_dask.io.exporters.columns import is_numerical, numbers
@@ -23,7 +26,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 _LEAST_NM = 50.0  # that a view of one cluster shows on each side of its middle
 _AROUND = 1.5  # times the cluster's half width
-_AT_A_TIME = 10_000
+_OUTLINES = pa.schema([("outline", pa.large_binary())])
 _NO_MEASURES = ("cluster_id", "label", "region_id", "touches_border")
 
 
@@ -33,7 +36,8 @@ class Clusters:
     Parameters
     ----------
     image : Exportable
-        The image; its table of clusters and its outlines are held, as they are in the file.
+        The image; its table of clusters is held, and its outlines are copied to a file from which those of a view are
+        read; it is removed with this object.
 
     Raises
     ------
@@ -42,13 +46,17 @@ class Clusters:
     """
 
     def __init__(self, image: Exportable) -> None:
-        parts = list(outlined_clusters(image))
         self.table: pa.Table = image.clusters()
         self.ids: Ints = self.table["cluster_id"].to_numpy()
-        whole = [pa.array([], pa.large_binary()), *(outline.cast(pa.large_binary()) for _, outline in parts)]
-        self._outlines = pa.concat_arrays(whole)
-        decoded = [shapely.bounds(_shapes(outline)).reshape(-1, 4) for _, outline in parts]
-        self._bounds = np.concatenate([np.zeros((0, 4)), *decoded])
+        self._folder = tempfile.TemporaryDirectory(prefix="caml_dask_outlines_", ignore_cleanup_errors=True)
+        path, bounds = Path(self._folder.name) / "outlines.arrow", [np.zeros((0, 4))]
+        with ipc.new_file(path, _OUTLINES) as file:
+            for _, outlines in outlined_clusters(image):
+                file.write(pa.record_batch([outlines.cast(pa.large_binary())], _OUTLINES))
+                bounds.append(shapely.bounds(_shapes(outlines)).reshape(-1, 4))
+        with pa.memory_map(str(path)) as file:
+            self._outlines: list[pa.Array] = ipc.open_file(file).read_all().column(0).chunks
+        self._bounds = np.concatenate(bounds)
         self._centroids = np.column_stack([self.values("centroid_x_nm"), self.values("centroid_y_nm")])
 
     def __len__(self) -> int:
@@ -122,7 +130,7 @@ class Clusters:
         Parameters
         ----------
         rows : (c,) int64
-            The clusters.
+            The clusters, ascending.
         tolerance_nm : float
             How far a corner may lie from the lines that are drawn without it.
 
@@ -131,9 +139,18 @@ class Clusters:
         tuple
             (k, 2) coordinates x, y in nm of each ring, and which of the rows each is of.
         """
-        shapes = _shapes(self._outlines.take(pa.array(rows)))
+        shapes = np.concatenate([_shapes(some) for some in self._of(rows)]) if len(rows) else rows.astype(np.object_)
         rings, of = rings_of(shapely.simplify(shapes, tolerance_nm) if tolerance_nm else shapes)
         return [ring[:-1] for ring in rings], of
+
+    def _of(self, rows: Ints) -> Iterator[pa.Array]:
+        """Successive outlines of (c,) ascending rows; taken of the whole, all outlines would be copied."""
+        start = 0
+        for outlines in self._outlines:
+            first, last = np.searchsorted(rows, (start, start + len(outlines)))
+            if first < last:
+                yield outlines.take(pa.array(rows[first:last] - start))
+            start += len(outlines)
 
     def exportable(self, image: Exportable, chosen: Mask, why: str) -> Exportable:
         """The chosen clusters as formats of clusters and outlines take them.
@@ -147,12 +164,14 @@ class Clusters:
         why : str
             How they were chosen, in words: it goes into the files that have room for it.
         """
-        table, outlines = self.table.filter(pa.array(chosen)), self._outlines.filter(pa.array(chosen))
+        table = self.table.filter(pa.array(chosen))
 
         def in_parts() -> Iterator[pa.Table]:
-            whole = pa.table({"cluster_id": table["cluster_id"], "outline": outlines})
-            for start in range(0, len(whole), _AT_A_TIME):
-                yield whole.slice(start, _AT_A_TIME)
+            start = 0
+            for outlines in self._of(np.flatnonzero(chosen)):
+                ids = table["cluster_id"].slice(start, len(outlines))
+                start += len(outlines)
+                yield pa.table({"cluster_id": ids, "outline": outlines})
 
         return replace(
             image,

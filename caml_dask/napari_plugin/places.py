@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -31,6 +32,7 @@ Counting: TypeAlias = Callable[[Floats, Ints], None]
 BOX = 1 << 16
 """Localizations of a box, at most."""
 _AT_A_TIME = 1 << 20
+_ONLY_TO_SORT = "xy_as_read", "box"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Places:
     Parameters
     ----------
     image : Exportable
-        Its points are read a few times, batch by batch.
+        Its points are read twice, batch by batch.
     counting : callable, optional
         Is given all localizations once, batch by batch.
     """
@@ -72,19 +74,27 @@ class Places:
     def __init__(self, image: Exportable, counting: Counting | None = None) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="caml_dask_view_", ignore_cleanup_errors=True)
         self.channels = channels_of(image.schema)
-        self._boxes: Partition = partition(lambda: _coordinates(image), image.localizations, image.bounds_nm, BOX)
-        held = np.zeros(self._boxes.n_tiles, np.int64)
-        for xy_nm in _coordinates(image):
-            held += np.bincount(self._boxes.tile_of(xy_nm), minlength=len(held))
+        as_read = self._as_read(image)
+        n = len(as_read)
+
+        def parts() -> Iterator[Floats]:
+            return (as_read[first : first + _AT_A_TIME] for first in range(0, n, _AT_A_TIME))
+
+        self._boxes: Partition = partition(parts, n, image.bounds_nm, BOX)
+        box_of = self._column("box", np.int32, (n,))
+        for part, xy_nm in enumerate(parts()):
+            box_of[part * _AT_A_TIME : (part + 1) * _AT_A_TIME] = self._boxes.tile_of(xy_nm)
+        held = np.bincount(box_of, minlength=self._boxes.n_tiles)
         self._starts = np.concatenate([[0], np.cumsum(held)])
-        n = int(self._starts[-1])
         self._xy_nm = self._column("xy", np.float64, (n, 2))
         self._row = self._column("row", np.int64, (n,))
         self._channel = self._column("channel", np.uint8, (n,))
         self._label = self._column("label", np.int8, (n,))
         self._cluster_id = self._column("cluster_id", np.int64, (n,))
-        self._lay(image, counting)
+        self._lay(image, box_of, counting)
         self._rank()
+        for name in _ONLY_TO_SORT:
+            (Path(self._folder.name) / name).unlink(missing_ok=True)
 
     def __len__(self) -> int:
         return len(self._row)
@@ -135,14 +145,24 @@ class Places:
             found.append(all_of.start + np.flatnonzero((x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)))
         return np.concatenate(found)
 
+    def _as_read(self, image: Exportable) -> Floats:
+        """(n, 2) coordinates in the order of the rows, as a file."""
+        path = Path(self._folder.name) / "xy_as_read"
+        with path.open("wb") as file:
+            for batch in image.points(("x_nm", "y_nm", "cluster_id")):
+                rows = finite_rows(batch)
+                np.column_stack([rows.column(name).to_numpy() for name in ("x_nm", "y_nm")]).tofile(file)
+            n = file.tell() // 16
+        return np.memmap(path, np.float64, "r", shape=(n, 2)) if n else np.zeros((0, 2))
+
     def _column(self, name: str, kind: type, shape: tuple[int, ...]) -> Any:
         if shape[0] == 0:
             return np.zeros(shape, kind)
         return np.memmap(Path(self._folder.name) / name, kind, "w+", shape=shape)
 
-    def _lay(self, image: Exportable, counting: Counting | None) -> None:
+    def _lay(self, image: Exportable, box_of: Any, counting: Counting | None) -> None:
         """Put each localization to its box, in the order of the rows."""
-        free, read = self._starts[:-1].copy(), 0
+        free, read, laid = self._starts[:-1].copy(), 0, 0
         for batch in image.points(COLUMNS):
             there = finite_rows(batch.append_column("row", pa.array(read + np.arange(len(batch)))))
             read += len(batch)
@@ -150,7 +170,8 @@ class Places:
             xy_nm, channel = counted(there, len(self.channels))
             if counting is not None:
                 counting(xy_nm, channel)
-            box = self._boxes.tile_of(xy_nm)
+            box = box_of[laid : laid + len(rows)]
+            laid += len(rows)
             order = np.argsort(box, kind="stable")
             number = np.bincount(box, minlength=len(free))
             first = np.repeat(np.cumsum(number) - number, number)
@@ -162,10 +183,15 @@ class Places:
 
     def _rank(self) -> None:
         """Bring each box to the order of the ranks."""
-        for first, last in zip(self._starts[:-1], self._starts[1:]):
+
+        def bring(box: int) -> None:
+            first, last = self._starts[box : box + 2]
             order = first + np.argsort(rank_of(self._row[first:last]))
             for column in self._columns():
                 column[first:last] = column[order]
+
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(bring, range(self._boxes.n_tiles)))
 
     def _columns(self) -> tuple[Any, ...]:
         return self._xy_nm, self._row, self._channel, self._label, self._cluster_id
@@ -177,9 +203,3 @@ def rank_of(rows: Ints) -> npt.NDArray[np.uint64]:
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(mixed ^ (mixed >> np.uint64(31)))
-
-
-def _coordinates(image: Exportable) -> Iterator[Floats]:
-    for batch in image.points(("x_nm", "y_nm", "cluster_id")):
-        rows = finite_rows(batch)
-        yield np.column_stack([rows.column(name).to_numpy() for name in ("x_nm", "y_nm")])

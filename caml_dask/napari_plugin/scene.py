@@ -29,7 +29,7 @@ from caml_dask.results.image import ImageResult
 LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 """Data, settings and type of a layer."""
 
-MOST_POINTS = 200_000
+MOST_POINTS = 20_000
 MOST_OUTLINES = 1_500
 SELECTION_FORMATS = ("clusters-csv", "geojson")
 _DOT_NM = 15.0

@@ -8,7 +8,8 @@ import time
 
 import cohorts
 import pytest
-from chromium import Browser, needs_chromium
+from browsers import needs_chromium
+from chromium import Browser
 from PIL import Image
 from poisoned import Markup, listening, payload, poison
 

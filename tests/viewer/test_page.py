@@ -14,7 +14,8 @@ import cohorts
 import numpy as np
 import pytest
 import uvicorn
-from chromium import Browser, needs_chromium
+from browsers import needs_chromium
+from chromium import Browser
 from support import simulated_table
 from viewed import small_run
 

@@ -24,6 +24,8 @@ RISING = (-3.9, 20.0)
 CALLED = np.arange(0.4, 0.71, 0.05)
 LINKED = np.array([0.1, 0.14, 0.2, 0.28, 0.4])
 BINS = np.linspace(0.0, 1.0, 11)
+SORTS = {"molecules": 0, "re-blinking": 1}
+"""Whether detections of molecules that re-blink are drawn."""
 
 _Weights = Mapping[str, NDArray[np.float32]]
 
@@ -43,7 +45,7 @@ def calibrated(weights: _Weights, seed: int, axes: int, fields: int) -> dict[str
     axes : int
         2 or 3.
     fields : int
-        How many to calibrate it on.
+        Of each sort, to calibrate it on: shares of both count alike.
 
     Returns
     -------
@@ -52,9 +54,10 @@ def calibrated(weights: _Weights, seed: int, axes: int, fields: int) -> dict[str
     """
     plain = {**weights, "bend": np.zeros(BENDS, np.float32)}
     said, truth = [], []
-    for sample, answer in _answers(plain, [seed + CALIBRATION], axes, fields, {}):
-        said.append(answer.p_clustered)
-        truth.append(sample.truth != NO_CLUSTER)
+    for sort in SORTS:
+        for sample, answer in _answers(plain, seed + CALIBRATION, sort, axes, fields):
+            said.append(answer.p_clustered)
+            truth.append(sample.truth != NO_CLUSTER)
     logits, clustered = logit(np.clip(np.concatenate(said).astype(np.float64), 1e-7, 1 - 1e-7)), np.concatenate(truth)
 
     def cross_entropy(curve: NDArray[np.float64]) -> float:
@@ -84,7 +87,7 @@ def decided(weights: _Weights, seed: int, axes: int, fields: int) -> dict[str, N
     axes : int
         2 or 3.
     fields : int
-        How many to decide it on.
+        Of each sort, to decide it on.
 
     Returns
     -------
@@ -94,7 +97,8 @@ def decided(weights: _Weights, seed: int, axes: int, fields: int) -> dict[str, N
     pairs = [(called, linked) for called in CALLED for linked in LINKED]
     scores = [
         [_ari(sample, answer, *pair) for pair in pairs]
-        for sample, answer in _answers(weights, [seed + DECISION], axes, fields, {})
+        for sort in SORTS
+        for sample, answer in _answers(weights, seed + DECISION, sort, axes, fields)
         if (sample.truth != NO_CLUSTER).any()
     ]
     return {**weights, "decision": np.array(pairs[int(np.argmax(np.mean(scores, axis=0)))], np.float32)}
@@ -105,13 +109,11 @@ def _ari(sample: Sample, answer: FieldClusters, called: float, linked: float) ->
     return cluster_scores(sample.truth, found).ari
 
 
-def _answers(
-    weights: _Weights, seeds: list[int], axes: int, fields: int, draw: Mapping[str, Any]
-) -> Iterator[tuple[Sample, FieldClusters]]:
+def _answers(weights: _Weights, seed: int, sort: str, axes: int, fields: int) -> Iterator[tuple[Sample, FieldClusters]]:
     """Fields of the prior, and what a network says of them."""
     for number in range(fields):
-        rng = np.random.default_rng([*seeds, number])
-        sample = draw_field(rng, axes=axes, least=300, most=6_000, **draw)
+        rng = np.random.default_rng([seed, SORTS[sort], number])
+        sample = draw_field(rng, axes=axes, least=300, most=6_000, blinking=SORTS[sort])
         yield sample, find_clusters(sample.points_nm, weights=weights)
 
 
@@ -138,9 +140,9 @@ def measure(weights: _Weights, seed: int, axes: int, fields: int) -> dict[str, A
     found: dict[str, Any] = {}
     said: list[NDArray[Any]] = []
     called, _ = weights["decision"]
-    for sort, blinking in (("molecules", 0), ("re-blinking", 1)):
+    for sort in SORTS:
         scores = []
-        for sample, answer in _answers(weights, [seed + VALIDATION, blinking], axes, fields, {"blinking": blinking}):
+        for sample, answer in _answers(weights, seed + VALIDATION, sort, axes, fields):
             truth = sample.truth != NO_CLUSTER
             said.append(np.stack([answer.p_clustered, truth]))
             right = class_scores(truth.astype(np.int64), (answer.p_clustered > called).astype(np.int64))

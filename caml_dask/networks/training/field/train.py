@@ -42,7 +42,8 @@ def train_field(
     threads, workers : int
         That compute; processes that draw fields.
     fields : int
-        Fields of each sort on which the card's figures are taken, and half of those that calibrate the probabilities.
+        Of each sort, molecules and re-blinking: to calibrate the probabilities on, as many others to decide on, and
+        as many others for the card's figures.
     command : str
         That began it.
 
@@ -52,7 +53,7 @@ def train_field(
         The card.
     """
     weights = fit(settings, work, threads=threads, workers=workers)
-    weights = decided(calibrated(weights, settings.seed, axes, 2 * fields), settings.seed, axes, fields)
+    weights = decided(calibrated(weights, settings.seed, axes, fields), settings.seed, axes, fields)
     blob = safetensors.numpy.save(weights)
     name = f"field-{axes}d"
     records = [json.loads(line) for line in (work / "losses.jsonl").read_text().splitlines()]

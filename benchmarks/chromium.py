@@ -1,4 +1,4 @@
-"""A headless Chromium that tests drive by its debugging protocol, over a pipe; it reaches nothing but this machine."""
+"""A headless Chromium, driven by its debugging protocol over a pipe; it reaches nothing but this machine."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import subprocess
 import time
 from pathlib import Path
 
-import pytest
-
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: apt-get install chromium")
 WAIT_S = 30.0
+
+
+class BrowserError(Exception):
+    """What the browser, or a script in its page, did not do."""
 
 
 class Browser:
@@ -61,7 +62,8 @@ class Browser:
         while True:
             answer = self._message()
             if answer.get("id") == number:
-                assert "error" not in answer, answer["error"]
+                if "error" in answer:
+                    raise BrowserError(answer["error"])
                 return answer["result"]
             if answer.get("method") == "Runtime.exceptionThrown" or _is_error(answer):
                 self.said.append(json.dumps(answer["params"]))
@@ -76,7 +78,8 @@ class Browser:
 
     def _message(self) -> dict:
         while b"\0" not in self._rest:
-            assert select.select([self._from], [], [], WAIT_S)[0], "the browser does not answer"
+            if not select.select([self._from], [], [], WAIT_S)[0]:
+                raise BrowserError("the browser does not answer")
             self._rest += os.read(self._from, 1 << 20)
         first, _, self._rest = self._rest.partition(b"\0")
         return json.loads(first)
@@ -87,7 +90,8 @@ class Browser:
     def run(self, script: str) -> object:
         """The value of a script of the page; promises are awaited."""
         found = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
-        assert "exceptionDetails" not in found, found["exceptionDetails"]
+        if "exceptionDetails" in found:
+            raise BrowserError(found["exceptionDetails"])
         return found["result"].get("value")
 
     def wait(self, script: str) -> object:
@@ -98,11 +102,15 @@ class Browser:
             if "exceptionDetails" not in answer and (found := answer["result"].get("value")):
                 return found
             time.sleep(0.05)
-        raise AssertionError(f"{script} stays false; the page says: {self.said}")
+        raise BrowserError(f"{script} stays false; the page says: {self.said}")
+
+    def mouse(self, kind: str, x: float, y: float) -> None:
+        """The left button, pressed, moved or released: `kind` is mousePressed, mouseMoved or mouseReleased."""
+        self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
 
     def click(self, x: float, y: float) -> None:
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+            self.mouse(kind, x, y)
 
     def press(self, key: str) -> None:
         """Press a key. No answer is waited for: a frame that its key closes gives none."""
