@@ -6,10 +6,8 @@ localizations, of its own from those of all that these exchange messages with.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,37 +19,10 @@ from caml_dask.networks.field.layers import Packed, add_pulls, normalize, one_la
 from caml_dask.networks.field.messages import Edges, gather_messages, in_chunks
 from caml_dask.networks.field.ranks import NEAR_EDGES
 from caml_dask.networks.field.region import FARTHEST, QUANTILE_INPUTS
+from caml_dask.networks.field.said import Said, conclude, probabilities, sigmoid
 from caml_dask.networks.inference.lanes import LINEAR, RECTIFIED
 
 _F = NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class Said:
-    """What the network says.
-
-    Attributes
-    ----------
-    clustered : (n,) float32
-        Probability that the localization is in a cluster.
-    offset_nm : (n, d) float64
-        From the localization to the center of its cluster, in nm.
-    radius_nm : (n,) float64
-        Root mean square radius of its cluster in nm.
-    error_nm : (n,) float64
-        Scale of the offset's error in nm.
-    same : (n, E) float32
-        Probability that both ends of an edge are in one cluster.
-    fiber : (n,) float32
-        Probability that its cluster is a fiber, were it in one; 0 of a network that does not tell.
-    """
-
-    clustered: NDArray[np.float32]
-    offset_nm: NDArray[np.float64]
-    radius_nm: NDArray[np.float64]
-    error_nm: NDArray[np.float64]
-    same: NDArray[np.float32]
-    fiber: NDArray[np.float32]
 
 
 class Layers:
@@ -220,14 +191,7 @@ class Layers:
             Of the n localizations.
         """
         n, axes = len(around), vectors.shape[2]
-        said = Said(
-            np.empty(n, np.float32),
-            np.empty((n, axes)),
-            np.empty(n),
-            np.empty(n),
-            np.empty(edges.neighbors.shape, np.float32),
-            np.zeros(n, np.float32),
-        )
+        said = Said.empty(n, axes, edges.neighbors.shape[1])
         normal, other = self._told_to_others(ROUNDS, h, pool)
 
         def run(rows: slice) -> None:
@@ -238,13 +202,13 @@ class Layers:
             answers = (
                 values[rows] for values in (said.clustered, said.offset_nm, said.radius_nm, said.error_nm, said.same)
             )
-            _conclude(
+            conclude(
                 last, out, there.present, there.inputs, there.directions, unit_nm[rows], self.raw["bend"], *answers
             )
             if "fiber1" in self.packed:
                 logit = np.empty((len(means), 1), np.float32)
                 two_layers(own, means, around[rows], *self._both("fiber1", "fiber2"), logit)
-                _probabilities(logit, said.fiber[rows])
+                probabilities(logit, said.fiber[rows])
 
         in_chunks(n, run, pool)
         return said
@@ -299,23 +263,12 @@ def _nothing(values: _F) -> _F:
 
 
 @njit()
-def _sigmoid(logit):  # type: ignore[no-untyped-def]
-    return 1 / (1 + math.exp(-np.float64(logit)))
-
-
-@njit()
-def _probabilities(logit, p):  # type: ignore[no-untyped-def]
-    for i in range(len(p)):
-        p[i] = _sigmoid(logit[i, 0])
-
-
-@njit()
 def _guess_precision(nodes, traits):  # type: ignore[no-untyped-def]
     """Fill in, where no precision is given, how likely molecules re-blink, and that times the log of its mean."""
     last = nodes.shape[1] - 1
     for i in range(nodes.shape[0]):
         if nodes[i, last - 1] == 0:
-            nodes[i, last - 1] = _sigmoid(traits[i, 0])
+            nodes[i, last - 1] = sigmoid(traits[i, 0])
             nodes[i, last] = nodes[i, last - 1] * min(max(traits[i, 1], -FARTHEST), FARTHEST)
 
 
@@ -323,30 +276,4 @@ def _guess_precision(nodes, traits):  # type: ignore[no-untyped-def]
 def _in_steps(given, steps):  # type: ignore[no-untyped-def]
     for i in range(given.shape[0]):
         for c in range(given.shape[1]):
-            steps[i, c] = np.int64(np.rint(SHARED_STEPS * _sigmoid(given[i, c])))
-
-
-@njit()
-def _conclude(last, out, present, inputs, directions, unit, bend, clustered, offset, radius, error, same):  # type: ignore[no-untyped-def]
-    """Fill arrays of a `Said` from the heads of localizations and edges."""
-    edges, axes = present.shape[1], directions.shape[2]
-    for i in range(len(clustered)):
-        plain = _sigmoid(last[i, 0])
-        clustered[i] = _sigmoid(np.float32(last[i, 0] + plain * (bend[0] + plain * bend[1])))
-        radius[i] = math.exp(np.float64(last[i, 2])) * unit[i]
-        error[i] = math.exp(min(max(np.float64(last[i, 3]), -6.0), 5.0)) * unit[i]
-        top = np.float64(last[i, 1])
-        for e in range(edges):
-            same[i, e] = _sigmoid(out[i, e, 1])
-            if present[i, e] > 0:
-                top = max(top, np.float64(out[i, e, 0]))
-        total = math.exp(np.float64(last[i, 1]) - top)
-        offset[i, :] = 0
-        for e in range(edges):
-            if present[i, e] > 0:
-                weight = math.exp(np.float64(out[i, e, 0]) - top)
-                total += weight
-                length = math.exp(np.float64(inputs[i, e, 0])) * unit[i]
-                for x in range(axes):
-                    offset[i, x] += weight * length * directions[i, e, x]
-        offset[i, :] /= total
+            steps[i, c] = np.int64(np.rint(SHARED_STEPS * sigmoid(given[i, c])))

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from caml_dask.errors import UsageError, WeightsError
 from caml_dask.networks.cards import bounded_bytes
 from caml_dask.networks.field.architecture import weight_shapes
-from caml_dask.networks.field.network import Layers, Said
+from caml_dask.networks.field.network import Layers
 from caml_dask.networks.field.ranks import NEIGHBORS
+from caml_dask.networks.field.said import Said
 from caml_dask.schema import CLUSTERED, FIBER, NON_CLUSTERED
 from caml_dask.settings import FIBER_NETWORK, FIELD_NETWORKS
 

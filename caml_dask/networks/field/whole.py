@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from caml_dask.networks.field.graph import CHANNELS, ROUNDS, Graph
 from caml_dask.networks.field.messages import Edges
-from caml_dask.networks.field.network import Layers, Said
+from caml_dask.networks.field.network import Layers
+from caml_dask.networks.field.said import Said
 
 _F = NDArray[np.float32]
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from caml_dask.networks.field.graph import Graph, build_graph
-from caml_dask.networks.field.network import Said
 from caml_dask.networks.field.ranks import NEIGHBORS, USED_RANKS
 from caml_dask.networks.field.region import region_histogram, region_inputs
+from caml_dask.networks.field.said import Said
 from caml_dask.networks.field.whole import say
 from caml_dask.simulate.unknown import draw_field
 from caml_dask.spatial.ranked import ranked_neighbors
