@@ -112,6 +112,10 @@ class Browser:
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
             self.mouse(kind, x, y)
 
+    def turn(self, x: float, y: float, by: float) -> None:
+        """The wheel, at a place; less than 0 is away from the user."""
+        self.call("Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=by)
+
     def press(self, key: str) -> None:
         """Press a key. No answer is waited for: a frame that its key closes gives none."""
         text = {"text": key} if len(key) == 1 else {}

@@ -156,6 +156,24 @@ def test_a_click_on_an_outline_selects_its_row(page, place, run):
     page.wait(f"!{FRAGMENT}.has('cluster') && document.getElementById('chosen').hidden")
 
 
+def test_the_mouse_moves_a_page_that_was_just_opened(page, place):
+    page.open(place)
+    page.wait(READY)
+    center = f"{FRAGMENT}.get('at').split(',').map(Number)"
+    x, y = settled(page, center)
+    px = page.run(f"Number({FRAGMENT}.get('px'))")
+    page.mouse("mousePressed", 500, 400)
+    for right in (20, 60, 120):  # the first step begins it
+        page.mouse("mouseMoved", 500 + right, 400 + right / 2)
+        time.sleep(0.05)
+    time.sleep(0.3)  # at rest before it is let go, or the view glides on
+    page.mouse("mouseReleased", 620, 460)
+    page.wait(f"{FRAGMENT}.get('at') !== '{x},{y}'")
+    assert settled(page, center) == pytest.approx([x - 100 * px, y - 50 * px], abs=2 * px)
+    page.turn(500, 400, -200)
+    page.wait(f"Number({FRAGMENT}.get('px')) < {0.9 * px}")
+
+
 def test_the_selected_outline_is_drawn_where_there_are_too_many_others(page, address, run, monkeypatch):
     for module in ("about", "server"):
         monkeypatch.setattr(f"caml_dask.viewer.{module}.MOST_OUTLINES", 0)

@@ -2,6 +2,7 @@
 export { default as Feature } from "ol/Feature.js";
 export { default as Map } from "ol/Map.js";
 export { default as View } from "ol/View.js";
+export { defaults as interactions } from "ol/interaction/defaults.js";
 export { default as MultiPolygon } from "ol/geom/MultiPolygon.js";
 export { default as ImageLayer } from "ol/layer/Image.js";
 export { default as TileLayer } from "ol/layer/Tile.js";

@@ -37,6 +37,7 @@ export class Scene extends EventTarget {
       layers: [this.tiles, this.dots.layer, ...this.shapes.layers],
       view: this.view,
       controls: [],
+      interactions: ol.interactions(), // by default, a map that can have the focus moves only while it has it
     });
     this.view.on("change", () => this.settle());
     this.map.on("change:size", () => this.settle());
