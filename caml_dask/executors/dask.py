@@ -173,15 +173,23 @@ class _Execution:
         """The next batch that ended, whatever became of it; meanwhile the workers are looked after."""
         while True:
             if self._roster.look_at_times() and self._want is not None:
-                waiting = sum(self._pace.share(unit.key[1], unit.size) for unit in self._waiting)
-                self._want(len(self._in_flight) + len(self._images) + math.ceil(waiting))
+                self._want(len(self._in_flight) + len(self._suspects) + self._batches_to_come())
             with suppress(TimeoutError):
                 return self._ended.next(BETWEEN_LOOKS_S)
 
+    def _batches_to_come(self) -> int:
+        """About how many batches the units that wait will make, and the first ones of images that were not begun."""
+        kinds = [(unit.key[1], unit.size) for unit in self._waiting]
+        kinds += [(FIRST.name, self._size(index)) for index in self._images]
+        return math.ceil(sum(min(1.0, self._pace.share(*kind)) for kind in kinds))
+
+    def _size(self, index: int) -> float | None:
+        content = part_of(self._run, index)[1]
+        return content[0] if content else None
+
     def _begin(self, index: int) -> None:
         """An image's first unit waits to be run; of a run that is resumed, the units of its first stage that is due."""
-        content = part_of(self._run, index)[1]
-        image = _Underway(index, content[0] if content else None)
+        image = _Underway(index, self._size(index))
         if self._resumed:
             image.stages = barriers(self._run, index, True)
             self._advance(image)
