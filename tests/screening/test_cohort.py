@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from caml_dask.errors import UsageError
@@ -119,6 +122,34 @@ def test_the_results_of_a_screening_are_no_images(folders):
     pattern = f"{folders}/{{condition}}/{{replicate}}/**/*.csv"
     assert len(read_cohort(pattern).members) == 4
     assert len(read_cohort(pattern, leave_out=folders / "naive").members) == 1
+
+
+@pytest.mark.parametrize(
+    ("piece", "reported"),
+    [
+        ("{condition}/{replicate}", ["act [1]/2"]),
+        ("act [1]/{condition}/{replicate}", ["act [1]/2"]),
+        ("**/{condition}/{replicate}", ["act [1]/2", "naive/2/x"]),
+        (".{condition}/{replicate}", [".snapshot"]),
+        ("**/.snapshot/{condition}/{replicate}", [".snapshot", "act [1]/2", "naive/2/x"]),
+    ],
+)
+def test_only_folders_that_a_pattern_can_match_have_to_be_listed(folders, monkeypatch, piece, reported):
+    """Not the snapshots of a file system, which `glob` spares as hidden, and not the results of the screening."""
+    closed = [folders / name for name in (".snapshot", "act [1]/2", "naive/2/x", "out/1")]
+    for folder in (*closed, *(folders / name for name in ("act [1]/1/y", ".raw/1", "naive/.snapshot/1/1"))):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "a.csv").touch()
+    real = os.scandir
+
+    def scandir(path):
+        if Path(path) in closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = read_cohort(f"{folders}/{piece}/*.csv", leave_out=folders / "out").unreadable
+    assert list(found) == [f"{folders / name}: Permission denied" for name in reported]
 
 
 @pytest.mark.parametrize(

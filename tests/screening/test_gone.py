@@ -11,8 +11,11 @@ import pytest
 from click.testing import CliRunner
 from support import simulated_table
 
+from caml_dask.atomic import publish_json
 from caml_dask.cli import main
 from caml_dask.screening.cohort import read_cohort
+from caml_dask.screening.ledger import HIDDEN, Entry, Ledger
+from caml_dask.screening.prune import prune
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +139,19 @@ def test_a_known_failure_does_not_count_until_its_file_or_the_settings_change(fo
     assert call(folder).exit_code == 3
 
 
+def test_a_name_with_brackets_is_acknowledged_as_it_stands(folder):
+    """As a pattern it would be the other file's."""
+    for name in ("bad[1].csv", "bad1.csv"):
+        (folder / "data" / "naive" / "1" / name).write_text("frame,photons\n1,2\n")
+    call(folder)
+    for given in ("data/naive/1/bad[1].csv", "bad[1].csv"):
+        found = call(folder, "--acknowledge", given)
+        assert found.exit_code == 3 and "matches no failed image" not in found.output
+        (known,) = [row for row in rows(folder) if row["acknowledged"]]
+        assert known["path"].endswith("/bad[1].csv")
+    assert call(folder, "--acknowledge", "bad[12].csv").exit_code == 0
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_a_table_as_spreadsheets_write_it(tmp_path, separator):
     lines = [
@@ -164,6 +180,54 @@ def test_superseded_nights_are_listed_and_removed(folder):
     assert "0 superseded nights" in CliRunner().invoke(main, ["prune", "out"]).output
     again = call(folder)
     assert again.exit_code == 0 and "2 images analyzed in this call" in again.output
+
+
+def test_the_last_results_of_what_is_gone_or_fails_are_never_removed(folder):
+    """All files gone at once leave no image with a folder; a file that changed for the worse has none either."""
+    bad = folder / "data" / "activated" / "1" / "cell.csv"
+    (first,) = (folder / "out" / "nights").iterdir()
+    bad.write_text("frame,photons\n1,2\n")
+    shutil.move(folder / "data" / "naive" / "1" / "cell.csv", folder / "archived.csv")
+    assert call(folder).exit_code == 4
+    bad.write_text("frame,photons\n1,3\n")  # a night of its own, which is then the last
+    assert call(folder).exit_code == 4
+    nights = sorted((folder / "out" / "nights").iterdir())
+    assert len(nights) == 3 and nights[0] == first
+    found = CliRunner().invoke(main, ["prune", "out", "--yes"])
+    assert "removed 1 superseded night" in found.output
+    assert sorted((folder / "out" / "nights").iterdir()) == [first, nights[2]]
+    assert len(list(first.glob("*/points.parquet"))) == 2
+    shutil.move(folder / "archived.csv", folder / "data" / "naive" / "1" / "cell.csv")
+    assert "1 of 2 images done, nothing was new" in call(folder).output
+    shutil.move(folder / "data" / "naive", folder / "archived")
+    bad.unlink()
+    (folder / "data" / "naive" / "1").mkdir(parents=True)
+    shutil.copy(folder / "archived" / "1" / "cell.csv", folder / "data" / "naive" / "1" / "other.csv")
+    assert call(folder).exit_code == 3
+    assert call(folder, "--forget-gone", "--area-um2", "4").exit_code == 0
+    assert "removed 2 superseded nights" in CliRunner().invoke(main, ["prune", "out", "--yes"]).output
+    assert not first.exists()
+
+
+def test_only_the_last_results_of_a_failed_image_stay(folder):
+    """Newer results of each of its channels; a channel that only an older night has keeps that."""
+    ledger = Ledger(
+        entries={
+            "a": Entry("1", "0001_cell_ch1", "/cell.csv"),
+            "b": Entry("1", "0002_cell_ch2", "/cell.csv"),
+            "c": Entry("2", "0003_cell_ch1", "/cell.csv"),
+            "d": Entry("3", "0004_cell_ch1", "/cell.csv"),
+            "e": Entry("4", "0005_cell_ch1", "/cell.csv", reason="no columns"),
+        },
+        last=["5"],
+    )
+    root = folder / "made"
+    for night in "12345":
+        (root / "nights" / night).mkdir(parents=True)
+    (root / HIDDEN).mkdir()
+    ledger.write(root)
+    publish_json(root / "summary.json", {"images": [{"path": "/cell.csv", "folder": ""}]})
+    assert [night.name for night in prune(root, remove=False)] == ["2", "4"]
 
 
 def test_pruning_asks_for_a_screening(folder):
