@@ -57,3 +57,34 @@ def test_two_tables_their_change_and_a_bad_one(tmp_path):
     assert workflow(tmp_path).returncode != 0
     assert not (tmp_path / second["run"]).exists() and (tmp_path / first["run"]).exists()
     assert "cell 2.csv" in (tmp_path / "logs" / "mutant_1_cell_2.log").read_text()
+
+
+def test_a_factor_with_the_name_of_a_figure_keeps_its_values(tmp_path):
+    """Headers and cells as `caml-dask screen` takes them."""
+    simulated_table(tmp_path / "cell.csv", side_nm=1500.0)
+    table = "\ufeffPath, CONDITION ,Replicate,clusters,warnings\n\n cell.csv , wild type ,1,few,\n,,,,\n"
+    (tmp_path / "cohort.csv").write_text(table, encoding="utf-8")
+    done = workflow(tmp_path)
+    assert done.returncode == 0, done.stderr
+    (row,) = rows(tmp_path / "images.csv")
+    assert (row["run"], row["condition"]) == ("runs/wild_type_1_cell", "wild type")
+    assert (row["clusters"], row["warnings"]) == ("few", "") and int(row["measured_clusters"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("path;condition;replicate\na.csv;a;1\n", "separate them by commas"),
+        ("", "its first line is []"),
+        ("path,condition,replicate,dish,dish\na.csv,a,1,1,2\n", "name each column once"),
+        ("path,condition,replicate,Channel\na.csv,a,1,2\n", "a run analyzes all channels of a file"),
+        ("path,condition,replicate,status\na.csv,a,1,ok\n", "the column 'status': images.csv has another column"),
+        ("path,condition,replicate\na.csv,a\n", "give each column"),
+        ("path,condition,replicate\na.csv,,1\n", "give each column"),
+    ],
+)
+def test_a_cohort_that_cannot_be_used_is_refused(tmp_path, table, said):
+    (tmp_path / "cohort.csv").write_text(table)
+    done = workflow(tmp_path)
+    assert done.returncode != 0 and said in done.stderr
+    assert not (tmp_path / "runs").exists()
