@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from caml_dask.errors import DiskFullError
-from caml_dask.groups import writable_by_group
+from caml_dask.groups import is_shared, make_folder, open_to_group
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 WORKING = ".*.working"  # names that files have until they are published
@@ -33,12 +33,13 @@ def publish(path: Path, write: Callable[[Path], object], lasting: bool = True) -
     path = path.absolute()  # Arrow takes a relative name with a colon for a URI
     working = path.with_name(f".{path.name}.{uuid.uuid4().hex}.working")
     try:
-        with room_for(path), writable_by_group(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        with room_for(path):
+            make_folder(path.parent)
             write(working)
-            for file in sorted(working.rglob("*")) if working.is_dir() else ():
-                sync(file)
-            sync(working)
+            shared = is_shared(path.parent)
+            for file in sorted(working.rglob("*"), reverse=True) if working.is_dir() else ():
+                sync(file, shared)
+            sync(working, shared)  # last: until then nobody else can put a link in the place of a file in it
             if path.is_dir():
                 shutil.rmtree(path)
             working.replace(path)
@@ -172,10 +173,15 @@ def fingerprint(path: Path) -> list[int | str] | None:
     return [size, digest.hexdigest()]
 
 
-def sync(path: Path) -> None:
-    """Wait until a file's content, or a folder's names, are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
+def sync(path: Path, shared: bool = False) -> None:
+    """Wait until a file's content, or a folder's names, are on the disk.
+
+    shared : make it writable for the group too; not what a link leads to
+    """
+    handle = os.open(path, os.O_RDONLY | (os.O_NOFOLLOW if shared else 0))
     try:
+        if shared:
+            open_to_group(handle)
         os.fsync(handle)
     finally:
         os.close(handle)

@@ -1,8 +1,9 @@
 """Output directories that a Unix group shares: what is written there, all members can replace.
 
 A folder is a group's if its setgid bit is set and the group may write to it; folders made in it are so too. There,
-files and folders are made writable for the group whatever the umask says of it. What is given a narrower mode, such as
-the key of a run on a cluster, keeps that.
+files and folders are made writable for the group whatever the umask says of it. What is private, such as the key of a
+run on a cluster, is not published, and keeps the mode that it was made with. So does what is made elsewhere meanwhile:
+whoever could replace a compiled kernel would have others run their code.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 _GROUP = stat.S_IRWXG
 _OF_A_GROUP = stat.S_ISGID | stat.S_IWGRP
@@ -41,14 +43,36 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 
 
+def begin_log(path: Path) -> BinaryIO:
+    """Open a log to be written anew; what :func:`make_folder` says of folders holds for it and the folder it is in.
+
+    Raises
+    ------
+    OSError
+    """
+    make_folder(path.parent)
+    with writable_by_group(path.parent):
+        return path.open("wb")
+
+
+def open_to_group(handle: int) -> None:
+    """Make an open file or folder of this user's as writable for the group as it is for the user."""
+    mode = stat.S_IMODE(os.fstat(handle).st_mode)
+    with suppress(PermissionError):  # of a file system that has one mode for all
+        os.fchmod(handle, mode | (mode & stat.S_IRWXU) >> 3)
+
+
 @contextmanager
 def writable_by_group(folder: Path) -> Iterator[None]:
-    """Make what is made while the context lasts writable for the group, where `folder` is a group's."""
+    """Make what is made while the context lasts writable for the group, where `folder` is a group's.
+
+    Only to make a folder or open a file: what other threads make meanwhile, anywhere, is writable for the group too.
+    """
     if not is_shared(folder):
         yield
         return
     with _lock:
-        _umasks.append(_umasks[0] if _umasks else os.umask(0o077))
+        _umasks.append(_umasks[0] if _umasks else os.umask(0o007))
         os.umask(_umasks[0] & ~_GROUP)
     try:
         yield

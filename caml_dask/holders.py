@@ -23,6 +23,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from caml_dask.atomic import room_for
+from caml_dask.groups import writable_by_group
 from caml_dask.seen import names_in
 
 BEAT_S = 5.0
@@ -78,7 +79,7 @@ def announced(folder: Path, shared: bool) -> Iterator[Path]:
     """
     path = folder / f"{os.getpid()}-{uuid.uuid4().hex}{_ENDING}"
     mark = _Mark(os.getpid(), socket.gethostname(), _machine(), shared)
-    with room_for(folder):
+    with room_for(folder), writable_by_group(folder):
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     ended = threading.Event()
     beating = threading.Thread(target=_beat, args=(handle, path, mark, ended), daemon=True)

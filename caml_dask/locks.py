@@ -17,7 +17,7 @@ from typing import IO
 from caml_dask import holders
 from caml_dask.atomic import room_for
 from caml_dask.errors import OutputError, StoreError
-from caml_dask.groups import writable_by_group
+from caml_dask.groups import make_folder, writable_by_group
 
 _NAME = re.compile(r"process (\d+) on (.+)")
 _BETWEEN_TRIES_S = 0.05
@@ -35,9 +35,10 @@ def held(path: Path, wait_s: float) -> Iterator[None]:
     StoreError : it is held for longer.
     DiskFullError : no room for it is left.
     """
-    with room_for(path), writable_by_group(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = _appending(path)
+    with room_for(path):
+        make_folder(path.parent)
+        with writable_by_group(path.parent):
+            handle = _appending(path)
     with handle:
         until = time.monotonic() + wait_s
         while not _taken(handle):
@@ -142,7 +143,7 @@ def locked(root: Path, hidden: str, what: str, shared: bool = False) -> Iterator
     for place in (root / hidden, root / hidden / "lock"):
         if place.is_symlink():
             raise OutputError(f"{place} is a link, which {what}s never have there: look who made it, and remove it")
-    with writable_by_group(root), _opened(root, hidden) as handle:
+    with _opened(root, hidden) as handle:
         try:
             taken = _taken(handle, shared)
         except OSError as error:
@@ -171,8 +172,9 @@ def _opened(root: Path, hidden: str) -> Iterator[int]:
     OutputError : they cannot be written to.
     """
     try:
-        (root / hidden).mkdir(parents=True, exist_ok=True)
-        handle = os.open(root / hidden / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        make_folder(root / hidden)
+        with writable_by_group(root):
+            handle = os.open(root / hidden / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except PermissionError:
         raise OutputError(
             f"{root} cannot be written to by this user (Permission denied): name another directory; a group can share "

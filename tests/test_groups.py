@@ -14,11 +14,13 @@ import pytest
 from click.testing import CliRunner
 from support import simulated_table
 
+from caml_dask.atomic import publish
 from caml_dask.cli import main
+from caml_dask.executors import worker
 from caml_dask.executors.deployment.security import own_key
 from caml_dask.executors.fitness import which_run
 from caml_dask.executors.worker import run_batch
-from caml_dask.groups import is_shared, writable_by_group
+from caml_dask.groups import begin_log, is_shared, writable_by_group
 from caml_dask.io.shared_part import part_of, publish_shared_part
 from caml_dask.locks import locked
 from caml_dask.runs.session import begun, execute
@@ -78,6 +80,29 @@ def test_the_umask_is_as_it_was_whichever_thread_ends_last(tmp_path, umask_022):
     assert (folder / "file").stat().st_mode & stat.S_IWGRP
 
 
+def test_what_is_made_elsewhere_meanwhile_is_not_writable_for_the_group(tmp_path, umask_022):
+    """Others could replace a kernel that numba keeps, and this user would execute it."""
+    lab, own = of_a_group(tmp_path / "lab"), tmp_path / "own"
+    own.mkdir()
+
+    def write(working):
+        (working / "part").mkdir(parents=True)
+        (working / "part" / "file").touch()
+        (own / "written meanwhile").touch()
+
+    with locked(lab / "run", ".run", "run"):
+        (own / "held meanwhile").touch()
+        publish(lab / "run" / "table", write)
+        with begin_log(lab / "run" / "logs" / "log"):
+            (own / "logged meanwhile").touch()
+        assert len(list((lab / "run" / ".run").iterdir())) == 2 and closed(lab) == []
+    assert len(closed(own)) == 3
+
+    with pytest.raises(OSError, match="symbolic links"):
+        publish(lab / "linked", lambda working: working.symlink_to(own / "held meanwhile"))
+    assert len(closed(own)) == 3, "what a link leads to keeps its mode"
+
+
 def test_runs_with_their_exports(tmp_path, umask_022):
     table, lab = simulated_table(tmp_path / "cell.csv", side_nm=1500.0), of_a_group(tmp_path / "lab")
     execute([table], lab / "run", QUICK, workers=0)
@@ -88,15 +113,22 @@ def test_runs_with_their_exports(tmp_path, umask_022):
     assert len(closed(own)) == sum(1 for _ in own.rglob("*")), "elsewhere the umask decides"
 
 
-def test_workers(tmp_path, umask_022):
+def test_workers(tmp_path, umask_022, monkeypatch):
     """Their umask is their own, and they hold no lock of the run."""
     table, lab = simulated_table(tmp_path / "cell.csv", side_nm=3000.0), of_a_group(tmp_path / "lab")
     with begun([table], lab / "run", QUICK, resume=False, overwrite=False) as run:
         publish_shared_part(run)
+    run_unit = worker.run_unit
+
+    def watched(*given):
+        (tmp_path / "elsewhere").touch()
+        return run_unit(*given)
+
+    monkeypatch.setattr(worker, "run_unit", watched)
     for stage in ("read", "plan", "scatter"):
         (report,) = run_batch(str(run.root), which_run(run), [part_of(run, 0)], [(0, stage, 0)])
         assert report["stage"] == stage
-    assert closed(lab) == []
+    assert closed(lab) == [] and closed(tmp_path) == [tmp_path / "cell.csv", tmp_path / "elsewhere"]
 
 
 def test_screenings(tmp_path, umask_022):

@@ -32,6 +32,7 @@ from caml_dask.atomic import (
     sync,
 )
 from caml_dask.errors import DiskFullError, OutputError, StoreError
+from caml_dask.groups import make_folder
 from caml_dask.io import arrow_files
 from caml_dask.locks import held
 from caml_dask.seen import awaited, names_in, stands
@@ -157,7 +158,7 @@ class DirectoryStore(Store):
         if folder.is_dir():
             return False
         with room_for(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
         return True
 
     def show_outputs(self) -> Path:
@@ -170,7 +171,7 @@ class DirectoryStore(Store):
         if self._outputs is None:
             raise StoreError("there is no output directory")
         with room_for(self._outputs), suppress(FileExistsError):
-            self._outputs.mkdir(parents=True)
+            make_folder(self._outputs)
         if self._outputs.is_symlink():
             raise OutputError(f"{self._outputs} is a link, which a run does not follow: remove it")
         return self._outputs

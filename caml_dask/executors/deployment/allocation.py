@@ -20,6 +20,7 @@ from caml_dask.executors.deployment.security import own_key
 from caml_dask.executors.deployment.settings import Allocation
 from caml_dask.executors.deployment.tasks import task_of, tell_tasks
 from caml_dask.executors.deployment.workers import LOGS, worker_command
+from caml_dask.groups import begin_log
 
 if TYPE_CHECKING:
     from distributed import Security, SpecCluster
@@ -78,9 +79,8 @@ def allocation_cluster(
             yield cluster, interrupts.check
             return
         log = scratch / LOGS / _LOG
-        log.parent.mkdir(exist_ok=True)
         command = [*launcher, *_given(threads), *worker_command(cluster.scheduler_address, key, allocation)]
-        with log.open("wb") as written:
+        with begin_log(log) as written:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=written, stderr=written, start_new_session=True
             )

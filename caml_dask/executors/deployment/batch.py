@@ -28,6 +28,7 @@ from caml_dask.executors.deployment.security import PRIVATE, own_key, reading
 from caml_dask.executors.deployment.settings import Batch
 from caml_dask.executors.deployment.workers import LOGS
 from caml_dask.extras import require
+from caml_dask.groups import make_folder
 
 if TYPE_CHECKING:
     from dask_jobqueue.core import Job, JobQueueCluster
@@ -60,6 +61,7 @@ def batch_cluster(
     WorkersError : a job that the batch system refuses.
     """
     logs = Path(site_setting(batch, "log_directory", scratch / LOGS)).absolute()
+    make_folder(logs)
     options = {**site_setting(batch, "scheduler_options", {}), "dashboard": dashboard}
     logged = replace(batch, cluster={**batch.cluster, "log_directory": str(logs), "scheduler_options": options})
     with own_key(scratch) as (_, security), build(logged, threads, security) as cluster:

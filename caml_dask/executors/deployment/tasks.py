@@ -24,6 +24,7 @@ from caml_dask.executors.deployment.security import PRIVATE
 from caml_dask.executors.deployment.settings import Allocation, Deployment
 from caml_dask.executors.deployment.workers import LOGS, worker_command
 from caml_dask.executors.shared_kernels import environment
+from caml_dask.groups import begin_log
 from caml_dask.io.run_directory import HIDDEN
 from caml_dask.seen import awaited, names_in
 
@@ -112,8 +113,7 @@ def work_for(task: Task, out: Path, allocation: Allocation) -> None:
 def _work(task: Task, scratch: Path, command: list[str]) -> None:
     given = {**os.environ, **OF_WORKERS, **environment(scratch)}
     log = scratch / LOGS / f"task-{task.rank}.log"
-    log.parent.mkdir(exist_ok=True)
-    with log.open("wb") as written:
+    with begin_log(log) as written:
         subprocess.run(command, env=given, stdout=written, stderr=written, check=False)
 
 
