@@ -22,7 +22,7 @@ class Entry:
 
     night : the folder of nights/ whose run has it
     image_id : its name there, and in the whole screening
-    path : the file it was read from
+    path : the file it was read from, or where a later call found its content when that file was gone
     reason : why it failed; None where it is done
     again : the machine caused the failure, and the next night tries again
     """

@@ -76,6 +76,7 @@ def screen(
         images = survey(found, manifest, settings.columns, tonight.ledger, verify)
         missing = gone(found, images, tonight.ledger, forget_gone)
         tonight.forget(images, retry, verify)
+        tonight.find_moved(images)
         tonight.analyse(images)
         screened = conclude(out, found, [*images, *missing], tonight.ledger, manifest, tonight.analyzed, acknowledge)
         tonight.ledger.write(out)
@@ -128,6 +129,14 @@ class _Screening:
             known = item.failed_key in self.ledger.acknowledged
             if failed is not None and (retry or (failed.again and not known)):
                 del entries[item.failed_key]
+
+    def find_moved(self, items: Sequence[CohortImage]) -> None:
+        """Enter the new path of what was moved, by which its results are known if the file there changes."""
+        entries, here = self.ledger.entries, {str(item.path) for item in items}
+        for item in items:
+            done = entries.get(item.key)
+            if done is not None and done.path not in here:
+                entries[item.key] = replace(done, path=str(item.path))
 
     def analyse(self, items: Sequence[CohortImage]) -> None:
         """Run the images that the ledger does not list, in a new night; without such images no night begins."""

@@ -203,6 +203,18 @@ def test_the_last_results_of_what_is_gone_or_fails_are_never_removed(folder):
     assert not first.exists(), "newer results, and a loss that was accepted"
 
 
+def test_the_last_results_of_what_moved_before_it_failed_are_never_removed(folder):
+    """What the ledger says of them names the place that the file was first read from."""
+    (first,) = (folder / "out" / "nights").iterdir()
+    shutil.rmtree(folder / "data" / "naive")
+    moved = (folder / "data" / "activated").rename(folder / "data" / "resting") / "1" / "cell.csv"
+    assert "1 of 1 images done, nothing was new" in call(folder, "--forget-gone").output
+    moved.write_text("frame,photons\n1,2\n")
+    assert call(folder).exit_code == 4
+    assert "0 superseded nights" in CliRunner().invoke(main, ["prune", "out"]).output
+    assert first.exists()
+
+
 def test_only_the_last_results_of_a_failed_image_stay(folder):
     """Newer results of each of its channels; a channel that only an older night has keeps that."""
     ledger = Ledger(
