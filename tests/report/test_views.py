@@ -161,6 +161,18 @@ def test_a_picture_opens_its_image_and_nothing_in_it_is_markup(screened, browser
 
 
 @needs_chromium
+def test_a_browser_that_cannot_unpack_images_follows_their_links(screened, browser):
+    lacking = browser.call("Page.addScriptToEvaluateOnNewDocument", source="delete window.DecompressionStream")
+    browser.open(write_report(screened).page.as_uri())
+    browser.wait("document.querySelectorAll('.more').length === 3 && document.readyState === 'complete'")
+    browser.call("Page.removeScriptToEvaluateOnNewDocument", identifier=lacking["identifier"])
+    clicked = """(() => { const events = [];
+        addEventListener("click", (event) => { events.push(event.defaultPrevented); event.preventDefault(); });
+        document.querySelector("a[data-view] img").click(); return events; })()"""
+    assert browser.run(clicked) == [False] and not browser.run("document.querySelectorAll('.more button').length")
+
+
+@needs_chromium
 def test_what_a_picture_opens_is_the_page_of_that_image(screened, browser, tmp_path):
     (run,) = (screened / "nights").iterdir()
     browser.open(write_report(run).page.as_uri())
