@@ -75,5 +75,7 @@ def test_the_curve_lies_on_its_axes():
     assert np.all(np.diff(rising[:, 0]) > 0) and np.all(np.diff(rising[:, 1]) < 0)
     zero = next(mark.at for mark in plot.heights if mark.label == "0")
     assert np.allclose(flat[:, 1], zero, atol=0.1) and rising[0, 1] == pytest.approx(zero, abs=0.1)
+    (falling, *_, top) = drift_plot(frame, {"x": frame / -50.0}, "words", "name").heights
+    assert (falling.label, top.label) == ("−100", "0"), "a minus as elsewhere on the page"
     alone = drift_plot(np.array([5]), {"x": np.zeros(1)}, "one frame", "name")
     assert len(alone.curves[0].points.split()) == 1
