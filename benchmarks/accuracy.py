@@ -252,7 +252,8 @@ def report(chosen: pd.DataFrame, searched: pd.DataFrame, out: Path) -> None:
         pd.concat([_of_others(out / standing, set(chosen["method"])), found], ignore_index=True)
         for standing, found in (("accuracy.parquet", chosen), ("searched.parquet", searched))
     )
-    chosen = pd.concat([chosen, one_for_all(searched, chosen)], ignore_index=True)
+    if not (fixed := one_for_all(searched, chosen)).empty:  # without rows, its columns would be of no kind
+        chosen = pd.concat([chosen, fixed], ignore_index=True)
     chosen.to_parquet(out / "accuracy.parquet", index=False)
     chosen.to_csv(out / "accuracy.csv", index=False, float_format="%.5g", lineterminator="\n")
     searched.to_parquet(out / "searched.parquet", index=False, compression="zstd")

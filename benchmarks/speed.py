@@ -131,7 +131,12 @@ def clusterers(n: int) -> list[Pair]:
         call(many[:2000])
     CAML().fit(few)
     return [
-        Pair(f"{len(xy)} localizations: CAML().fit_predict / {name}", partial(_caml, xy), partial(call, xy), wanted)
+        Pair(
+            f"{len(xy)} localizations: CAML('XPILJZ').fit_predict / {name}",
+            partial(_caml, xy),
+            partial(call, xy),
+            wanted,
+        )
         for name, xy, call, wanted in theirs
     ]
 

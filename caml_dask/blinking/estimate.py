@@ -11,8 +11,10 @@ m a sum of exponentials, qf is one too, and its rates and weights are roots and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import scipy
@@ -117,12 +119,12 @@ def estimate(counted: Counted) -> Law:
     Returns
     -------
     Law
-        What was found; without rates where no pairs of one molecule were.
+        What was found; without rates where pairs of one molecule were not found for sure.
     """
     bins, n_frames = _bins(counted), int(counted.frames[-1] - counted.frames[0]) + 1
     since, active = activity(counted.frames, counted.detections)
 
-    def law(fit: _Fit | None, rates: np.ndarray, weights: np.ndarray) -> Law:
+    def law(fit: _Fit | None, rates: np.ndarray, weights: np.ndarray, signal: float) -> Law:
         spread, spread_z = (*fit.spreads, 0.0)[:2] if fit else (0.0, 0.0)
         same = fit.found[0] / (2.0 * counted.centers) if fit and fit.found[0] > _SURE * fit.error[0] else 0.0
         return Law(
@@ -136,17 +138,19 @@ def estimate(counted: Counted) -> Law:
             per_volume=counted.per_volume,
             since=since,
             active=active,
-            signal=float(np.sqrt(fit.misfit_of_none - fit.misfit)) if fit else 0.0,
+            signal=signal,
         )
 
-    nothing = law(None, np.zeros(0), np.zeros(0))
+    nothing = partial(law, None, np.zeros(0), np.zeros(0))
     if not bins.used.any() or not counted.centers or not bins.shares[bins.far].sum() > 0:
-        return nothing
+        return nothing(0.0)
     fits = [_fit(counted, bins, n_frames, lifetimes) for lifetimes in _LIFETIMES]
     fit = next(each for each in fits if each.misfit <= fits[-1].misfit + _BETTER)
-    if fit.misfit_of_none - fit.misfit < _RETURN:
-        return nothing
-    return law(fit, *_renewal(fit.rates, fit.amounts))
+    explained = max(0.0, fit.misfit_of_none - fit.misfit)
+    signal = math.sqrt(explained)
+    if explained < _RETURN:
+        return nothing(signal)
+    return law(fit, *_renewal(fit.rates, fit.amounts), signal)
 
 
 def _bins(counted: Counted) -> _Bins:

@@ -65,10 +65,11 @@ def run(
 ) -> int:
     """Label every localization of INPUTS, find their clusters, outline and measure them.
 
-    INPUTS are files, folders, or patterns in quotes such as 'data/**/*.csv': ThunderSTORM CSV, CAML tsv, delimited
-    tables or Parquet. Each file is an image, or one a channel. A folder means the .csv, .tsv, .xls, .parquet and .pq
-    files in it and in its folders; hidden files and earlier results are left out. URLs of objects are inputs too:
-    https://, and s3://BUCKET/KEY, where s3://BUCKET/FOLDER/ and patterns mean several.
+    INPUTS are files, folders, or patterns in quotes such as 'data/**/*.csv', of any format that `caml-dask formats`
+    lists. Each file is an image, or one a channel. A folder means the tables in it and in its folders, known by their
+    endings; .txt and .zip files, and .mat files other than _sml.mat, are taken by name or pattern alone. Hidden files
+    and earlier results are left out. URLs of objects are inputs too: https://, and s3://BUCKET/KEY, where
+    s3://BUCKET/FOLDER/ and patterns mean several.
 
     Images are numbered by the order of their paths, however INPUTS are listed. If a name does not exist, the
     command stops before it writes anything; a file that cannot be read fails, and the others are analyzed.

@@ -16,7 +16,7 @@ from caml_dask.cli.options import (
     LOCAL,
     LOGS,
     MERGE,
-    MIN_POINTS,
+    MIN_POINTS_OF_NETWORKS,
     NETWORK,
     NONFINITE,
     OUT,
@@ -49,7 +49,7 @@ from caml_dask.cli.options import (
     help="Share of the smaller of two outlines of successive windows that makes them one cluster.",
 )
 @NETWORK
-@MIN_POINTS
+@MIN_POINTS_OF_NETWORKS
 @DRIFT
 @MERGE
 @click.option("--test/--no-test", default=False, show_default=True, help="Compare each window with random fields.")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from caml_dask.cli.options import DONE, LOCAL, LOGS, OUT, SEED, WORKERS, guarded
+from caml_dask.cli.options import DONE, LOCAL, LOGS, OUT, SEED, TRAINING_WORKERS, WORKERS, guarded
 from caml_dask.errors import UsageError
 
 
@@ -172,7 +172,7 @@ def train(
     help="Fields of each sort for the card's figures, and as many to calibrate and to decide on.",
 )
 @SEED
-@WORKERS
+@TRAINING_WORKERS
 @LOGS
 @guarded
 def train_field(
@@ -186,7 +186,7 @@ def train_field(
     surveyed: int,
     fields: int,
     seed: int,
-    workers: int | None,
+    workers: int,
 ) -> int:
     """Train the field network, from simulated samples of which nothing is known beforehand.
 
@@ -209,7 +209,7 @@ def train_field(
         out,
         work,
         threads=cores(),
-        workers=1 if workers is None else workers,
+        workers=workers,
         fields=fields,
         command=shlex.join(["caml-dask", *sys.argv[1:]]),
     )
@@ -222,10 +222,10 @@ def train_field(
 @click.option("--network", default="field-2d", show_default=True, help="Field network in 2D to add to, or its FOLDER.")
 @click.option("--fields", type=click.IntRange(min=2), default=900, show_default=True, help="Fields to learn from.")
 @SEED
-@WORKERS
+@TRAINING_WORKERS
 @LOGS
 @guarded
-def train_fibers(out: Path, network: str, fields: int, seed: int, workers: int | None) -> int:
+def train_fibers(out: Path, network: str, fields: int, seed: int, workers: int) -> int:
     """Teach a field network to tell fibers from round clusters, in minutes; its other answers stay as they are.
 
     Use what it wrote with --network FOLDER.
@@ -244,7 +244,7 @@ def train_fibers(out: Path, network: str, fields: int, seed: int, workers: int |
     if known.dimensions != 2 or known.fibers:
         raise UsageError(f"--network {network}: give a field network in 2D that tells two classes")
     command = shlex.join(["caml-dask", *sys.argv[1:]])
-    card = fit_and_write(known, seed, fields, out, workers=1 if workers is None else workers, command=command)
+    card = fit_and_write(known, seed, fields, out, workers=workers, command=command)
     click.echo(json.dumps(card["fibers"]["results"], indent=1))
     return DONE
 

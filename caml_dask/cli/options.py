@@ -79,10 +79,12 @@ INPUT = _Input(path_type=Path)
 NETWORK = click.option(
     "-n",
     "--network",
-    help=f"Network that labels the localizations, in upper or lower case: {DEFAULT_NETWORK}, which sees whole fields; "
-    + "of the published kinds, which see a window of neighbors, "
+    help=f"Network that labels the localizations, in upper or lower case: {DEFAULT_NETWORK}, field-3d (for 3D) or "
+    "field-2d-fibers (round clusters and fibers apart), which see whole fields; of the published kinds, which see a "
+    "window of neighbors, "
     + ", ".join(f"{code} or {alias}" for code, alias in NETWORK_ALIASES.items())
-    + f"; or a FOLDER that `caml-dask train` or `train-field` wrote.  [default: {DEFAULT_NETWORK}]",
+    + "; or a FOLDER that `caml-dask train`, `train-field` or `train-fibers` wrote.  "
+    + f"[default: {DEFAULT_NETWORK}]",
 )
 METHOD = click.option(
     "--method",
@@ -125,6 +127,9 @@ WORKERS = click.option(
     "--workers",
     type=click.IntRange(min=0),
     help="Worker processes of the embedded Dask cluster; 0 runs in this process.  [default: one a core]",
+)
+TRAINING_WORKERS = click.option(
+    "-j", "--workers", type=click.IntRange(min=0), default=1, show_default=True, help="Processes that draw fields."
 )
 RUN_WORKERS = click.option(
     "-j",
@@ -171,13 +176,12 @@ NONFINITE = click.option(
     type=click.Choice(["drop", "refuse"]),
     help="Rows with NaN or infinite coordinates: leave them out, with null results, or refuse the image.",
 )
-MIN_POINTS = click.option(
-    "--min-points",
-    type=click.IntRange(min=1),
-    help="Localizations that a cluster has at least.  [default: 3; "
-    + ", ".join(f"of {name} {kind.least_members}" for name, kind in METHODS.items())
-    + "]",
+_MIN_POINTS = functools.partial(click.option, "--min-points", type=click.IntRange(min=1))
+_AT_LEAST = "Localizations that a cluster has at least.  [default: 3"
+MIN_POINTS = _MIN_POINTS(
+    help=f"{_AT_LEAST}; " + ", ".join(f"of {name} {kind.least_members}" for name, kind in METHODS.items()) + "]"
 )
+MIN_POINTS_OF_NETWORKS = _MIN_POINTS(help=f"{_AT_LEAST}]")
 AREA = click.option(
     "--area-um2", type=float, help="Area of the field, in um2.  [default: that of the convex hull of the localizations]"
 )

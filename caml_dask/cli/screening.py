@@ -119,8 +119,8 @@ def status(directory: Path, as_json: bool) -> int:
 def prune(directory: Path, yes: bool) -> int:
     """List the superseded nights of the screening in DIRECTORY, and remove them with --yes.
 
-    A night is superseded when summary.json lists none of its results, for example after the settings were changed.
-    Results that summary.json lists are never removed.
+    A night is superseded when all images that summary.json lists have newer results elsewhere, for example after the
+    settings were changed. The last results of an image that is now missing or fails are never removed.
     """
     from caml_dask.screening.prune import prune as prune_nights
 

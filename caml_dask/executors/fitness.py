@@ -11,7 +11,6 @@ from pathlib import Path
 
 from caml_dask import __version__
 from caml_dask.atomic import FULL, sync
-from caml_dask.errors import CamlError
 from caml_dask.executors.units import in_words, network_of
 from caml_dask.io.run_directory import HIDDEN, SHARED_PART, Run
 from caml_dask.io.shared_part import open_shared_part
@@ -101,8 +100,8 @@ def refuse_unfit(run: Run) -> None:
     open_run(str(run.root), which_run(run))
     try:
         network_of(run)
-    except (CamlError, OSError) as error:
-        raise UnfitError(f"cannot use the network: {error}") from error
+    except Exception as error:  # of many kinds: memory may be short, and packages half installed
+        raise UnfitError(f"cannot use the network: {in_words(error)}") from error
     _refuse_unwritable(run.root / HIDDEN)
     try:
         with tempfile.TemporaryFile() as file:

@@ -32,6 +32,7 @@ _NO_URLS = (
 )
 _EXAMPLE = "'FOLDER/{condition}/{replicate}/*.csv'"
 _PIECES = re.compile(r"(\{[^{}]*\}|\*\*/|\*|\?)")
+_WILDCARDS = {"**/": "(?:[^/]+/)*", "*": "[^/]*", "?": "[^/]"}  # as regular expressions
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def read_cohort(where: str, leave_out: Path | None = None) -> Cohort:
         raise UsageError(f"{shown(where)}: {_NO_URLS}")
     if "{" in where and not Path(where).is_file():
         factors, members = _matches(where, leave_out)
-        unreadable = tuple(_unreadable_folders(where))
+        unreadable = tuple(_unreadable_folders(where, leave_out))
         return Cohort(_once(where, members, unreadable), factors, where, unreadable)
     factors, members = _rows(Path(where))
     return Cohort(_distinct(where, members), factors)
@@ -216,18 +217,36 @@ def _known_name(name: str) -> str:
     return name.lower() if name.lower() in (PATH, CHANNEL, *FACTORS) else name
 
 
-def _unreadable_folders(pattern: str) -> Iterator[str]:
+def _unreadable_folders(pattern: str, leave_out: Path | None) -> Iterator[str]:
     """Folders that may hold matches of a pattern and cannot be listed, each with the reason."""
-    pieces = [re.sub(r"\{[^{}]*\}", "*", piece) for piece in pattern.split("/")[:-1]]
+    pieces = _globbed(pattern).split("/")[:-1]
     fixed = list(itertools.takewhile(lambda piece: not glob.has_magic(piece), pieces))
-    depth = None if "**" in pieces else len(pieces) - len(fixed)
+    wild = pieces[len(fixed) :]
+    spared = _real(leave_out)
     found: list[str] = []
     base = "/".join(fixed) or ("/" if pattern.startswith("/") else ".")
     for folder, names, _ in os.walk(base, onerror=lambda error: found.append(f"{error.filename}: {error.strerror}")):
         level = len(Path(folder).relative_to(base).parts)
-        wanted = "*" if depth is None else pieces[len(fixed) + level] if level < depth else None
-        names[:] = [] if wanted is None else sorted(n for n in names if wanted == "**" or fnmatch.fnmatch(n, wanted))
+        wanted = ["*", *wild] if "**" in wild else wild[level : level + 1]
+        names[:] = sorted(
+            name
+            for name in names
+            if any(_glob_finds(name, piece) for piece in wanted) and not _inside(f"{folder}/{name}", spared)
+        )
     yield from sorted(found)
+
+
+def _glob_finds(name: str, piece: str) -> bool:
+    """Whether `glob` takes a name for a piece of a pattern: it spares hidden ones unless the piece has the dot."""
+    return fnmatch.fnmatchcase(name, piece) and (piece.startswith(".") or not name.startswith("."))
+
+
+def _globbed(pattern: str) -> str:
+    """A pattern of a cohort as `glob` takes it."""
+    pieces = (piece for piece in _PIECES.split(pattern) if piece)
+    return "".join(
+        piece if piece in _WILDCARDS else "*" if piece.startswith("{") else glob.escape(piece) for piece in pieces
+    )
 
 
 def _matches(pattern: str, leave_out: Path | None) -> tuple[tuple[str, ...], Iterator[Member]]:
@@ -235,15 +254,13 @@ def _matches(pattern: str, leave_out: Path | None) -> tuple[tuple[str, ...], Ite
     pieces = [piece for piece in _PIECES.split(pattern) if piece]
     names = [piece[1:-1].strip() for piece in pieces if piece.startswith("{")]
     factors = _factors(pattern, [PATH, *names], lambda name: f"the pattern has no {{{name}}}: add it, as in {_EXAMPLE}")
-    wildcards = {"**/": "(?:[^/]+/)*", "*": "[^/]*", "?": "[^/]"}
-    globbed, regular, number = "", "", iter(range(len(names)))
+    regular, number = "", iter(range(len(names)))
     for piece in pieces:
-        globbed += piece if piece in wildcards else "*" if piece.startswith("{") else glob.escape(piece)
-        regular += wildcards.get(piece) or (f"(?P<n{next(number)}>[^/]+)" if piece[0] == "{" else re.escape(piece))
-    spared = None if leave_out is None else Path(os.path.realpath(leave_out))
+        regular += _WILDCARDS.get(piece) or (f"(?P<n{next(number)}>[^/]+)" if piece[0] == "{" else re.escape(piece))
+    spared = _real(leave_out)
 
     def members() -> Iterator[Member]:
-        for path in sorted(glob.glob(globbed, recursive=True)):  # noqa: PTH207 - unlike Path's, it spares hidden files
+        for path in sorted(glob.glob(_globbed(pattern), recursive=True)):  # noqa: PTH207 - unlike Path's, it spares hidden files
             found = re.fullmatch(regular, path, flags=re.DOTALL)
             if found is None or not _may_be_file(path) or _inside(path, spared):
                 continue
@@ -256,6 +273,10 @@ def _matches(pattern: str, leave_out: Path | None) -> tuple[tuple[str, ...], Ite
 def _may_be_file(path: str) -> bool:
     """Whether a path is a file, or one that cannot be looked at, such as a broken link, which will fail by name."""
     return not os.path.isdir(path)  # noqa: PTH112 - unlike Path's, it does not raise where it is not let in
+
+
+def _real(folder: Path | None) -> Path | None:
+    return None if folder is None else Path(os.path.realpath(folder))
 
 
 def _inside(path: str, folder: Path | None) -> bool:

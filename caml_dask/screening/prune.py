@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from caml_dask.screening.nights import NIGHTS
 
 @dataclass(frozen=True)
 class Superseded:
-    """A night without any image that the summary lists.
+    """A night without the last results of any image that the summary lists.
 
     name : str
         The night.
@@ -31,7 +32,7 @@ class Superseded:
 
 
 def prune(root: Path, remove: bool) -> list[Superseded]:
-    """Find the nights that are superseded: no image in summary.json has its results there.
+    """Find the nights that are superseded: each image in summary.json has its last results elsewhere, or has none.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ def prune(root: Path, remove: bool) -> list[Superseded]:
             raise OutputError(
                 f"{root}: night {ledger.underway['night']} was interrupted: screen again to finish it, then prune"
             )
-        kept = _kept(root) | set(ledger.last)
+        kept = _kept(root, ledger) | set(ledger.last)
         found = [
             Superseded(night.name, sum(entry.night == night.name for entry in ledger.entries.values()), _size(night))
             for night in sorted((root / NIGHTS).glob("*"))
@@ -72,8 +73,8 @@ def prune(root: Path, remove: bool) -> list[Superseded]:
     return found
 
 
-def _kept(root: Path) -> set[str]:
-    """Nights that hold the results of an image in summary.json.
+def _kept(root: Path, ledger: Ledger) -> set[str]:
+    """Nights that hold the last results of an image in summary.json, be it missing or failed by now.
 
     Raises
     ------
@@ -85,7 +86,19 @@ def _kept(root: Path) -> set[str]:
         raise OutputError(
             f"{root / 'summary.json'} cannot be read ({error}): screen again to write a new one"
         ) from None
-    return {image["folder"].split("/")[1] for image in images if image["folder"]}
+    listed = {image["folder"].split("/")[1] for image in images if image["folder"]}
+    found = {ledger.entries[member["key"]].night for member in ledger.members if member["key"] in ledger.entries}
+    return listed | found | _last_of({image["path"] for image in images if not image["folder"]}, ledger)
+
+
+def _last_of(paths: Collection[str], ledger: Ledger) -> set[str]:
+    """The last night with results of each file, and of each channel of it: which ones it held is read in the names."""
+    last: dict[tuple[str, str], str] = {}
+    for entry in ledger.entries.values():
+        if entry.reason is None and entry.path in paths:
+            of = entry.path, entry.image_id.partition("_")[2]
+            last[of] = max(last.get(of, ""), entry.night)
+    return set(last.values())
 
 
 def _size(folder: Path) -> int:

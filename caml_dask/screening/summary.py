@@ -161,15 +161,20 @@ def _acknowledge(
     failed = [item for item, entry in zip(items, entries, strict=True) if entry["status"] == "failed"]
     known = set(ledger.acknowledged) & {item.failed_key for item in failed}
     for pattern in patterns:
-        matching = [item for item in failed if _fits(item, pattern)]
+        matching = [item for item in failed if _is_called(item, pattern)] or [i for i in failed if _fits(i, pattern)]
         known |= {item.failed_key for item in matching}
         if not matching:
             yield f"--acknowledge {pattern} matches no failed image: give the path of one, its end, or a pattern"
     ledger.acknowledged = sorted(known)
 
 
+def _is_called(item: CohortImage, name: str) -> bool:
+    """Whether an image has this path, or one with this end, whatever its characters mean in a pattern."""
+    return str(item.path) == os.path.realpath(name) or str(item.path).endswith(f"/{name}")
+
+
 def _fits(item: CohortImage, pattern: str) -> bool:
-    """Whether a path, the end of a path, or a pattern of either, matches an image."""
+    """Whether an image has a path, or one with an end, that this pattern matches."""
     path = str(item.path)
     return fnmatch.fnmatchcase(path, os.path.realpath(pattern)) or fnmatch.fnmatchcase(path, f"*/{pattern}")
 

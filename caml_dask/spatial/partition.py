@@ -173,7 +173,7 @@ def _bin(edges, value):  # type: ignore[no-untyped-def]
     if not width > 0:
         return 0
     index = min(max(int((value - edges[0]) / width), 0), bins - 1)
-    index -= value < edges[index]
+    index -= index > 0 and value < edges[index]
     index += value >= edges[index + 1] and index < bins - 1
     return index
 

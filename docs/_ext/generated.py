@@ -111,7 +111,7 @@ def parameters(docstring: str) -> dict[str, str]:
             found.update(dict.fromkeys(names, "" if _is_type(head[2]) else head[2]))
         elif names and line.strip():
             found.update({name: f"{found[name]} {line.strip()}".strip() for name in names})
-    return found
+    return {name: re.sub(r"\s*\(:mod:`[^`]+`\)", "", text) for name, text in found.items()}
 
 
 def _is_type(text: str) -> bool:

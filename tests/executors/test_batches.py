@@ -188,3 +188,15 @@ def test_a_bounded_number_of_tasks_is_in_flight_whatever_waits(monkeypatch, tmp_
     assert set(done.values()) == {1} and len(done) == images + 2 * tiles
     assert max(client.batches) == 64 and len(client.batches) < 0.05 * len(done)
     assert max(client.sizes) < 16_000
+
+
+def test_small_images_that_wait_are_fewer_batches(tables, tmp_path, monkeypatch):
+    monkeypatch.setattr("caml_dask.executors.roster.BETWEEN_LOOKS_S", 0.0)
+    wanted = []
+    for share in (1.0, 0.5):
+        monkeypatch.setattr(Pace, "share", lambda *_, share=share: share)
+        told = []
+        with begun(tables, tmp_path / str(share), SETTINGS, resume=False, overwrite=False) as run, Lines(run) as watch:
+            DaskExecutor(Inline(), want=told.append).execute(run, watch)
+        wanted.append(told[0])
+    assert wanted == [2 + 5, 2 + 2], "in flight are two of one image, or two of two; the others wait"

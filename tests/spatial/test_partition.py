@@ -50,6 +50,13 @@ def test_a_hot_spot_is_cut_as_fine_as_it_needs():
     assert np.bincount(owner).max() <= 1000
 
 
+def test_boxes_are_bounded_though_localizations_lie_beyond_the_bounds():
+    xy = np.random.default_rng(3).normal(0, 100, (4000, 2))
+    bounds = [*np.quantile(xy, 0.2, axis=0), *np.quantile(xy, 0.8, axis=0)]
+    owner = partition(lambda: [xy], len(xy), bounds, 300).tile_of(xy)
+    assert np.bincount(owner).max() <= 300
+
+
 def test_tiles_are_balanced():
     xy = np.random.default_rng(2).uniform(0, 1e4, (50000, 2))
     counts = np.bincount(cut(xy, 1000, batch=10000).tile_of(xy))

@@ -198,7 +198,7 @@ async def _replace(
             cluster.workers.pop(name, None)
             job.status = Status.closed
             await job.close()
-    wanted = max(min(scaling.jobs, dead.most_jobs), len(cluster.worker_spec))
+    wanted = max(scaling.jobs - dead.given_up, len(cluster.worker_spec))
     return await _submit(cluster, wanted) if len(cluster.workers) < wanted else None
 
 

@@ -65,9 +65,9 @@ class DeadJobs:
         return self._again_unfit >= 0
 
     @property
-    def most_jobs(self) -> int:
-        """Jobs that there may be: those of the deployment, without the ones that no other was submitted for."""
-        return self._batch.jobs + min(0, self._again_unfit)
+    def given_up(self) -> int:
+        """Jobs that could do no unit, and that no other was submitted for: so many fewer are wanted."""
+        return max(0, -self._again_unfit)
 
     def none_left(self, why: str) -> None:
         """The last job was withdrawn: no worker will come."""

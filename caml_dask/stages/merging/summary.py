@@ -67,8 +67,8 @@ def warnings_of_merging(found: dict[str, Any]) -> list[str]:
         return []
     if found["precision_nm"] is None:
         return [
-            "nothing-merged: --merge auto found no more pairs of detections close in time than far apart: nothing was "
-            "merged; if molecules re-blink, give a radius and a gap such as --merge 50nm,25frames"
+            "nothing-merged: --merge auto found not clearly more pairs of detections close in time than far apart: "
+            "nothing was merged; if molecules re-blink, give a radius and a gap such as --merge 50nm,25frames"
         ]
     joinings = found["detections"] - found["molecules"]
     if joinings > _FEW * found["detections"] and found["doubtful_joinings"] > _UNSURE * joinings:

@@ -103,9 +103,10 @@ def test_jobs_come_with_the_work_and_idle_ones_go_when_there_is_little_for_a_whi
     assert len(cluster.workers) == 2
 
 
-def test_what_unfit_machines_cost_is_not_asked_for_again(tmp_path):
-    deployment = Batch("slurm", jobs=2, least_jobs=1)
-    cluster, dead, scaled = Cluster(), DeadJobs(deployment, tmp_path), Scaling(deployment, 2, 99)
+@pytest.mark.parametrize("jobs", [2, 20])
+def test_what_unfit_machines_cost_is_not_asked_for_again(tmp_path, jobs):
+    deployment = Batch("slurm", jobs=jobs, least_jobs=1)
+    cluster, dead, scaled = Cluster(), DeadJobs(deployment, tmp_path), Scaling(deployment, 2, 4)
     for number in range(5):
         look(cluster, dead, scaled)
         assert len(cluster.workers) == min(2, 5 - number)
@@ -113,7 +114,7 @@ def test_what_unfit_machines_cost_is_not_asked_for_again(tmp_path):
         cluster.start(job)
         asyncio.run(batch._withdraw(cluster, dead, f"tls://{job}:0", "it is blind"))
     look(cluster, dead, scaled)
-    assert not cluster.workers and dead.most_jobs == 0
+    assert not cluster.workers and not cluster.worker_spec
 
 
 def test_the_run_tells_for_how_many_workers_it_has_work(tmp_path, monkeypatch):
