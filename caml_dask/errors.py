@@ -32,7 +32,7 @@ class UnknownImageError(CamlError, KeyError):
 
 
 class DiskFullError(CamlError):
-    """A file that does not fit on its disk any more; what was published before stands, and the run can be resumed."""
+    """A file that does not fit on its disk any more; what was published before stands, and a run can be resumed."""
 
 
 class InputError(CamlError, ValueError):

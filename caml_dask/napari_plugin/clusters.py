@@ -18,6 +18,7 @@ from caml_dask.errors import UsageError
 from caml_dask.io.exporters.columns import is_numerical, numbers
 from caml_dask.io.exporters.exporter import Exportable
 from caml_dask.io.exporters.outlined import outlined_clusters
+from caml_dask.napari_plugin.scratch import room_in
 from caml_dask.plotting.view import Bounds, rings_of
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -43,16 +44,21 @@ class Clusters:
     ------
     StoreError
         Clusters and outlines are not of the same ids.
+    DiskFullError
+        The disk for temporary files has no room for the outlines.
     """
 
     def __init__(self, image: Exportable) -> None:
         self.table: pa.Table = image.clusters()
         self.ids: Ints = self.table["cluster_id"].to_numpy()
         self._folder = tempfile.TemporaryDirectory(prefix="caml_dask_outlines_", ignore_cleanup_errors=True)
-        path, bounds = Path(self._folder.name) / "outlines.arrow", [np.zeros((0, 4))]
-        with ipc.new_file(path, _OUTLINES) as file:
+        path, taken = Path(self._folder.name) / "outlines.arrow", 0
+        bounds = [np.zeros((0, 4))]
+        with room_in(path.parent, lambda: taken), ipc.new_file(path, _OUTLINES) as file:
             for _, outlines in outlined_clusters(image):
-                file.write(pa.record_batch([outlines.cast(pa.large_binary())], _OUTLINES))
+                batch = pa.record_batch([outlines.cast(pa.large_binary())], _OUTLINES)
+                taken += batch.nbytes
+                file.write(batch)
                 bounds.append(shapely.bounds(_shapes(outlines)).reshape(-1, 4))
         with pa.memory_map(str(path)) as file:
             self._outlines: list[pa.Array] = ipc.open_file(file).read_all().column(0).chunks

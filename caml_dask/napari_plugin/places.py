@@ -7,6 +7,7 @@ follows from their row alone, as if drawn by lot: those of the lowest ranks are 
 from __future__ import annotations
 
 import bisect
+import math
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ import pyarrow as pa
 from caml_dask.io.exporters.channels import COLUMNS, channels_of, counted
 from caml_dask.io.exporters.columns import finite_rows
 from caml_dask.io.exporters.exporter import Exportable
+from caml_dask.napari_plugin.scratch import reserve, room_in
 from caml_dask.plotting.view import Bounds
 from caml_dask.spatial.partition import Partition, partition
 
@@ -31,8 +33,9 @@ Counting: TypeAlias = Callable[[Floats, Ints], None]
 
 BOX = 1 << 16
 """Localizations of a box, at most."""
+BYTES = 38
+"""Of the disk for each localization while they are sorted: coordinates, row, channel, class, cluster and box."""
 _AT_A_TIME = 1 << 20
-_ONLY_TO_SORT = "xy_as_read", "box"
 
 
 @dataclass(frozen=True)
@@ -69,22 +72,23 @@ class Places:
         Its points are read twice, batch by batch.
     counting : callable, optional
         Is given all localizations once, batch by batch.
+
+    Raises
+    ------
+    DiskFullError
+        The disk for temporary files has no room for them.
     """
 
     def __init__(self, image: Exportable, counting: Counting | None = None) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="caml_dask_view_", ignore_cleanup_errors=True)
         self.channels = channels_of(image.schema)
-        as_read = self._as_read(image)
-        n = len(as_read)
+        with room_in(Path(self._folder.name), lambda: BYTES * image.localizations):
+            self._sort(image, counting)
 
-        def parts() -> Iterator[Floats]:
-            return (as_read[first : first + _AT_A_TIME] for first in range(0, n, _AT_A_TIME))
-
-        self._boxes: Partition = partition(parts, n, image.bounds_nm, BOX)
-        box_of = self._column("box", np.int32, (n,))
-        for part, xy_nm in enumerate(parts()):
-            box_of[part * _AT_A_TIME : (part + 1) * _AT_A_TIME] = self._boxes.tile_of(xy_nm)
-        held = np.bincount(box_of, minlength=self._boxes.n_tiles)
+    def _sort(self, image: Exportable, counting: Counting | None) -> None:
+        box_of = self._boxed(image)
+        self._remove("xy_as_read")
+        n, held = len(box_of), np.bincount(box_of, minlength=self._boxes.n_tiles)
         self._starts = np.concatenate([[0], np.cumsum(held)])
         self._xy_nm = self._column("xy", np.float64, (n, 2))
         self._row = self._column("row", np.int64, (n,))
@@ -92,9 +96,9 @@ class Places:
         self._label = self._column("label", np.int8, (n,))
         self._cluster_id = self._column("cluster_id", np.int64, (n,))
         self._lay(image, box_of, counting)
+        del box_of
+        self._remove("box")
         self._rank()
-        for name in _ONLY_TO_SORT:
-            (Path(self._folder.name) / name).unlink(missing_ok=True)
 
     def __len__(self) -> int:
         return len(self._row)
@@ -145,20 +149,39 @@ class Places:
             found.append(all_of.start + np.flatnonzero((x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)))
         return np.concatenate(found)
 
+    def _boxed(self, image: Exportable) -> Any:
+        """(n,) int32 box of each localization, in the order of the rows."""
+        as_read = self._as_read(image)
+        n = len(as_read)
+
+        def parts() -> Iterator[Floats]:
+            return (as_read[first : first + _AT_A_TIME] for first in range(0, n, _AT_A_TIME))
+
+        self._boxes: Partition = partition(parts, n, image.bounds_nm, BOX)
+        box_of = self._column("box", np.int32, (n,))
+        for part, xy_nm in enumerate(parts()):
+            box_of[part * _AT_A_TIME : (part + 1) * _AT_A_TIME] = self._boxes.tile_of(xy_nm)
+        return box_of
+
+    def _remove(self, name: str) -> None:
+        (Path(self._folder.name) / name).unlink(missing_ok=True)
+
     def _as_read(self, image: Exportable) -> Floats:
         """(n, 2) coordinates in the order of the rows, as a file."""
         path = Path(self._folder.name) / "xy_as_read"
         with path.open("wb") as file:
             for batch in image.points(("x_nm", "y_nm", "cluster_id")):
                 rows = finite_rows(batch)
-                np.column_stack([rows.column(name).to_numpy() for name in ("x_nm", "y_nm")]).tofile(file)
+                file.write(np.column_stack([rows.column(name).to_numpy() for name in ("x_nm", "y_nm")]).data)
             n = file.tell() // 16
         return np.memmap(path, np.float64, "r", shape=(n, 2)) if n else np.zeros((0, 2))
 
     def _column(self, name: str, kind: type, shape: tuple[int, ...]) -> Any:
         if shape[0] == 0:
             return np.zeros(shape, kind)
-        return np.memmap(Path(self._folder.name) / name, kind, "w+", shape=shape)
+        path = Path(self._folder.name) / name
+        reserve(path, math.prod(shape) * np.dtype(kind).itemsize)
+        return np.memmap(path, kind, "r+", shape=shape)
 
     def _lay(self, image: Exportable, box_of: Any, counting: Counting | None) -> None:
         """Put each localization to its box, in the order of the rows."""

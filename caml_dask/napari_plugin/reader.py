@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from caml_dask.errors import OutputError
+from caml_dask.errors import CamlError, OutputError
 from caml_dask.io.run_directory import OUTPUT_MARKS, is_image_id, is_output_directory
 from caml_dask.napari_plugin.scene import LayerData, Scene
+from caml_dask.napari_plugin.scratch import let_go
 from caml_dask.results.image import ImageResult
 from caml_dask.results.run import RunResult, open_run
-
-_log = logging.getLogger("caml_dask")
 
 
 def reader_of(path: str | list[str]) -> Callable[[str | list[str]], list[LayerData]] | None:
@@ -88,7 +86,11 @@ def layers_of(folder: Path) -> list[LayerData]:
     from napari import current_viewer
 
     run, image = image_in(folder)
-    scene = Scene(image)
+    try:
+        scene = Scene(image)
+    except CamlError as error:
+        let_go(error)
+        raise
     if (viewer := current_viewer()) is not None:
         from caml_dask.napari_plugin.panel import expect
 

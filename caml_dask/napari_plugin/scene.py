@@ -100,6 +100,8 @@ class Scene:
     ------
     StoreError
         A file of the run is not as the run left it.
+    DiskFullError
+        The disk for temporary files has no room for them.
     """
 
     def __init__(self, result: ImageResult) -> None:

@@ -21,11 +21,13 @@ from caml_dask.report.measures import COLUMNS, values_of
 from caml_dask.schema import NO_REGION
 from caml_dask.stages.drift.correct import ESTIMATE
 
+_DRIFT = "drift.parquet"
+
 
 def read_clusters(
     runs: dict[Path, Run], folder: Path, summary: Mapping[str, Any]
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Columns of an image's clusters: name to (c,) float64, NaN for null.
+    """Columns of an image's clusters: name to (c,) float64, NaN for null; its files are those of the run's record.
 
     Parameters
     ----------
@@ -39,7 +41,7 @@ def read_clusters(
     """
     if folder.parent not in runs:
         runs[folder.parent] = Run.open(folder.parent)
-    for name in ("clusters.parquet", "overview.png"):
+    for name in ("clusters.parquet", "overview.png", *([_DRIFT] if summary.get("drift") else [])):
         _refuse_altered(runs[folder.parent], folder, name)
     path = folder / "clusters.parquet"
     try:
@@ -56,20 +58,24 @@ def read_clusters(
 
 
 def read_drift(folder: Path) -> pa.Table:
-    """The drift of an image in each frame; columns as of ``schema.DRIFT``.
+    """The drift, in each frame, of an image whose clusters were read; columns as of ``schema.DRIFT``.
 
     Raises
     ------
-    CamlError : the file is missing or altered.
+    StoreError : the file has become unreadable since.
     """
-    _refuse_altered(Run.open(folder.parent), folder, "drift.parquet", ESTIMATE.name)
-    with (folder / "drift.parquet").open("rb") as file:
-        return pq.read_table(file)
+    path = folder / _DRIFT
+    try:
+        with path.open("rb") as file:
+            return pq.read_table(file)
+    except (pa.ArrowException, OSError) as error:
+        raise StoreError(f"{path} cannot be read ({error})") from None
 
 
-def _refuse_altered(run: Run, folder: Path, name: str, stage: str = LAST.name) -> None:
+def _refuse_altered(run: Run, folder: Path, name: str) -> None:
     image = next((i for i in run.images if i.image_id == folder.name), None)
-    records = [] if image is None else [run.store(image).done(of, 0) for of in (stage, LAST.name)]
+    stages = [ESTIMATE.name, LAST.name] if name == _DRIFT else [LAST.name]
+    records = [] if image is None else [run.store(image).done(stage, 0) for stage in stages]
     recorded = {file: stated for record in records if record for file, stated in record["files"].items()}
     path = folder / name
     found = fingerprint(path)

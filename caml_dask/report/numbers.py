@@ -26,6 +26,8 @@ def number(value: float | None) -> str:
 
 def tick(value: float) -> str:
     """A round number on an axis; very large and very small ones with a power of ten."""
+    if value < 0:
+        return f"{_MINUS}{tick(-value)}"
     if value != 0 and not 1e-4 <= abs(value) < 1e7:
         digits, _, power = f"{value:.3e}".partition("e")
         return f"{float(digits):g}e{int(power)}"

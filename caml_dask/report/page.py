@@ -42,7 +42,8 @@ class Card:
     condition : the value of the factor compared
     factors : the other ones that it has
     figures : measure with its value, or median and quartiles over the image's clusters
-    drift, regions : the drift that was corrected, and how its localizations are spread, where these are known
+    drift, regions : the drift that was corrected, and how its localizations are spread, where these are known and
+        it has a picture
     """
 
     image: Measured
@@ -130,7 +131,7 @@ def _cards(
             image.factors.get(by, ""),
             {name: value for name, value in image.factors.items() if name != by and value},
             tuple((m, _figure(image, m)) for m in results.measures),
-            _drift(image),
+            _drift(image) if place in chosen else None,
             descriptions.regions(image) if place in chosen else [],
         )
 

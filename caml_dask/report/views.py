@@ -14,8 +14,8 @@ from caml_dask.results.image import ImageResult, analyzed_rows
 from caml_dask.viewer.held import MOST_HELD, block, frame, held
 
 MOST_BYTES = 12_000_000
-"""Of all images that a page holds; some 250,000 localizations. Mail servers refuse messages of some 25 MB."""
-_LEAST_BYTES = 30  # of a localization, where there are few clusters: an image that cannot fit is not read
+"""Of all images that a page holds; 250,000 to 500,000 localizations. Mail servers refuse messages of some 25 MB."""
+_LEAST_BYTES = 20  # of a localization in no cluster: an image that cannot fit is not read
 _FRAME = "view"
 _log = logging.getLogger("caml_dask")
 
@@ -31,17 +31,17 @@ def views(images: Sequence[Measured], by: str, places: Collection[int]) -> dict[
     """
     order = turns(images, by)
     found: dict[int, str] = {}
-    left = MOST_BYTES
+    left, most = MOST_BYTES, MOST_HELD
     for place in sorted(places, key=lambda place: (order[place], place)):
         rows = analyzed_rows(images[place].summary)
-        if rows > MOST_HELD or rows * _LEAST_BYTES > left:
+        if rows > most or rows * _LEAST_BYTES > left:
             continue
         text = _view(images[place], place)
-        left -= len(text)
-        if left < 0:
-            break
-        if text:
+        if len(text) > left:
+            most = rows - 1  # others of as many localizations are not read in vain
+        elif text:
             found[place] = text
+            left -= len(text)
     return dict(sorted(found.items()))
 
 

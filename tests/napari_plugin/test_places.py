@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +138,17 @@ def test_temporary_files_go_with_the_places(tmp_path: Path, monkeypatch: pytest.
     assert len(places) == FINITE.sum() == len(points_table()) - 1 and len(list(tmp_path.iterdir())) == 1
     del places
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("reserving", ["posix_fallocate", "zeros"])
+def test_a_full_disk_is_an_error_and_what_is_stated_fits(reserving, tmp_path: Path):
+    mounted = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=4m none "$1" && shift && exec "$@"', "sh"]
+    if shutil.which("unshare") is None or subprocess.run([*mounted, tmp_path, "true"], capture_output=True).returncode:
+        pytest.skip("no small disk can be mounted here")
+    script = [sys.executable, Path(__file__).with_name("on_a_small_disk.py"), tmp_path, reserving]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([*mounted, tmp_path, *script], capture_output=True, text=True, timeout=120, env=env)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_image_of_one_localization_is_counted():

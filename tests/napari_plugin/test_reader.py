@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from support import simulated_table
 
 from caml_dask import DBSCAN, open_run
-from caml_dask.errors import CamlError, OutputError, StoreError
+from caml_dask.errors import CamlError, DiskFullError, OutputError, StoreError
 from caml_dask.napari_plugin import scene as scenes
 from caml_dask.napari_plugin.follow import Follower
 from caml_dask.napari_plugin.reader import image_in, layers_of, reader_of
@@ -124,6 +126,19 @@ def test_what_cannot_be_shown_says_why(run, tmp_path):
     refused(copy / name, "not finished", "--resume")
     (tmp_path / "described" / ".describe").mkdir(parents=True)
     refused(tmp_path / "described", "holds no run", "caml-dask run")
+
+
+def test_an_image_without_room_for_temporary_files_leaves_none(run, tmp_path, monkeypatch):
+    def full(file: int, first: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(DiskFullError, match=f"{tmp_path} has no room.*TMPDIR") as found:
+        layers_of(run)
+    assert list(tmp_path.iterdir()) == [] and found.value.__cause__, "though the error is kept, as napari does"
+    monkeypatch.undo()
+    assert layers_of(run)
 
 
 def test_clusters_of_dbscan_are_shown_without_scores(tmp_path):

@@ -60,6 +60,25 @@ def test_of_more_than_a_page_holds_the_first_ones_of_all_conditions_are(screened
     assert "the page holds 2 of 3 images" in page and "caml-dask view" in page
 
 
+def test_an_image_that_does_not_fit_leaves_the_page_to_smaller_ones(screened, monkeypatch):
+    images = read_results(screened).images
+    text = {place: of_page._view(images[place], place) for place in range(3)}
+    made = []
+
+    def block(image, place):
+        made.append(place)
+        return "x" * 500 if place == 0 else text[place]
+
+    monkeypatch.setattr(of_page, "_view", block)
+    monkeypatch.setattr(of_page, "_LEAST_BYTES", 0)
+    monkeypatch.setattr(of_page, "MOST_BYTES", 500 + len(text[1]))
+    images[2].summary["rows"] += 1
+    monkeypatch.setitem(text, 2, "x" * (len(text[1]) + 1))
+    assert list(views(images, "condition", range(3))) == [0, 1] and made == [0, 2, 1]
+    images[1].summary["rows"] = images[2].summary["rows"]
+    assert list(views(images, "condition", range(3))) == [0] and made[3:] == [0, 2], "as many cannot fit either"
+
+
 def test_large_images_are_passed_over(screened, monkeypatch):
     images = read_results(screened).images
     images[1].summary["rows"] += of_page.MOST_HELD
@@ -139,6 +158,18 @@ def test_a_picture_opens_its_image_and_nothing_in_it_is_markup(screened, browser
             browser.wait("!document.querySelector('dialog, iframe')")
             assert not drawn(browser, shot)
         assert (asked, browser.said) == ([], [])
+
+
+@needs_chromium
+def test_a_browser_that_cannot_unpack_images_follows_their_links(screened, browser):
+    lacking = browser.call("Page.addScriptToEvaluateOnNewDocument", source="delete window.DecompressionStream")
+    browser.open(write_report(screened).page.as_uri())
+    browser.wait("document.querySelectorAll('.more').length === 3 && document.readyState === 'complete'")
+    browser.call("Page.removeScriptToEvaluateOnNewDocument", identifier=lacking["identifier"])
+    clicked = """(() => { const events = [];
+        addEventListener("click", (event) => { events.push(event.defaultPrevented); event.preventDefault(); });
+        document.querySelector("a[data-view] img").click(); return events; })()"""
+    assert browser.run(clicked) == [False] and not browser.run("document.querySelectorAll('.more button').length")
 
 
 @needs_chromium

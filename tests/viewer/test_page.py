@@ -20,8 +20,10 @@ from support import simulated_table
 from viewed import small_run
 
 from caml_dask.results.run import open_run
+from caml_dask.viewer.held import block
 from caml_dask.viewer.library import Library
 from caml_dask.viewer.one_script import one_script
+from caml_dask.viewer.packing import packed
 from caml_dask.viewer.serve import _bound
 from caml_dask.viewer.server import PAGE, application
 from caml_dask.viewer.static_page import write_page
@@ -350,6 +352,25 @@ def test_an_unfinished_run_has_a_page_that_says_so(page, run, tmp_path):
         page.wait("document.getElementById('trouble').textContent.includes('continue it with --resume')")
     finally:
         end()
+
+
+def test_a_held_page_counts_more_in_a_pixel_than_two_bytes_hold(page, tmp_path):
+    n = 70_000
+    points = {"x_nm": np.full(n, 25.0), "y_nm": np.full(n, 5.0), "channel": np.repeat(np.int8([0, 1]), [n - 9, 9])}
+    about = {"channels": ["", ""], "tile_px": 8, "pixel_nm": 5.0, "origin_nm": [0, 0], "shapes": [[8, 8], [4, 4]]}
+    whole = json.dumps({"title": "", "image": {}, "about": about, "rings": []})
+    parts = [
+        f'<script type="application/json" id="held-about">{whole}</script>',
+        block("held-points", packed({}, points)),
+        block("held-columns", packed({}, {"area_nm2": np.zeros(1)})),
+        f"<script>{one_script(PAGE, 'held')}</script>",
+    ]
+    (tmp_path / "held.html").write_text("\n".join(parts))
+    page.open((tmp_path / "held.html").as_uri())
+    page.wait("typeof module_held === 'object'")
+    counts = np.array(page.run("module_held.heldOr(null).open().tile(1, 0, 0).then((found) => [...found])"))
+    (channel, row, column), held = np.nonzero(counts.reshape(2, 8, 8)), counts[counts > 0]
+    assert (channel.tolist(), row.tolist(), column.tolist(), held.tolist()) == ([0, 1], [0, 0], [2, 2], [n - 9, 9])
 
 
 def test_modules_import_and_export_as_one_script_can_have_it():

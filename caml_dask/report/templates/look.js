@@ -26,16 +26,19 @@ async function look(id, name) {
   dialog.showModal();
 }
 
-for (const link of document.querySelectorAll("a[data-view]")) {
-  const button = document.createElement("button"), { view, image } = link.dataset;
-  button.type = "button";
-  button.textContent = "Zoom in";
-  button.setAttribute("aria-label", `Zoom into ${image}`);
-  button.addEventListener("click", () => look(view, image));
-  link.addEventListener("click", (event) => {
-    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // a new tab, with the full picture
-    event.preventDefault();
-    look(view, image);
-  });
-  link.nextElementSibling.prepend(button, " ");
+// Without DecompressionStream, as without scripts: links stay links.
+if ("DecompressionStream" in window) {
+  for (const link of document.querySelectorAll("a[data-view]")) {
+    const button = document.createElement("button"), { view, image } = link.dataset;
+    button.type = "button";
+    button.textContent = "Zoom in";
+    button.setAttribute("aria-label", `Zoom into ${image}`);
+    button.addEventListener("click", () => look(view, image));
+    link.addEventListener("click", (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return; // a new tab, with the full picture
+      event.preventDefault();
+      look(view, image);
+    });
+    link.nextElementSibling.prepend(button, " ");
+  }
 }

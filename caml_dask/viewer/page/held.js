@@ -40,7 +40,7 @@ function orNull(value) {
 /** Counts of a tile, as the pyramid has them: what lies beyond it counts at its rim. */
 function count(about, { x_nm, y_nm, channel }, level, row, column) {
   const side = about.tile_px, pixel = about.pixel_nm * 2 ** level;
-  const counts = new Uint16Array(about.channels.length * side * side), [rows, columns] = about.shapes[level];
+  const counts = new Uint32Array(about.channels.length * side * side), [rows, columns] = about.shapes[level];
   const within = (place, most) => Math.min(most - 1, Math.max(0, place));
   for (let i = 0; i < x_nm.length; i++) {
     const x = within(Math.floor((x_nm[i] - about.origin_nm[0]) / pixel), columns) - column * side;
