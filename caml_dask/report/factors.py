@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from caml_dask.screening.cohort import CHANNEL, Cohort, Member
 
 def factors_of(
     entries: Sequence[Mapping[str, Any]], cohort: Cohort, table: Path
-) -> tuple[list[Mapping[str, str]], list[str]]:
-    """The factors of each image; and a line for each image without a row, and each row without an image.
+) -> tuple[list[tuple[Mapping[str, Any], Mapping[str, str]]], list[str]]:
+    """Images with their factors, in the order of the cohort, those without a row last; and notes: a line for each of
+    these, and for each row without an image.
 
     Parameters
     ----------
@@ -21,24 +23,26 @@ def factors_of(
     cohort : what `table` lists.
     """
     paths = {Path(os.path.realpath(entry["path"])) for entry in entries}
-    found: list[Mapping[str, str]] = []
+    ranks = {member.place: rank for rank, member in enumerate(cohort.members)}
+    found: list[tuple[int, Mapping[str, Any], Mapping[str, str]]] = []
     notes, used, moved = [], set(), 0
     for entry in entries:
         member = _member_of(entry["path"], entry["channel"] or "", cohort, paths)
         if member is None:
             notes.append(f"{entry['image_id']}: {entry['path']} is not in {table}, so it has no condition.")
-            found.append({})
+            found.append((len(ranks), entry, {}))
             continue
         used.add(member.place)
         moved += member.path not in paths
-        found.append({**member.factors, **({CHANNEL: member.channel} if member.channel else {})})
+        factors = {**member.factors, **({CHANNEL: member.channel} if member.channel else {})}
+        found.append((ranks[member.place], entry, factors))
     for member in cohort.members:
         if member.place not in used:
             named = f"{member.path}, channel {member.channel}," if member.channel else str(member.path)
             notes.append(f"{table}, {member.place}: {named} is no image of these results.")
     if moved:
         notes.append(f"{moved} image{'s'[: moved != 1]} matched by file name, because the paths in {table} differ.")
-    return found, notes
+    return [(entry, factors) for _, entry, factors in sorted(found, key=itemgetter(0))], notes
 
 
 def _member_of(path: str, channel: str, cohort: Cohort, paths: Collection[Path]) -> Member | None:

@@ -117,7 +117,7 @@ def read_results(root: Path, table: Path | None = None) -> Results:
     listed, found = _listed(entries, table)
     notes = [*(str(line) for line in facts.get("notes", ())), *found]
     runs: dict[Path, Run] = {}
-    items = [_item(root, runs, entry, {**_factors(entry), **factors}) for entry, factors in zip(entries, listed)]
+    items = [_item(root, runs, entry, {**_factors(entry), **factors}) for entry, factors in listed]
     settings = {run.manifest["settings_digest"] for run in runs.values()}
     if len(settings) > 1:
         notes.append(f"Images were analyzed with {len(settings)} different settings: compare them with care.")
@@ -126,10 +126,12 @@ def read_results(root: Path, table: Path | None = None) -> Results:
     return Results(root, images, failed, facts, tuple(notes))
 
 
-def _listed(entries: Sequence[Mapping[str, Any]], table: Path | None) -> tuple[list[Mapping[str, str]], list[str]]:
-    """The factors that a cohort table gives each image, and notes on the two."""
+def _listed(
+    entries: Sequence[Mapping[str, Any]], table: Path | None
+) -> tuple[list[tuple[Mapping[str, Any], Mapping[str, str]]], list[str]]:
+    """Images with the factors that a cohort table gives them, in its order, and notes on the two."""
     if table is None:
-        return [{} for _ in entries], []
+        return [(entry, {}) for entry in entries], []
     return factors_of(entries, read_cohort(str(table)), table)
 
 

@@ -188,13 +188,14 @@ def test_a_run_gets_its_factors_from_a_cohort_table(screened, tmp_path):
     listed = rows_of(run / "images.csv")
     table = tmp_path / "cohort.csv"
     elsewhere = "/data/of/old/" + listed[1]["path"].rsplit("/", 1)[1]
-    table.write_text(f"path,condition,replicate\n{listed[0]['path']},a,\n{elsewhere},b,\n", encoding="utf-8-sig")
+    table.write_text(f"path,condition,replicate\n{elsewhere},b,\n{listed[0]['path']},a,\n", encoding="utf-8-sig")
     written = write_report(run, table)
     (family,) = written.families
     assert {name: [i.path for i in images] for name, images in family.groups.items()} == {
         "a": [listed[0]["path"]],
         "b": [listed[1]["path"]],
     }
+    assert list(family.groups) == ["b", "a"], "in the order of the table, a control that stands first among them"
     assert sum("has no condition" in note for note in written.notes) == len(listed) - 2
     assert "No test: it needs two groups of 3 or more images" in family.images.comparisons["area_nm2"].notes
 
