@@ -17,7 +17,7 @@ from pyarrow import ipc
 from caml_dask.errors import UsageError
 from caml_dask.io.exporters.columns import is_numerical, numbers
 from caml_dask.io.exporters.exporter import Exportable
-from caml_dask.io.exporters.outlined import outlined_clusters
+from caml_dask.io.exporters.outlined import outlined_clusters, outlines_at, polygons
 from caml_dask.napari_plugin.scratch import room_in
 from caml_dask.plotting.view import Bounds, rings_of
 
@@ -59,7 +59,7 @@ class Clusters:
                 batch = pa.record_batch([outlines.cast(pa.large_binary())], _OUTLINES)
                 taken += batch.nbytes
                 file.write(batch)
-                bounds.append(shapely.bounds(_shapes(outlines)).reshape(-1, 4))
+                bounds.append(shapely.bounds(polygons([outlines])).reshape(-1, 4))
         with pa.memory_map(str(path)) as file:
             self._outlines: list[pa.Array] = ipc.open_file(file).read_all().column(0).chunks
         self._bounds = np.concatenate(bounds)
@@ -145,18 +145,9 @@ class Clusters:
         tuple
             (k, 2) coordinates x, y in nm of each ring, and which of the rows each is of.
         """
-        shapes = np.concatenate([_shapes(some) for some in self._of(rows)]) if len(rows) else rows.astype(np.object_)
+        shapes = polygons(outlines_at(self._outlines, rows))
         rings, of = rings_of(shapely.simplify(shapes, tolerance_nm) if tolerance_nm else shapes)
         return [ring[:-1] for ring in rings], of
-
-    def _of(self, rows: Ints) -> Iterator[pa.Array]:
-        """Successive outlines of (c,) ascending rows; taken of the whole, all outlines would be copied."""
-        start = 0
-        for outlines in self._outlines:
-            first, last = np.searchsorted(rows, (start, start + len(outlines)))
-            if first < last:
-                yield outlines.take(pa.array(rows[first:last] - start))
-            start += len(outlines)
 
     def exportable(self, image: Exportable, chosen: Mask, why: str) -> Exportable:
         """The chosen clusters as formats of clusters and outlines take them.
@@ -174,7 +165,7 @@ class Clusters:
 
         def in_parts() -> Iterator[pa.Table]:
             start = 0
-            for outlines in self._of(np.flatnonzero(chosen)):
+            for outlines in outlines_at(self._outlines, np.flatnonzero(chosen)):
                 ids = table["cluster_id"].slice(start, len(outlines))
                 start += len(outlines)
                 yield pa.table({"cluster_id": ids, "outline": outlines})
@@ -186,7 +177,3 @@ class Clusters:
             outlines=in_parts,
             provenance={**image.provenance, "selection": why},
         )
-
-
-def _shapes(outlines: pa.Array) -> npt.NDArray[np.object_]:
-    return np.asarray(shapely.from_wkb(outlines.to_numpy(zero_copy_only=False)), dtype=object)
