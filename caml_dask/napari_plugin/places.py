@@ -99,6 +99,7 @@ class Places:
         del box_of
         self._remove("box")
         self._rank()
+        self._xy_nm, self._row, self._channel, self._label, self._cluster_id = map(_mapped_anew, self._columns())
 
     def __len__(self) -> int:
         return len(self._row)
@@ -226,3 +227,10 @@ def rank_of(rows: Ints) -> npt.NDArray[np.uint64]:
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(mixed ^ (mixed >> np.uint64(31)))
+
+
+def _mapped_anew(column: Any) -> Any:
+    """The same file, of whose bytes none counts as memory until it is read; an empty array has none."""
+    if not len(column):
+        return column
+    return np.memmap(str(column.filename), column.dtype, "r", shape=column.shape)

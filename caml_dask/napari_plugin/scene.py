@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -108,10 +109,15 @@ class Scene:
         self.image_id = result.image_id
         self.folder = folder_of(result)
         self.image: Exportable = result.exportable()
-        self.clusters = Clusters(self.image)
+        with ThreadPoolExecutor(1) as beside:
+            clusters = beside.submit(Clusters, self.image)
+            self._sort(result)
+            self.clusters = clusters.result()
         self.selected: Mask = np.zeros(len(self.clusters), bool)
         self.why = ""
         self.color = "label"
+
+    def _sort(self, result: ImageResult) -> None:
         self.source: Source
         exported = stored(_pyramid(result), self.image)
         if exported is not None:
