@@ -32,7 +32,9 @@ Counting: TypeAlias = Callable[[Floats, Ints], None]
 """Takes in (n, 2) coordinates in nm and (n,) channels."""
 
 BOX = 1 << 16
-"""Localizations of a box, at most."""
+"""Localizations of a box, about."""
+_TRIED = 1 << 20
+"""Localizations, evenly from all, at least, by which boxes are cut."""
 BYTES = 38
 """Of the disk for each localization while they are sorted: coordinates, row, channel, class, cluster and box."""
 _AT_A_TIME = 1 << 20
@@ -158,10 +160,14 @@ class Places:
         def parts() -> Iterator[Floats]:
             return (as_read[first : first + _AT_A_TIME] for first in range(0, n, _AT_A_TIME))
 
-        self._boxes: Partition = partition(parts, n, image.bounds_nm, BOX)
+        every = max(1, n // _TRIED)
+        self._boxes: Partition = partition(
+            lambda: [as_read[::every]], -(-n // every), image.bounds_nm, BOX // every or 1
+        )
         box_of = self._column("box", np.int32, (n,))
-        for part, xy_nm in enumerate(parts()):
-            box_of[part * _AT_A_TIME : (part + 1) * _AT_A_TIME] = self._boxes.tile_of(xy_nm)
+        with ThreadPoolExecutor() as threads:
+            for part, boxes in enumerate(threads.map(self._boxes.tile_of, parts())):
+                box_of[part * _AT_A_TIME : (part + 1) * _AT_A_TIME] = boxes
         return box_of
 
     def _remove(self, name: str) -> None:
@@ -196,7 +202,7 @@ class Places:
                 counting(xy_nm, channel)
             box = box_of[laid : laid + len(rows)]
             laid += len(rows)
-            order = np.argsort(box, kind="stable")
+            order = np.argsort(box.astype(np.min_scalar_type(len(free))), kind="stable")  # short numbers sort at once
             number = np.bincount(box, minlength=len(free))
             first = np.repeat(np.cumsum(number) - number, number)
             place = free[box[order]] + np.arange(len(order)) - first

@@ -95,4 +95,4 @@ def layers_of(folder: Path) -> list[LayerData]:
         from caml_dask.napari_plugin.panel import expect
 
         expect(viewer, scene, run)
-    return scene.layers()
+    return scene.layers(followed=viewer is not None)

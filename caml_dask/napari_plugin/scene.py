@@ -30,6 +30,7 @@ from caml_dask.results.image import ImageResult
 LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 """Data, settings and type of a layer."""
 
+NOWHERE: Bounds = (np.inf, np.inf, -np.inf, -np.inf)
 MOST_POINTS = 20_000
 MOST_OUTLINES = 1_500
 SELECTION_FORMATS = ("clusters-csv", "geojson")
@@ -170,13 +171,20 @@ class Scene:
             found.append((pyramid, about, "image"))
         return found
 
-    def layers(self) -> list[LayerData]:
-        """The layers of the whole image: pictures, localizations, outlines."""
-        points, outlines = self.points(self.image.bounds_nm), self.outlines(self.image.bounds_nm)
+    def layers(self, followed: bool = False) -> list[LayerData]:
+        """The layers of the whole image: pictures, localizations, outlines.
+
+        Parameters
+        ----------
+        followed : bool
+            They will follow the view: localizations and outlines are left to who sees to that.
+        """
+        bounds = NOWHERE if followed else self.image.bounds_nm
+        points, outlines = self.points(bounds), self.outlines(bounds)
         of_points = {
             "name": f"{self.image_id}: localizations",
             "features": points.features,
-            "face_color": points.colors,
+            "face_color": points.colors if len(points.colors) else "white",  # napari fails on no colors
             "border_width": 0,
             "border_color": "transparent",  # which small dots have even so
             "size": _DOT_NM,
