@@ -184,7 +184,7 @@ class Scene:
         of_points = {
             "name": f"{self.image_id}: localizations",
             "features": points.features,
-            "face_color": points.colors if len(points.colors) else "white",  # napari fails on no colors
+            "face_color": points.colors if len(points.colors) else "white",  # napari takes no empty array of colors
             "border_width": 0,
             "border_color": "transparent",  # which small dots have even so
             "size": _DOT_NM,
@@ -195,8 +195,8 @@ class Scene:
             "name": f"{self.image_id}: outlines",
             "shape_type": "polygon",
             "features": outlines.features,
-            "edge_color": outlines.colors,
-            "face_color": np.zeros((len(outlines.rings), 4)),
+            "edge_color": outlines.colors if outlines.rings else "white",
+            "face_color": np.zeros((len(outlines.rings), 4)) if outlines.rings else "transparent",
             "edge_width": self.edge_nm(self.image.bounds_nm),
             "opacity": 1.0,
             **self._known(),
