@@ -35,11 +35,13 @@ def is_shared(folder: Path) -> bool:
 def make_folder(folder: Path) -> None:
     """Make a folder, and those above it that there are not, writable for the group where they lie in a group's.
 
+    The folder itself is not looked up first: on NFS, it might then stay unseen here once another machine has made it.
+
     Raises
     ------
     OSError
     """
-    with writable_by_group(folder):
+    with writable_by_group(folder.absolute().parent):
         folder.mkdir(parents=True, exist_ok=True)
 
 

@@ -181,7 +181,7 @@ def test_a_job_that_fails_after_others_had_workers_is_submitted_again(table, ser
 def test_a_job_that_is_cancelled_before_its_worker_came_is_submitted_again(table, serial, tmp_path):
     deploy = deployment(tmp_path)
     flag = tmp_path / "started"
-    first = f"if [ ! -e {flag} ]; then touch {flag}; sleep 300; fi"
+    first = f"if [ ! -e {flag} ]; then touch {flag}; exec sleep 300; fi"  # nothing comes after it
     deploy.write_text(deploy.read_text() + f"job_script_prologue = ['{first}']\n")
     process = start(table, tmp_path / "out", deploy)
     end = time.monotonic() + 200
