@@ -35,14 +35,27 @@ def is_shared(folder: Path) -> bool:
 def make_folder(folder: Path) -> None:
     """Make a folder, and those above it that there are not, writable for the group where they lie in a group's.
 
-    The folder itself is not looked up first: on NFS, it might then stay unseen here once another machine has made it.
+    None is looked up before it is made: on NFS, it might then stay unseen here once another machine has made it.
 
     Raises
     ------
     OSError
     """
-    with writable_by_group(folder.absolute().parent):
-        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir()
+    except FileNotFoundError:
+        make_folder(folder.parent)
+        make_folder(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+    else:
+        if is_shared(folder.absolute().parent):
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                open_to_group(handle)
+            finally:
+                os.close(handle)
 
 
 def begin_log(path: Path) -> BinaryIO:
