@@ -195,9 +195,9 @@ def main() -> None:
     arguments = parser.parse_args()
     figures = measure(arguments.run, arguments.run / ".view_measured")
     shutil.rmtree(arguments.run / ".view_measured")
-    print(json.dumps(figures, indent=1))
     if arguments.results:
         arguments.results.write_text(json.dumps({"machine": machine(), **figures}, indent=1) + "\n")
+    print(json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def open_to_group(handle: int) -> None:
 def writable_by_group(folder: Path) -> Iterator[None]:
     """Make what is made while the context lasts writable for the group, where `folder` is a group's.
 
-    Only to make a folder or open a file: what other threads make meanwhile, anywhere, is writable for the group too.
+    Only to open a file: what other threads make meanwhile, anywhere, is writable for the group too.
     """
     if not is_shared(folder):
         yield

@@ -30,7 +30,7 @@ from caml_dask.results.image import ImageResult
 LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 """Data, settings and type of a layer."""
 
-NOWHERE: Bounds = (np.inf, np.inf, -np.inf, -np.inf)
+_NOWHERE: Bounds = (np.inf, np.inf, -np.inf, -np.inf)
 MOST_POINTS = 20_000
 MOST_OUTLINES = 1_500
 SELECTION_FORMATS = ("clusters-csv", "geojson")
@@ -179,7 +179,7 @@ class Scene:
         followed : bool
             They will follow the view: localizations and outlines are left to who sees to that.
         """
-        bounds = NOWHERE if followed else self.image.bounds_nm
+        bounds = _NOWHERE if followed else self.image.bounds_nm
         points, outlines = self.points(bounds), self.outlines(bounds)
         of_points = {
             "name": f"{self.image_id}: localizations",
